@@ -1,0 +1,324 @@
+"""Image sets: what they are, where they come from, and which images a comparison uses.
+
+``cifar10-mini`` is bundled: 3,125 training images (a sixteenth of CIFAR-10's, balanced over the classes) and 1,000 test
+images (100 a class), pixel for pixel as in CIFAR-10. ``cifar10`` is the full set, fetched once by Keras or imported
+from a file, then kept in the store.
+
+CIFAR-10: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import tarfile
+import zipfile
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from cka_core.store import Store
+
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+BUNDLE = Path(__file__).parent / "demo" / "images"
+SPLITS = ("test", "train")
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageSet:
+    """An image set one can choose. ``sizes``: images in each split of the usual distribution."""
+
+    name: str
+    title: str
+    sizes: dict[str, int]
+    bundled: bool
+
+
+IMAGE_SETS = {
+    "cifar10-mini": ImageSet("cifar10-mini", "CIFAR-10, one sixteenth (bundled)", {"test": 1000, "train": 3125}, True),
+    "cifar10": ImageSet("cifar10", "CIFAR-10, all images", {"test": 10000, "train": 50000}, False),
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Images:
+    """A sample of an image set.
+
+    Attributes
+    ----------
+    x : uint8 (n, 32, 32, 3)
+    y : int64 (n,)
+        Class of each image, an index into ``classes``.
+    classes : tuple of str
+    digest : str
+        SHA-256 of pixels and classes in their order: two results with the same digest used the same images.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    classes: tuple[str, ...]
+    digest: str
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleSpec:
+    """Which images: the first ``n`` (``seed`` None) or ``n`` drawn without replacement with ``seed``; None means all."""
+
+    images: str = "cifar10-mini"
+    split: str = "test"
+    n: int | None = None
+    seed: int | None = 0
+    balanced: bool = False
+
+    def load(self, store: Store | None = None) -> Images:
+        return load_images(self.images, self.split, self.n, self.seed, balanced=self.balanced, store=store)
+
+
+class ImagesUnavailable(ValueError):
+    """The image set cannot be had here; the message says the ways to get it."""
+
+
+def image_set(name: str) -> ImageSet:
+    if name not in IMAGE_SETS:
+        raise ValueError(f"Unknown image set {name!r}. Valid: {', '.join(IMAGE_SETS)}.")
+    return IMAGE_SETS[name]
+
+
+def load_images(
+    name: str,
+    split: str = "test",
+    n: int | None = None,
+    seed: int | None = None,
+    *,
+    balanced: bool = False,
+    store: Store | None = None,
+) -> Images:
+    """Load a sample of an image set.
+
+    Parameters
+    ----------
+    name : one of `IMAGE_SETS`
+    split : "test" or "train"
+    n : number of images; None means all
+    seed : None takes the first ``n`` in the set's order; an integer draws ``n`` without replacement, in random order
+    balanced : as many of each class as possible (the counts differ by at most one)
+
+    Raises
+    ------
+    ValueError
+        For an unknown set or split, or more images than there are.
+    ImagesUnavailable
+        If the set is neither in the store nor can be downloaded.
+    """
+    image_set(name)
+    if split not in SPLITS:
+        raise ValueError(f"Unknown split {split!r} of {name}. Valid: {', '.join(SPLITS)}.")
+    x, y = _bundled(split) if name == "cifar10-mini" else _full(split, store or Store())
+    order = choose(y, n, seed, balanced=balanced, what=f"the {split} images of {name}")
+    x, y = x[order], y[order]
+    return Images(x, y, CIFAR10_CLASSES, digest(x, y))
+
+
+def choose(
+    y: np.ndarray, n: int | None, seed: int | None, *, balanced: bool = False, what: str = "the images"
+) -> np.ndarray:
+    """Indices of a sample of ``n`` of the images with classes ``y`` (see `load_images`)."""
+    total = len(y)
+    count = total if n is None else int(n)
+    if not 1 <= count <= total:
+        raise ValueError(f"Expected 1 to {total:,} of {what}, got n={count:,}.")
+    order = np.arange(total) if seed is None else np.random.default_rng(seed).permutation(total)
+    if not balanced:
+        return order[:count]
+    classes = np.unique(y)
+    quota = {c: count // len(classes) + (i < count % len(classes)) for i, c in enumerate(classes)}
+    available = {c: int((y == c).sum()) for c in classes}
+    short = [int(c) for c in classes if available[c] < quota[c]]
+    if short:
+        most = min(available.values()) * len(classes)
+        raise ValueError(
+            f"{what.capitalize()} cannot give {count:,} balanced over the classes: class {short[0]} has only "
+            f"{available[short[0]]:,}. Ask for at most {most:,}, or do not ask for balance."
+        )
+    keep = []
+    for index in order:
+        if quota[y[index]] > 0:
+            quota[y[index]] -= 1
+            keep.append(index)
+    return np.array(keep)
+
+
+def digest(x: np.ndarray, y: np.ndarray | None = None) -> str:
+    """SHA-256 (32 hex digits) of images, their shape and dtype, and their classes if given."""
+    sha = hashlib.sha256(f"{x.dtype} {x.shape}".encode())
+    sha.update(np.ascontiguousarray(x).data)
+    if y is not None:
+        sha.update(np.ascontiguousarray(y, np.int64).data)
+    return sha.hexdigest()[:32]
+
+
+def is_available(name: str, store: Store | None = None) -> bool:
+    """Whether the set is here already, so that loading it needs no network."""
+    return image_set(name).bundled or (store or Store()).has("images", name)
+
+
+@lru_cache(maxsize=2)
+def _bundled(split: str) -> tuple[np.ndarray, np.ndarray]:
+    from PIL import Image
+
+    facts = json.loads((BUNDLE / "cifar10-mini.json").read_text())[split]
+    with Image.open(BUNDLE / f"cifar10-mini-{split}.webp") as picture:
+        sheet = np.asarray(picture.convert("RGB"))
+    columns = facts["columns"]
+    rows = sheet.shape[0] // 32
+    x = sheet.reshape(rows, 32, columns, 32, 3).swapaxes(1, 2).reshape(-1, 32, 32, 3)[: len(facts["classes"])]
+    y = np.array(facts["classes"], np.int64)
+    if digest(x, y) != facts["digest"]:
+        raise ValueError(f"The bundled images in {BUNDLE} are damaged. Install the package again.")
+    x.setflags(write=False)
+    y.setflags(write=False)
+    return x, y
+
+
+def _full(split: str, store: Store) -> tuple[np.ndarray, np.ndarray]:
+    data = store.get("images", "cifar10")
+    if data is None:
+        data = _download(store)
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        return arrays[f"x_{split}"], arrays[f"y_{split}"].astype(np.int64)
+
+
+def _download(store: Store) -> bytes:
+    """Keras' own download, kept as npz in the store."""
+    try:
+        import keras
+
+        (x_train, y_train), (x_test, y_test) = keras.datasets.cifar10.load_data()
+    except Exception as error:
+        raise ImagesUnavailable(
+            "The full CIFAR-10 is not here and could not be downloaded "
+            f"({type(error).__name__}: {error}). Three ways to get it: (1) connect to the internet and try again, Keras "
+            "downloads it; (2) python -m cka_core data import cifar10 cifar10.npz, a file with x_train, y_train, "
+            "x_test, y_test; (3) python -m cka_core data import cifar10 cifar-10-binary.tar.gz, the official binary "
+            "archive. Meanwhile cifar10-mini is bundled and needs no download."
+        ) from error
+    return _keep(store, *_checked(x_train, y_train, x_test, y_test, "the download"))
+
+
+def import_cifar10(path: str | os.PathLike[str], store: Store | None = None) -> dict[str, int]:
+    """Bring the full CIFAR-10 into the store from a file.
+
+    ``path`` is an npz with x_train, y_train, x_test, y_test, or the official binary archive
+    ``cifar-10-binary.tar.gz``. Nothing in it is unpickled or unpacked to disk. Returns the number of images a split.
+    """
+    source = Path(path).expanduser()
+    if not source.is_file():
+        raise ValueError(f"Expected a file, got {source}, which does not exist.")
+    if zipfile.is_zipfile(source):
+        arrays = _read_npz(source)
+    elif tarfile.is_tarfile(source):
+        arrays = _read_binary_archive(source)
+    else:
+        raise ValueError(
+            f"Expected an npz with x_train, y_train, x_test, y_test, or the official cifar-10-binary.tar.gz, "
+            f"got {source.name}, which is neither a zip nor a tar file."
+        )
+    arrays = _checked(*arrays, source.name)
+    _keep(store or Store(), *arrays)
+    return {"train": len(arrays[0]), "test": len(arrays[2])}
+
+
+def _read_npz(source: Path) -> tuple[np.ndarray, ...]:
+    names = ("x_train", "y_train", "x_test", "y_test")
+    try:
+        with np.load(source, allow_pickle=False) as file:
+            missing = [name for name in names if name not in file]
+            if missing:
+                raise ValueError(f"{source.name}: expected {', '.join(names)}; {', '.join(missing)} missing.")
+            return tuple(file[name] for name in names)
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{source.name} is damaged ({error}). Fetch it again.") from error
+
+
+def _read_binary_archive(source: Path) -> tuple[np.ndarray, ...]:
+    """Rows of 1 class byte and 3,072 pixel bytes (red, green, blue planes), 10,000 rows a file."""
+    wanted = [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]
+    rows: dict[str, np.ndarray] = {}
+    try:
+        with tarfile.open(source) as archive:
+            for member in archive:
+                name = member.name.rsplit("/", 1)[-1]
+                file = archive.extractfile(member) if name in wanted and member.isfile() else None
+                if file is not None:
+                    data = np.frombuffer(file.read(), np.uint8)
+                    if data.size == 0 or data.size % 3073:
+                        raise ValueError(f"{source.name}: {name} has {data.size:,} bytes, expected a multiple of 3,073.")
+                    rows[name] = data.reshape(-1, 3073)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise ValueError(f"{source.name} is damaged ({error}). Fetch it again.") from error
+    missing = [name for name in wanted if name not in rows]
+    if missing:
+        raise ValueError(
+            f"{source.name}: expected the files of the binary version of CIFAR-10; {', '.join(missing)} missing."
+        )
+    train, test = np.concatenate([rows[name] for name in wanted[:5]]), rows["test_batch.bin"]
+
+    def pixels(block: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(block[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+
+    return pixels(train), train[:, 0], pixels(test), test[:, 0]
+
+
+def _checked(
+    x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray, where: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    checked = []
+    for split, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
+        x, y = np.asarray(x), np.asarray(y).reshape(-1)
+        if x.dtype != np.uint8 or x.ndim != 4 or x.shape[1:] != (32, 32, 3):
+            raise ValueError(f"{where}: expected x_{split} as uint8 (n, 32, 32, 3), got {x.dtype} {x.shape}.")
+        if len(x) != len(y) or y.dtype.kind not in "iu":
+            raise ValueError(f"{where}: expected {len(x):,} whole numbers in y_{split}, got {y.dtype} {y.shape}.")
+        if len(y) == 0 or y.min() < 0 or y.max() > 9:
+            raise ValueError(f"{where}: expected classes 0 to 9 in y_{split}, got {set(np.unique(y).tolist())}.")
+        checked += [x, y.astype(np.uint8)]
+    return tuple(checked)  # type: ignore[return-value]
+
+
+def _keep(store: Store, x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    for old in store.entries("images"):
+        if old.key == "cifar10":
+            store.remove(old.path)
+    store.put("images", "cifar10", buffer.getvalue())
+    return buffer.getvalue()
+
+
+def build_mini(store: Store, folder: Path = BUNDLE) -> None:
+    """Make the bundled ``cifar10-mini`` from the full CIFAR-10: a balanced choice with seed 0, kept in its order there."""
+    from PIL import Image
+
+    facts = {}
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, count, columns in (("train", 3125, 25), ("test", 1000, 25)):
+        x, y = _full(split, store)
+        source = np.sort(choose(y, count, 0, balanced=True))
+        x, y = x[source], y[source]
+        rows = -(-count // columns)
+        sheet = x.reshape(rows, columns, 32, 32, 3).swapaxes(1, 2).reshape(rows * 32, columns * 32, 3)
+        Image.fromarray(sheet).save(folder / f"cifar10-mini-{split}.webp", lossless=True, quality=100, method=6)
+        facts[split] = {
+            "digest": digest(x, y),
+            "columns": columns,
+            "classes": y.tolist(),
+            "index_in_cifar10": source.tolist(),
+        }
+    (folder / "cifar10-mini.json").write_text(json.dumps(facts, separators=(",", ":")) + "\n")

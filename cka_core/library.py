@@ -1,0 +1,166 @@
+"""The library of networks: bundled, trained here, untrained, or a ``.keras`` file; found by name.
+
+A trained network is a record (JSON: how it was made, its history, its accuracy) and a ``.keras`` file with its weights.
+Bundled ones lie in ``cka_core/demo/networks``, others in the store under ``networks/``. Everything here but
+`load_model` works without Keras.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cka_core.comparison import Layer
+from cka_core.networks import SUGGESTED, NetworkSpec, UnknownNetwork, architecture, build_network, is_architecture
+from cka_core.store import Store
+
+if TYPE_CHECKING:
+    import keras
+
+BUNDLE = Path(__file__).parent / "demo" / "networks"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class NetworkInfo:
+    """A network one can pick, as a person reads it. Accuracies are shares of 1, None where not measured."""
+
+    spec: NetworkSpec
+    title: str
+    subtitle: str
+    depth: int
+    width: int
+    parameters: int
+    layers: tuple[Layer, ...]
+    trained_on: str | None = None
+    test_accuracy: float | None = None
+    test_images: int | None = None
+    train_accuracy: float | None = None
+    history: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+    untrained_name: str | None = None
+    record: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def networks(store: Store | None = None) -> dict[str, NetworkInfo]:
+    """Every network one can pick by name: bundled, trained here, then untrained."""
+    trained = {record["name"]: _trained(record, "trained") for record in _stored_records(store or Store())}
+    bundled = {record["name"]: _trained(record, "bundled") for record in _bundled_records()}
+    names = list(SUGGESTED)
+    names += sorted({info.spec.architecture for info in trained.values()} - set(names))
+    return bundled | trained | {name: _untrained(name, 0) for name in names}
+
+
+def find(name: str, store: Store | None = None) -> NetworkInfo:
+    """The network a name means.
+
+    ``name`` is a name of `networks`, an architecture (untrained, seed 0), ``architecture:seed``, or the path of a
+    ``.keras`` file. Raises `UnknownNetwork` with the valid names.
+    """
+    store = store or Store()
+    known = networks(store)
+    if name in known:
+        return known[name]
+    base, _, seed = name.partition(":")
+    if is_architecture(base) and (not seed or seed.isdecimal()):
+        return _untrained(base, int(seed or 0))
+    if name.endswith(".keras"):
+        return _file(Path(name).expanduser())
+    if name.startswith("cifar-resnet-") and "-" not in base.removeprefix("cifar-resnet-"):
+        architecture(base)
+    trained = [key for key, info in known.items() if info.spec.source != "untrained"]
+    raise UnknownNetwork(
+        f"Unknown network {name!r}. In the library: {', '.join(trained) or 'none trained yet'}. Untrained: "
+        f"{', '.join(SUGGESTED)}, or any cifar-resnet-DEPTHxWIDTH of depth 6n+2. Or give a .keras file."
+    )
+
+
+def load_model(spec: NetworkSpec, store: Store | None = None) -> keras.Model:
+    """Build or load a network. Only a worker or the command line does this; pages never."""
+    if spec.source == "untrained":
+        return build_network(spec.architecture, seed=spec.seed or 0)
+    import keras
+
+    if spec.source == "file":
+        path = Path(spec.path)
+        if not path.is_file():
+            raise ValueError(f"Expected a .keras file at {path}; it does not exist.")
+        return _load_file(path, keras)
+    if spec.source == "bundled":
+        return _load_file(BUNDLE / f"{spec.name}.keras", keras)
+    data = (store or Store()).get("networks", spec.name)
+    if data is None:
+        raise ValueError(f"The weights of {spec.name} are missing or damaged in the store. Train it again.")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.keras"
+        path.write_bytes(data)
+        return _load_file(path, keras)
+
+
+def _load_file(path: Path, keras: Any) -> keras.Model:
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        raise ValueError(
+            f"{path.name} could not be loaded as a Keras model ({type(error).__name__}: {error}). Expected a file written "
+            "by model.save('name.keras') with layers of Keras itself; code inside a file is never run."
+        ) from error
+
+
+def _trained(record: dict[str, Any], source: str) -> NetworkInfo:
+    described = architecture(record["architecture"])
+    images, seed = record["spec"]["images"], record["spec"]["seed"]
+    return NetworkInfo(
+        NetworkSpec(record["name"], source, record["architecture"], seed, record["weights"]),
+        described.title,
+        f"trained on {images}, seed {seed}",
+        described.depth,
+        described.width,
+        described.parameters,
+        described.layers,
+        images,
+        record["test_accuracy"],
+        record["test_images"],
+        record["train_accuracy"],
+        record["history"],
+        record["architecture"],
+        record,
+    )
+
+
+def _untrained(name: str, seed: int) -> NetworkInfo:
+    described = architecture(name)
+    return NetworkInfo(
+        NetworkSpec(name if seed == 0 else f"{name}:{seed}", "untrained", name, seed),
+        described.title,
+        f"untrained, seed {seed}",
+        described.depth,
+        described.width,
+        described.parameters,
+        described.layers,
+        untrained_name=name if seed == 0 else f"{name}:{seed}",
+    )
+
+
+def _file(path: Path) -> NetworkInfo:
+    if not path.is_file():
+        raise UnknownNetwork(f"Expected a .keras file, got {path}, which does not exist.")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:32]
+    spec = NetworkSpec(path.stem, "file", "", None, digest, str(path.resolve()))
+    return NetworkInfo(spec, path.stem, f"from {path.name}", 0, 0, 0, ())
+
+
+@lru_cache(maxsize=1)
+def _bundled_records() -> tuple[dict[str, Any], ...]:
+    """In the order of their size: small networks first."""
+    records = [json.loads(path.read_text()) for path in sorted(BUNDLE.glob("*.json"))]
+    return tuple(sorted(records, key=lambda record: architecture(record["architecture"]).parameters))
+
+
+def _stored_records(store: Store) -> list[dict[str, Any]]:
+    names = sorted({entry.key for entry in store.entries("networks")})
+    records = (store.read_record(f"networks/{name}.json") for name in names)
+    return [record for record in records if record is not None]

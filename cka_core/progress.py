@@ -1,0 +1,32 @@
+"""How long work tells what is done and what is left, and how it is asked to stop."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+
+class Stopped(Exception):
+    """The user asked to stop. What is finished so far is kept."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """One step of long work: ``done`` of ``total`` (any unit), what is being done, and the detail a person reads."""
+
+    phase: str
+    done: float
+    total: float
+    detail: str = ""
+
+    @property
+    def fraction(self) -> float:
+        return min(1.0, self.done / self.total) if self.total else 0.0
+
+
+Report = Callable[[Progress], None]
+"""Called after each step; raises `Stopped` where the work should end."""
+
+
+def silent(progress: Progress) -> None:
+    """A report that tells nobody."""

@@ -1,0 +1,258 @@
+"""Finished work on disk: content-addressed, checksummed, written in one piece or not at all.
+
+An object is one file, ``<kind>/<key>.<sha256>.<suffix>``. The key says what was asked for (the hash of a spec), the
+checksum in the name says what the bytes must be, so that a file cut short or altered is noticed when it is read: it is
+set aside under ``damaged/``, reported, and the caller computes it again. Small mutable records (the state of a job)
+are JSON files, replaced in one step.
+
+The root is a folder or any fsspec URL that all machines of a cluster share.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import platformdirs
+
+log = logging.getLogger(__name__)
+
+CHECKSUM_LENGTH = 16
+
+
+def default_root() -> str:
+    """Where results live: ``CKA_STORE`` if set, else the user's cache folder."""
+    return os.environ.get("CKA_STORE") or str(Path(platformdirs.user_cache_dir("cka-explorer")))
+
+
+def canonical_json(value: Any) -> str:
+    """One text for one value: dataclasses as objects, keys sorted, no spaces."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def key_of(spec: Any) -> str:
+    """The key of a spec: the first 24 hex digits of the SHA-256 of its canonical JSON."""
+    return hashlib.sha256(canonical_json(spec).encode()).hexdigest()[:24]
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One stored object. ``size`` in bytes, ``used`` in seconds since 1970."""
+
+    kind: str
+    key: str
+    path: str
+    size: int
+    used: float
+
+
+class Store:
+    """Objects and records under one root.
+
+    Parameters
+    ----------
+    root : str or None
+        A folder or fsspec URL; None means `default_root()`. It is created when first written to.
+    """
+
+    def __init__(self, root: str | os.PathLike[str] | None = None):
+        self.root = os.fspath(root) if root is not None else default_root()
+        self.fs, self._base = fsspec.core.url_to_fs(self.root)
+        self._base = self._base.rstrip("/")
+
+    @property
+    def is_local(self) -> bool:
+        return "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
+
+    def path(self, name: str) -> str:
+        return f"{self._base}/{name}"
+
+    def scratch(self, name: str) -> Path:
+        """A local folder for work in progress (training checkpoints); made if missing."""
+        base = Path(self._base) if self.is_local else Path(platformdirs.user_cache_dir("cka-explorer"))
+        folder = base / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    # Objects: content-addressed, never changed.
+
+    def put(self, kind: str, key: str, data: bytes, suffix: str = "npz") -> str:
+        """Write an object atomically; returns its path."""
+        checksum = hashlib.sha256(data).hexdigest()[:CHECKSUM_LENGTH]
+        target = self.path(f"{kind}/{key}.{checksum}.{suffix}")
+        self._replace(target, data)
+        return target
+
+    def get(self, kind: str, key: str) -> bytes | None:
+        """The bytes of an object; None if there is none or only a damaged one, which is then set aside."""
+        for entry in self._versions(kind, key):
+            try:
+                data = self.fs.cat_file(entry.path)
+            except FileNotFoundError:
+                continue
+            if hashlib.sha256(data).hexdigest()[:CHECKSUM_LENGTH] == _checksum(entry.path):
+                self.touch(entry.path)
+                return data
+            self.set_aside(entry.path, "its bytes do not have the checksum in its name")
+        return None
+
+    def has(self, kind: str, key: str) -> bool:
+        return bool(self._versions(kind, key))
+
+    def entries(self, kind: str) -> list[Entry]:
+        """All objects of a kind, in subfolders too, most recently used first."""
+        folder = self.path(kind)
+        found = []
+        try:
+            listing = self.fs.find(folder, detail=True)
+        except FileNotFoundError:
+            return []
+        for path, info in listing.items():
+            name = path[len(folder) + 1 :]
+            if ".tmp-" in name or _checksum(path) is None:
+                continue
+            found.append(Entry(kind, name.rsplit(".", 2)[0], path, int(info["size"]), _modified(info)))
+        return sorted(found, key=lambda entry: entry.used, reverse=True)
+
+    def remove(self, path: str) -> None:
+        try:
+            self.fs.rm(path)
+        except FileNotFoundError:
+            pass
+
+    def touch(self, path: str) -> None:
+        """Mark an object as used now. Only a local file system keeps such a time apart from the contents."""
+        if self.is_local:
+            try:
+                os.utime(path)
+            except OSError:
+                pass
+
+    def set_aside(self, path: str, why: str) -> None:
+        """Move a damaged file out of the way, under ``damaged/``, and report it."""
+        name = path.rsplit("/", 1)[-1]
+        target = self.path(f"damaged/{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}-{name}")
+        self.fs.makedirs(self.path("damaged"), exist_ok=True)
+        try:
+            self.fs.mv(path, target)
+        except FileNotFoundError:
+            return
+        log.warning("A stored file is damaged and was set aside: %s (%s). It will be computed again.", target, why)
+
+    def damaged(self) -> list[str]:
+        """Paths of the files set aside so far."""
+        try:
+            return sorted(self.fs.ls(self.path("damaged"), detail=False))
+        except FileNotFoundError:
+            return []
+
+    def shrink(self, kind: str, budget: int) -> int:
+        """Remove the least recently used folders of a kind until it fits ``budget`` bytes; returns the bytes freed."""
+        groups: dict[str, list[Entry]] = {}
+        for entry in self.entries(kind):
+            groups.setdefault(entry.key.split("/")[0], []).append(entry)
+        total = sum(entry.size for group in groups.values() for entry in group)
+        freed = 0
+        for group in sorted(groups.values(), key=lambda group: max(entry.used for entry in group)):
+            if total - freed <= budget:
+                break
+            for entry in group:
+                self.remove(entry.path)
+                freed += entry.size
+        return freed
+
+    # Records: small JSON files that change.
+
+    def write_record(self, name: str, value: Any) -> None:
+        """Replace a JSON record in one step."""
+        self._replace(self.path(name), json.dumps(value, indent=1).encode())
+
+    def read_record(self, name: str) -> Any | None:
+        """A JSON record; None if it is missing. A record that is no JSON is set aside and counts as missing."""
+        path = self.path(name)
+        try:
+            data = self.fs.cat_file(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        try:
+            return json.loads(data)
+        except ValueError:
+            self.set_aside(path, "it is not JSON")
+            return None
+
+    def record_age(self, name: str) -> float | None:
+        """Seconds since a record was last written or touched; None if it is missing."""
+        try:
+            return max(0.0, time.time() - _modified(self.fs.info(self.path(name))))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def exists(self, name: str) -> bool:
+        return bool(self.fs.exists(self.path(name)))
+
+    def _versions(self, kind: str, key: str) -> list[Entry]:
+        folder, _, stem = self.path(f"{kind}/{key}").rpartition("/")
+        try:
+            listing = self.fs.ls(folder, detail=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        found = []
+        for info in listing:
+            path = info["name"]
+            name = path.rsplit("/", 1)[-1]
+            if name.startswith(stem + ".") and _checksum(path) is not None and ".tmp-" not in name:
+                found.append(Entry(kind, key, path, int(info["size"]), _modified(info)))
+        return sorted(found, key=lambda entry: entry.used, reverse=True)
+
+    def _replace(self, target: str, data: bytes) -> None:
+        folder = target.rsplit("/", 1)[0]
+        self.fs.makedirs(folder, exist_ok=True)
+        temporary = f"{target}.tmp-{uuid.uuid4().hex[:8]}"
+        try:
+            self.fs.pipe_file(temporary, data)
+            if self.is_local:
+                os.replace(temporary, target)
+            else:
+                self.fs.mv(temporary, target)
+        except BaseException:
+            self.remove(temporary)
+            raise
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
+    """Write a file the user named: to a temporary name beside it, then moved. Folders are made as needed."""
+    target = Path(path).expanduser()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.tmp-{uuid.uuid4().hex[:8]}")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target
+
+
+def _checksum(path: str) -> str | None:
+    """The checksum in a file name ``key.checksum.suffix``; None if the name has no such form."""
+    parts = path.rsplit("/", 1)[-1].rsplit(".", 2)
+    if len(parts) == 3 and len(parts[1]) == CHECKSUM_LENGTH:
+        return parts[1]
+    return None
+
+
+def _modified(info: dict[str, Any]) -> float:
+    for name in ("mtime", "LastModified", "updated", "last_modified", "created"):
+        value = info.get(name)
+        if value is not None:
+            return float(value.timestamp() if hasattr(value, "timestamp") else value)
+    return 0.0
