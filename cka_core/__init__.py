@@ -1,0 +1,38 @@
+"""CKA Explorer: do two neural networks learn the same things?
+
+Names are looked up when first used, so that ``import cka_core`` is quick and imports no TensorFlow.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cka_core.arrays import compare_activations
+    from cka_core.comparison import Comparison
+    from cka_core.engine import compare
+    from cka_core.images import load_images
+    from cka_core.kernels import cka
+    from cka_core.networks import build_network
+
+__all__ = ["Comparison", "build_network", "cka", "compare", "compare_activations", "load_images"]
+
+_HOME = {
+    "Comparison": "comparison",
+    "build_network": "networks",
+    "cka": "kernels",
+    "compare": "engine",
+    "compare_activations": "arrays",
+    "load_images": "images",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'cka_core' has no attribute {name!r}. It has: {', '.join(__all__)}.")
+    return getattr(import_module(f"cka_core.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,379 @@
+"""The result of a comparison: the CKA of every layer of A with every layer of B, what it means and where it came from.
+
+Light: numpy only. pandas and plotly are imported by the methods that need them.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import logging
+import os
+import shlex
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cka_core.images import SampleSpec
+from cka_core.store import Store, key_of, write_atomically
+
+if TYPE_CHECKING:
+    import pandas
+    import plotly.graph_objects
+
+    from cka_core.networks import NetworkSpec
+
+log = logging.getLogger(__name__)
+
+BUNDLE = Path(__file__).parent / "demo" / "comparisons"
+MEASURE = "cka-linear-unbiased"
+FORMAT = "cka-explorer comparison 1"
+LARGEST_FILE = 1 << 30  # bytes unpacked: 11,000 x 11,000 layers
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """One layer of a network. ``shape`` is that of its output for one image; ``stage`` groups layers ("" for none)."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    stage: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class CompareSpec:
+    """What to compare. Equal specs are the same result: ``key`` names its job and its file.
+
+    ``layers`` keeps only the layers with these names, of either network; None keeps every layer.
+    """
+
+    a: NetworkSpec
+    b: NetworkSpec
+    sample: SampleSpec
+    batch_size: int = 256
+    layers: tuple[str, ...] | None = None
+    measure: str = MEASURE
+    version: int = 1
+
+    @property
+    def key(self) -> str:
+        return key_of(self)
+
+    def swapped(self) -> CompareSpec:
+        """The same comparison seen from the other network: its result is the transpose."""
+        return dataclasses.replace(self, a=self.b, b=self.a)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> CompareSpec:
+        """The spec whose ``dataclasses.asdict`` is ``values``."""
+        from cka_core.networks import NetworkSpec
+
+        try:
+            fields = dict(values)
+            fields["a"], fields["b"] = NetworkSpec(**values["a"]), NetworkSpec(**values["b"])
+            fields["sample"] = SampleSpec(**values["sample"])
+            if values.get("layers") is not None:
+                fields["layers"] = tuple(values["layers"])
+            return cls(**fields)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"Expected the fields of a comparison's spec, got {values!r} ({error}).") from error
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Comparison:
+    """Similarity of the layers of two networks.
+
+    Attributes
+    ----------
+    matrix : float64 (layers of A, layers of B), read-only
+        CKA, not clamped. NaN where one of the two layers has none.
+    layers_a, layers_b : tuple of Layer
+        What the rows and the columns are, from the input to the output.
+    reasons_a, reasons_b : tuple of str or None
+        Why a layer has no CKA ("no variance", "one image only"); None for a layer that has.
+    provenance : dict of JSON values
+        ``network_a``, ``network_b`` (name, architecture, weights, source, seed), ``images``, ``batch_size``,
+        ``measure``, ``versions``, ``seconds``, ``command``, ``created``, …
+    warnings : tuple of str
+        What a reader should know before trusting the last digits.
+    """
+
+    matrix: np.ndarray
+    layers_a: tuple[Layer, ...]
+    layers_b: tuple[Layer, ...]
+    reasons_a: tuple[str | None, ...] = ()
+    reasons_b: tuple[str | None, ...] = ()
+    provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        matrix = np.array(self.matrix, np.float64)
+        matrix.setflags(write=False)
+        expected = (len(self.layers_a), len(self.layers_b))
+        if matrix.shape != expected:
+            raise ValueError(f"Expected a matrix of {expected}, layers of A by layers of B, got {matrix.shape}.")
+        fields = {
+            "matrix": matrix,
+            "layers_a": tuple(self.layers_a),
+            "layers_b": tuple(self.layers_b),
+            "reasons_a": tuple(self.reasons_a) or (None,) * expected[0],
+            "reasons_b": tuple(self.reasons_b) or (None,) * expected[1],
+            "warnings": tuple(self.warnings),
+        }
+        for side, count in zip("ab", expected, strict=True):
+            if len(fields[f"reasons_{side}"]) != count:
+                raise ValueError(f"Expected {count} reasons_{side}, one a layer, got {len(fields[f'reasons_{side}'])}.")
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def name_a(self) -> str:
+        return (self.provenance.get("network_a") or {}).get("name") or "A"
+
+    @property
+    def name_b(self) -> str:
+        return (self.provenance.get("network_b") or {}).get("name") or "B"
+
+    @property
+    def is_self(self) -> bool:
+        """Whether both sides are the same network: same architecture and weights (or seed, where nothing was trained)."""
+        a, b = self.provenance.get("network_a") or {}, self.provenance.get("network_b") or {}
+        told_apart_by = ["architecture", "weights"]
+        if not a.get("weights"):
+            told_apart_by += ["source", "seed", "name"]
+        return bool(a) and all(a.get(key) == b.get(key) for key in told_apart_by)
+
+    # Views of the same result.
+
+    def transpose(self) -> Comparison:
+        """The same comparison with the networks swapped."""
+        return Comparison(
+            matrix=self.matrix.T,
+            layers_a=self.layers_b,
+            layers_b=self.layers_a,
+            reasons_a=self.reasons_b,
+            reasons_b=self.reasons_a,
+            provenance=_swapped(self.provenance),
+            warnings=self.warnings,
+        )
+
+    def select(self, a: Any = None, b: Any = None) -> Comparison:
+        """Only some layers: ``a`` and ``b`` are boolean masks or lists of positions; None keeps all."""
+        rows = _positions(a, len(self.layers_a), self.name_a)
+        columns = _positions(b, len(self.layers_b), self.name_b)
+        return dataclasses.replace(
+            self,
+            matrix=self.matrix[np.ix_(rows, columns)],
+            layers_a=tuple(self.layers_a[i] for i in rows),
+            layers_b=tuple(self.layers_b[i] for i in columns),
+            reasons_a=tuple(self.reasons_a[i] for i in rows),
+            reasons_b=tuple(self.reasons_b[i] for i in columns),
+        )
+
+    def best_match(self, axis: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """The most similar layer of the other network.
+
+        ``axis=1`` answers for each layer of A (a row), ``axis=0`` for each layer of B (a column). Returns positions
+        (int, -1 where a layer has no CKA with any) and their CKA (float64, NaN there).
+        """
+        if axis not in (0, 1):
+            raise ValueError(f"Expected axis 1 (for each layer of A) or 0 (for each layer of B), got {axis!r}.")
+        rows = self.matrix if axis == 1 else self.matrix.T
+        if rows.shape[1] == 0:
+            return np.full(len(rows), -1), np.full(len(rows), np.nan)
+        position = np.where(np.isnan(rows), -np.inf, rows).argmax(axis=1)
+        value = rows[np.arange(len(rows)), position]
+        return np.where(np.isnan(value), -1, position), value
+
+    # Ways out.
+
+    def to_frame(self) -> pandas.DataFrame:
+        """pandas, rows and columns labelled with the layers' names and the networks' names."""
+        import pandas
+
+        return pandas.DataFrame(
+            self.matrix,
+            index=pandas.Index([layer.name for layer in self.layers_a], name=self.name_a),
+            columns=pandas.Index([layer.name for layer in self.layers_b], name=self.name_b),
+        )
+
+    def to_csv(self) -> str:
+        """The matrix as CSV, full precision, layer names as header and first column, empty where there is no CKA.
+
+        A name that a spreadsheet would take for a formula gets an apostrophe before it.
+        """
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["layer", *(_cell(layer.name) for layer in self.layers_b)])
+        for layer, row in zip(self.layers_a, self.matrix, strict=True):
+            writer.writerow([_cell(layer.name), *("" if np.isnan(value) else repr(float(value)) for value in row)])
+        return text.getvalue()
+
+    def heatmap(self, **options: Any) -> plotly.graph_objects.Figure:
+        """The matrix as an interactive plotly figure (`cka_core.figures.heatmap`)."""
+        from cka_core import figures
+
+        return figures.heatmap(self, **options)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write an npz file, in one piece or not at all; `load` reads it back."""
+        return write_atomically(path, self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """The npz file: ``matrix``, and ``about``, everything else as UTF-8 JSON. The same result is the same bytes."""
+        about = {
+            "format": FORMAT,
+            "layers_a": [dataclasses.asdict(layer) for layer in self.layers_a],
+            "layers_b": [dataclasses.asdict(layer) for layer in self.layers_b],
+            "reasons_a": self.reasons_a,
+            "reasons_b": self.reasons_b,
+            "provenance": self.provenance,
+            "warnings": self.warnings,
+        }
+        text = json.dumps(about, allow_nan=False, separators=(",", ":")).encode()
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, matrix=self.matrix, about=np.frombuffer(text, np.uint8))
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Comparison:
+        """Read what `to_bytes` wrote. Nothing in it is unpickled. Raises ValueError if it is anything else."""
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                size = sum(member.file_size for member in archive.infolist())
+            if size > LARGEST_FILE:
+                raise ValueError(f"it unpacks to {size:,} bytes, at most {LARGEST_FILE:,} are read")
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                matrix, about = arrays["matrix"], json.loads(arrays["about"].tobytes())
+            if about["format"] != FORMAT:
+                raise ValueError(f"its format is {about['format']!r}, expected {FORMAT!r}")
+            return cls(
+                matrix=matrix,
+                layers_a=_layers(about["layers_a"]),
+                layers_b=_layers(about["layers_b"]),
+                reasons_a=tuple(about["reasons_a"]),
+                reasons_b=tuple(about["reasons_b"]),
+                provenance=dict(about["provenance"]),
+                warnings=tuple(about["warnings"]),
+            )
+        except _DAMAGE as error:
+            raise ValueError(
+                f"Expected a saved comparison (.npz), got something else or a damaged file: {_message(error)}."
+            ) from error
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Comparison:
+        """Read a file that `save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none.
+        ValueError
+            If it is no comparison or is damaged.
+        """
+        try:
+            return cls.from_bytes(Path(path).expanduser().read_bytes())
+        except ValueError as error:
+            raise ValueError(f"{path}: {error} Save the comparison again, or compare again.") from error
+
+
+def find(spec: CompareSpec, store: Store) -> Comparison | None:
+    """A finished comparison: bundled, or in the store, or the other way round (then transposed); None if there is none.
+
+    A file that cannot be read is reported and passed over, the store's is set aside: it will be computed again.
+    """
+    found = _find(spec.key, store)
+    if found is not None:
+        return found
+    swapped = spec.swapped()
+    if swapped == spec:
+        return None
+    found = _find(swapped.key, store)
+    return found.transpose() if found is not None else None
+
+
+def _find(key: str, store: Store) -> Comparison | None:
+    bundled = BUNDLE / f"{key}.npz"
+    if bundled.is_file():
+        try:
+            return Comparison.load(bundled)
+        except ValueError as error:
+            log.warning("A bundled comparison is passed over. %s", error)
+    data = store.get("comparisons", key)
+    if data is None:
+        return None
+    try:
+        return Comparison.from_bytes(data)
+    except ValueError as error:
+        for entry in store.entries("comparisons"):
+            if entry.key == key:
+                store.set_aside(entry.path, str(error))
+        return None
+
+
+_DAMAGE = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    OSError,
+    MemoryError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def _message(error: BaseException) -> str:
+    text = str(error).rstrip(".")
+    return text if isinstance(error, ValueError) and text else f"{type(error).__name__} {text}".rstrip()
+
+
+def _layers(values: list[dict[str, Any]]) -> tuple[Layer, ...]:
+    return tuple(Layer(**{**value, "shape": tuple(int(side) for side in value["shape"])}) for value in values)
+
+
+def _positions(which: Any, count: int, network: str) -> np.ndarray:
+    if which is None:
+        return np.arange(count)
+    which = np.asarray(which)
+    if which.dtype == bool:
+        if which.shape != (count,):
+            raise ValueError(f"Expected a mask of {count} values, one a layer of {network}, got {which.shape}.")
+        return np.flatnonzero(which)
+    positions = which.astype(np.intp)
+    if positions.size and not (0 <= positions.min() and positions.max() < count):
+        raise ValueError(f"Expected positions 0 to {count - 1} in the layers of {network}, got {which.tolist()}.")
+    return positions
+
+
+def _cell(name: str) -> str:
+    return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name
+
+
+def _swapped(provenance: dict[str, Any]) -> dict[str, Any]:
+    """Provenance seen from the other network: what ends in _a and in _b changes place, in the command too."""
+
+    def other(key: str) -> str:
+        for end, opposite in (("_a", "_b"), ("_b", "_a")):
+            if key.endswith(end) and key[:-2] + opposite in provenance:
+                return key[:-2] + opposite
+        return key
+
+    swapped = {key: provenance[other(key)] for key in provenance}
+    if isinstance(swapped.get("command"), str):
+        words = shlex.split(swapped["command"])
+        if "compare" in words[:-2]:
+            first = words.index("compare") + 1
+            words[first], words[first + 1] = words[first + 1], words[first]
+            swapped["command"] = shlex.join(words)
+    return swapped

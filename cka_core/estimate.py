@@ -1,0 +1,54 @@
+"""How long a comparison will take on this machine, said before it starts.
+
+The work is counted (multiply-adds of the forward passes and of the Gram matrices) and divided by a speed. The speed is
+that of the comparisons this machine has finished; before the first one, that of an ordinary laptop core pair.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from cka_core.networks import architecture, is_architecture
+from cka_core.store import Store
+
+if TYPE_CHECKING:
+    from cka_core.library import NetworkInfo
+
+RECORD = "speed.json"
+FORWARD_SPEED = 4e10
+"""Multiply-adds a second of a forward pass, before anything was measured."""
+GRAM_SPEED = 6e10
+START_SECONDS = 7.0
+"""Starting the worker and importing TensorFlow. A warm worker saves them; the estimate does not count on it."""
+LOAD_SECONDS_A_LAYER = 0.015
+"""Building a network and tracing it."""
+
+
+def work_seconds(name: str, n: int, batch_size: int) -> float:
+    """Seconds for the forward pass and the Gram matrices of ``n`` images at the nominal speed, loading included."""
+    if not is_architecture(name):
+        name = "resnet50"
+    described = architecture(name)
+    forward = described.multiply_adds * n / FORWARD_SPEED
+    grams = described.features * n * min(n, batch_size) / 2 / GRAM_SPEED
+    return forward + grams + LOAD_SECONDS_A_LAYER * len(described.layers)
+
+
+def estimate_seconds(a: NetworkInfo, b: NetworkInfo, n: int, batch_size: int, store: Store) -> float:
+    """Seconds from the press of the button to the result. A network compared with itself is run once."""
+    names = [a.spec.architecture] if a.spec == b.spec else [a.spec.architecture, b.spec.architecture]
+    record = store.read_record(RECORD) or {}
+    seconds = sum(work_seconds(name, n, batch_size) for name in names) * float(record.get("factor", 1.0))
+    return seconds + START_SECONDS
+
+
+def remember(names: list[str], n: int, batch_size: int, seconds: float, store: Store) -> None:
+    """Note how long a comparison took, so that the next estimate is better: half the old factor, half the new."""
+    nominal = sum(work_seconds(name, n, batch_size) for name in names)
+    if nominal <= 0 or seconds <= 0:
+        return
+    measured = min(20.0, max(0.05, seconds / nominal))
+    record = store.read_record(RECORD) or {}
+    factor = measured if "factor" not in record else (float(record["factor"]) + measured) / 2
+    store.write_record(RECORD, {"factor": round(factor, 4), "cores": os.cpu_count()})

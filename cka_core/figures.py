@@ -1,0 +1,293 @@
+"""A comparison as a figure: plotly for the screen, matplotlib for paper."""
+
+from __future__ import annotations
+
+import html
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cka_core import views
+from cka_core.store import write_atomically
+
+if TYPE_CHECKING:
+    import plotly.graph_objects
+
+    from cka_core.comparison import Comparison, Layer
+
+COLOURS = ("magma", "viridis", "cividis")
+"""Colour maps, dark to light, all even in brightness. The first is the seed notebook's; cividis is made for red-green
+colour blindness."""
+PAPER_FORMATS = ("png", "svg", "pdf")
+NO_CKA = "#8a8a8a"
+LINE = "rgba(200, 200, 200, 0.55)"
+SQUARE = (0.55, 1.8)
+"""Rows per column between which the cells are drawn square; beyond, the map fills its place."""
+CURVE_A, CURVE_B = "#b5367a", "#2a8f8a"
+
+
+def heatmap(
+    comparison: Comparison,
+    *,
+    colours: str = "magma",
+    zmin: float = 0.0,
+    zmax: float = 1.0,
+    titles: tuple[str, str] | None = None,
+    selected: tuple[int, int] | None = None,
+    height: int = 680,
+    narrow: bool = False,
+    faded: bool = False,
+) -> plotly.graph_objects.Figure:
+    """The matrix on screen: A up the side, B along the bottom, the input at the bottom left.
+
+    Parameters
+    ----------
+    colours : one of `COLOURS`
+    zmin, zmax : CKA of the darkest and the lightest colour
+    titles : what to call A and B; None takes their names
+    selected : row and column of a cell to mark
+    height : pixels
+    narrow : for a phone: the colour bar below
+    faded : pale, for a map that is about to be replaced
+    """
+    import plotly.graph_objects as go
+
+    _check_colours(colours)
+    title_a, title_b = titles or (comparison.name_a, comparison.name_b)
+    rows = views.labels(comparison.layers_a, comparison.reasons_a)
+    columns = views.labels(comparison.layers_b, comparison.reasons_b)
+    z = comparison.matrix.astype(np.float32)
+    bar: dict[str, Any] = {"title": {"text": "CKA", "side": "top"}, "thickness": 12, "outlinewidth": 0, "len": 1.0}
+    if narrow:
+        bar |= {"orientation": "h", "y": -0.16, "yanchor": "top", "title": {"text": "CKA", "side": "bottom"}}
+    figure = go.Figure(
+        go.Heatmap(
+            z=z,
+            x=columns,
+            y=rows,
+            zmin=zmin,
+            zmax=zmax,
+            colorscale=colours,
+            colorbar=bar,
+            opacity=0.45 if faded else 1.0,
+            hoverongaps=False,
+            hovertemplate="A  %{y}<br>B  %{x}<br>CKA  %{z:.3f}<extra></extra>",
+        )
+    )
+    if np.isnan(z).any():
+        figure.add_heatmap(
+            z=np.where(np.isnan(z), np.float32(0), np.float32(np.nan)),
+            x=columns,
+            y=rows,
+            colorscale=[[0, NO_CKA], [1, NO_CKA]],
+            showscale=False,
+            hoverongaps=False,
+            hovertemplate="A  %{y}<br>B  %{x}<br>no CKA<extra></extra>",
+        )
+    if selected is not None:
+        figure.add_scatter(
+            x=[columns[selected[1]]],
+            y=[rows[selected[0]]],
+            mode="markers",
+            marker={"symbol": "square", "size": 11, "color": "rgba(0,0,0,0)", "line": {"color": "#ffffff", "width": 2}},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        xaxis=_axis(comparison.layers_b, f"B  {title_b}", angle=0),
+        yaxis=_axis(comparison.layers_a, f"A  {title_a}", angle=-90 if narrow else 0),
+        shapes=[
+            *_lines(comparison.layers_b, len(rows), upright=True),
+            *_lines(comparison.layers_a, len(columns), upright=False),
+        ],
+        uirevision=f"{title_a} {title_b} {len(rows)} {len(columns)}",
+        hoverlabel={"align": "left"},
+        plot_bgcolor="rgba(0,0,0,0)",
+    )
+    if is_square(comparison):
+        figure.update_yaxes(scaleanchor="x", scaleratio=1)
+    return figure
+
+
+def is_square(comparison: Comparison) -> bool:
+    """Whether the depths are near enough for square cells."""
+    rows, columns = comparison.matrix.shape
+    return bool(columns) and SQUARE[0] <= rows / columns <= SQUARE[1]
+
+
+def _axis(layers: Sequence[Layer], title: str, *, angle: int) -> dict[str, Any]:
+    positions, names = views.ticks(layers)
+    return {
+        "type": "category",
+        "title": {"text": html.escape(title, quote=False), "standoff": 8},
+        "tickvals": positions,
+        "ticktext": [html.escape(name, quote=False) for name in names],
+        "tickangle": angle,
+        "ticks": "",
+        "showgrid": False,
+        "zeroline": False,
+        "automargin": True,
+        "constrain": "domain",
+        "range": [-0.5, len(layers) - 0.5],
+    }
+
+
+def _lines(layers: Sequence[Layer], across: int, *, upright: bool) -> list[dict[str, Any]]:
+    """A thin line where each stage but the first begins."""
+    along, other = ("x", "y") if upright else ("y", "x")
+    return [
+        {
+            "type": "line",
+            f"{along}0": stage.start - 0.5,
+            f"{along}1": stage.start - 0.5,
+            f"{other}0": -0.5,
+            f"{other}1": across - 0.5,
+            "line": {"color": LINE, "width": 1},
+        }
+        for stage in views.stages(layers)[1:]
+    ]
+
+
+def best_match_curve(
+    comparison: Comparison, *, titles: tuple[str, str] | None = None, height: int = 360
+) -> plotly.graph_objects.Figure:
+    """How well each layer is matched by its most similar layer in the other network, from the input to the output."""
+    import plotly.graph_objects as go
+
+    title_a, title_b = titles or (comparison.name_a, comparison.name_b)
+    figure = go.Figure()
+    for side, own, other, colour in (("a", title_a, title_b, CURVE_A), ("b", title_b, title_a, CURVE_B)):
+        matches = views.best_matches(comparison, side)
+        figure.add_scatter(
+            x=np.linspace(0, 1, len(matches)) if len(matches) > 1 else [0.0],
+            y=matches["CKA"],
+            mode="lines+markers" if len(matches) < 30 else "lines",
+            line={"color": colour, "width": 2, "dash": "solid" if side == "a" else "dot"},
+            name=html.escape(f"{side.upper()}  {own}: best match in {other}", quote=False),
+            text=[
+                html.escape(f"{layer} → {match}", quote=False)
+                for layer, match in zip(matches["layer"], matches["best match"], strict=True)
+            ],
+            hovertemplate="%{text}<br>CKA  %{y:.3f}<extra></extra>",
+        )
+    lowest = np.nanmin(comparison.matrix) if not np.isnan(comparison.matrix).all() else 0.0
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        xaxis={"title": {"text": "depth, from the input to the output"}, "tickformat": ".0%", "range": [-0.01, 1.01]},
+        yaxis={"title": {"text": "CKA with the best match"}, "range": [min(0.0, float(lowest)), 1.02]},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+        hovermode="closest",
+    )
+    return figure
+
+
+def to_html(comparison: Comparison, *, titles: tuple[str, str] | None = None, colours: str = "magma") -> str:
+    """The map as one HTML file that works without a network connection (plotly.js is inside, about 5 MB)."""
+    figure = heatmap(comparison, titles=titles, colours=colours, height=820)
+    title_a, title_b = titles or (comparison.name_a, comparison.name_b)
+    title = html.escape(f"CKA of {title_a} and {title_b}", quote=False)
+    figure.update_layout(
+        template="plotly_white", title={"text": title}, margin={"l": 40, "r": 40, "t": 70, "b": 40}, width=980
+    )
+    page = figure.to_html(include_plotlyjs=True, full_html=True, config={"displaylogo": False})
+    return page.replace("<head>", f"<head><title>{title}</title>", 1)
+
+
+def paper_figure(
+    comparison: Comparison,
+    *,
+    size: tuple[float, float] | None = None,
+    dpi: int = 300,
+    colours: str = "magma",
+    format: str = "png",
+    titles: tuple[str, str] | None = None,
+) -> bytes:
+    """The map for a paper, drawn by matplotlib.
+
+    Parameters
+    ----------
+    size : width and height in inches; None fits the two depths into 6.5 inches. The seed notebook's is (30, 15).
+    dpi : dots per inch (the seed notebook's is 400)
+    colours : one of `COLOURS`
+    format : one of `PAPER_FORMATS`
+    titles : what to call A and B; None takes their names
+    """
+    from matplotlib import colormaps, rc_context
+    from matplotlib.figure import Figure
+
+    _check_colours(colours)
+    if format not in PAPER_FORMATS:
+        raise ValueError(f"Expected a figure as {', '.join(PAPER_FORMATS)}, got {format!r}.")
+    rows, columns = comparison.matrix.shape
+    width, height = size or _paper_size(rows, columns)
+    text = min(2.5, max(1.0, min(width, height) / 6.5))  # a poster's letters grow with it
+    title_a, title_b = (_plain(title) for title in titles or (comparison.name_a, comparison.name_b))
+    figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
+    axes = figure.add_subplot()
+    palette = colormaps[colours].with_extremes(bad=NO_CKA)
+    image = axes.imshow(
+        comparison.matrix, cmap=palette, vmin=0.0, vmax=1.0, origin="lower", interpolation="nearest", aspect="equal"
+    )
+    axes.set_xlabel(f"B: {title_b}", fontsize=10 * text)
+    axes.set_ylabel(f"A: {title_a}", fontsize=10 * text)
+    axes.set_title(f"CKA of {title_a} and {title_b}{_images_text(comparison)}", fontsize=10 * text)
+    for axis, layers, draw in (
+        (axes.xaxis, comparison.layers_b, axes.axvline),
+        (axes.yaxis, comparison.layers_a, axes.axhline),
+    ):
+        positions, names = views.ticks(layers)
+        axis.set_ticks(positions, [_plain(name) for name in names])
+        for stage in views.stages(layers)[1:]:
+            draw(stage.start - 0.5, color="#c8c8c8", linewidth=0.6 * text, alpha=0.7)
+    axes.tick_params(length=0, labelsize=8 * text)
+    bar = figure.colorbar(image, cax=axes.inset_axes((1 + 0.1 / width, 0.0, 0.2 * text / width, 1.0)))
+    bar.set_label("CKA", fontsize=10 * text)
+    bar.ax.tick_params(labelsize=8 * text)
+    buffer = io.BytesIO()
+    # Text stays text, and the same result is the same bytes.
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "cka", "pdf.fonttype": 42}):
+        metadata: dict[str, Any] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[format]
+        figure.savefig(buffer, format=format, dpi=dpi, metadata=metadata)
+    return buffer.getvalue()
+
+
+def save_figure(comparison: Comparison, path: str | os.PathLike[str], **options: Any) -> Path:
+    """Write the map to a file; its ending says the format: .png, .svg, .pdf for paper, .html for the browser.
+
+    ``options`` are those of `paper_figure`, or of `to_html` for .html. Raises ValueError for another ending.
+    """
+    ending = Path(path).suffix.lower().removeprefix(".")
+    if ending == "html":
+        return write_atomically(path, to_html(comparison, **options).encode())
+    if ending not in PAPER_FORMATS:
+        valid = ", ".join(f".{name}" for name in (*PAPER_FORMATS, "html"))
+        raise ValueError(f"Expected a figure file ending in {valid}, got {os.fspath(path)!r}.")
+    return write_atomically(path, paper_figure(comparison, format=ending, **options))
+
+
+def _check_colours(colours: str) -> None:
+    if colours not in COLOURS:
+        raise ValueError(f"Unknown colour map {colours!r}. Valid: {', '.join(COLOURS)}.")
+
+
+def _paper_size(rows: int, columns: int) -> tuple[float, float]:
+    """Inches: the longer side of the map 5, and room for the labels."""
+    longer = max(rows, columns, 1)
+    return 5 * max(columns / longer, 0.2) + 1.5, 5 * max(rows / longer, 0.2) + 0.9
+
+
+def _plain(text: str) -> str:
+    """Text that matplotlib does not read as a formula."""
+    return text.replace("$", r"\$")
+
+
+def _images_text(comparison: Comparison) -> str:
+    count = (comparison.provenance.get("images") or {}).get("n")
+    return f", {count:,} images" if isinstance(count, int) else ""

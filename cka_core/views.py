@@ -1,0 +1,298 @@
+"""What a reader sees of a comparison: layers in words, stages, filters, pairs, a cell worth looking at.
+
+Light: numpy only; pandas is imported by the functions that return a frame.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas
+
+    from cka_core.comparison import Comparison, Layer
+    from cka_core.library import NetworkInfo
+
+KINDS: dict[str, tuple[str, ...]] = {
+    "every layer": (),
+    "block outputs": ("Add",),
+    "convolutions": ("Conv1D", "Conv2D", "Conv3D", "DepthwiseConv2D", "SeparableConv2D", "Conv2DTranspose"),
+    "activations": ("Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax", "GELU"),
+    "batch norms": ("BatchNormalization",),
+}
+"""Groups of layers one can look at, by the kinds of layer in them; none means every kind."""
+
+MEASURES = {"cka-linear-unbiased": "unbiased CKA"}
+FEWEST_IMAGES = 16
+MOST_STAGES = 14
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A run of layers of one stage: positions ``start`` up to, not including, ``stop``."""
+
+    name: str
+    start: int
+    stop: int
+
+    @property
+    def centre(self) -> float:
+        return (self.start + self.stop - 1) / 2
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """(16, 16, 32) -> "16×16×32"."""
+    return "×".join(str(side) for side in shape)
+
+
+def labels(layers: Sequence[Layer], reasons: Sequence[str | None] | None = None) -> list[str]:
+    """One line a layer, "name · Kind · 16×16×32", with the reason where it has no CKA.
+
+    Unique, and safe where a little HTML is understood (names come from users' files).
+    """
+    lines = []
+    seen: dict[str, int] = {}
+    for position, layer in enumerate(layers):
+        parts = [layer.name, layer.kind, shape_text(layer.shape)]
+        reason = reasons[position] if reasons else None
+        if reason:
+            parts.append(f"no CKA: {reason}")
+        line = html.escape(" · ".join(part for part in parts if part), quote=False)
+        seen[line] = seen.get(line, 0) + 1
+        lines.append(line if seen[line] == 1 else f"{line} ({seen[line]})")
+    return lines
+
+
+def unique_names(layers: Sequence[Layer]) -> list[str]:
+    """The layers' names, told apart by their position where two are the same."""
+    names = [layer.name for layer in layers]
+    repeated = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
+    return [f"{name} ({position + 1})" if name in repeated else name for position, name in enumerate(names)]
+
+
+def stages(layers: Sequence[Layer]) -> list[Stage]:
+    """Runs of layers of the same stage; empty where the layers name no stages, or too many to be told apart."""
+    runs: list[Stage] = []
+    for position, layer in enumerate(layers):
+        if runs and runs[-1].name == layer.stage:
+            runs[-1] = dataclasses.replace(runs[-1], stop=position + 1)
+        else:
+            runs.append(Stage(layer.stage, position, position + 1))
+    if len(runs) > MOST_STAGES or not any(run.name for run in runs):
+        return []
+    return runs
+
+
+def ticks(layers: Sequence[Layer], most: int = 8) -> tuple[list[float], list[str]]:
+    """Where to write on an axis, and what: each stage at its middle, or a few layers where there are no stages."""
+    runs = stages(layers)
+    if runs:
+        return [run.centre for run in runs], [run.name for run in runs]
+    step = max(1, math.ceil(len(layers) / most))
+    positions = range(0, len(layers), step)
+    return [float(i) for i in positions], [_short(layers[i].name) for i in positions]
+
+
+def _short(name: str, most: int = 16) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+def layer_mask(layers: Sequence[Layer], kinds: str = "every layer", search: str = "") -> np.ndarray:
+    """Which layers belong to a group of `KINDS` and have ``search`` in their name or kind; bool (layers,)."""
+    if kinds not in KINDS:
+        raise ValueError(f"Unknown group of layers {kinds!r}. Valid: {', '.join(KINDS)}.")
+    wanted, words = KINDS[kinds], search.lower().split()
+    return np.array(
+        [
+            (not wanted or layer.kind in wanted) and all(w in f"{layer.name} {layer.kind}".lower() for w in words)
+            for layer in layers
+        ],
+        bool,
+    )
+
+
+def filtered(comparison: Comparison, kinds: str = "every layer", search: str = "") -> Comparison:
+    """Only the layers asked for, on both sides.
+
+    Raises ValueError where a network has none of them.
+    """
+    masks = [layer_mask(layers, kinds, search) for layers in (comparison.layers_a, comparison.layers_b)]
+    without = [n for n, mask in zip((comparison.name_a, comparison.name_b), masks, strict=True) if not mask.any()]
+    if without:
+        asked = f"{kinds} with “{search.strip()}” in their name" if search.strip() else kinds
+        raise ValueError(f"No {asked} in {' or in '.join(dict.fromkeys(without))}.")
+    return comparison.select(*masks)
+
+
+def pairs(comparison: Comparison) -> pandas.DataFrame:
+    """Every pair of layers, one a row; the most similar first, those without a CKA last."""
+    import pandas
+
+    rows, columns = comparison.matrix.shape
+    names_a, names_b = unique_names(comparison.layers_a), unique_names(comparison.layers_b)
+    frame = pandas.DataFrame(
+        {
+            "layer of A": pandas.Categorical.from_codes(np.repeat(np.arange(rows), columns), names_a),
+            "layer of B": pandas.Categorical.from_codes(np.tile(np.arange(columns), rows), names_b),
+            "CKA": comparison.matrix.ravel(),
+        }
+    )
+    return frame.sort_values("CKA", ascending=False, kind="stable", ignore_index=True)
+
+
+def best_matches(comparison: Comparison, side: str) -> pandas.DataFrame:
+    """For each layer of one side ("a" or "b"): its kind, output, best match in the other network and their CKA."""
+    import pandas
+
+    if side not in ("a", "b"):
+        raise ValueError(f"Expected side 'a' or 'b', got {side!r}.")
+    own, other = (comparison.layers_a, comparison.layers_b)[:: 1 if side == "a" else -1]
+    names = [*unique_names(other), ""]
+    position, value = comparison.best_match(1 if side == "a" else 0)
+    return pandas.DataFrame(
+        {
+            "layer": unique_names(own),
+            "kind": [layer.kind for layer in own],
+            "output": [shape_text(layer.shape) for layer in own],
+            "best match": [names[i] for i in position],
+            "CKA": value,
+        }
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One cell: its position, its CKA (NaN with ``reason``), and for either layer the best match in the other network.
+
+    A match is a position and its CKA, None where there is none. In a comparison of a network with itself a layer's
+    match is another layer.
+    """
+
+    row: int
+    column: int
+    cka: float
+    reason: str | None
+    match_of_a: tuple[int, float] | None
+    match_of_b: tuple[int, float] | None
+
+
+def cell(comparison: Comparison, row: int, column: int) -> Cell:
+    """What there is to say about one cell."""
+
+    def best(values: np.ndarray, own: int) -> tuple[int, float] | None:
+        values = values.copy()
+        if comparison.is_self:
+            values[own] = np.nan
+        if np.isnan(values).all():
+            return None
+        position = int(np.nanargmax(values))
+        return position, float(values[position])
+
+    return Cell(
+        row,
+        column,
+        float(comparison.matrix[row, column]),
+        comparison.reasons_a[row] or comparison.reasons_b[column],
+        best(comparison.matrix[row], row),
+        best(comparison.matrix[:, column], column),
+    )
+
+
+def example_cell(comparison: Comparison) -> tuple[int, int] | None:
+    """A cell to explain the map with: the middle block output of A and its best match in B (not itself)."""
+    matrix = comparison.matrix.copy()
+    if comparison.is_self:
+        np.fill_diagonal(matrix, np.nan)
+    usable = ~np.isnan(matrix).all(axis=1)
+    for mask in (usable & layer_mask(comparison.layers_a, "block outputs"), usable):
+        rows = np.flatnonzero(mask)
+        if rows.size:
+            row = int(rows[len(rows) // 2])
+            return row, int(np.nanargmax(matrix[row]))
+    return None
+
+
+def facts(comparison: Comparison) -> str:
+    """What the result rests on, in one line: "768 test images · unbiased CKA · 0.4 s"."""
+    provenance = comparison.provenance
+    images = provenance.get("images") or {}
+    parts = []
+    if images.get("n"):
+        which = "first " if images.get("seed", 0) is None else ""
+        balance = ", balanced over the classes" if images.get("balanced") else ""
+        source = "" if images.get("images") in (None, "cifar10-mini") else f" of {images['images']}"
+        parts.append(f"{which}{images['n']:,} {images.get('split', '')} images{source}{balance}".replace("  ", " "))
+    parts.append(MEASURES.get(provenance.get("measure", ""), provenance.get("measure", "CKA")))
+    if isinstance(provenance.get("seconds"), (int, float)):
+        parts.append(seconds_text(provenance["seconds"]))
+    return " · ".join(parts)
+
+
+def network_labels(networks: Mapping[str, NetworkInfo]) -> dict[str, str]:
+    """A line to pick each network by, "ResNet 38x1 · trained on cifar10-mini, seed 0"; unique."""
+    lines = {name: f"{info.title} · {info.subtitle}" for name, info in networks.items()}
+    taken = list(lines.values())
+    return {name: line if taken.count(line) == 1 else f"{line} ({name})" for name, line in lines.items()}
+
+
+def titles(a: NetworkInfo, b: NetworkInfo) -> tuple[str, str]:
+    """What to call the two sides of a map: short, and never the same for two different networks."""
+    short = [info.title if info.trained_on else f"{info.title}, untrained" for info in (a, b)]
+    if short[0] == short[1] and a.spec != b.spec:
+        short = [f"{info.title}, {info.subtitle}" for info in (a, b)]
+    if short[0] == short[1] and a.spec != b.spec:
+        short = [a.spec.name, b.spec.name]
+    return short[0], short[1]
+
+
+def counterpart(info: NetworkInfo, networks: Mapping[str, NetworkInfo]) -> str | None:
+    """The name of the untrained network behind a trained one, or of a trained network of an untrained one."""
+    if info.trained_on:
+        return info.untrained_name
+    trained = (n for n, other in networks.items() if other.trained_on and other.untrained_name == info.spec.name)
+    return next(trained, None)
+
+
+def sample_steps(total: int, also: int | None = None) -> list[int]:
+    """Numbers of images to choose from: 16, 24, 32, 48, … up to all ``total``, and ``also`` if it lies between."""
+    steps = {total}
+    power = FEWEST_IMAGES
+    while power < total:
+        steps |= {power, min(total, power * 3 // 2)}
+        power *= 2
+    if also is not None and FEWEST_IMAGES <= also <= total:
+        steps.add(also)
+    return sorted(steps)
+
+
+def accuracy_text(accuracy: float, images: int) -> str:
+    """A share of ``images`` with its 95 % interval, in percent: (0.5, 1000) -> "50 % ±3"."""
+    error = 1.96 * math.sqrt(accuracy * (1 - accuracy) / images)
+    return f"{100 * accuracy:.0f} % ±{max(1.0, 100 * error):.0f}"
+
+
+def count_text(count: int) -> str:
+    """567000 -> "567k", 2800000 -> "2.8M"."""
+    if count < 1000:
+        return str(count)
+    if count < 999_500:
+        return f"{count / 1e3:.0f}k"
+    return f"{count / 1e6:.1f}M" if count < 99_500_000 else f"{count / 1e6:.0f}M"
+
+
+def seconds_text(seconds: float) -> str:
+    """0.42 -> "0.4 s", 6.2 -> "6 s", 130 -> "2 min 10 s", 4000 -> "1 h 7 min"."""
+    if seconds < 0.95:
+        return f"{max(0.1, seconds):.1f} s"
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
