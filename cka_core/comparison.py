@@ -119,7 +119,7 @@ class Comparison:
         expected = (len(self.layers_a), len(self.layers_b))
         if matrix.shape != expected:
             raise ValueError(f"Expected a matrix of {expected}, layers of A by layers of B, got {matrix.shape}.")
-        fields = {
+        fields: dict[str, Any] = {
             "matrix": matrix,
             "layers_a": tuple(self.layers_a),
             "layers_b": tuple(self.layers_b),
@@ -143,7 +143,7 @@ class Comparison:
 
     @property
     def is_self(self) -> bool:
-        """Whether both sides are the same network: same architecture and weights (or seed, where nothing was trained)."""
+        """Whether both sides are one network: same architecture and weights (or seed, where nothing was trained)."""
         a, b = self.provenance.get("network_a") or {}, self.provenance.get("network_b") or {}
         told_apart_by = ["architecture", "weights"]
         if not a.get("weights"):

@@ -23,7 +23,7 @@ COLOURS = ("magma", "viridis", "cividis")
 """Colour maps, dark to light, all even in brightness. The first is the seed notebook's; cividis is made for red-green
 colour blindness."""
 PAPER_FORMATS = ("png", "svg", "pdf")
-NO_CKA = "#8a8a8a"
+NO_CKA = "#c8c8c8"  # a grey that none of the colour maps has
 LINE = "rgba(200, 200, 200, 0.55)"
 SQUARE = (0.55, 1.8)
 """Rows per column between which the cells are drawn square; beyond, the map fills its place."""
@@ -71,7 +71,7 @@ def heatmap(
             y=rows,
             zmin=zmin,
             zmax=zmax,
-            colorscale=colours,
+            colorscale=_scale(colours),
             colorbar=bar,
             opacity=0.45 if faded else 1.0,
             hoverongaps=False,
@@ -89,19 +89,21 @@ def heatmap(
             hovertemplate="A  %{y}<br>B  %{x}<br>no CKA<extra></extra>",
         )
     if selected is not None:
-        figure.add_scatter(
-            x=[columns[selected[1]]],
-            y=[rows[selected[0]]],
-            mode="markers",
-            marker={"symbol": "square", "size": 11, "color": "rgba(0,0,0,0)", "line": {"color": "#ffffff", "width": 2}},
-            hoverinfo="skip",
-            showlegend=False,
-        )
+        for colour, size in (("#000000", 13), ("#ffffff", 10)):  # seen on dark and on light cells
+            figure.add_scatter(
+                x=[columns[selected[1]]],
+                y=[rows[selected[0]]],
+                mode="markers",
+                marker={"symbol": "square-open", "size": size, "color": colour, "line": {"width": 2}},
+                hoverinfo="skip",
+                showlegend=False,
+            )
     figure.update_layout(
         height=height,
-        margin={"l": 8, "r": 8, "t": 8, "b": 8},
-        xaxis=_axis(comparison.layers_b, f"B  {title_b}", angle=0),
-        yaxis=_axis(comparison.layers_a, f"A  {title_a}", angle=-90 if narrow else 0),
+        margin={"l": 8, "r": 8, "t": 30, "b": 8},  # the top is where the chart's own buttons appear
+        xaxis=_axis(comparison.layers_b, f"B: {title_b}", angle=0),
+        yaxis=_axis(comparison.layers_a, f"A: {title_a}", angle=-90 if narrow else 0),
+        dragmode=False if narrow else "zoom",  # a finger on the map scrolls the page
         shapes=[
             *_lines(comparison.layers_b, len(rows), upright=True),
             *_lines(comparison.layers_a, len(columns), upright=False),
@@ -121,11 +123,18 @@ def is_square(comparison: Comparison) -> bool:
     return bool(columns) and SQUARE[0] <= rows / columns <= SQUARE[1]
 
 
+def _scale(colours: str) -> list[list[Any]]:
+    """A colour map as "rgb(…)": Streamlit takes magma's "#000004" for a place where a theme's colour goes."""
+    from plotly.colors import get_colorscale, hex_to_rgb
+
+    return [[at, f"rgb{hex_to_rgb(colour)}"] for at, colour in get_colorscale(colours)]
+
+
 def _axis(layers: Sequence[Layer], title: str, *, angle: int) -> dict[str, Any]:
     positions, names = views.ticks(layers)
     return {
         "type": "category",
-        "title": {"text": html.escape(title, quote=False), "standoff": 8},
+        "title": {"text": html.escape(title, quote=False), "standoff": 14, "font": {"size": 14}},
         "tickvals": positions,
         "ticktext": [html.escape(name, quote=False) for name in names],
         "tickangle": angle,

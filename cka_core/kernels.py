@@ -37,7 +37,7 @@ def linear_gram(x: np.ndarray) -> np.ndarray:
 def rbf_gram(x: np.ndarray, bandwidth: float = 1.0) -> np.ndarray:
     """K_ij = exp(-|x_i - x_j|² / (2 s²)), s = ``bandwidth`` times the median distance between two images.
 
-    Kornblith et al. 2019, section 3. Raises ValueError where that median is zero: more than half of the pairs are the same.
+    Kornblith et al. 2019, section 3. Raises ValueError where that median is zero: at least half of all pairs coincide.
     """
     if not bandwidth > 0:
         raise ValueError(f"Expected a bandwidth above 0, a fraction of the median distance, got {bandwidth}.")

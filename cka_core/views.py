@@ -138,8 +138,8 @@ def pairs(comparison: Comparison) -> pandas.DataFrame:
     names_a, names_b = unique_names(comparison.layers_a), unique_names(comparison.layers_b)
     frame = pandas.DataFrame(
         {
-            "layer of A": pandas.Categorical.from_codes(np.repeat(np.arange(rows), columns), names_a),
-            "layer of B": pandas.Categorical.from_codes(np.tile(np.arange(columns), rows), names_b),
+            "layer of A": pandas.Categorical.from_codes(np.repeat(np.arange(rows), columns), pandas.Index(names_a)),
+            "layer of B": pandas.Categorical.from_codes(np.tile(np.arange(columns), rows), pandas.Index(names_b)),
             "CKA": comparison.matrix.ravel(),
         }
     )
@@ -232,6 +232,17 @@ def facts(comparison: Comparison) -> str:
     if isinstance(provenance.get("seconds"), (int, float)):
         parts.append(seconds_text(provenance["seconds"]))
     return " · ".join(parts)
+
+
+def command(comparison: Comparison) -> str:
+    """The line that computes the same result again, its numbers and its figure in files."""
+    line = comparison.provenance.get("command")
+    if not line:
+        return "# made in Python: no command was kept with this result"
+    for option, value in (("--out", "result.npz"), ("--figure", "result.png")):
+        if f" {option} " not in f"{line} ":
+            line = f"{line} {option} {value}"
+    return line
 
 
 def network_labels(networks: Mapping[str, NetworkInfo]) -> dict[str, str]:

@@ -1,0 +1,215 @@
+"""A Keras model and images in, Gram matrices of every layer out; activations are never kept.
+
+The model runs in segments of a few layers, each a traced function. After a segment its Gram matrices are computed and
+its activations dropped, so that memory holds one segment, however many layers and images there are. TensorFlow's
+threads and the matrix product's take turns instead of disturbing each other at every layer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import fnmatch
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cka_core.comparison import Layer
+from cka_core.grams import GramBatch
+from cka_core.layer_graph import Call, Key, layer_graph
+from cka_core.networks import weights_digest
+
+if TYPE_CHECKING:
+    import keras
+
+SEGMENT_FEATURES = 1 << 16
+"""Activations of one image in a segment, in numbers: 64 MB of float32 for a minibatch of 256."""
+
+PREPROCESSING = {"uint8": "uint8 / 255", "float": "as given"}
+
+
+def pixels(x: np.ndarray) -> np.ndarray:
+    """What enters a network: uint8 images divided by 255, floats unchanged; float32."""
+    x = np.asarray(x)
+    if x.dtype == np.uint8:
+        return x.astype(np.float32) / np.float32(255)
+    if x.dtype.kind != "f":
+        raise ValueError(f"Expected images as uint8 (then divided by 255) or floats (taken as they are), got {x.dtype}.")
+    return x.astype(np.float32, copy=False)
+
+
+def matching(layers: Sequence[Layer], patterns: Sequence[str] | None) -> list[int]:
+    """Positions of the layers that a name, a pattern such as ``*_add`` or a kind such as ``Conv2D`` means; None: all."""
+    if patterns is None:
+        return list(range(len(layers)))
+    return [
+        position
+        for position, layer in enumerate(layers)
+        if any(layer.name == p or layer.kind == p or fnmatch.fnmatchcase(layer.name, p) for p in patterns)
+    ]
+
+
+def check_patterns(patterns: Sequence[str] | None, networks: dict[str, Sequence[Layer]]) -> None:
+    """Refuse a pattern that matches no layer of any network, and patterns that leave a network without layers."""
+    for pattern in patterns or ():
+        if not any(matching(layers, [pattern]) for layers in networks.values()):
+            names = sorted({layer.name for layers in networks.values() for layer in layers})
+            near = difflib.get_close_matches(pattern, names, 3, 0.4) or names[:3]
+            raise ValueError(
+                f"No layer is called {pattern!r} in {' or '.join(networks)}. Near it: {', '.join(near)}. "
+                "A pattern such as '*_add' or a kind such as 'Conv2D' is understood too."
+            )
+    for network, layers in networks.items():
+        if not matching(layers, patterns):
+            raise ValueError(f"None of the layers asked for ({', '.join(patterns or ())}) is in {network}.")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Segment:
+    """Consecutive calls run as one traced function. ``recorded`` are positions among the layers compared."""
+
+    calls: tuple[Call, ...]
+    needs: tuple[Key, ...]
+    keeps: tuple[Key, ...]
+    recorded: tuple[int, ...]
+    outputs: tuple[Key, ...]
+    function: Callable[..., Any]
+
+
+class Extractor:
+    """Runs a model and gives the Gram matrices of its layers, a minibatch at a time.
+
+    Parameters
+    ----------
+    model : keras.Model with one input
+    layers : names, patterns or kinds to keep (see `matching`); None keeps every layer
+
+    Attributes
+    ----------
+    layers, all_layers : tuple of Layer
+        The layers kept, and all that there are, in the network's order.
+    steps : int
+        How many times `grams` reports on a minibatch.
+    """
+
+    def __init__(self, model: keras.Model, layers: Sequence[str] | None = None):
+        self.model = model
+        self.name = model.name
+        self._graph = layer_graph(model)
+        self._chosen = matching(self._graph.layers, layers)
+        if not self._chosen:
+            check_patterns(layers, {model.name: self._graph.layers})
+        self.all_layers = self._graph.layers
+        self.layers = tuple(self._graph.layers[i] for i in self._chosen)
+        self._names = [layer.name for layer in self.layers]
+        place = {position: index for index, position in enumerate(self._chosen)}
+        self._repeats = {
+            place[i]: place[source] for i, source in self._graph.same_gram.items() if i in place and source in place
+        }
+        self._segments = self._cut()
+
+    @property
+    def steps(self) -> int:
+        return len(self._segments)
+
+    def weights_digest(self) -> str:
+        return weights_digest(self.model)
+
+    def check_images(self, shape: tuple[int, ...]) -> None:
+        expected = self._graph.input_shape
+        fits = len(shape) == len(expected) and all(
+            side is None or side == got for side, got in zip(expected[1:], shape[1:], strict=True)
+        )
+        if not fits:
+            wanted = ", ".join("n" if i == 0 else str(side or "any") for i, side in enumerate(expected))
+            raise ValueError(f"{self.name} expects images of shape ({wanted}), got {tuple(shape)}.")
+
+    def grams(self, x: np.ndarray, first: int = 0, report: Callable[[int, int, int], None] | None = None) -> GramBatch:
+        """Gram matrices of the layers on one minibatch.
+
+        ``x`` (m, ...) images; ``first`` the position of the first in the sample, for messages; ``report`` is called
+        after each segment with its number from 1 and the positions of the first and last layer done.
+        """
+        batch = GramBatch.empty(self._names, len(x), first)
+        values: dict[Key, Any] = {self._graph.input: _as_tensor(pixels(x))}
+        for number, segment in enumerate(self._segments, start=1):
+            results = segment.function(*(values[key] for key in segment.needs))
+            made = dict(zip(segment.outputs, results, strict=True))
+            values = {key: made[key] if key in made else values[key] for key in segment.keeps}
+            arrays = [np.asarray(made[self._graph.tensors[self._chosen[i]]]) for i in segment.recorded]
+            del made, results
+            batch.fill(arrays, segment.recorded)
+            del arrays
+            if report is not None:
+                done = segment.recorded or (0,)
+                report(number, done[0] + 1, done[-1] + 1)
+        for position, source in self._repeats.items():
+            batch.repeat(position, source)
+        return batch
+
+    def _cut(self) -> list[_Segment]:
+        """Cut the calls into segments of at most `SEGMENT_FEATURES` recorded activations, as far as needed."""
+        recorded_by_key: dict[Key, list[int]] = {}
+        for index, position in enumerate(self._chosen):
+            if index not in self._repeats:
+                recorded_by_key.setdefault(self._graph.tensors[position], []).append(index)
+        last = max(i for i, call in enumerate(self._graph.calls) if any(k in recorded_by_key for k in call.outputs))
+        calls = self._graph.calls[: last + 1]
+        groups: list[list[Call]] = [[]]
+        features = 0
+        for call in calls:
+            size = sum(self._size(key) for key in call.outputs if key in recorded_by_key)
+            if groups[-1] and features + size > SEGMENT_FEATURES:
+                groups.append([])
+                features = 0
+            groups[-1].append(call)
+            features += size
+        segments: list[_Segment] = []
+        later: set[Key] = set()
+        for group in reversed(groups):
+            made = {key for call in group for key in call.outputs}
+            read = {key for call in group for key in call.inputs}
+            recorded = [index for key in made for index in recorded_by_key.get(key, ())]
+            keeps = tuple(sorted(later))
+            needs = tuple(sorted(read - made))
+            outputs = tuple(sorted((made & later) | {self._graph.tensors[self._chosen[i]] for i in recorded}))
+            function = _traced(group, needs, outputs, [self._spec(key) for key in needs])
+            segments.append(_Segment(tuple(group), needs, keeps, tuple(sorted(recorded)), outputs, function))
+            later = (later - made) | set(needs)
+        return segments[::-1]
+
+    def _size(self, key: Key) -> int:
+        size = 1
+        for side in self._graph.specs[key][0][1:]:
+            size *= side or 32
+        return size
+
+    def _spec(self, key: Key) -> tuple[tuple[int | None, ...], str]:
+        if key == self._graph.input:
+            return self._graph.input_shape, "float32"
+        return self._graph.specs[key]
+
+
+def _traced(
+    calls: Sequence[Call], needs: Sequence[Key], outputs: Sequence[Key], specs: Sequence[tuple[Any, str]]
+) -> Callable[..., Any]:
+    import tensorflow as tf
+
+    # The number of images stays open, so that a shorter last minibatch is not traced again.
+    signature = [tf.TensorSpec((None, *shape[1:]), dtype) for shape, dtype in specs]
+
+    @tf.function(input_signature=signature, autograph=False)
+    def run(*tensors: Any) -> list[Any]:
+        values = dict(zip(needs, tensors, strict=True))
+        for call in calls:
+            values.update(call.run(values))
+        return [values[key] for key in outputs]
+
+    return run
+
+
+def _as_tensor(x: np.ndarray) -> Any:
+    import tensorflow as tf
+
+    return tf.constant(x)

@@ -1,0 +1,123 @@
+"""Comparing stored activations, from any framework."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from cka_core.comparison import MEASURE, Comparison, Layer
+from cka_core.grams import GramBatch
+from cka_core.similarity import HsicSums, minibatches
+
+LARGEST_MINIBATCH = 4096
+"""Images in one minibatch: their Gram matrices take 33 MB a layer, and the time grows with the square."""
+
+LARGEST_STACK = 4 << 30
+"""Bytes of Gram matrices of one minibatch, all layers of both networks."""
+
+
+def compare_activations(a: Mapping[str, Any], b: Mapping[str, Any], *, batch_size: int | None = None) -> Comparison:
+    """Compare stored activations of the same images, from any framework.
+
+    Parameters
+    ----------
+    a, b : mappings of layer name -> (n, ...) array of numbers
+        Row i of every array belongs to image i. Memory maps and h5py datasets are read one minibatch at a time. The
+        layers keep their order. Pass the same mapping twice to compare a network with itself.
+    batch_size : images a minibatch, over which HSIC is averaged; None: all n in one
+
+    Returns
+    -------
+    Comparison
+        Rows are the layers of ``a``, columns those of ``b``. The network's names are "A" and "B".
+
+    Raises
+    ------
+    ValueError
+        For an empty mapping, arrays that are not numbers or not of the same n, fewer than 4 images, minibatches too
+        large for memory, or (`grams.NonFiniteActivation`) an activation that is NaN or infinite.
+    """
+    started = time.perf_counter()
+    same = a is b
+    arrays_a = _arrays(a, "a")
+    arrays_b = arrays_a if same else _arrays(b, "b")
+    n = _images([(name, array, "a") for name, array in arrays_a.items()] + [(k, v, "b") for k, v in arrays_b.items()])
+    parts = minibatches(n, n if batch_size is None else batch_size)
+    _check_memory(max(part.stop - part.start for part in parts), len(arrays_a) + (0 if same else len(arrays_b)))
+
+    sums = HsicSums(len(arrays_a), len(arrays_b))
+    for part in parts:
+        batch_a = _batch(arrays_a, part)
+        batch_b = batch_a if same else _batch(arrays_b, part)
+        sums.add(batch_a, batch_b)
+    network = {"architecture": "", "weights": "", "source": "arrays", "seed": None}
+    return Comparison(
+        matrix=sums.matrix(),
+        layers_a=_layers(arrays_a),
+        layers_b=_layers(arrays_b),
+        reasons_a=sums.reasons_a,
+        reasons_b=sums.reasons_b,
+        provenance={
+            "network_a": {"name": "A", **network},
+            "network_b": {"name": "A" if same else "B", **network},
+            "images": {"n": n},
+            "batch_size": batch_size or n,
+            "measure": MEASURE,
+            "versions": {"python": platform.python_version(), "numpy": np.__version__},
+            "seconds": round(time.perf_counter() - started, 3),
+            "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        },
+        warnings=sums.warnings,
+    )
+
+
+def _arrays(values: Mapping[str, Any], side: str) -> dict[str, Any]:
+    if not isinstance(values, Mapping):
+        raise ValueError(f"Expected {side} as a mapping of layer name to array, got {type(values).__name__}.")
+    if not values:
+        raise ValueError(f"Expected the activations of at least one layer in {side}, got an empty mapping.")
+    return {
+        str(name): array if hasattr(array, "shape") and hasattr(array, "__getitem__") else np.asarray(array)
+        for name, array in values.items()
+    }
+
+
+def _images(arrays: list[tuple[str, Any, str]]) -> int:
+    """The number of images, the same for all."""
+    first_name, first, first_side = arrays[0]
+    for name, array, side in arrays:
+        if len(array.shape) == 0 or 0 in array.shape:
+            raise ValueError(
+                f"Layer {name!r} of {side}: expected (images, features...), got shape {tuple(array.shape)}."
+            )
+        if array.shape[0] != first.shape[0]:
+            raise ValueError(
+                f"Expected activations of the same images, got {first.shape[0]:,} in layer {first_name!r} of "
+                f"{first_side} and {array.shape[0]:,} in layer {name!r} of {side}."
+            )
+    return int(first.shape[0])
+
+
+def _check_memory(largest: int, layers: int) -> None:
+    size = layers * largest * (largest - 1) // 2 * 4
+    if largest > LARGEST_MINIBATCH or size > LARGEST_STACK:
+        raise ValueError(
+            f"Expected minibatches of at most {LARGEST_MINIBATCH:,} images and {LARGEST_STACK >> 30} GB of Gram "
+            f"matrices, got {largest:,} images of {layers} layers ({size / 2**30:.1f} GB). Pass a smaller batch_size, "
+            "for example batch_size=256: HSIC is then averaged over the minibatches."
+        )
+
+
+def _batch(arrays: dict[str, Any], part: slice) -> GramBatch:
+    batch = GramBatch.empty(tuple(arrays), part.stop - part.start, part.start)
+    batch.fill([np.asarray(array[part]) for array in arrays.values()])
+    return batch
+
+
+def _layers(arrays: dict[str, Any]) -> tuple[Layer, ...]:
+    return tuple(Layer(name, "array", tuple(int(side) for side in array.shape[1:])) for name, array in arrays.items())

@@ -1,0 +1,250 @@
+"""One layer's activations on one minibatch, turned into their U-centred Gram matrix: the fast path of `kernels`.
+
+U(K~) is kept as its strict upper triangle in float32 and a power of two. Two things make it quick and right:
+
+- A shift close to each feature's mean is subtracted first, a few columns at a time. HSIC1 does not see any shift, since
+  U-centring removes what is constant in a row or a column; float32 does, when the mean is large. So the shift need not
+  be the mean itself, and a few dozen images are enough to find it.
+- ``z @ z.T`` of one buffer is half the work of a general product: numpy calls BLAS' symmetric product.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import threading
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from cka_core.kernels import MIN_IMAGES, degenerate_reason
+
+COLUMNS = 4096
+"""Features at a time: few enough for the shifted copy to stay in the cache, enough for a product at full speed."""
+
+SHIFT_IMAGES = 32
+"""At least this many images, evenly spread over the minibatch, make the shift."""
+
+LISTED = 1024
+"""Up to this many images the positions of the triangle are kept in a list (4 MB), above rows are copied one by one."""
+
+EASY = (1e-15, 1e15)
+"""Range of a mean squared norm in which float32 sums of squares of K neither overflow nor vanish."""
+
+OUTLIER = 1e3
+"""An image this many times further from the mean than the typical one is told."""
+
+
+class NonFiniteActivation(ValueError):
+    """An activation is NaN or infinite. ``layer`` names the layer, ``image`` is the image's position in the sample."""
+
+    def __init__(self, layer: str, image: int):
+        super().__init__(
+            f"Layer {layer!r} is not finite (NaN or infinity) for image {image}. Leave this layer out, or look for the "
+            "cause: weights that diverged in training, or images that are not finite themselves."
+        )
+        self.layer = layer
+        self.image = image
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LayerGram:
+    """U(K~) of one layer and minibatch: 2**exponent times the symmetric matrix with this strict upper triangle.
+
+    Attributes
+    ----------
+    triangle : float32 (m(m-1)/2,), row by row; all zeros where ``reason`` is given
+    exponent : int
+    square : sum of the squares of ``triangle``
+    reason : why this minibatch of the layer says nothing (`kernels.degenerate_reason`), or None
+    outlier : (row, times) of an image far larger than the typical one, or None
+    """
+
+    triangle: np.ndarray
+    exponent: int
+    square: float
+    reason: str | None
+    outlier: tuple[int, float] | None
+
+
+def gram(x: Any, layer: str = "layer", *, first: int = 0, out: np.ndarray | None = None) -> LayerGram:
+    """The Gram matrix of one layer's activations on one minibatch, U-centred.
+
+    Parameters
+    ----------
+    x : (m, ...) array, one row an image
+        float64 is multiplied in float64, any other type of number in float32.
+    layer, first : the layer's name and the position of the minibatch's first image, for messages
+    out : float32 (m(m-1)/2,) to write the triangle to
+
+    Raises
+    ------
+    NonFiniteActivation
+    ValueError
+        For fewer than 4 images, or what is not an array of numbers.
+    """
+    x = _as_matrix(x, layer)
+    with np.errstate(all="ignore"):
+        k, shift_square = _product(x, _precision(x))
+        exponent = 0
+        if not EASY[0] <= float(np.trace(k)) / len(x) <= EASY[1]:
+            x, exponent = _scaled(x, layer, first)
+            k, shift_square = _product(x, x.dtype)
+        rows = k.sum(axis=1, dtype=np.float64)
+        outlier = _outlier(k, rows)
+        if outlier is not None and outlier[0] % _step(len(x)) == 0:
+            k, shift_square = _product(x, k.dtype, without=outlier[0])
+            rows = k.sum(axis=1, dtype=np.float64)
+            outlier = _outlier(k, rows)
+        return _centred(k, rows, shift_square, exponent, outlier, out)
+
+
+def _step(m: int) -> int:
+    """Every how many images one makes the shift."""
+    return max(1, m // SHIFT_IMAGES)
+
+
+def _product(x: np.ndarray, dtype: np.dtype[Any], without: int | None = None) -> tuple[np.ndarray, float]:
+    """K = Z Z' of the shifted activations Z = X - 1s', and m|s|². Image ``without`` has no part in the shift s."""
+    m, features = x.shape
+    step = _step(m)
+    some = x[::step]
+    average = np.ones((1, len(some)), dtype)
+    if without is not None:
+        average[0, without // step] = 0
+    average /= average.sum()
+    width = -(-features // -(-features // COLUMNS))
+    k = np.empty((m, m), dtype)
+    part = np.empty((m, m), dtype) if width < features else k
+    scratch = _scratch(m * width, dtype)
+    shift_square = 0.0
+    for start in range(0, features, width):
+        columns = slice(start, min(start + width, features))
+        z = scratch[: m * (columns.stop - start)].reshape(m, -1)
+        if x.dtype == dtype:
+            shift = average @ some[:, columns]
+            np.subtract(x[:, columns], shift, out=z)
+        else:
+            np.copyto(z, x[:, columns], casting="unsafe")
+            shift = average @ z[::step]
+            np.subtract(z, shift, out=z)
+        shift_square += float(np.vdot(shift, shift))
+        if start == 0:
+            np.matmul(z, z.T, out=k)
+        else:
+            np.matmul(z, z.T, out=part)
+            np.add(k, part, out=k)
+    return k, m * shift_square
+
+
+def _scaled(x: np.ndarray, layer: str, first: int) -> tuple[np.ndarray, int]:
+    """Activations brought to about 1 by a power of two, and the exponent of its square."""
+    x = x.astype(_precision(x), copy=False)
+    finite = np.isfinite(x).all(axis=1)
+    if not finite.all():
+        raise NonFiniteActivation(layer, first + int(finite.argmin()))
+    exponent = int(np.frexp(np.abs(x).max())[1])
+    return np.ldexp(x, -exponent), 2 * exponent
+
+
+def _outlier(k: np.ndarray, rows: np.ndarray) -> tuple[int, float] | None:
+    """The image furthest from the mean of the others, if it is `OUTLIER` times further than the typical one.
+
+    An outlier in the shift makes every other image lose digits, and one image is all it takes: with two of them, what
+    they share decides the CKA and the others no longer count.
+    """
+    m = len(k)
+    squares = k.diagonal()
+    row = int(squares.argmax())
+    others = rows - k[row]
+    distances = squares - 2 / (m - 1) * others + (rows.sum() - 2 * rows[row] + squares[row]) / (m - 1) ** 2
+    furthest, typical = float(distances[row]), float(np.partition(distances, m // 2)[m // 2])
+    if furthest <= OUTLIER**2 * max(typical, 0.0):
+        return None
+    return row, math.sqrt(furthest / typical) if typical > 0 else math.inf
+
+
+def _centred(
+    k: np.ndarray,
+    rows: np.ndarray,
+    shift_square: float,
+    exponent: int,
+    outlier: tuple[int, float] | None,
+    out: np.ndarray | None,
+) -> LayerGram:
+    """U-centre K (overwritten; ``rows`` are its sums), keep its triangle, and see whether there is anything in it."""
+    m = len(k)
+    diagonal = k.diagonal().astype(np.float64)
+    trace, everything = float(diagonal.sum()), float(rows.sum())
+    deviation_square = trace - everything / m
+    total_square = float(np.vdot(k, k)) - 2 / m * float(rows @ rows) + (everything / m) ** 2
+
+    off = rows - diagonal
+    remove = (off / (m - 2) - off.sum() / (2 * (m - 1) * (m - 2))).astype(k.dtype)
+    k -= remove
+    k -= remove[:, None]
+    triangle = np.empty(m * (m - 1) // 2, np.float32) if out is None else out
+    if m <= LISTED:
+        np.take(k.astype(np.float32, copy=False), _upper(m), out=triangle, mode="clip")
+    else:
+        start = 0
+        for row in range(m - 1):
+            triangle[start : start + m - 1 - row] = k[row, row + 1 :]
+            start += m - 1 - row
+    square = _square(triangle)
+    reason = degenerate_reason(
+        math.sqrt(max(deviation_square, 0.0)),
+        math.sqrt(trace + shift_square),
+        math.sqrt(2 * square),
+        math.sqrt(max(total_square, 0.0)),
+    )
+    if reason is not None:
+        triangle[:] = 0
+        return LayerGram(triangle, 0, 0.0, reason, None)
+    halved = math.frexp(square)[1] // 2
+    if abs(halved) > 20:
+        np.ldexp(triangle, -halved, out=triangle)
+        exponent, square = exponent + halved, _square(triangle)
+    return LayerGram(triangle, exponent, square, None, outlier)
+
+
+@lru_cache(maxsize=4)
+def _upper(m: int) -> np.ndarray:
+    """Positions of the strict upper triangle in the flattened (m, m) matrix."""
+    return np.flatnonzero(np.triu(np.ones((m, m), bool), 1))
+
+
+def _square(v: np.ndarray) -> float:
+    """Sum of squares in float64."""
+    total = 0.0
+    for start in range(0, len(v), 1 << 16):
+        part = v[start : start + (1 << 16)].astype(np.float64)
+        total += float(np.dot(part, part))
+    return total
+
+
+_local = threading.local()
+
+
+def _scratch(size: int, dtype: np.dtype[Any]) -> np.ndarray:
+    """A buffer of this thread, used again for the next layer."""
+    buffers = _local.__dict__.setdefault("buffers", {})
+    if dtype not in buffers or buffers[dtype].size < size:
+        buffers[dtype] = np.empty(size, dtype)
+    return buffers[dtype]
+
+
+def _precision(x: np.ndarray) -> np.dtype[Any]:
+    return np.dtype(np.float64 if x.dtype.kind == "f" and x.dtype.itemsize >= 8 else np.float32)
+
+
+def _as_matrix(x: Any, layer: str) -> np.ndarray:
+    x = np.asarray(x)
+    if x.dtype.kind not in "biuf" and not x.dtype.name.startswith(("bfloat16", "float8")):
+        raise ValueError(f"Layer {layer!r}: expected an array of numbers, got dtype {x.dtype}.")
+    if x.ndim == 0 or x.size == 0:
+        raise ValueError(f"Layer {layer!r}: expected (images, features...), got shape {x.shape}.")
+    if len(x) < MIN_IMAGES:
+        raise ValueError(f"Layer {layer!r}: expected at least {MIN_IMAGES} images in a minibatch, got {len(x)}.")
+    return x.reshape(len(x), -1)

@@ -1,0 +1,175 @@
+"""Many layers against many layers: HSIC summed over minibatches, then CKA.
+
+With v a layer's strict upper triangle of U(K~), HSIC1(K, L) = 2 <v, w> / (m(m-3)) (`kernels.hsic_unbiased`). So all
+layers against all layers are one matrix product a minibatch, and the ratio is taken once, at the end: Nguyen et al.
+2021, equation 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from cka_core.grams import GramBatch
+from cka_core.kernels import MIN_IMAGES, NO_VARIANCE, ONE_IMAGE
+
+WARNINGS = 10
+"""Images warned of one by one; the others are counted."""
+
+SLICE = 1 << 14
+"""Entries of the triangles summed in float32 before the sum goes on in float64."""
+
+
+def minibatches(n: int, size: int) -> list[slice]:
+    """Cut ``n`` images into minibatches of ``size``; a remainder of fewer than 4 joins the minibatch before it."""
+    if n < MIN_IMAGES:
+        raise ValueError(f"Expected at least {MIN_IMAGES} images, got {n}.")
+    if size < MIN_IMAGES:
+        raise ValueError(f"Expected a batch_size of at least {MIN_IMAGES}, got {size}.")
+    starts = list(range(0, n, size))
+    if len(starts) > 1 and n - starts[-1] < MIN_IMAGES:
+        starts.pop()
+    return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], n], strict=True)]
+
+
+class HsicSums:
+    """HSIC1 of every layer of A with every layer of B, summed over minibatches, each weighted by its number of images.
+
+    Parameters
+    ----------
+    layers_a, layers_b : number of layers of the two networks
+    """
+
+    def __init__(self, layers_a: int, layers_b: int):
+        self.images = 0
+        self._cross = np.zeros((layers_a, layers_b))
+        self._a, self._b = _Side(layers_a), _Side(layers_b)
+        self._outliers: dict[int, tuple[float, str, int]] = {}
+
+    def add(self, a: GramBatch, b: GramBatch) -> None:
+        """Add one minibatch. For a network compared with itself pass the same object twice: the result is symmetric.
+
+        Raises ValueError where the two are not of the same images or not of as many layers as before.
+        """
+        expected, got = self._cross.shape, (len(a.triangles), len(b.triangles))
+        if got != expected:
+            raise ValueError(
+                f"Expected Gram matrices of {expected[0]} and {expected[1]} layers, got {got[0]} and {got[1]}."
+            )
+        if (a.m, a.first) != (b.m, b.first):
+            raise ValueError(
+                f"Expected Gram matrices of the same images, got {a.m:,} images from image {a.first:,} on, "
+                f"and {b.m:,} from image {b.first:,} on."
+            )
+        product = np.zeros(expected)
+        for start in range(0, a.triangles.shape[1], SLICE):
+            left = a.triangles[:, start : start + SLICE]
+            right = left if b is a else b.triangles[:, start : start + SLICE]
+            product += left @ right.T
+        if b is a:
+            np.fill_diagonal(product, a.squares)
+        weight = 2 / (a.m - 3)
+        relative_a, before_a = self._a.add(a, weight)
+        relative_b, before_b = self._b.add(b, weight)
+        self._cross *= before_a[:, None] * before_b
+        self._cross += weight * relative_a[:, None] * product * relative_b
+        self.images += a.m
+        for batch in (a,) if b is a else (a, b):
+            self._note_outliers(batch)
+
+    def matrix(self) -> np.ndarray:
+        """CKA, float64 (layers of A, layers of B), not clamped; NaN for layers that have none."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            matrix = self._cross / np.sqrt(np.multiply.outer(self._a.squares, self._b.squares))
+        matrix[self._a.usable == 0] = np.nan
+        matrix[:, self._b.usable == 0] = np.nan
+        return matrix
+
+    @property
+    def reasons_a(self) -> tuple[str | None, ...]:
+        """Why a layer of A has no CKA: no minibatch of it was usable."""
+        return self._a.reasons()
+
+    @property
+    def reasons_b(self) -> tuple[str | None, ...]:
+        return self._b.reasons()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A sentence for each image that is far larger than the others in some layer, the largest first."""
+        found = sorted(self._outliers.items(), key=lambda item: -item[1][0])
+        sentences = [
+            f"Image {image} is up to {times:,.0f} times further from the mean than the typical image (in layer {layer}"
+            + (f" and {count - 1} more" if count > 1 else "")
+            + "): this one image decides much of the similarity there."
+            for image, (times, layer, count) in found[:WARNINGS]
+        ]
+        if len(found) > WARNINGS:
+            sentences.append(f"The same is true of {len(found) - WARNINGS} more images.")
+        return tuple(sentences)
+
+    def _note_outliers(self, batch: GramBatch) -> None:
+        for name, outlier in zip(batch.names, batch.outliers, strict=True):
+            if outlier is not None:
+                image, times = batch.first + outlier[0], outlier[1]
+                before, layer, count = self._outliers.get(image, (0.0, name, 0))
+                self._outliers[image] = (max(times, before), name if times > before else layer, count + 1)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything, as arrays to store; `from_state` goes on from there."""
+        found = [(image, times, layer, count) for image, (times, layer, count) in self._outliers.items()]
+        state = {
+            "images": np.array(self.images),
+            "cross": self._cross,
+            "outlier_numbers": np.array([(image, times, count) for image, times, _, count in found]).reshape(-1, 3),
+            "outlier_layers": np.array([layer for _, _, layer, _ in found], str),
+        }
+        for name, side in (("a", self._a), ("b", self._b)):
+            state |= {f"{field}_{name}": value for field, value in vars(side).items()}
+        return state
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> HsicSums:
+        """Sums as `state` gave them."""
+        sums = cls(*np.asarray(state["cross"]).shape)
+        sums.images, sums._cross = int(state["images"]), np.array(state["cross"], np.float64)
+        for name, side in (("a", sums._a), ("b", sums._b)):
+            for field, value in vars(side).items():
+                setattr(side, field, np.array(state[f"{field}_{name}"], value.dtype))
+        for (image, times, count), layer in zip(state["outlier_numbers"], state["outlier_layers"], strict=True):
+            sums._outliers[int(image)] = (float(times), str(layer), int(count))
+        return sums
+
+
+class _Side:
+    """One network: of each layer the sum of HSIC1(K, K), in units of 4**exponent, and the number of usable minibatches.
+
+    A layer's exponent is the largest met so far. So minibatches keep their true weight against each other, however far
+    apart their scales are, and nothing overflows.
+    """
+
+    def __init__(self, layers: int):
+        self.squares = np.zeros(layers)
+        self.exponents = np.full(layers, -(1 << 30), np.int64)
+        self.usable = np.zeros(layers, np.int64)
+        self.one_image = np.zeros(layers, bool)
+
+    def add(self, batch: GramBatch, weight: float) -> tuple[np.ndarray, np.ndarray]:
+        """Add HSIC1(K, K); returns the factors of this minibatch's triangles and of what was summed before."""
+        live = np.array([reason is None for reason in batch.reasons], bool)
+        exponents = np.where(live, np.maximum(self.exponents, batch.exponents), self.exponents)
+        before = np.ldexp(1.0, np.maximum(self.exponents - exponents, -2000))
+        relative = np.where(live, np.ldexp(1.0, np.clip(batch.exponents - exponents, -2000, 0)), 0.0)
+        self.squares = self.squares * before**2 + weight * relative**2 * batch.squares
+        self.exponents = exponents
+        self.usable += live
+        self.one_image |= np.array([reason == ONE_IMAGE for reason in batch.reasons], bool)
+        return relative, before
+
+    def reasons(self) -> tuple[str | None, ...]:
+        return tuple(
+            None if usable else ONE_IMAGE if one_image else NO_VARIANCE
+            for usable, one_image in zip(self.usable, self.one_image, strict=True)
+        )

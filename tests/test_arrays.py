@@ -1,0 +1,153 @@
+"""Stored activations in, a labelled comparison out."""
+
+from __future__ import annotations
+
+import warnings
+
+import h5py
+import numpy as np
+import pytest
+
+from cka_core import arrays
+from cka_core.arrays import compare_activations
+from cka_core.centring import NonFiniteActivation
+from cka_core.comparison import Comparison, Layer
+from cka_core.kernels import NO_VARIANCE
+from cka_core.similarity import minibatches
+from tests import reference
+
+
+def stored(seed, n=60, layers=4):
+    return {f"block{i}": x for i, x in enumerate(reference.network(seed, n, layers))}
+
+
+def test_the_matrix_has_a_row_for_each_layer_of_a_and_a_column_for_each_of_b():
+    a, b = stored(1), stored(2, layers=3)
+    a["image"] = np.random.default_rng(0).standard_normal((60, 4, 4, 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = compare_activations(a, b)
+    assert result.matrix.shape == (5, 3)
+    assert result.layers_a[-1] == Layer("image", "array", (4, 4, 3))
+    assert [layer.name for layer in result.layers_b] == ["block0", "block1", "block2"]
+    expected = reference.matrix(list(a.values()), list(b.values()))
+    assert np.abs(result.matrix - expected).max() <= 1e-5
+    assert result.warnings == () and result.reasons_a == (None,) * 5
+    assert not result.is_self
+    assert (result.name_a, result.name_b) == ("A", "B")
+
+
+def test_layers_keep_the_order_they_are_given_in():
+    a = stored(1)
+    backwards = dict(reversed(a.items()))
+    result = compare_activations(backwards, a)
+    assert [layer.name for layer in result.layers_a] == ["block3", "block2", "block1", "block0"]
+    assert np.allclose(result.matrix, compare_activations(a, a).matrix[::-1], atol=1e-6)
+
+
+def test_minibatches_average_hsic():
+    a, b = stored(1, 130), stored(2, 130)
+    result = compare_activations(a, b, batch_size=64)
+    expected = reference.matrix(list(a.values()), list(b.values()), minibatches(130, 64))
+    assert np.abs(result.matrix - expected).max() <= 1e-5
+    assert np.abs(result.matrix - compare_activations(a, b).matrix).max() > 1e-4
+
+
+def test_257_images_in_minibatches_of_256():
+    a, b = stored(1, 257, 2), stored(2, 257, 2)
+    result = compare_activations(a, b, batch_size=256)
+    assert np.abs(result.matrix - reference.matrix(list(a.values()), list(b.values()))).max() <= 1e-5
+
+
+def test_the_same_mapping_twice_is_a_self_comparison():
+    a = stored(1)
+    result = compare_activations(a, a, batch_size=20)
+    assert result.is_self
+    assert np.array_equal(np.diag(result.matrix), np.ones(4))
+    assert np.array_equal(result.matrix, result.matrix.T)
+
+
+def test_it_says_how_it_was_made():
+    provenance = compare_activations(stored(1), stored(2), batch_size=20).provenance
+    assert provenance["images"] == {"n": 60}
+    assert provenance["batch_size"] == 20
+    assert provenance["measure"] == "cka-linear-unbiased"
+    assert provenance["versions"]["numpy"] == np.__version__
+    assert compare_activations(stored(1), stored(2)).provenance["batch_size"] == 60
+
+
+def test_the_result_can_be_saved(tmp_path):
+    a = stored(1) | {"constant": np.full((60, 3), 0.1, np.float32)}
+    result = compare_activations(a, stored(2))
+    again = Comparison.load(result.save(tmp_path / "result.npz"))
+    assert np.array_equal(again.matrix, result.matrix, equal_nan=True)
+    assert again.reasons_a == (None,) * 4 + (NO_VARIANCE,)
+
+
+def test_an_outlier_is_carried_to_the_reader():
+    a = stored(1)
+    a["block1"][17] *= 1e5
+    result = compare_activations(a, stored(2))
+    assert len(result.warnings) == 1
+    assert "Image 17 is" in result.warnings[0] and "block1" in result.warnings[0]
+
+
+def test_files_and_lists_are_read_as_arrays_are(tmp_path):
+    a, b = stored(1), stored(2)
+    expected = compare_activations(a, b, batch_size=32).matrix
+    np.save(tmp_path / "block0.npy", a["block0"])
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name in ("block1", "block2"):
+            file[name] = a[name]
+        mixed = {
+            "block0": np.load(tmp_path / "block0.npy", mmap_mode="r"),
+            "block1": file["block1"],
+            "block2": file["block2"],
+            "block3": a["block3"].tolist(),
+        }
+        assert np.allclose(compare_activations(mixed, b, batch_size=32).matrix, expected, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a | {"late": a["block0"][:-1]}, "60 in layer 'block0' of a and 59 in layer 'late' of a"),
+        (lambda a: {k: v[:50] for k, v in a.items()}, "50 in layer 'block0' of a and 60 in layer 'block0' of b"),
+        (lambda a: {}, "at least one layer in a, got an empty mapping"),
+        (lambda a: list(a.values()), "a as a mapping of layer name to array, got list"),
+        (lambda a: a | {"none": np.ones((60, 0))}, r"'none' of a: .*got shape \(60, 0\)"),
+        (lambda a: a | {"number": np.float32(3)}, r"'number' of a: .*got shape \(\)"),
+        (lambda a: a | {"words": np.array([["a"]] * 60)}, "'words': expected an array of numbers"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(change, message):
+    with pytest.raises(ValueError, match=message):
+        compare_activations(change(stored(1)), stored(2))
+
+
+def test_an_activation_that_is_not_finite_names_its_layer_and_image():
+    a = stored(1)
+    a["block2"][45, 3] = np.nan
+    with pytest.raises(NonFiniteActivation, match="'block2'.*image 45.*Leave this layer out"):
+        compare_activations(a, stored(2), batch_size=20)
+
+
+def test_too_few_images_are_refused():
+    few = {name: x[:3] for name, x in stored(1).items()}
+    with pytest.raises(ValueError, match="at least 4 images, got 3"):
+        compare_activations(few, few)
+    with pytest.raises(ValueError, match="batch_size of at least 4, got 2"):
+        compare_activations(stored(1), stored(2), batch_size=2)
+
+
+def test_minibatches_beyond_memory_are_refused_before_any_work(monkeypatch):
+    large = {"x": np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), (5000, 9), (0, 0))}
+    with pytest.raises(ValueError, match="at most 4,096 images.*got 5,000 images.*batch_size=256"):
+        compare_activations(large, large)
+    many = {str(i): np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), (4000, 9), (0, 0)) for i in range(200)}
+    with pytest.raises(ValueError, match=r"4 GB.*got 4,000 images of 200 layers \(6\.0 GB\)"):
+        compare_activations(many, many)
+    monkeypatch.setattr(arrays, "LARGEST_MINIBATCH", 50)
+    with pytest.raises(ValueError, match="got 60 images"):
+        compare_activations(stored(1), stored(2))
+    assert compare_activations(stored(1), stored(2), batch_size=30).matrix.shape == (4, 4)

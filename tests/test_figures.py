@@ -1,0 +1,192 @@
+"""Figures: what they say, that they can be read, and that they are what the file's ending promises."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cka_core import figures
+from cka_core.comparison import Comparison, Layer
+from tests.synthetic import comparison
+
+
+def with_a_hole() -> Comparison:
+    whole = comparison()
+    matrix = whole.matrix.copy()
+    matrix[3] = np.nan
+    reasons = [None] * len(matrix)
+    reasons[3] = "no variance"
+    return dataclasses.replace(whole, matrix=matrix, reasons_a=tuple(reasons))
+
+
+def test_rows_are_a_columns_are_b_and_the_input_is_at_the_bottom_left():
+    whole = comparison()
+    figure = figures.heatmap(whole)
+    trace = figure.data[0]
+    assert np.allclose(trace.z, whole.matrix)
+    assert trace.y[0].startswith("stem_conv · Conv2D · 32×32×16") and trace.x[0].startswith("stem_conv")
+    assert len(trace.y) == len(whole.layers_a) and len(trace.x) == len(whole.layers_b)
+    for axis in (figure.layout.xaxis, figure.layout.yaxis):
+        assert axis.range[0] < axis.range[1]  # not reversed
+        assert axis.type == "category"
+    assert figure.layout.yaxis.title.text == "A: cifar-resnet-14x1"
+    assert figure.layout.xaxis.title.text == "B: cifar-resnet-38x1"
+
+
+def test_the_scale_is_fixed_from_0_to_1_and_named():
+    trace = figures.heatmap(comparison()).data[0]
+    assert (trace.zmin, trace.zmax) == (0, 1)
+    assert trace.colorbar.title.text == "CKA"
+
+
+@pytest.mark.parametrize(
+    "colours, darkest", [("magma", "(0, 0, 4)"), ("viridis", "(68, 1, 84)"), ("cividis", "(0, 34, 78)")]
+)
+def test_colour_maps_are_as_published_and_no_placeholder_of_a_theme(colours, darkest):
+    scale = figures.heatmap(comparison(), colours=colours).data[0].colorscale
+    assert scale[0][1] == f"rgb{darkest}"
+    assert not any(colour.startswith("#") for _, colour in scale)
+
+
+def test_an_unknown_colour_map_lists_the_valid_ones():
+    for draw in (figures.heatmap, figures.paper_figure):
+        with pytest.raises(ValueError, match="jet.*magma, viridis, cividis"):
+            draw(comparison(), colours="jet")
+
+
+def test_ticks_name_each_stage_once_and_lines_part_them():
+    figure = figures.heatmap(comparison())
+    assert figure.layout.yaxis.ticktext == ("stem", "stage1", "stage2", "stage3", "head")
+    upright = [line for line in figure.layout.shapes if line.x0 == line.x1]
+    assert len(upright) == 4 and len(figure.layout.shapes) == 8
+    starts = [
+        i
+        for i, (one, next_) in enumerate(zip(comparison().layers_b, comparison().layers_b[1:], strict=False))
+        if one.stage != next_.stage
+    ]
+    assert [line.x0 for line in upright] == [i + 0.5 for i in starts]
+
+
+def test_hover_names_both_layers_and_the_cka():
+    template = figures.heatmap(comparison()).data[0].hovertemplate
+    assert "%{y}" in template and "%{x}" in template and "%{z:.3f}" in template
+
+
+def test_a_layer_without_cka_is_grey_and_says_why():
+    figure = figures.heatmap(with_a_hole())
+    holes = figure.data[1]
+    assert np.array_equal(~np.isnan(np.array(holes.z)), np.isnan(with_a_hole().matrix))
+    assert holes.y[3].endswith("no CKA: no variance")
+    assert holes.colorscale[0][1] == figures.NO_CKA
+    assert len(figures.heatmap(comparison()).data) == 1
+
+
+def test_names_from_files_are_escaped_everywhere():
+    layers = (Layer("<img src=x>", "Dense", (4,), "<i>"), Layer("b", "Dense", (4,), "two"))
+    bad = Comparison(np.eye(2), layers, layers, provenance={"network_a": {"name": "<script>"}})
+    assert "<img" not in figures.heatmap(bad).to_json().replace("\\u003c", "<")
+    for text in (figures.heatmap(bad).to_json(), figures.best_match_curve(bad).to_json(), figures.to_html(bad)):
+        text = text.replace("\\u003c", "<")
+        assert "<img src=x>" not in text and '<script>"' not in text and "<i>" not in text
+
+
+@pytest.mark.parametrize(
+    "a, b, square",
+    [("cifar-resnet-14x1", "cifar-resnet-14x4", True), ("cifar-resnet-14x1", "cifar-resnet-38x1", False)],
+)
+def test_cells_are_square_where_the_depths_are_near(a, b, square):
+    figure = figures.heatmap(comparison(a, b))
+    assert figures.is_square(comparison(a, b)) == square
+    assert (figure.layout.yaxis.scaleanchor == "x") == square
+
+
+def test_a_chosen_cell_is_marked_and_does_not_catch_the_mouse():
+    figure = figures.heatmap(comparison(), selected=(2, 5))
+    marks = figure.data[1:]
+    assert marks and all(mark.hoverinfo == "skip" for mark in marks)
+    assert marks[0].y[0].startswith("stem_relu") and marks[0].x[0] == figure.data[0].x[5]
+
+
+def test_the_largest_map_stays_under_a_megabyte():
+    assert len(figures.heatmap(comparison("resnet50", "resnet152")).to_json()) < 1_000_000
+
+
+def test_the_curve_shows_each_layers_best_match():
+    whole = comparison()
+    figure = figures.best_match_curve(whole)
+    assert np.allclose(figure.data[0].y, whole.matrix.max(axis=1))
+    assert np.allclose(figure.data[1].y, whole.matrix.max(axis=0))
+    best = whole.layers_b[int(whole.matrix[0].argmax())].name
+    assert figure.data[0].text[0] == f"stem_conv → {best}".replace(">", "&gt;") or best in figure.data[0].text[0]
+    assert figure.data[0].x[0] == 0 and figure.data[0].x[-1] == 1
+
+
+def test_a_curve_of_nothing_but_holes_can_be_drawn():
+    whole = comparison()
+    assert figures.best_match_curve(dataclasses.replace(whole, matrix=np.full(whole.matrix.shape, np.nan)))
+
+
+def test_the_html_works_offline():
+    page = figures.to_html(comparison(), titles=("ResNet 14x1", "ResNet 38x1"))
+    assert "<title>CKA of ResNet 14x1 and ResNet 38x1</title>" in page
+    assert len(page) > 3_000_000  # plotly.js is inside
+    assert 'src="http' not in page
+
+
+@pytest.mark.parametrize("format, start", [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
+def test_paper_figures_are_what_they_say(format, start):
+    data = figures.paper_figure(comparison(), format=format)
+    assert data.startswith(start)
+    assert data == figures.paper_figure(comparison(), format=format)
+
+
+def test_a_paper_figure_names_axes_stages_and_scale():
+    text = figures.paper_figure(comparison(), format="svg", titles=("ResNet $14", "ResNet 38x1")).decode()
+    for word in ("A: ResNet $14", "B: ResNet 38x1", "stage2", "CKA", "768 images"):
+        assert word in text
+
+
+def test_a_paper_figure_has_the_size_asked_for():
+    image = Image.open(io.BytesIO(figures.paper_figure(comparison("resnet50", "resnet101"), size=(30, 15), dpi=40)))
+    assert image.size == (1200, 600)
+
+
+def test_the_paper_figure_is_magma_with_the_input_at_the_bottom_left():
+    layers = tuple(Layer(f"l{i}", "Dense", (4,)) for i in range(2))
+    corner = Comparison(np.array([[1.0, 0.0], [0.0, 0.0]]), layers, layers)
+    pixels = np.asarray(Image.open(io.BytesIO(figures.paper_figure(corner, size=(4, 4), dpi=50))).convert("RGB"))
+    map_only = pixels[:, : int(pixels.shape[1] * 0.8)].astype(int)  # without the colour bar
+    bright = (abs(map_only - (252, 253, 191)) < 3).all(axis=2)
+    dark = (abs(map_only - (0, 0, 4)) < 3).all(axis=2)
+    assert bright.sum() > 1000 and dark.sum() > 2.5 * bright.sum()
+    rows, columns = np.nonzero(bright)
+    all_rows, all_columns = np.nonzero(bright | dark)
+    assert rows.mean() > all_rows.mean() and columns.mean() < all_columns.mean()
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf", "html"])
+def test_figures_are_saved_by_their_ending(tmp_path, ending):
+    path = figures.save_figure(comparison(), tmp_path / "new" / f"map.{ending}")
+    assert path.stat().st_size > 10_000
+    assert [other.name for other in path.parent.iterdir()] == [f"map.{ending}"]
+
+
+def test_another_ending_is_refused_with_the_valid_ones(tmp_path):
+    with pytest.raises(ValueError, match=r"\.png, \.svg, \.pdf, \.html.*map\.gif"):
+        figures.save_figure(comparison(), tmp_path / "map.gif")
+
+
+def test_drawing_needs_neither_tensorflow_nor_pyplot():
+    code = (
+        "import sys; from tests.synthetic import comparison; from cka_core import figures; c = comparison();"
+        "figures.heatmap(c); figures.best_match_curve(c); figures.paper_figure(c);"
+        "print([m for m in ('tensorflow', 'keras', 'streamlit', 'matplotlib.pyplot') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

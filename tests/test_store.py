@@ -1,0 +1,95 @@
+"""Files in the store are whole, checked, and found again; damage is noticed, set aside and reported."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+
+import pytest
+
+from cka_core.images import SampleSpec
+from cka_core.store import Store, canonical_json, key_of, write_atomically
+
+
+def test_what_is_put_is_what_comes_back(store):
+    store.put("things", "a", b"one")
+    assert store.get("things", "a") == b"one"
+    assert store.get("things", "b") is None
+    assert [entry.key for entry in store.entries("things")] == ["a"]
+
+
+def test_keys_in_folders(store):
+    store.put("grams", "stack/00001", b"x")
+    assert store.get("grams", "stack/00001") == b"x"
+    assert [entry.key for entry in store.entries("grams")] == ["stack/00001"]
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data[:3] + b"?" + data[4:], lambda data: b""])
+def test_a_damaged_object_is_set_aside_reported_and_counts_as_missing(store, damage, caplog):
+    path = store.put("things", "a", b"some bytes")
+    with open(path, "rb") as file:
+        data = file.read()
+    with open(path, "wb") as file:
+        file.write(damage(data))
+    with caplog.at_level(logging.WARNING):
+        assert store.get("things", "a") is None
+    assert "damaged" in caplog.text
+    assert len(store.damaged()) == 1
+    store.put("things", "a", b"again")
+    assert store.get("things", "a") == b"again"
+
+
+def test_an_unfinished_write_leaves_nothing(store, monkeypatch):
+    def fail(*args):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        store.put("things", "a", b"one")
+    monkeypatch.undo()
+    assert store.get("things", "a") is None
+    assert [name for _, _, names in os.walk(store.root) for name in names] == []
+
+
+def test_shrink_removes_the_least_recently_used_first(store):
+    for index, key in enumerate(("old", "middle", "new")):
+        path = store.put("grams", f"{key}/0", bytes(100) + key.encode())
+        os.utime(path, (time.time() - 100 + index,) * 2)
+    store.get("grams", "old/0")
+    assert store.shrink("grams", 220) > 0
+    assert {entry.key for entry in store.entries("grams")} == {"old/0", "new/0"}
+
+
+def test_records_change_and_damaged_ones_are_set_aside(store):
+    store.write_record("jobs/x/status.json", {"state": "queued"})
+    store.write_record("jobs/x/status.json", {"state": "running"})
+    assert store.read_record("jobs/x/status.json") == {"state": "running"}
+    with open(store.path("jobs/x/status.json"), "w") as file:
+        file.write('{"state": "run')
+    assert store.read_record("jobs/x/status.json") is None
+    assert len(store.damaged()) == 1
+
+
+def test_key_depends_on_every_value_and_on_nothing_else():
+    assert key_of(SampleSpec(n=5)) == key_of(SampleSpec(n=5))
+    assert key_of(SampleSpec(n=5)) != key_of(SampleSpec(n=6))
+    assert key_of({"a": 1, "b": 2}) == key_of({"b": 2, "a": 1})
+    assert canonical_json({"b": None, "a": 1}) == '{"a":1,"b":null}'
+
+
+def test_any_fsspec_url_is_a_root():
+    store = Store("memory://cka-test")
+    store.put("things", "a", b"one")
+    store.write_record("record.json", [1])
+    assert Store("memory://cka-test").get("things", "a") == b"one"
+    assert store.read_record("record.json") == [1]
+    assert not store.is_local
+
+
+def test_write_atomically_replaces_and_leaves_no_temporary_file(tmp_path):
+    target = tmp_path / "new folder" / "file.txt"
+    write_atomically(target, b"one")
+    write_atomically(target, b"two")
+    assert target.read_bytes() == b"two"
+    assert os.listdir(target.parent) == ["file.txt"]
