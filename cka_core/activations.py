@@ -206,7 +206,7 @@ def _traced(
             values.update(call.run(values))
         return [values[key] for key in outputs]
 
-    return run
+    return run.get_concrete_function()
 
 
 def _as_tensor(x: np.ndarray) -> Any:

@@ -210,10 +210,10 @@ class Comparison:
         A name that a spreadsheet would take for a formula gets an apostrophe before it.
         """
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
+        writer = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
         writer.writerow(["layer", *(_cell(layer.name) for layer in self.layers_b)])
         for layer, row in zip(self.layers_a, self.matrix, strict=True):
-            writer.writerow([_cell(layer.name), *("" if np.isnan(value) else repr(float(value)) for value in row)])
+            writer.writerow([_cell(layer.name), *(None if value != value else value for value in row.tolist())])
         return text.getvalue()
 
     def heatmap(self, **options: Any) -> plotly.graph_objects.Figure:

@@ -288,6 +288,16 @@ def accuracy_text(accuracy: float, images: int) -> str:
     return f"{100 * accuracy:.0f} % ±{max(1.0, 100 * error):.0f}"
 
 
+def left_text(fraction: float, since: float, then: float, now: float) -> str:
+    """How long is left, at the speed between two looks: ``since`` done at ``then`` (seconds), ``fraction`` at ``now``.
+
+    Empty where there is no telling yet.
+    """
+    if fraction - since < 0.02 or now - then < 1:
+        return ""
+    return f"{seconds_text((1 - fraction) / (fraction - since) * (now - then))} left"
+
+
 def count_text(count: int) -> str:
     """567000 -> "567k", 2800000 -> "2.8M"."""
     if count < 1000:

@@ -140,14 +140,14 @@ class TestExports:
         assert rows[0] == ["layer", "dense0", "dense1", "dense2"]
         assert [row[0] for row in rows[1:]] == ["conv1", STRANGE[1], "'=1+1", STRANGE[3], STRANGE[4]]
         assert rows[2][1:] == ["", "", ""]
-        frame = pd.read_csv(io.StringIO(text), index_col=0, float_precision="round_trip")
-        assert np.array_equal(frame.to_numpy(), made().matrix, equal_nan=True)
+        values = [[float(cell or "nan") for cell in row[1:]] for row in rows[1:]]
+        assert np.array_equal(values, made().matrix, equal_nan=True)
+        frame = pd.read_csv(io.StringIO(text), index_col=0)
+        assert np.allclose(frame.to_numpy(), made().matrix, atol=1e-15, rtol=0, equal_nan=True)
 
     @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
     def test_csv_gives_a_spreadsheet_no_formula(self, start):
         layers = [Layer(f"{start}cmd()", "Dense", (1,))]
-        rows = list(csv.reader(io.StringIO(made(2).select([0]).transpose().to_csv())))
-        assert rows[0] == ["layer", "conv1"]
         text = Comparison(np.array([[-0.5]]), layers, layers).to_csv()
         header, row = csv.reader(io.StringIO(text, newline=""))
         assert header[1] == row[0] == f"'{start}cmd()"

@@ -35,7 +35,9 @@ NAMES = ("conv1", "conv2", "constant", "huge", "spiky", "lonely")
 
 
 def same(a: GramBatch, b: GramBatch) -> bool:
-    arrays = all(np.array_equal(getattr(a, field), getattr(b, field)) for field in ("triangles", "exponents", "squares"))
+    arrays = all(
+        np.array_equal(getattr(a, field), getattr(b, field)) for field in ("triangles", "exponents", "squares")
+    )
     plain = all(getattr(a, field) == getattr(b, field) for field in ("names", "m", "first", "reasons", "outliers"))
     return arrays and plain
 

@@ -1,4 +1,4 @@
-"""The project keeps its own rules: imports run one way, what the documents say is true, what is pinned is what is asked for."""
+"""The project keeps its own rules: imports run one way, what the documents say is true, what is pinned is asked for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import re
 import shlex
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,9 +17,316 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import cka_core
+from cka_core import cli, library
+from cka_core.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
-CORE = sorted((ROOT / "cka_core").glob("*.py"))
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
+CORE = {path.stem: path for path in sorted((ROOT / "cka_core").glob("*.py"))}
 PAGES = [ROOT / "app.py", *sorted((ROOT / "pages").glob("*.py"))]
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+
+LEVELS = (
+    {"progress", "store", "kernels"},
+    {"images", "centring"},
+    {"grams"},
+    {"similarity", "comparison"},
+    {"arrays", "networks", "views"},
+    {"figures", "layer_graph"},
+    {"activations", "library", "training", "jobs"},
+    {"estimate"},
+    {"engine"},
+    {"bundle"},
+    {"cluster", "worker", "cli", "__init__"},
+    {"__main__"},
+)
+"""A module imports, when it is imported itself, only from its own level or from one before."""
+
+NEVER_TENSORFLOW = {
+    "kernels", "centring", "grams", "similarity", "comparison", "arrays", "views", "figures", "store", "jobs", "progress",
+    "estimate",
+}  # fmt: skip
+"""Not even inside a function: pages call these."""
+
+
+def imports(path: Path, *, at_import: bool = False) -> set[str]:
+    """Full names of the modules a file imports; ``at_import``: leaving out functions and ``if TYPE_CHECKING``."""
+
+    def walk(nodes: list[ast.stmt] | list[ast.AST]) -> Iterator[str]:
+        for node in nodes:
+            if at_import and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                continue
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+                continue
+            if isinstance(node, ast.Import):
+                yield from (name.name for name in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0 and node.module, f"{path}: imports are absolute here"
+                modules = {f"{node.module}.{name.name}" for name in node.names}
+                within = {name for name in modules if name.removeprefix("cka_core.") in CORE}
+                yield from within or {node.module}
+            yield from walk(list(ast.iter_child_nodes(node)))
+
+    return set(walk(ast.parse(path.read_text()).body))
+
+
+def roots(path: Path) -> set[str]:
+    return {name.split(".")[0] for name in imports(path)}
+
+
+# Imports
+
+
+def test_every_module_has_its_level():
+    levels = [name for level in LEVELS for name in level]
+    assert sorted(levels) == sorted(CORE)
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_imports_run_down(name):
+    level = next(i for i, names in enumerate(LEVELS) if name in names)
+    allowed = {f"cka_core.{module}" for names in LEVELS[: level + 1] for module in names} | {"cka_core"}
+    inner = {module for module in imports(CORE[name], at_import=True) if module.split(".")[0] == "cka_core"}
+    assert inner <= allowed, f"{name} imports from above: {sorted(inner - allowed)}"
+
+
+def test_imports_make_no_circle():
+    graph = {
+        name: {module.removeprefix("cka_core.") for module in imports(path, at_import=True)} & set(CORE)
+        for name, path in CORE.items()
+    }
+    while free := {name for name, needs in graph.items() if not needs}:
+        graph = {name: needs - free for name, needs in graph.items() if name not in free}
+    assert not graph, f"these import each other in a circle: {sorted(graph)}"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_pages_import_no_tensorflow(path):
+    assert not roots(path) & {"tensorflow", "keras", "distributed", "dask", "numpy"}
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_core_imports_no_streamlit(name):
+    assert not roots(CORE[name]) & {"streamlit", "pages"}
+
+
+@pytest.mark.parametrize("name", sorted(NEVER_TENSORFLOW))
+def test_light_modules_never_import_tensorflow(name):
+    assert not roots(CORE[name]) & {"tensorflow", "keras"}
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_heavy_packages_are_imported_in_functions(name):
+    heavy = {"tensorflow", "keras", "distributed", "dask", "pandas", "plotly", "matplotlib"}
+    assert not {module.split(".")[0] for module in imports(CORE[name], at_import=True)} & heavy
+
+
+def test_public_names_come_without_tensorflow():
+    code = f"""
+import sys, cka_core, numpy as np
+for name in {cka_core.__all__!r}:
+    getattr(cka_core, name)
+cka_core.cka(np.eye(5), np.eye(5))
+print(sorted({{"tensorflow", "keras"}} & set(sys.modules)))
+"""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+# What is installed
+
+
+def requirements(name: str) -> dict[str, Requirement]:
+    lines = (line.split("#")[0].strip() for line in (ROOT / name).read_text().splitlines())
+    found = [Requirement(line) for line in lines if line and not line.startswith("-")]
+    return {canonicalize_name(requirement.name): requirement for requirement in found}
+
+
+def pins(python: str) -> dict[str, str]:
+    lines = (ROOT / "constraints" / f"python{python}.txt").read_text().splitlines()
+    pairs = [line.split("==") for line in lines if line and not line.startswith("#")]
+    assert all(len(pair) == 2 for pair in pairs), "a constraints file holds only name==version: no addresses, no paths"
+    return {canonicalize_name(name): version for name, version in pairs}
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_pins_are_within_the_ranges(python):
+    pinned = pins(python)
+    for name, requirement in (requirements("requirements.txt") | requirements("requirements-dev.txt")).items():
+        assert pinned.get(name), f"{name} is not pinned for Python {python}"
+        assert requirement.specifier.contains(pinned[name]), f"{name} {pinned[name]} is outside {requirement}"
+
+
+def test_every_requirement_has_a_lowest_version():
+    for requirement in (requirements("requirements.txt") | requirements("requirements-dev.txt")).values():
+        assert any(part.operator == ">=" for part in requirement.specifier), requirement
+
+
+def test_what_is_imported_is_required_and_the_other_way_round():
+    names = {"PIL": "pillow", "yaml": "pyyaml", "dask": "distributed"}
+    own = {"cka_core", "pages", "__future__"}
+    imported = {root for path in [*CORE.values(), *PAGES] for root in roots(path)} - own - sys.stdlib_module_names
+    needed = {canonicalize_name(names.get(root, root)) for root in imported}
+    # Keras saves and reads weights through h5py; Dask needs cryptography for TLS certificates.
+    assert needed | {"h5py", "cryptography"} == set(requirements("requirements.txt"))
+
+
+def test_the_supported_pythons_are_the_same_everywhere():
+    assert sorted(path.name for path in (ROOT / "constraints").iterdir()) == [f"python{p}.txt" for p in PYTHONS]
+    project = (ROOT / "pyproject.toml").read_text()
+    assert re.findall(r"Python :: (3\.\d+)", project) == list(PYTHONS)
+    assert 'requires-python = ">=3.10,<3.14"' in project
+    assert "Python 3.10 to 3.13" in README
+    assert "(3, 10) <= sys.version_info[:2] <= (3, 13)" in (ROOT / "Makefile").read_text()
+    assert "OLDEST, NEWEST = (3, 10), (3, 13)" in (ROOT / "scripts" / "setup.py").read_text()
+
+
+def test_the_changelog_begins_with_this_version():
+    version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.M)
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert version and newest and version[1] == newest[1]
+
+
+# What the documents say
+
+
+def commands(text: str) -> list[str]:
+    """Every ``python -m cka_core …`` in a document, in blocks and in the text's code, without "--help"."""
+    blocks = re.findall(r"^    (?:\S+=\S+ )*(python -m cka_core .*)$", text, re.M)
+    inline = re.findall(r"`(python -m cka_core [^`]+)`", text)
+    return [line for line in dict.fromkeys(blocks + inline) if "--help" not in line]
+
+
+def parse(line: str) -> tuple[str, dict]:
+    """The command a line calls and its arguments, parsed as typed but not run."""
+    called: list[tuple[str, dict]] = []
+
+    def record(command, path):
+        for name, inner in getattr(command, "commands", {}).items():
+            record(inner, f"{path} {name}".strip())
+        if not hasattr(command, "commands"):
+            command.callback = lambda **values: called.append((path, values))
+
+    root = typer.main.get_command(cli.app)
+    record(root, "")
+    root.main(shlex.split(line)[3:], prog_name="cka_core", standalone_mode=False)
+    return called[0]
+
+
+DOCUMENTS = {path.name: path.read_text() for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"))}
+LINES = sorted({line for text in DOCUMENTS.values() for line in commands(text)})
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_commands_in_the_documents_parse(line):
+    command, values = parse(line)
+    assert command
+    if command == "compare":
+        assert values["images"] in ("cifar10-mini", "cifar10")
+
+
+def test_networks_in_the_documents_exist(tmp_path):
+    trained, compared = set(), set()
+    for line in LINES:
+        command, values = parse(line)
+        if command == "train":
+            trained.add(values["name"] or f"{values['architecture']}-{values['images']}-s{values['seed']}")
+        elif command == "compare":
+            compared |= {values["a"], values["b"]}
+    for name in compared - trained:
+        if not name.endswith(".keras"):
+            assert library.find(name, Store(tmp_path)).spec.name
+
+
+def test_every_command_is_in_the_readme():
+    def leaves(command, path=()):
+        for name, inner in getattr(command, "commands", {}).items():
+            yield from leaves(inner, (*path, name))
+        if not hasattr(command, "commands"):
+            yield " ".join(path)
+
+    missing = [c for c in leaves(typer.main.get_command(cli.app)) if f"python -m cka_core {c}" not in README]
+    assert missing == ["demo build"], "the README shows every command but the one for maintainers"
+    assert "python -m cka_core demo build" in DOCUMENTS["CONTRIBUTING.md"]
+
+
+@pytest.mark.parametrize("name", cka_core.__all__)
+def test_every_public_name_is_in_the_readme(name):
+    assert re.search(rf"\b{name}\b", README)
+
+
+def test_every_setting_is_in_the_readme():
+    used = set()
+    for path in [*CORE.values(), *PAGES, *(ROOT / "scripts").glob("*.py")]:
+        used |= set(re.findall(r"\bCKA_[A-Z_]+\b", path.read_text()))
+    table = set(re.findall(r"^\| `(CKA_[A-Z_]+)`", README, re.M))
+    assert used == table
+
+
+@pytest.mark.parametrize("name", [name for name in CORE if name not in ("__init__", "__main__")])
+def test_every_module_is_in_the_architecture(name):
+    assert f"`{name}.py`" in ARCHITECTURE
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_between_documents_lead_somewhere(name):
+    folder = ROOT if (ROOT / name).exists() else ROOT / "docs"
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", DOCUMENTS[name]):
+        assert (folder / target).exists(), f"{name} links to {target}"
+
+
+def python_blocks() -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
+
+
+def test_python_in_the_readme_compiles():
+    for block in python_blocks():
+        compile(block, "README.md", "exec")
+
+
+@pytest.mark.parametrize("number", [i for i, block in enumerate(python_blocks()) if "import torch" not in block])
+def test_python_in_the_readme_runs(number, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CKA_STORE": str(tmp_path / "store")}
+    answer = subprocess.run(
+        [sys.executable, "-c", python_blocks()[number]], capture_output=True, text=True, cwd=tmp_path, env=environment
+    )
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_the_readme_maps_every_cell_of_the_notebook():
+    rows = README.split("| cell of the notebook | here |")[1].split("\n\n")[0].strip().splitlines()[1:]
+    cells = """import numpy|get_strategy(|unbiased_HSIC|CKA(X, Y)
+        import tensorflow|cifar10.load_data|strategy = get_strategy
+        create_resnet50|create_resnet101|create_resnet152|resnet50.fit|resnet101.fit|resnet152.fit
+        calculate_CKA_for_two_matrices|get_all_layer_outputs_fn|compare_activations(modelA|x_train[:256]
+        compare_activations2|import pickle|ResNet50|ResNet101|ResNet152
+        r50_r101|r50_r152|r101_r152|r50_r50|r101_r101|r152_r152"""
+    names = [name.strip() for name in cells.replace("\n", "|").split("|")]
+    assert len(rows) == len(names)
+    for row, name in zip(rows, names, strict=True):
+        assert name in row.split(" | ")[0], row
+
+
+# The task file
+
+
+def test_every_task_says_what_it_does():
+    lines = (ROOT / "Makefile").read_text().splitlines()
+    targets = [i for i, line in enumerate(lines) if re.match(r"[a-z-]+:( |$)", line)]
+    names = {lines[i].split(":")[0] for i in targets}
+    assert {"run", "test", "lint", "demo", "bench", "screenshots", "clean"} <= names
+    for i in targets:
+        assert lines[i - 1].startswith("# "), f"{lines[i]} has no comment"
+
+
+def test_continuous_integration_runs_make_test():
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert script.read_text().rstrip().endswith("make test")
+
+
+def test_no_test_is_switched_off():
+    switched_off = re.compile(r"pytest\.(skip|xfail|importorskip)\(|mark\.(skip|skipif|xfail)\b")
+    found = [path for path in (ROOT / "tests").rglob("*.py") if switched_off.search(path.read_text())]
+    assert [path for path in found if path != Path(__file__)] == []

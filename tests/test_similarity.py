@@ -89,9 +89,9 @@ def test_a_shorter_last_minibatch_counts_by_its_number_of_images():
 
 
 def test_a_network_with_itself_has_a_unit_diagonal_and_is_symmetric():
-    a = reference.network(1, 129, layers=9, width=300)
+    a = reference.network(1, 129, layers=7, width=300)
     got = matrix(a, a, minibatches(129, 64))
-    assert np.array_equal(np.diag(got), np.ones(9))
+    assert np.array_equal(np.diag(got), np.ones(7))
     assert np.array_equal(got, got.T)
     assert np.abs(got - reference.matrix(a, a, minibatches(129, 64))).max() <= PROMISE
 
@@ -163,10 +163,10 @@ def test_low_rank_and_single_features():
 
 
 def test_one_outlier_and_two_agree_with_the_reference():
-    parts = minibatches(256, 128)
-    for rows in ([16], [17], [16, 20], [3, 128, 255]):
+    parts = minibatches(128, 64)
+    for rows in ([16], [17], [16, 20], [3, 64, 127]):
         for times in (1e3, 1e4, 1e6):
-            a, b = (reference.network(seed, 256, layers=3, width=300) for seed in (1, 2))
+            a, b = (reference.network(seed, 128, layers=2, width=300) for seed in (1, 2))
             for x in (*a, b[0]):
                 x[rows] *= np.float32(times)
             error = np.abs(matrix(a, b, parts) - reference.matrix(a, b, parts)).max()
@@ -260,7 +260,8 @@ def test_sums_stored_halfway_go_on_as_if_never_stopped():
         resumed = HsicSums.from_state(dict(arrays))
     resumed.add(*(grams([x[parts[2]] for x in side], first=64) for side in (a, b)))
     assert np.array_equal(resumed.matrix(), whole.matrix(), equal_nan=True)
-    assert (resumed.reasons_a, resumed.reasons_b, resumed.warnings) == (whole.reasons_a, whole.reasons_b, whole.warnings)
+    for told in ("reasons_a", "reasons_b", "warnings"):
+        assert getattr(resumed, told) == getattr(whole, told)
     assert resumed.images == whole.images == 96
 
 

@@ -205,3 +205,9 @@ def test_trained_and_untrained_know_each_other(store):
     assert views.counterpart(trained, networks) == "cifar-resnet-14x1"
     assert views.counterpart(plain, {"t": trained, plain.spec.name: plain}) == "t"
     assert views.counterpart(networks["resnet50"], {"resnet50": networks["resnet50"]}) is None
+
+
+def test_time_left_goes_by_the_speed_seen():
+    assert views.left_text(0.5, 0.25, 100, 110) == "20 s left"
+    assert views.left_text(0.26, 0.25, 100, 110) == ""
+    assert views.left_text(0.5, 0.25, 100, 100.5) == ""

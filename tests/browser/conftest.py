@@ -1,0 +1,53 @@
+"""A browser that is installed, and apps on free ports, each with a store of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page
+
+from scripts.browser import find
+from scripts.running import BROWSER_OPTIONS, running_app
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args() -> dict[str, object]:
+    path = find()
+    return {"args": list(BROWSER_OPTIONS)} | ({"executable_path": path} if path else {})
+
+
+@pytest.fixture(scope="session")
+def browser_context_args() -> dict[str, object]:
+    return {"viewport": {"width": 1400, "height": 900}}
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory) -> Iterator[str]:
+    """The address of an app that is only looked at: what it shows is bundled."""
+    folder = tmp_path_factory.mktemp("reader")
+    with running_app(folder / "store", folder / "log.txt") as address:
+        yield address
+
+
+@pytest.fixture
+def app(tmp_path) -> Iterator[str]:
+    """The address of an app with an empty store, which may compute."""
+    with running_app(tmp_path / "store", tmp_path / "log.txt") as address:
+        yield address
+
+
+@pytest.fixture
+def page(page: Page) -> Iterator[Page]:
+    """A page on which nothing may go wrong unnoticed: no error on the console, none in a script, nothing from afar."""
+    problems: list[str] = []
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda request: problems.append(request.url) if is_remote(request.url) else None)
+    page.set_default_timeout(60_000)
+    yield page
+    assert problems == []
+
+
+def is_remote(url: str) -> bool:
+    return not url.startswith(("http://127.0.0.1:", "blob:", "data:"))

@@ -1,0 +1,221 @@
+"""The Compare page as a person uses it, in a real browser."""
+
+from __future__ import annotations
+
+import re
+import urllib.request
+from urllib.parse import parse_qs, urlsplit
+
+from playwright.sync_api import Browser, Locator, Page, expect
+
+MAP = ".st-key-map .heatmaplayer image"
+CHART = "document.querySelector('.st-key-map .js-plotly-plot')"
+TWO_SMALL = "/?a=cifar-resnet-8x1&b=cifar-resnet-8x1:1&n=16&batch=32"
+TWO_LARGE = "/?a=resnet152&b=resnet152:1&n=1000"
+
+
+def open_map(page: Page, address: str) -> Locator:
+    page.goto(address)
+    page.wait_for_selector(MAP)
+    settled(page)
+    return page.locator(".st-key-map .nsewdrag")
+
+
+def settled(page: Page) -> None:
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+
+
+def at(area: Locator, across: float, up: float) -> dict[str, float]:
+    box = area.bounding_box()
+    assert box is not None
+    return {"x": box["width"] * across, "y": box["height"] * (1 - up)}
+
+
+def hover_text(page: Page) -> str:
+    page.wait_for_selector(".st-key-map .hoverlayer .hovertext")
+    return page.locator(".st-key-map .hoverlayer").text_content() or ""
+
+
+def rows_of_map(page: Page) -> int:
+    return int(page.evaluate(f"{CHART}.data[0].y.length"))
+
+
+def card(page: Page) -> Locator:
+    return page.locator("[data-testid=stMetricValue]")
+
+
+def test_the_default_page_is_a_finished_map_of_two_trained_networks(page: Page, reader: str):
+    open_map(page, reader)
+    expect(page.get_by_role("heading", name="ResNet 38x1 × ResNet 14x4")).to_be_visible()
+    expect(page.get_by_text("768 test images · unbiased CKA")).to_be_visible()
+    expect(page.get_by_role("button", name="Compare", exact=True)).to_be_disabled()
+    assert page.title() == "CKA Explorer"
+    assert rows_of_map(page) == 134
+
+
+def test_the_input_is_at_the_bottom_left(page: Page, reader: str):
+    area = open_map(page, reader)
+    area.hover(position=at(area, 0.005, 0.005))
+    assert re.search(r"A\s+stem_conv · Conv2D · 32×32×16.*B\s+stem_conv · Conv2D · 32×32×64", hover_text(page))
+    area.hover(position=at(area, 0.995, 0.005))
+    expect(page.locator(".st-key-map .hoverlayer")).to_contain_text(re.compile(r"A\s+stem_conv.*B\s+head_logits"))
+
+
+def test_hover_names_both_layers_their_kind_their_output_and_the_cka(page: Page, reader: str):
+    area = open_map(page, reader)
+    area.hover(position=at(area, 0.5, 0.5))
+    text = hover_text(page)
+    assert re.search(r"A\s+stage2_block\d+_\w+ · \w+ · 16×16×32", text), text
+    assert re.search(r"B\s+stage2_block\d+_\w+ · \w+ · 16×16×128", text), text
+    assert re.search(r"CKA\s+[-−]?\d\.\d{3}", text), text
+
+
+def test_a_click_opens_the_cell_and_a_second_click_another(page: Page, reader: str):
+    area = open_map(page, reader)
+    expect(card(page)).to_have_count(0)
+    seen = []
+    for across, up in ((0.3, 0.7), (0.7, 0.3), (0.5, 0.5)):
+        area.hover(position=at(area, across, up))
+        hovered = re.search(r"A\s+(\w+) · .*B\s+(\w+) · .*CKA\s+([-−]?[\d.]+)", hover_text(page))
+        assert hovered
+        area.click(position=at(area, across, up))
+        page.wait_for_function("(layer) => location.search.includes('la=' + layer + '&')", arg=hovered[1])
+        expect(card(page)).to_have_text(hovered[3].replace("−", "-"))
+        asked = parse_qs(urlsplit(page.url).query)
+        assert (asked["la"], asked["lb"]) == ([hovered[1]], [hovered[2]])
+        expect(page.get_by_text("match of A’s layer in ResNet 14x4")).to_be_visible()
+        settled(page)
+        seen.append(hovered.groups())
+    assert len(set(seen)) == 3
+
+
+def test_the_best_match_is_one_click_away(page: Page, reader: str):
+    open_map(page, f"{reader}/?la=stage2_block3_add&lb=stem_conv")
+    match = page.get_by_role("button", name=re.compile(r"· 0\.\d{3}$")).first
+    layer, value = (match.text_content() or "").split("arrow_forward")[-1].split(" · ")
+    match.click()
+    expect(card(page)).to_have_text(value.strip())
+    assert parse_qs(urlsplit(page.url).query)["lb"] == [layer.strip()]
+
+
+def test_the_layer_filter_applies_to_the_map_at_once(page: Page, reader: str):
+    open_map(page, reader)
+    page.get_by_role("radio", name="block outputs").or_(page.get_by_role("button", name="block outputs")).click()
+    page.wait_for_function(f"{CHART}.data[0].y.length === 18")
+    assert page.evaluate(f"{CHART}.data[0].y.every((name) => name.includes('_add · Add · '))")
+
+
+def test_a_click_on_a_filtered_map_means_the_layer_one_sees(page: Page, reader: str):
+    area = open_map(page, f"{reader}/?kinds=convolutions&search=stage3")
+    area.click(position=at(area, 0.02, 0.02))
+    page.wait_for_function("location.search.includes('la=stage3_block1_conv1')")
+    assert parse_qs(urlsplit(page.url).query)["lb"] == ["stage3_block1_conv1"]
+
+
+def test_a_copied_address_restores_the_view(page: Page, reader: str, browser: Browser):
+    open_map(page, reader)
+    page.get_by_text("Show both untrained").click()
+    expect(page.get_by_role("heading", name="ResNet 38x1, untrained × ResNet 14x4, untrained")).to_be_visible()
+    page.get_by_role("textbox", name="Search").fill("stage2")
+    page.get_by_role("textbox", name="Search").press("Enter")
+    page.wait_for_function(f"{CHART}.data[0].y.every((name) => name.startsWith('stage2'))")
+    page.get_by_text("Show a cell").click()
+    expect(card(page)).to_have_count(1)
+    page.get_by_role("tab", name="Table").click()
+    expect(page.get_by_test_id("stDataFrame")).to_be_visible()
+    settled(page)
+
+    context = browser.new_context(viewport={"width": 1400, "height": 900})
+    other = context.new_page()
+    open_map(other, page.url)
+    expect(other.get_by_role("heading", name="ResNet 38x1, untrained × ResNet 14x4, untrained")).to_be_visible()
+    expect(other.get_by_role("textbox", name="Search")).to_have_value("stage2")
+    expect(card(other)).to_have_text(card(page).text_content() or "")
+    expect(other.get_by_test_id("stDataFrame")).to_be_visible()
+    assert rows_of_map(other) == rows_of_map(page)
+    context.close()
+
+
+def test_each_sentence_under_the_map_leads_somewhere(page: Page, reader: str):
+    open_map(page, reader)
+    page.get_by_text("Show a cell").click()
+    expect(card(page)).to_have_count(1)
+    page.get_by_text("Show ResNet 38x1 with itself").click()
+    expect(page.get_by_role("heading", name="ResNet 38x1 × itself")).to_be_visible()
+    page.get_by_text("Show both untrained").click()
+    expect(page.get_by_role("heading", name="ResNet 38x1, untrained × itself")).to_be_visible()
+    page.get_by_text("Show both trained").click()
+    expect(page.get_by_role("heading", name="ResNet 38x1 × itself")).to_be_visible()
+    page.get_by_text("Back to ResNet 38x1 × ResNet 14x4").click()
+    expect(page.get_by_role("heading", name="ResNet 38x1 × ResNet 14x4")).to_be_visible()
+
+
+def test_on_a_phone_the_pickers_come_first_then_the_map_then_the_cell(page: Page, reader: str):
+    page.set_viewport_size({"width": 390, "height": 844})
+    open_map(page, reader)
+    page.wait_for_function(f"{CHART}.clientHeight < 500")
+    tops = [
+        place.bounding_box()["y"]  # type: ignore[index]
+        for place in (page.get_by_text("Network A"), page.locator(MAP), page.get_by_text("This cell"))
+    ]
+    assert tops == sorted(tops)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    width = page.locator(".st-key-map .js-plotly-plot").bounding_box()["width"]  # type: ignore[index]
+    assert width > 300
+
+
+def test_downloads_hold_what_they_say(page: Page, reader: str):
+    open_map(page, f"{reader}/?tab=Download")
+    for name, start in (("CSV", b'"layer","stem_conv"'), ("NPZ", b"PK"), ("PDF", b"%PDF"), ("HTML", b"<html>")):
+        with page.expect_download() as waiting:
+            page.get_by_role("button", name=name, exact=True).click()
+        assert waiting.value.suggested_filename.endswith(f".{name.lower()}")
+        assert waiting.value.path().read_bytes().startswith(start)
+    expect(page.get_by_text("python -m cka_core compare cifar-resnet-38x1-cifar10-mini-s0")).to_be_visible()
+
+
+def test_a_new_comparison_is_computed_and_appears(page: Page, app: str):
+    page.goto(app + TWO_SMALL)
+    button = page.get_by_role("button", name="Compare", exact=True)
+    expect(page.get_by_text(re.compile(r"^≈ \d+ s$"))).to_be_visible()
+    button.click()
+    page.wait_for_selector(MAP, timeout=180_000)
+    assert rows_of_map(page) == 29
+    expect(button).to_be_disabled()
+    area = page.locator(".st-key-map .nsewdrag")
+    area.hover(position=at(area, 0.5, 0.5))
+    assert "CKA" in hover_text(page)
+
+
+def test_a_stopped_comparison_says_so_and_can_be_resumed(page: Page, app: str):
+    page.goto(app + TWO_LARGE)
+    page.get_by_role("button", name="Compare", exact=True).click()
+    stop = page.get_by_role("button", name="Stop")
+    expect(stop).to_be_visible()
+    page.goto("about:blank")  # leaving and coming back finds the same job
+    page.goto(app + TWO_LARGE)
+    stop.click(timeout=60_000)
+    expect(page.get_by_text("Stopped.")).to_be_visible(timeout=120_000)
+    expect(page.get_by_role("button", name="Resume")).to_be_enabled()
+
+
+def test_the_old_map_stays_until_the_new_one_is_there(page: Page, app: str):
+    open_map(page, app)
+    page.get_by_role("combobox", name="Network B").click()
+    page.get_by_role("combobox", name="Network B").fill("ResNet152")
+    page.get_by_role("option", name=re.compile("ResNet152")).click()
+    expect(page.get_by_text("is not compared yet: press Compare")).to_be_visible()
+    expect(page.get_by_text("Still showing: 768 test images")).to_be_visible()
+    assert rows_of_map(page) == 134
+    page.get_by_role("button", name="Compare", exact=True).click()
+    stop = page.get_by_role("button", name="Stop")
+    expect(stop).to_be_visible()
+    expect(page.locator(MAP)).to_be_visible()
+    stop.click()
+    expect(page.get_by_text("Stopped.")).to_be_visible(timeout=120_000)
+    expect(page.locator(MAP)).to_be_visible()
+
+
+def test_the_server_is_healthy(reader: str):
+    with urllib.request.urlopen(f"{reader}/_stcore/health") as answer:
+        assert answer.read() == b"ok"

@@ -1,0 +1,263 @@
+"""Comparisons of real Keras networks: right against the equations in float64, whole, labelled, cached, resumable."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+import numpy as np
+import pytest
+
+from cka_core import Comparison, build_network, compare, engine, library, load_images
+from cka_core import comparison as results
+from cka_core.comparison import CompareSpec
+from cka_core.grams import NonFiniteActivation
+from cka_core.images import SampleSpec
+from cka_core.progress import Progress, Stopped
+from tests.reference import matrix
+
+TRAINED = "cifar-resnet-14x1-cifar10-mini-s0"
+
+
+def every_activation(model, x):
+    import keras
+
+    outputs = keras.Model(model.inputs, [layer.output for layer in model.layers[1:]])(x / np.float32(255), training=False)
+    return [np.asarray(output, np.float64).reshape(len(x), -1) for output in outputs]
+
+
+def reference(model_a, model_b, x, slices):
+    return matrix(every_activation(model_a, x), every_activation(model_b, x), slices)
+
+
+@pytest.fixture(scope="module")
+def small():
+    return build_network("cifar-resnet-8x1", seed=0), build_network("cifar-resnet-14x1", seed=1)
+
+
+@pytest.mark.parametrize("n, batch_size, slices", [
+    (64, 64, [slice(0, 64)]),
+    (96, 40, [slice(0, 40), slice(40, 80), slice(80, 96)]),
+    (42, 20, [slice(0, 20), slice(20, 42)]),
+])  # fmt: skip
+def test_every_pair_is_the_equation_in_float64(small, n, batch_size, slices):
+    x = load_images("cifar10-mini", "test", n, 0).x
+    result = compare(*small, x, batch_size=batch_size)
+    assert result.matrix.shape == (29, 50)
+    assert np.abs(result.matrix - reference(*small, x, slices)).max() < 1e-5
+
+
+def test_a_trained_network_is_right_too():
+    model = library.load_model(library.find(TRAINED).spec)
+    x = load_images("cifar10-mini", "test", 64, 0).x
+    result = compare(model, model, x)
+    assert np.abs(result.matrix - reference(model, model, x, [slice(0, 64)])).max() < 1e-5
+
+
+def test_the_seeds_networks_are_right():
+    model = build_network("resnet50")
+    x = load_images("cifar10-mini", "test", 32, 0).x
+    result = compare(model, model, x)
+    assert result.matrix.shape == (176, 176)
+    assert np.abs(result.matrix - reference(model, model, x, [slice(0, 32)])).max() < 1e-5
+
+
+def test_257_images_in_minibatches_of_256(small):
+    x = load_images("cifar10-mini", "test", 257, 0).x
+    result = compare(small[0], small[0], x, layers=["*_add", "head_logits"])
+    assert np.isfinite(result.matrix).all()
+    assert np.abs(np.diag(result.matrix) - 1).max() < 1e-6
+
+
+def test_a_network_with_itself_and_swapped(small):
+    a, b = small
+    x = load_images("cifar10-mini", "test", 48, 0).x
+    own = compare(a, a, x)
+    assert np.abs(np.diag(own.matrix) - 1).max() < 1e-6
+    assert (own.matrix == own.matrix.T).all()
+    assert own.is_self
+    assert np.abs(compare(a, b, x).matrix - compare(b, a, x).matrix.T).max() < 1e-6
+
+
+def test_layers_carry_name_kind_shape_and_stage(small):
+    result = compare(*small, load_images("cifar10-mini", "test", 8, 0).x)
+    layer = {layer.name: layer for layer in result.layers_b}["stage2_block1_add"]
+    assert (layer.kind, layer.shape, layer.stage) == ("Add", (16, 16, 32), "stage2")
+
+
+def test_provenance_says_what_was_compared(small):
+    images = load_images("cifar10-mini", "test", 8, 0)
+    provenance = compare(*small, images).provenance
+    assert provenance["images"]["digest"] == images.digest
+    assert provenance["preprocessing"] == "uint8 / 255"
+    assert provenance["network_a"]["weights"] != provenance["network_b"]["weights"]
+    assert compare(*small, images.x / np.float32(255)).provenance["preprocessing"] == "as given"
+
+
+def test_uint8_and_their_floats_are_the_same_images(small):
+    x = load_images("cifar10-mini", "test", 16, 0).x
+    assert np.abs(compare(*small, x).matrix - compare(*small, x / np.float32(255)).matrix).max() < 1e-6
+
+
+@pytest.mark.parametrize("patterns, shape", [
+    (["*_add"], (3, 6)), (["Conv2D"], (9, 15)), (["stem_conv", "head_logits"], (2, 2)), (["*_add", "*_add"], (3, 6)),
+])  # fmt: skip
+def test_layers_by_name_pattern_and_kind(small, patterns, shape):
+    x = load_images("cifar10-mini", "test", 16, 0).x
+    chosen, everything = compare(*small, x, layers=patterns), compare(*small, x)
+    assert chosen.matrix.shape == shape
+    frame = everything.to_frame().loc[[la.name for la in chosen.layers_a], [lb.name for lb in chosen.layers_b]]
+    assert np.abs(chosen.matrix - frame.to_numpy()).max() < 1e-6
+
+
+def test_a_misspelled_layer_is_refused_by_name_with_the_nearest(small):
+    x = load_images("cifar10-mini", "test", 8, 0).x
+    with pytest.raises(ValueError, match=r"stage1_block1_ad'.*stage1_block1_add"):
+        compare(*small, x, layers=["stem_conv", "stage1_block1_ad"])
+
+
+def test_too_few_images_wrong_shapes_and_types_are_refused(small):
+    x = load_images("cifar10-mini", "test", 8, 0).x
+    with pytest.raises(ValueError, match="at least 4 images, got 3"):
+        compare(*small, x[:3])
+    with pytest.raises(ValueError, match=r"\(n, 32, 32, 3\), got \(8, 3, 32, 32\)"):
+        compare(*small, x.transpose(0, 3, 1, 2))
+    with pytest.raises(ValueError, match="uint8.*int64"):
+        compare(*small, x.astype(np.int64))
+
+
+def test_an_activation_that_is_not_finite_names_layer_and_image(small):
+    import keras
+
+    inputs = keras.Input((32, 32, 3))
+    hidden = keras.layers.Conv2D(4, 3, name="fine")(inputs)
+    model = keras.Model(inputs, keras.layers.Lambda(keras.ops.log, name="log_of_zero")(hidden))
+    x = load_images("cifar10-mini", "test", 16, 0).x.copy()
+    with pytest.raises(NonFiniteActivation, match=r"'log_of_zero'.*image 0.*[Ll]eave this layer out"):
+        compare(model, model, x)
+    assert compare(model, model, x, layers=["fine"]).matrix.shape == (1, 1)
+
+
+def test_nested_shared_and_constant_layers():
+    import keras
+
+    inner_input = keras.Input((8,))
+    inner = keras.Model(inner_input, keras.layers.Dense(4, name="last")(keras.layers.Dense(6, name="first")(inner_input)), name="inner")
+    shared = keras.layers.Dense(8, name="shared")
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.Flatten(name="flat")(inputs)
+    x = shared(keras.layers.Dense(8, name="in")(x))
+    x = inner(shared(x))
+    x = keras.layers.Dense(3, kernel_initializer="zeros", bias_initializer="ones", name="constant")(x)
+    model = keras.Model(inputs, keras.layers.Dense(2, name="out")(x))
+    images = load_images("cifar10-mini", "test", 32, 0).x
+    result = compare(model, model, images)
+    names = [layer.name for layer in result.layers_a]
+    assert names == ["flat", "in", "shared", "shared:1", "inner/first", "inner/last", "constant", "out"]
+    assert result.reasons_a[names.index("constant")] == "no variance"
+    assert np.isnan(result.matrix[names.index("constant")]).all()
+    assert np.isfinite(np.diag(result.matrix)[: names.index("constant")]).all()
+    # Reading the graph leaves the user's model as it was.
+    assert inner.get_layer("last").output is not None and model.get_layer("out").output.shape == (None, 2)
+
+
+def test_sequential_and_subclassed_models():
+    import keras
+
+    x = load_images("cifar10-mini", "test", 16, 0).x
+    model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(2, 3, name="conv"), keras.layers.Dropout(0.5, name="drop"), keras.layers.Flatten(name="flat")])
+    result = compare(model, model, x)
+    assert [layer.name for layer in result.layers_a] == ["conv", "drop", "flat"]
+    assert np.abs(result.matrix - 1).max() < 1e-6
+
+    class Own(keras.Model):
+        def call(self, x):
+            return x
+
+    with pytest.raises(ValueError, match="functional or sequential.*compare_activations"):
+        compare(Own(), model, x)
+
+
+# Comparisons by spec, with the store.
+
+
+def spec(a="cifar-resnet-8x1", b="cifar-resnet-8x1:1", n=40, **values) -> CompareSpec:
+    sample = SampleSpec("cifar10-mini", "test", n, 0)
+    return CompareSpec(library.find(a).spec, library.find(b).spec, sample, **{"batch_size": 16} | values)
+
+
+def test_run_keeps_its_result_and_finds_it_again_swapped_too(store):
+    wanted = spec()
+    made = engine.run(wanted, store)
+    found = results.find(wanted, store)
+    assert isinstance(found, Comparison) and (found.matrix == made.matrix).all()
+    assert found.provenance["command"].startswith("python -m cka_core compare cifar-resnet-8x1 cifar-resnet-8x1:1 ")
+    assert (results.find(wanted.swapped(), store).matrix == made.matrix.T).all()
+
+
+def test_a_third_network_costs_one_forward_pass(store, monkeypatch):
+    engine.run(spec(), store)
+    loaded = []
+    load = library.load_model
+    monkeypatch.setattr(library, "load_model", lambda network, place: loaded.append(network.name) or load(network, place))
+    engine._warm.clear()
+    engine.run(spec(b="cifar-resnet-8x1:2"), store)
+    assert loaded == ["cifar-resnet-8x1:2"]
+
+
+def test_stopped_it_goes_on_where_it_was(store):
+    def stop(progress: Progress) -> None:
+        if progress.phase == "comparing" and progress.fraction > 0.6:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        engine.run(spec(), store, stop)
+    kept = {entry.path: os.stat(entry.path).st_size for entry in store.entries("grams")}
+    assert kept
+    uninterrupted = compare(build_network("cifar-resnet-8x1"), build_network("cifar-resnet-8x1", seed=1),
+                            load_images("cifar10-mini", "test", 40, 0), batch_size=16)  # fmt: skip
+    made = engine.run(spec(), store)
+    assert np.abs(made.matrix - uninterrupted.matrix).max() < 1e-6
+    assert kept.keys() <= {entry.path for entry in store.entries("grams")}
+
+
+def test_a_damaged_gram_file_is_set_aside_and_computed_again(store):
+    made = engine.run(spec(), store)
+    path = store.entries("grams")[0].path
+    with open(path, "r+b") as file:
+        file.seek(2000)
+        file.write(b"damage")
+    again = engine.run(spec(), store)
+    assert (again.matrix == made.matrix).all()
+    assert len(store.damaged()) == 1
+
+
+def test_above_the_budget_nothing_is_kept_and_the_result_is_the_same(store, monkeypatch):
+    monkeypatch.setenv("CKA_GRAM_BUDGET", "1000")
+    monkeypatch.setattr(engine, "SAVE_SUMS_EVERY", 0.0)
+
+    def stop(progress: Progress) -> None:
+        if progress.detail.startswith("minibatch 2"):
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        engine.run(spec(), store, stop)
+    assert store.entries("grams") == [] and len(store.entries("partial")) == 1
+    seen = []
+    made = engine.run(spec(), store, seen.append)
+    assert not any(progress.detail.startswith("minibatch 1") for progress in seen)
+    assert store.entries("grams") == [] and store.entries("partial") == []
+    monkeypatch.delenv("CKA_GRAM_BUDGET")
+    assert np.abs(made.matrix - engine.run(spec(), store).matrix).max() < 1e-6
+
+
+def test_different_samples_are_different_results():
+    assert spec().key != spec(n=41).key != dataclasses.replace(spec(), batch_size=17).key
+
+
+def test_progress_grows_to_the_end(store):
+    seen: list[Progress] = []
+    engine.run(spec(), store, seen.append)
+    done = [progress.done for progress in seen if progress.phase == "comparing"]
+    assert done == sorted(done) and seen[-1].fraction == 1.0
+    assert any("loading" in progress.phase for progress in seen)

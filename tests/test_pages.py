@@ -1,0 +1,301 @@
+"""The pages as they are run by Streamlit, without a browser."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from cka_core import library
+from cka_core.comparison import CompareSpec, find
+from cka_core.images import SampleSpec
+from cka_core.store import Store
+from tests.synthetic import comparison
+
+APP = Path(__file__).parent.parent / "app.py"
+A, B = "cifar-resnet-20x1", "cifar-resnet-56x1"
+"""Two networks of which no comparison is bundled."""
+
+
+def spec(a: str = A, b: str = B, **sample: Any) -> CompareSpec:
+    store = Store()
+    return CompareSpec(
+        library.find(a, store).spec,
+        library.find(b, store).spec,
+        SampleSpec(**({"images": "cifar10-mini", "split": "test", "n": 768, "seed": 0} | sample)),
+    )
+
+
+def keep(store: Store, wanted: CompareSpec) -> None:
+    """A finished comparison in the store, with made-up numbers."""
+    store.put("comparisons", wanted.key, comparison(wanted.a.architecture, wanted.b.architecture).to_bytes())
+
+
+def open_page(**address: str) -> AppTest:
+    page = AppTest.from_file(APP, default_timeout=60)
+    for key, value in address.items():
+        page.query_params[key] = value
+    page.run()
+    assert not page.exception, page.exception
+    return page
+
+
+def the_map(page: AppTest) -> dict[str, Any]:
+    charts = [chart.proto for chart in page.get("plotly_chart")]
+    specs = [json.loads(chart.spec) for chart in charts]
+    maps = [chart for chart in specs if chart["data"][0]["type"] == "heatmap"]
+    assert len(maps) == 1
+    return maps[0]
+
+
+def has_map(page: AppTest) -> bool:
+    return any('"heatmap"' in chart.proto.spec for chart in page.get("plotly_chart"))
+
+
+def numbers(array: Any) -> np.ndarray:
+    """A plotly array, which may travel packed."""
+    if not isinstance(array, dict):
+        return np.array(array, float)
+    values = np.frombuffer(base64.b64decode(array["bdata"]), array["dtype"])
+    return values.reshape([int(side) for side in array["shape"].split(",")])
+
+
+def texts(page: AppTest) -> str:
+    shown = [*page.markdown, *page.caption, *page.subheader, *page.info, *page.warning, *page.error]
+    return "\n".join(element.value for element in shown)
+
+
+def button(page: AppTest, label: str) -> Any:
+    found = [one for one in page.button if one.label == label]
+    assert len(found) == 1, [one.label for one in page.button]
+    return found[0]
+
+
+def test_the_default_view_is_bundled_and_finished():
+    page = open_page()
+    assert page.subheader[1].value == "ResNet 38x1 × ResNet 14x4"
+    assert "768 test images · unbiased CKA" in texts(page)
+    assert button(page, "Compare").disabled
+    assert "Nothing to compute" in texts(page)
+    bundled = find(spec("cifar-resnet-38x1-cifar10-mini-s0", "cifar-resnet-14x4-cifar10-mini-s0"), Store())
+    assert np.allclose(numbers(the_map(page)["data"][0]["z"]), bundled.matrix, atol=1e-6)
+
+
+def test_each_step_from_the_default_view_is_bundled_too():
+    page = open_page()
+    for label, title in (
+        ("Show both untrained", "ResNet 38x1, untrained × ResNet 14x4, untrained"),
+        ("Show ResNet 38x1 with itself", "ResNet 38x1, untrained × itself"),
+        ("Show both trained", "ResNet 38x1 × itself"),
+        ("Back to ResNet 38x1 × ResNet 14x4", "ResNet 38x1 × ResNet 14x4"),
+        ("Swap A and B", "ResNet 14x4 × ResNet 38x1"),
+    ):
+        button(page, label).click().run()
+        assert not page.exception
+        assert page.subheader[1].value == title
+        assert has_map(page) and button(page, "Compare").disabled
+
+
+def test_opening_and_using_the_page_imports_neither_tensorflow_nor_dask():
+    code = (
+        "import sys; from streamlit.testing.v1 import AppTest;"
+        f"page = AppTest.from_file({str(APP)!r}, default_timeout=60).run();"
+        "assert not page.exception, page.exception;"
+        "[page.query_params.__setitem__('tab', tab) or page.run() for tab in ('Table', 'Download')];"
+        "page.switch_page('pages/compare.py').run();"
+        "assert not page.exception, page.exception;"
+        "print([m for m in ('tensorflow', 'keras', 'distributed', 'dask') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip().splitlines()[-1] == "[]", done.stdout + done.stderr
+
+
+def test_a_result_in_the_store_is_simply_shown(store):
+    keep(store, spec())
+    page = open_page(a=A, b=B)
+    assert numbers(the_map(page)["data"][0]["z"]).shape == (71, 197)
+    assert button(page, "Compare").disabled
+
+
+def test_a_result_of_the_swapped_networks_is_shown_turned_round(store):
+    keep(store, spec(B, A))
+    page = open_page(a=A, b=B)
+    assert numbers(the_map(page)["data"][0]["z"]).shape == (71, 197)
+
+
+def test_without_a_result_the_one_action_is_to_compare_and_it_says_how_long():
+    page = open_page(a=A, b=B)
+    assert not has_map(page)
+    assert not button(page, "Compare").disabled
+    assert any(caption.value.startswith("≈ ") and caption.value.endswith(" s") for caption in page.caption)
+    assert "Not compared yet" in texts(page)
+
+
+@pytest.mark.parametrize(
+    "address, sample, batch_size",
+    [
+        ({"n": "256"}, {"n": 256}, 256),
+        ({"n": "300"}, {"n": 300}, 256),
+        ({"seed": "7"}, {"seed": 7}, 256),
+        ({"draw": "first"}, {"seed": None}, 256),
+        ({"split": "train", "n": "3125"}, {"split": "train", "n": 3125}, 256),
+        ({"balanced": "true"}, {"balanced": True}, 256),
+        ({"batch": "64"}, {}, 64),
+    ],
+)
+def test_the_address_carries_every_choice(store, address, sample, batch_size):
+    from dataclasses import replace
+
+    keep(store, replace(spec(**sample), batch_size=batch_size))
+    assert not has_map(open_page(a=A, b=B))
+    page = open_page(a=A, b=B, **address)
+    assert has_map(page)
+    assert not page.warning
+
+
+def test_the_address_names_a_network_that_is_in_no_list(store):
+    keep(store, spec("cifar-resnet-8x1", "cifar-resnet-8x1:3"))
+    page = open_page(a="cifar-resnet-8x1", b="cifar-resnet-8x1:3")
+    assert has_map(page)
+    assert page.subheader[1].value.count("ResNet 8x1") == 2
+
+
+def test_what_is_chosen_is_written_into_the_address(store):
+    keep(store, spec())
+    page = open_page(a=A, b=B)
+    page.selectbox(key="b").set_value("cifar-resnet-14x2").run()
+    assert page.query_params["b"] == ["cifar-resnet-14x2"]
+    page.selectbox(key="b").set_value("cifar-resnet-14x4-cifar10-mini-s0").run()
+    assert "b" not in page.query_params  # the default
+
+
+@pytest.mark.parametrize(
+    "key, bad",
+    [
+        ("a", "resnet51"),
+        ("a", "/etc/passwd.keras"),
+        ("b", "<script>alert(1)</script>"),
+        ("images", "imagenet"),
+        ("split", "validation"),
+        ("n", "abc"),
+        ("n", "999999999999999999999"),
+        ("n", "3"),
+        ("n", "-5"),
+        ("seed", "-1"),
+        ("seed", "9" * 40),
+        ("seed", "x"),
+        ("batch", "17"),
+        ("draw", "last"),
+        ("kinds", "poolings"),
+        ("colours", "jet"),
+        ("la", "no_such_layer"),
+        ("lb", "![x](http://example.org/x.png)"),
+        ("tab", "x"),
+    ],
+)
+def test_what_a_link_asks_for_in_vain_is_said_and_the_page_works(store, key, bad):
+    keep(store, spec())
+    page = open_page(**({"a": A, "b": B} | {key: bad}))
+    notes = [warning.value for warning in page.warning if "The link asks for" in warning.value]
+    assert len(notes) == 1
+    assert f"`{bad[:40]}" in notes[0]
+    assert has_map(page) == (key not in ("a", "b"))
+
+
+def test_a_note_goes_when_the_reader_chooses(store):
+    keep(store, spec())
+    page = open_page(a=A, b=B, batch="17")
+    page.selectbox(key="colours").set_value("viridis").run()
+    assert page.warning
+    page.selectbox(key="batch").set_value("64").run()
+    assert not page.warning
+
+
+def test_the_layer_filter_works_on_the_stored_matrix(store):
+    keep(store, spec())
+    page = open_page(a=A, b=B, kinds="block outputs")
+    shown = the_map(page)["data"][0]
+    assert all("_add · Add" in name for name in shown["y"] + shown["x"])
+    whole = comparison(A, B)
+    rows = [i for i, layer in enumerate(whole.layers_a) if layer.kind == "Add"]
+    columns = [i for i, layer in enumerate(whole.layers_b) if layer.kind == "Add"]
+    assert np.allclose(numbers(shown["z"]), whole.matrix[np.ix_(rows, columns)], atol=1e-6)
+
+
+def test_a_search_without_a_hit_is_said_and_every_layer_shown(store):
+    keep(store, spec())
+    page = open_page(a=A, b=B, search="nowhere")
+    assert "nowhere" in texts(page) and "Every layer is shown" in texts(page)
+    assert numbers(the_map(page)["data"][0]["z"]).shape == (71, 197)
+
+
+def test_two_layer_pickers_open_the_cell(store):
+    keep(store, spec())
+    page = open_page(a=A, b=B)
+    assert not page.metric
+    page.selectbox(key="la").set_value("stage1_block2_add").run()
+    assert not page.metric
+    page.selectbox(key="lb").set_value("stage3_block1_conv2").run()
+    whole = comparison(A, B).to_frame()
+    assert page.metric[0].value == f"{whole.loc['stage1_block2_add', 'stage3_block1_conv2']:.3f}"
+    row, column = whole.loc["stage1_block2_add"], whole["stage3_block1_conv2"]
+    for values in (row, column):
+        label = rf"{values.idxmax()} · {values.max():.3f}".replace("_", r"\_")
+        assert button(page, label)
+
+
+def test_a_layer_the_other_network_lacks_is_forgotten_not_an_error(store):
+    keep(store, spec())
+    keep(store, spec(A, A))
+    page = open_page(a=A, b=B, la="stem_conv", lb="stage1_block9_add")
+    assert page.metric
+    page.selectbox(key="b").set_value(A).run()
+    assert not page.exception and not page.metric
+
+
+def test_the_table_sorts_and_the_download_tells_the_command(store):
+    keep(store, spec())
+    page = open_page(a=A, b=B, tab="Table")
+    assert list(page.dataframe[0].value["layer"])[0] == "stem_conv"
+    page = open_page(a=A, b=B, tab="Download")
+    code = "\n".join(block.value for block in page.code)
+    assert f"python -m cka_core compare {A} {B} " in code
+    assert 'Comparison.load("cka-' in code
+    assert len(page.get("download_button")) == 6
+
+
+def test_warnings_of_a_result_are_shown(store):
+    from dataclasses import replace
+
+    warned = replace(comparison(A, B), warnings=("Image 12 is *far* larger than the rest.",))
+    store.put("comparisons", spec().key, warned.to_bytes())
+    assert r"Image 12 is \*far\* larger than the rest." in texts(open_page(a=A, b=B))
+
+
+def test_the_full_cifar10_says_the_three_ways_to_get_it():
+    said = texts(open_page(images="cifar10"))
+    assert "Three ways" in said and "cifar10.npz" in said and "cifar-10-binary.tar.gz" in said
+
+
+def test_a_damaged_result_is_computed_again_not_an_error(store):
+    path = store.put("comparisons", spec().key, b"not a comparison")
+    page = open_page(a=A, b=B)
+    assert not has_map(page) and not button(page, "Compare").disabled
+    assert path not in [entry.path for entry in store.entries("comparisons")]
+
+
+def test_another_choice_keeps_the_last_map_and_says_so(store):
+    keep(store, spec())
+    page = open_page(a=A, b=B)
+    page.selectbox(key="b").set_value("resnet152").run()
+    assert numbers(the_map(page)["data"][0]["z"]).shape == (71, 197)
+    assert the_map(page)["data"][0]["opacity"] < 1
+    assert "Still showing" in texts(page) and "press Compare" in texts(page)
+    assert not button(page, "Compare").disabled
