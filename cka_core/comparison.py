@@ -133,6 +133,10 @@ class Comparison:
         for name, value in fields.items():
             object.__setattr__(self, name, value)
 
+    def __repr__(self) -> str:
+        n, size = self.provenance.get("images", {}).get("n", "?"), self.matrix.shape
+        return f"Comparison({self.name_a} × {self.name_b}, {size[0]} × {size[1]} layers, {n} images)"
+
     @property
     def name_a(self) -> str:
         return (self.provenance.get("network_a") or {}).get("name") or "A"

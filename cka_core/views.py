@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import html
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import pandas
 
     from cka_core.comparison import Comparison, Layer
-    from cka_core.library import NetworkInfo
 
 KINDS: dict[str, tuple[str, ...]] = {
     "every layer": (),
@@ -28,7 +27,6 @@ KINDS: dict[str, tuple[str, ...]] = {
 }
 """Groups of layers one can look at, by the kinds of layer in them; none means every kind."""
 
-MEASURES = {"cka-linear-unbiased": "unbiased CKA"}
 FEWEST_IMAGES = 16
 MOST_STAGES = 14
 
@@ -218,58 +216,6 @@ def example_cell(comparison: Comparison) -> tuple[int, int] | None:
     return None
 
 
-def facts(comparison: Comparison) -> str:
-    """What the result rests on, in one line: "768 test images · unbiased CKA · 0.4 s"."""
-    provenance = comparison.provenance
-    images = provenance.get("images") or {}
-    parts = []
-    if images.get("n"):
-        which = "first " if images.get("seed", 0) is None else ""
-        balance = ", balanced over the classes" if images.get("balanced") else ""
-        source = "" if images.get("images") in (None, "cifar10-mini") else f" of {images['images']}"
-        parts.append(f"{which}{images['n']:,} {images.get('split', '')} images{source}{balance}".replace("  ", " "))
-    parts.append(MEASURES.get(provenance.get("measure", ""), provenance.get("measure", "CKA")))
-    if isinstance(provenance.get("seconds"), (int, float)):
-        parts.append(seconds_text(provenance["seconds"]))
-    return " · ".join(parts)
-
-
-def command(comparison: Comparison) -> str:
-    """The line that computes the same result again, its numbers and its figure in files."""
-    line = comparison.provenance.get("command")
-    if not line:
-        return "# made in Python: no command was kept with this result"
-    for option, value in (("--out", "result.npz"), ("--figure", "result.png")):
-        if f" {option} " not in f"{line} ":
-            line = f"{line} {option} {value}"
-    return line
-
-
-def network_labels(networks: Mapping[str, NetworkInfo]) -> dict[str, str]:
-    """A line to pick each network by, "ResNet 38x1 · trained on cifar10-mini, seed 0"; unique."""
-    lines = {name: f"{info.title} · {info.subtitle}" for name, info in networks.items()}
-    taken = list(lines.values())
-    return {name: line if taken.count(line) == 1 else f"{line} ({name})" for name, line in lines.items()}
-
-
-def titles(a: NetworkInfo, b: NetworkInfo) -> tuple[str, str]:
-    """What to call the two sides of a map: short, and never the same for two different networks."""
-    short = [info.title if info.trained_on else f"{info.title}, untrained" for info in (a, b)]
-    if short[0] == short[1] and a.spec != b.spec:
-        short = [f"{info.title}, {info.subtitle}" for info in (a, b)]
-    if short[0] == short[1] and a.spec != b.spec:
-        short = [a.spec.name, b.spec.name]
-    return short[0], short[1]
-
-
-def counterpart(info: NetworkInfo, networks: Mapping[str, NetworkInfo]) -> str | None:
-    """The name of the untrained network behind a trained one, or of a trained network of an untrained one."""
-    if info.trained_on:
-        return info.untrained_name
-    trained = (n for n, other in networks.items() if other.trained_on and other.untrained_name == info.spec.name)
-    return next(trained, None)
-
-
 def sample_steps(total: int, also: int | None = None) -> list[int]:
     """Numbers of images to choose from: 16, 24, 32, 48, … up to all ``total``, and ``also`` if it lies between."""
     steps = {total}
@@ -280,40 +226,3 @@ def sample_steps(total: int, also: int | None = None) -> list[int]:
     if also is not None and FEWEST_IMAGES <= also <= total:
         steps.add(also)
     return sorted(steps)
-
-
-def accuracy_text(accuracy: float, images: int) -> str:
-    """A share of ``images`` with its 95 % interval, in percent: (0.5, 1000) -> "50 % ±3"."""
-    error = 1.96 * math.sqrt(accuracy * (1 - accuracy) / images)
-    return f"{100 * accuracy:.0f} % ±{max(1.0, 100 * error):.0f}"
-
-
-def left_text(fraction: float, since: float, then: float, now: float) -> str:
-    """How long is left, at the speed between two looks: ``since`` done at ``then`` (seconds), ``fraction`` at ``now``.
-
-    Empty where there is no telling yet.
-    """
-    if fraction - since < 0.02 or now - then < 1:
-        return ""
-    return f"{seconds_text((1 - fraction) / (fraction - since) * (now - then))} left"
-
-
-def count_text(count: int) -> str:
-    """567000 -> "567k", 2800000 -> "2.8M"."""
-    if count < 1000:
-        return str(count)
-    if count < 999_500:
-        return f"{count / 1e3:.0f}k"
-    return f"{count / 1e6:.1f}M" if count < 99_500_000 else f"{count / 1e6:.0f}M"
-
-
-def seconds_text(seconds: float) -> str:
-    """0.42 -> "0.4 s", 6.2 -> "6 s", 130 -> "2 min 10 s", 4000 -> "1 h 7 min"."""
-    if seconds < 0.95:
-        return f"{max(0.1, seconds):.1f} s"
-    if seconds < 99.5:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min"

@@ -99,6 +99,7 @@ def test_float64_is_multiplied_in_float64():
         draw(32, 200).astype(np.float16),
         draw(32, 200).astype(ml_dtypes.bfloat16),
         np.random.default_rng(0).integers(0, 256, (32, 200), np.uint8),
+        np.random.default_rng(0).integers(253, 256, (32, 2000), np.uint8),
         np.random.default_rng(0).integers(-1000, 1000, (32, 5000)),
         np.random.default_rng(0).random((32, 200)) < 0.3,
         draw(32, 200).astype(np.longdouble),

@@ -6,6 +6,8 @@ import base64
 import json
 import subprocess
 import sys
+import time
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,10 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from cka_core import library
+from cka_core import jobs, library
 from cka_core.comparison import CompareSpec, find
 from cka_core.images import SampleSpec
+from cka_core.progress import Progress
 from cka_core.store import Store
 from tests.synthetic import comparison
 
@@ -35,7 +38,9 @@ def spec(a: str = A, b: str = B, **sample: Any) -> CompareSpec:
 
 def keep(store: Store, wanted: CompareSpec) -> None:
     """A finished comparison in the store, with made-up numbers."""
-    store.put("comparisons", wanted.key, comparison(wanted.a.architecture, wanted.b.architecture).to_bytes())
+    result = comparison(wanted.a.architecture, wanted.b.architecture)
+    networks = {"network_a": asdict(wanted.a), "network_b": asdict(wanted.b)}
+    store.put("comparisons", wanted.key, replace(result, provenance=result.provenance | networks).to_bytes())
 
 
 def open_page(**address: str) -> AppTest:
@@ -151,8 +156,6 @@ def test_without_a_result_the_one_action_is_to_compare_and_it_says_how_long():
     ],
 )
 def test_the_address_carries_every_choice(store, address, sample, batch_size):
-    from dataclasses import replace
-
     keep(store, replace(spec(**sample), batch_size=batch_size))
     assert not has_map(open_page(a=A, b=B))
     page = open_page(a=A, b=B, **address)
@@ -171,7 +174,7 @@ def test_what_is_chosen_is_written_into_the_address(store):
     keep(store, spec())
     page = open_page(a=A, b=B)
     page.selectbox(key="b").set_value("cifar-resnet-14x2").run()
-    assert page.query_params["b"] == ["cifar-resnet-14x2"]
+    assert page.query_params["b"] == "cifar-resnet-14x2"
     page.selectbox(key="b").set_value("cifar-resnet-14x4-cifar10-mini-s0").run()
     assert "b" not in page.query_params  # the default
 
@@ -271,9 +274,22 @@ def test_the_table_sorts_and_the_download_tells_the_command(store):
     assert len(page.get("download_button")) == 6
 
 
-def test_warnings_of_a_result_are_shown(store):
-    from dataclasses import replace
+def test_the_camera_saves_what_was_chosen_after_the_tab_is_left_too(store):
+    keep(store, spec())
 
+    def camera(page: AppTest) -> str:
+        return json.loads(page.get("plotly_chart")[0].proto.config)["toImageButtonOptions"]["format"]
+
+    page = open_page(a=A, b=B, tab="Download")
+    assert camera(page) == "png"
+    page.segmented_control(key="camera").set_value("svg").run()
+    assert camera(page) == "svg"
+    page.query_params["tab"] = "Table"
+    page.run()
+    assert page.dataframe and camera(page) == "svg"
+
+
+def test_warnings_of_a_result_are_shown(store):
     warned = replace(comparison(A, B), warnings=("Image 12 is *far* larger than the rest.",))
     store.put("comparisons", spec().key, warned.to_bytes())
     assert r"Image 12 is \*far\* larger than the rest." in texts(open_page(a=A, b=B))
@@ -299,3 +315,109 @@ def test_another_choice_keeps_the_last_map_and_says_so(store):
     assert the_map(page)["data"][0]["opacity"] < 1
     assert "Still showing" in texts(page) and "press Compare" in texts(page)
     assert not button(page, "Compare").disabled
+
+
+def job(store: Store, state: str, wanted: CompareSpec | None = None, **fields: Any) -> jobs.JobStatus:
+    """A job as a worker would have left it."""
+    wanted = wanted or spec()
+    status = jobs.JobStatus(
+        wanted.key, "compare", "ResNet 20x1 × ResNet 56x1", asdict(wanted), state, submitted=time.time(), **fields
+    )
+    jobs.write(status, store)
+    jobs.beat(wanted.key, store)
+    return status
+
+
+AT_WORK = Progress("comparing", 1, 4, "minibatch 1 of 3 · resnet20, layers 1 to 20 of 71")
+
+
+def test_a_job_at_work_says_what_it_does_and_can_be_stopped(store):
+    status = job(store, "running", progress=AT_WORK, started=time.time())
+    page = open_page(a=A, b=B)
+    line = page.get("progress")[0].proto
+    assert line.value == 25
+    assert "minibatch 1 of 3" in line.text
+    assert button(page, "Compare").disabled
+    button(page, "Stop").click().run()
+    assert jobs.stop_requested(status.key, store)
+    assert button(page, "Stop").disabled
+
+
+def test_leaving_and_coming_back_finds_the_same_job(store):
+    job(store, "running", progress=AT_WORK, started=time.time())
+    for address in ({"a": A, "b": B}, {"a": B, "b": A}):  # from the other side too
+        assert len(open_page(**address).get("progress")) == 1
+    page = open_page()
+    assert not page.get("progress")
+    button(page, "At work: ResNet 20x1 × ResNet 56x1").click().run()
+    assert len(page.get("progress")) == 1
+    assert (page.selectbox(key="a").value, page.selectbox(key="b").value) == (A, B)
+
+
+def test_a_job_of_other_images_is_shown_with_all_its_choices(store):
+    wanted = replace(spec(split="train", n=300, seed=5, balanced=True), batch_size=64)
+    job(store, "running", wanted, progress=AT_WORK, started=time.time())
+    page = open_page()
+    button(page, "At work: ResNet 20x1 × ResNet 56x1").click().run()
+    assert not page.exception and not page.warning
+    assert len(page.get("progress")) == 1
+
+
+def test_a_queued_job_says_that_it_waits(store):
+    wanted = spec()
+    job(store, "queued", wanted)
+    assert "waiting for a worker" in open_page(a=A, b=B).get("progress")[0].proto.text
+
+
+def test_at_the_end_of_a_job_the_map_appears(store):
+    status = job(store, "running", progress=AT_WORK, started=time.time())
+    page = open_page(a=A, b=B)
+    assert not has_map(page)
+    keep(store, spec())
+    jobs.write(replace(status, state="done", finished=time.time()), store)
+    page.run()
+    assert has_map(page) and not page.get("progress")
+
+
+def test_while_a_job_is_at_work_the_old_map_stays(store):
+    keep(store, spec(A, A))
+    job(store, "running", progress=AT_WORK, started=time.time())
+    page = open_page(a=A, b=A)
+    page.selectbox(key="b").set_value(B).run()
+    assert page.get("progress") and has_map(page)
+    assert the_map(page)["data"][0]["opacity"] < 1
+    assert "Still showing" in texts(page)
+
+
+@pytest.mark.parametrize(
+    "state, label, said",
+    [
+        ("failed", "Try again", r"Only 3 images\: ask for more."),
+        ("stopped", "Resume", "What is finished so far is kept"),
+        ("interrupted", "Resume", "Interrupted"),
+    ],
+)
+def test_an_ended_job_says_why_and_offers_to_go_on(store, monkeypatch, state, label, said):
+    submitted = []
+    monkeypatch.setattr(jobs, "submit", lambda *what: submitted.append(what))
+    job(store, state, error="Only 3 images: ask for more.")
+    page = open_page(a=A, b=B)
+    assert said in texts(page)
+    assert not page.get("progress")
+    button(page, label).click().run()
+    assert [(kind, wanted.key) for kind, wanted, _, _ in submitted] == [("compare", spec().key)]
+
+
+def test_a_job_gone_silent_reads_interrupted(store):
+    wanted = spec()
+    job(store, "running", wanted, progress=AT_WORK, started=time.time())
+    store.remove(store.path(f"jobs/{wanted.key}/heartbeat.json"))
+    page = open_page(a=A, b=B)
+    assert "Interrupted" in texts(page) and not button(page, "Resume").disabled
+
+
+def test_a_result_counts_more_than_what_its_job_says(store):
+    keep(store, spec())
+    job(store, "failed", error="x")
+    page = open_page(a=A, b=B)
+    assert has_map(page) and not page.error

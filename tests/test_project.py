@@ -44,8 +44,8 @@ LEVELS = (
 """A module imports, when it is imported itself, only from its own level or from one before."""
 
 NEVER_TENSORFLOW = {
-    "kernels", "centring", "grams", "similarity", "comparison", "arrays", "views", "figures", "store", "jobs", "progress",
-    "estimate",
+    "kernels", "centring", "grams", "similarity", "comparison", "arrays", "views", "figures", "store", "progress",
+    "jobs", "estimate",
 }  # fmt: skip
 """Not even inside a function: pages call these."""
 

@@ -162,6 +162,18 @@ def test_low_rank_and_single_features():
     assert got[0, 1] == pytest.approx(1, abs=PROMISE)
 
 
+@pytest.mark.parametrize("clusters", [2, 3, 10])
+def test_images_in_clusters_agree_with_the_reference(clusters):
+    """As a trained network's last layers see them. Gram matrices then hold few values, each many times."""
+    rng = np.random.default_rng(0)
+    classes = np.eye(clusters, dtype=np.float32)[np.sort(rng.integers(0, clusters, 256))]
+    a = [classes, classes * np.float32(1.3), classes + np.float32(1e-3) * rng.standard_normal(classes.shape)]
+    b = [classes @ rng.standard_normal((clusters, 50)), classes * np.float32(0.7), classes * np.float32(3.1) + 5]
+    a, b = ([x.astype(np.float32) for x in side] for side in (a, b))
+    parts = minibatches(256, 256)
+    assert np.abs(matrix(a, b, parts) - reference.matrix(a, b, parts)).max() <= PROMISE / 10
+
+
 def test_one_outlier_and_two_agree_with_the_reference():
     parts = minibatches(128, 64)
     for rows in ([16], [17], [16, 20], [3, 64, 127]):

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from cka_core import library, views
+from cka_core import views
 from cka_core.comparison import Comparison, Layer
 from tests.synthetic import comparison
 
@@ -147,67 +147,3 @@ def test_a_number_from_a_link_is_a_choice_too():
     assert 300 in views.sample_steps(1000, 300)
     assert 5000 not in views.sample_steps(1000, 5000)
     assert 3 not in views.sample_steps(1000, 3)
-
-
-def test_accuracy_carries_its_interval():
-    assert views.accuracy_text(0.503, 1000) == "50 % ±3"
-    assert views.accuracy_text(0.503, 10000) == "50 % ±1"
-    assert views.accuracy_text(1.0, 1000) == "100 % ±1"
-
-
-@pytest.mark.parametrize(
-    "seconds, text",
-    [(0.04, "0.1 s"), (0.42, "0.4 s"), (6.2, "6 s"), (130, "2 min 10 s"), (120, "2 min"), (4020, "1 h 7 min")],
-)
-def test_seconds_in_words(seconds, text):
-    assert views.seconds_text(seconds) == text
-
-
-@pytest.mark.parametrize("count, text", [(994, "994"), (566_650, "567k"), (2_780_618, "2.8M"), (999_900, "1.0M")])
-def test_counts_in_words(count, text):
-    assert views.count_text(count) == text
-
-
-def test_facts_say_what_the_result_rests_on():
-    assert views.facts(comparison()) == "768 test images · unbiased CKA · 0.4 s"
-    first = comparison()
-    first.provenance["images"] |= {"seed": None, "images": "cifar10", "n": 10000}
-    assert views.facts(first) == "first 10,000 test images of cifar10 · unbiased CKA · 0.4 s"
-
-
-def test_the_command_writes_numbers_and_figure():
-    line = views.command(comparison())
-    assert line.startswith("python -m cka_core compare cifar-resnet-14x1 cifar-resnet-38x1 ")
-    assert line.endswith("--samples 768 --out result.npz --figure result.png")
-
-
-def test_titles_tell_two_networks_apart(store):
-    one, other = library.find("cifar-resnet-14x1", store), library.find("cifar-resnet-14x1:3", store)
-    deep = library.find("cifar-resnet-38x1", store)
-    assert views.titles(one, deep) == ("ResNet 14x1, untrained", "ResNet 38x1, untrained")
-    first, second = views.titles(one, other)
-    assert first != second
-    assert len(set(views.titles(one, one))) == 1
-
-
-def test_picker_labels_are_unique(store):
-    networks = library.networks(store)
-    labels = views.network_labels(networks | {"again": networks["resnet50"]})
-    assert len(set(labels.values())) == len(labels) == len(networks) + 1
-
-
-def test_trained_and_untrained_know_each_other(store):
-    networks = library.networks(store)
-    plain = networks["cifar-resnet-14x1"]
-    trained = dataclasses.replace(
-        plain, spec=dataclasses.replace(plain.spec, name="t"), trained_on="cifar10-mini", untrained_name=plain.spec.name
-    )
-    assert views.counterpart(trained, networks) == "cifar-resnet-14x1"
-    assert views.counterpart(plain, {"t": trained, plain.spec.name: plain}) == "t"
-    assert views.counterpart(networks["resnet50"], {"resnet50": networks["resnet50"]}) is None
-
-
-def test_time_left_goes_by_the_speed_seen():
-    assert views.left_text(0.5, 0.25, 100, 110) == "20 s left"
-    assert views.left_text(0.26, 0.25, 100, 110) == ""
-    assert views.left_text(0.5, 0.25, 100, 100.5) == ""

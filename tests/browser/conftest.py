@@ -50,4 +50,4 @@ def page(page: Page) -> Iterator[Page]:
 
 
 def is_remote(url: str) -> bool:
-    return not url.startswith(("http://127.0.0.1:", "blob:", "data:"))
+    return not url.startswith(("http://127.0.0.1:", "blob:", "data:", "file:", "about:"))

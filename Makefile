@@ -1,0 +1,58 @@
+# CKA Explorer. What the recipes run stands in README.md and CONTRIBUTING.md too, for machines without make.
+# PORT=8600 make run takes that port, PYTHON=/path/to/python make run that Python.
+
+# The newest Python here that is 3.10 to 3.13 and can make a virtual environment.
+ifeq ($(origin PYTHON), undefined)
+PYTHON := $(shell for name in python3.13 python3.12 python3.11 python3.10 python3 python; do \
+	$$name -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1 \
+	&& echo $$name && break; done)
+endif
+VENV = .venv/bin/python
+
+.PHONY: run test lint demo bench screenshots setup setup-dev clean python
+
+# Show the page at http://127.0.0.1:8501, with a finished comparison on it; the next free port if that one is taken.
+run: setup
+	$(VENV) -m streamlit run app.py $(if $(PORT),--server.port $(PORT))
+
+# Check everything: formatting, types, and all tests, those in a browser too.
+test: lint
+	$(VENV) scripts/browser.py
+	$(VENV) -m pytest
+
+# Check formatting and types only.
+lint: setup-dev
+	$(VENV) -m ruff check .
+	$(VENV) -m ruff format --check .
+	$(VENV) -m mypy
+
+# Make the bundled networks and comparisons again from the images; goes on where it was stopped.
+demo: setup
+	$(VENV) -m cka_core demo build
+
+# Print speed and memory against the limits and against other tools, with the machine.
+bench: setup-dev
+	$(VENV) benchmarks/engine.py
+
+# Take the pictures in docs/ again, from the running page.
+screenshots: setup-dev
+	$(VENV) scripts/browser.py
+	$(VENV) docs/make_screenshots.py
+
+# Install what the app needs into .venv, if that changed.
+setup: python
+	@$(PYTHON) scripts/setup.py
+
+# Install what the tests need too.
+setup-dev: python
+	@$(PYTHON) scripts/setup.py --dev
+
+# Remove the environment and the caches of the tools; results live elsewhere (see README.md) and stay.
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache cka_explorer.egg-info
+
+# Say so if no Python here will do.
+python:
+	@test -n "$(PYTHON)" || { echo "CKA Explorer needs Python 3.10 to 3.13 with its venv module; none was found." \
+	"Install one (python.org; on Debian and Ubuntu: apt-get install python3 python3-venv), or name it:" \
+	"PYTHON=/path/to/python make run" >&2; exit 1; }

@@ -1,0 +1,13 @@
+"""CKA Explorer in the browser: the page's frame and the navigation, nothing else."""
+
+from pathlib import Path
+
+import streamlit as st
+
+ICON = Path(__file__).parent / "pages" / "icon.svg"
+
+st.set_page_config(page_title="CKA Explorer", page_icon=str(ICON), layout="wide")
+st.navigation(
+    [st.Page("pages/compare.py", title="Compare", icon=":material/grid_on:", url_path="compare", default=True)],
+    position="top",
+).run()

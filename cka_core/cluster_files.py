@@ -1,0 +1,224 @@
+"""What local clusters leave in the store so that they are found again: addresses, locks, the certificate, the log.
+
+There is one cluster for each store, machine and version of the code. Its files stand in ``cluster/<host>/``:
+
+    <digest>.json   where it listens; touched every second, so that a silent one counts as gone; removing it ends it
+    <digest>.lock   held by the cluster's process as long as it lives
+    start.lock      held while one is looked for, started or given work, and while one decides to leave
+    current         the digest of the newest; the others leave as soon as they are idle
+    private/        the certificate without which no connection is accepted
+    log.txt         what the clusters and their workers print
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cka_core.store import Store
+
+if TYPE_CHECKING:
+    from distributed.security import Security
+
+SILENT_AFTER = 15.0  # seconds without a sign of life after which a process counts as gone
+CERTIFICATE_SECONDS = 180 * 86400  # it is valid for twice as long
+VERSIONED = ("tensorflow", "keras", "numpy", "distributed")
+
+
+class ClusterUnavailable(RuntimeError):
+    """No cluster can be reached or started; the message says why and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """A local cluster as its address file tells it.
+
+    ``id`` names this very process; ``created`` is when the operating system says that it began; ``memory_limit`` is the
+    bytes each worker may use. ``alive`` and ``current`` are found out when the file is read.
+    """
+
+    id: str
+    digest: str
+    address: str
+    pid: int
+    created: float
+    host: str
+    memory_limit: int
+    alive: bool = True
+    current: bool = True
+
+    @property
+    def name(self) -> str:
+        """What job records call it."""
+        return f"{self.host}/{self.digest}/{self.id}"
+
+
+def folder(store: Store) -> Path:
+    """Where this machine keeps the files of its clusters in the store.
+
+    Raises `ClusterUnavailable` unless the store is a local folder.
+    """
+    if not store.is_local:
+        raise ClusterUnavailable(
+            f"The store {store.root} is not a folder of this machine, so the local cluster cannot use it. Set "
+            "CKA_SCHEDULER to the address of a cluster whose machines all reach the store, or CKA_STORE to a folder."
+        )
+    return Path(store.path(f"cluster/{host()}"))
+
+
+def host() -> str:
+    """This machine's name. A store in a home folder may be shared by machines that do not reach each other's loopback."""
+    return re.sub(r"[^\w.-]", "_", platform.node() or "localhost")
+
+
+def version_digest() -> str:
+    """What a new worker would run: the source of cka_core on disk and the main versions."""
+    seen = hashlib.sha256(platform.python_version().encode())
+    package = Path(__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        seen.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
+    for name in VERSIONED:
+        seen.update(f"{name} {importlib.metadata.version(name)}\0".encode())
+    return seen.hexdigest()[:16]
+
+
+# Addresses.
+
+
+def address_file(home: Path, digest: str) -> Path:
+    return home / f"{digest}.json"
+
+
+def publish(home: Path, digest: str, address: str, memory_limit: int) -> Cluster:
+    """Tell where this process's cluster listens."""
+    import psutil
+
+    created = psutil.Process().create_time()
+    cluster = Cluster(uuid.uuid4().hex[:12], digest, address, os.getpid(), created, host(), memory_limit)
+    values = {name: value for name, value in dataclasses.asdict(cluster).items() if name not in ("alive", "current")}
+    replace(address_file(home, digest), json.dumps(values).encode())
+    return cluster
+
+
+def read(home: Path, digest: str) -> Cluster | None:
+    """The cluster of a version; None if there is no address file of it."""
+    path = address_file(home, digest)
+    try:
+        cluster = Cluster(**json.loads(path.read_bytes()))
+        age = time.time() - path.stat().st_mtime
+    except (OSError, ValueError, TypeError):
+        return None
+    alive = age < SILENT_AFTER and (cluster.host != host() or is_running(cluster))
+    return dataclasses.replace(cluster, alive=alive, current=current(home) in (None, digest))
+
+
+def is_alive(name: str, store: Store) -> bool:
+    """Whether the local cluster with this name is still there."""
+    where, digest, identity = name.split("/")
+    cluster = read(Path(store.path(f"cluster/{where}")), digest)
+    return cluster is not None and cluster.id == identity and cluster.alive
+
+
+def is_running(cluster: Cluster) -> bool:
+    """Whether its process exists on this machine."""
+    import psutil
+
+    try:
+        process = psutil.Process(cluster.pid)
+        same = abs(process.create_time() - cluster.created) < 2.0
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def current(home: Path) -> str | None:
+    """The digest of the newest cluster."""
+    try:
+        return (home / "current").read_text()
+    except OSError:
+        return None
+
+
+def set_current(home: Path, digest: str) -> None:
+    if current(home) != digest:
+        replace(home / "current", digest.encode())
+
+
+def log_file(home: Path) -> Path:
+    return home / "log.txt"
+
+
+def replace(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Write a file in one step, with its permissions right from the beginning."""
+    temporary = path.with_name(f"{path.name}.tmp-{uuid.uuid4().hex[:8]}")
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(data)
+    os.replace(temporary, path)
+
+
+# Locks and the certificate.
+
+
+@contextlib.contextmanager
+def file_lock(path: Path, timeout: float) -> Iterator[None]:
+    """Hold a lock of the operating system on a file; it is free again when its process ends, however that happens.
+
+    Raises TimeoutError if it is not had within ``timeout`` seconds.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + timeout
+    with open(path, "a+b") as file:
+        while not _try_lock(file.fileno()):
+            if time.monotonic() >= deadline:
+                raise TimeoutError(f"{path} stayed locked by another process for {timeout:.0f} s.")
+            time.sleep(0.02)
+        yield
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+            return True
+        except OSError:
+            return False
+
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            return False
+
+
+def security(home: Path) -> Security:
+    """The certificate that both sides of every local connection show; made when missing or half a year old."""
+    from distributed.security import Security
+
+    private = home / "private"
+    private.mkdir(parents=True, exist_ok=True, mode=0o700)
+    pem = private / "cluster.pem"
+    if not pem.exists() or time.time() - pem.stat().st_mtime > CERTIFICATE_SECONDS:
+        made = Security.temporary()
+        private.chmod(0o700)
+        replace(pem, (made.tls_client_cert + made.tls_client_key).encode(), mode=0o600)
+    certificates = {f"tls_{role}_cert": str(pem) for role in ("client", "scheduler", "worker")}
+    return Security(require_encryption=True, tls_ca_file=str(pem), **certificates)

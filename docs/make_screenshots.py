@@ -1,0 +1,68 @@
+"""Take the pictures in docs/ again: ``python docs/make_screenshots.py`` or, of an app that runs, with its address."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from contextlib import nullcontext
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from scripts.browser import find
+from scripts.running import BROWSER_OPTIONS, running_app
+
+FOLDER = Path(__file__).parent
+A, B = "cifar-resnet-38x1", "cifar-resnet-14x4"
+TRAINED = "-cifar10-mini-s0"
+CELL = "la=stage2_block3_add&lb=stage2_block1_add"
+WIDE, PHONE = (1400, 940), (390, 1800)
+PICTURES = {
+    "compare-light": ("light", WIDE, f"/?{CELL}"),
+    "compare-dark": ("dark", WIDE, f"/?{CELL}"),
+    "compare-phone": ("light", PHONE, f"/?{CELL}"),
+    "compare-itself": ("light", WIDE, f"/?a={A}{TRAINED}&b={A}{TRAINED}"),
+    "compare-untrained": ("light", WIDE, f"/?a={A}&b={B}"),
+}
+"""File name: theme, width and height, address of the view."""
+
+
+def take(browser: Browser, address: str, name: str) -> Path:
+    theme, (width, height), view = PICTURES[name]
+    context = browser.new_context(
+        color_scheme="dark" if theme == "dark" else "light",
+        viewport={"width": width, "height": height},
+        device_scale_factor=1.5,
+    )
+    page = context.new_page()
+    page.goto(address + view)
+    wait_until_drawn(page)
+    path = FOLDER / f"{name}.png"
+    page.screenshot(path=path)
+    context.close()
+    return path
+
+
+def wait_until_drawn(page: Page) -> None:
+    """The map is there, the phone's map has its height, and nothing runs any more."""
+    page.wait_for_selector(".st-key-map .heatmaplayer image")
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+    page.wait_for_function("document.fonts.status === 'loaded'")
+    narrow = "document.querySelector('.st-key-map .js-plotly-plot').clientWidth < 480"
+    page.wait_for_function(f"!({narrow}) || document.querySelector('.st-key-map .js-plotly-plot').clientHeight < 600")
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as store:
+        app = nullcontext(sys.argv[1].rstrip("/")) if len(sys.argv) > 1 else running_app(store)
+        with app as address, sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=find(), args=list(BROWSER_OPTIONS))
+            for name in PICTURES:
+                print(take(browser, address, name))
+            browser.close()
+
+
+if __name__ == "__main__":
+    main()

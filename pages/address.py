@@ -1,0 +1,78 @@
+"""The address bar is the state: a copied link opens the same view.
+
+Most widgets are bound to it by Streamlit (``bind="query-params"``). Networks are not, because a bound list of choices
+writes its labels there, and a link should hold the names that the command line takes. What a link asks for and cannot
+be had is said above the map, once, until the reader chooses something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+
+def read(key: str, default: str, valid: Callable[[str], bool]) -> None:
+    """Put what the address says under ``key`` into the widget of that key, before it is drawn.
+
+    The address is read when the page opens and when it changed otherwise than by `write` (the browser's Back).
+    """
+    asked = st.query_params.get(key)
+    if key in st.session_state and asked == st.session_state.get(f"{key} in the address"):
+        return
+    usable = asked is not None and valid(asked)
+    if asked is not None and not usable:
+        _note(key, asked)
+    st.session_state[key] = asked if usable else default
+
+
+def write(key: str, value: str, default: str) -> None:
+    """Say in the address what the widget holds; nothing where it is the default."""
+    if value == default:
+        st.query_params.pop(key, None)
+    elif st.query_params.get(key) != value:
+        st.query_params[key] = value
+    st.session_state[f"{key} in the address"] = st.query_params.get(key)
+
+
+def check(key: str, valid: Callable[[str], bool]) -> None:
+    """Before a bound widget is first drawn: note a value in the address that Streamlit is going to refuse."""
+    checked = st.session_state.setdefault("checked in the address", set())
+    if key in checked:
+        return
+    checked.add(key)
+    asked = st.query_params.get(key)
+    if asked is not None and not valid(asked):
+        _note(key, asked)
+
+
+def _note(key: str, asked: str) -> None:
+    st.session_state.setdefault("refused in the address", {})[key] = {"asked": asked}
+
+
+def show_notes(words: dict[str, str]) -> None:
+    """A line for each thing a link asked for in vain. ``words``: what each key is called."""
+    notes = st.session_state.get("refused in the address", {})
+    lines = []
+    for key in list(notes):
+        now = st.session_state.get(key)
+        if notes[key].setdefault("instead", now) != now:  # the reader has chosen since
+            del notes[key]
+            continue
+        shown = "nothing is chosen" if now in (None, "") else f"{code(str(now))} is taken"
+        lines.append(
+            f"The link asks for {words.get(key, key)} {code(notes[key]['asked'])}, which cannot be had here: {shown}."
+        )
+    if lines:
+        st.warning("  \n".join(lines), icon=":material/link_off:")
+
+
+def code(text: str, most: int = 60) -> str:
+    """Foreign text for Markdown: letters only, no formatting, no links, no pictures."""
+    text = "".join(sign for sign in text if sign.isprintable() and sign != "`")
+    return f"`{text if len(text) <= most else text[: most - 1] + '…'}`" if text else "(empty)"
+
+
+def plain(text: str) -> str:
+    """A message for Markdown in which names of foreign layers may stand: shown as it is, nothing in it is formatted."""
+    return "".join(f"\\{sign}" if sign in r"\`*_{}[]()<>#+-!|~$:" else sign for sign in text)

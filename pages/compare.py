@@ -1,0 +1,251 @@
+"""Compare two networks: which layers of one represent images as which layers of the other do."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import streamlit as st
+
+from cka_core import estimate, figures, jobs, library, views, words
+from cka_core.comparison import CompareSpec, Comparison, find
+from cka_core.images import is_available
+from cka_core.library import NetworkInfo
+from cka_core.store import Store
+from pages import address, results, widgets
+
+DEFAULT_A, DEFAULT_B = "cifar-resnet-38x1-cifar10-mini-s0", "cifar-resnet-14x4-cifar10-mini-s0"
+LABELS = {"failed": "Try again", "stopped": "Resume", "interrupted": "Resume"}
+WORDS = {
+    "a": "network A",
+    "b": "network B",
+    "images": "the images",
+    "split": "the part",
+    "n": "a number of images,",
+    "draw": "the choice of images",
+    "seed": "the seed",
+    "batch": "the minibatch size",
+    "kinds": "the layers",
+    "colours": "the colours",
+    "la": "the layer of A",
+    "lb": "the layer of B",
+    "tab": "the view",
+}
+
+
+def choose(networks: dict[str, NetworkInfo], store: Store) -> tuple[CompareSpec, NetworkInfo, NetworkInfo]:
+    """The column at the left, down to the button: what to compare."""
+    st.subheader("CKA Explorer", anchor=False)
+    st.caption("Do two neural networks learn the same things?")
+    default = [name if name in networks else next(iter(networks)) for name in (DEFAULT_A, DEFAULT_B)]
+    a = widgets.network_picker("a", networks, default[0], store)
+    b = widgets.network_picker("b", networks, default[1], store)
+    st.button("Swap A and B", icon=":material/swap_vert:", type="tertiary", on_click=show, args=(b, a))
+    sample, batch_size = widgets.images_picker(store)
+    return CompareSpec(a.spec, b.spec, sample, batch_size), a, b
+
+
+def show(a: NetworkInfo | str, b: NetworkInfo | str) -> None:
+    """Change both pickers at once (only from a button's callback)."""
+    st.session_state["a"] = a if isinstance(a, str) else a.spec.name
+    st.session_state["b"] = b if isinstance(b, str) else b.spec.name
+
+
+def show_job(values: dict[str, Any]) -> None:
+    """Set every picker to a job's spec (only from a button's callback)."""
+    spec = CompareSpec.from_json(values)
+    show(spec.a.name, spec.b.name)
+    sample = spec.sample
+    draw = "first" if sample.seed is None else "random"
+    st.session_state.update(images=sample.images, split=sample.split, n=str(sample.n), draw=draw)
+    st.session_state.update(seed=sample.seed or 0, balanced=sample.balanced, batch=str(spec.batch_size))
+
+
+def compare_button(
+    spec: CompareSpec, a: NetworkInfo, b: NetworkInfo, finished: bool, job: jobs.JobStatus | None, store: Store
+) -> None:
+    """The one action, and how long it will take, or why there is nothing to do."""
+    at_work = job is not None and job.is_active
+    label = LABELS.get(job.state if job and not finished else "", "Compare")
+    if st.button(label, type="primary", width="stretch", disabled=finished or at_work, key="compare"):
+        with st.spinner("Starting the worker"):
+            jobs.submit("compare", spec, " × ".join(words.titles(a, b)), store)
+        st.rerun()
+    if finished:
+        st.caption("Nothing to compute: this result is stored.")
+    elif at_work:
+        st.caption("At work: see above the map." if "shown" in st.session_state else "At work.")
+    else:
+        seconds = estimate.estimate_seconds(a, b, spec.sample.n or 0, spec.batch_size, store)
+        first = "" if is_available(spec.sample.images, store) else ", after the download"
+        st.caption(f"≈ {words.seconds_text(seconds)}{first}")
+    for other in jobs.active(store):
+        if other.kind == "compare" and (job is None or other.key != job.key):
+            st.button(
+                f"At work: {other.title}",
+                key=f"job {other.key}",
+                type="tertiary",
+                icon=":material/hourglass_top:",
+                help="Show this comparison",
+                on_click=show_job,
+                args=(other.spec,),
+            )
+
+
+def job_of(spec: CompareSpec, store: Store) -> jobs.JobStatus | None:
+    """The job that computes this result; if none is at work, one that computes it with the networks swapped."""
+    own, swapped = jobs.status(spec.key, store), jobs.status(spec.swapped().key, store)
+    if swapped is not None and swapped.is_active and not (own is not None and own.is_active):
+        return swapped
+    return own
+
+
+def tell_job(job: jobs.JobStatus | None) -> None:
+    """Above the map: how the job is doing."""
+    if job is None:
+        return
+    if job.is_active:
+        widgets.job_progress(job.key)
+    elif job.state == "failed":
+        reason = address.plain(job.error or "No reason is known.")
+        st.error(f"The comparison failed. {reason}", icon=":material/error:")
+    elif job.state == "stopped":
+        st.info("Stopped. What is finished so far is kept: Resume goes on from there.", icon=":material/pause_circle:")
+    elif job.state == "interrupted":
+        st.warning(
+            "Interrupted: the worker went away. What is finished so far is kept: Resume goes on from there.",
+            icon=":material/pause_circle:",
+        )
+
+
+def how_to_read(comparison: Comparison, a: NetworkInfo, b: NetworkInfo, networks: dict[str, NetworkInfo]) -> None:
+    """Three sentences under the map, each with something to click."""
+    cell, block, untrained = st.columns(3, gap="medium")
+    names_a, names_b = views.unique_names(comparison.layers_a), views.unique_names(comparison.layers_b)
+    with cell:
+        st.markdown(
+            "**A cell** says how alike two layers represent the images: 1 up to rotation and scale, 0 not at all."
+        )
+        example = views.example_cell(comparison)
+        if example:
+            layers = names_a[example[0]], names_b[example[1]]
+            st.button("Show a cell", icon=":material/ads_click:", type="tertiary", on_click=choose_cell, args=layers)
+    with block:
+        st.markdown("**A bright block** is a run of layers that change little: they represent the images almost alike.")
+        if comparison.is_self:
+            back = st.session_state.get("before itself")
+            other = back if back and back != a.spec.name else DEFAULT_B if a.spec.name != DEFAULT_B else DEFAULT_A
+            label, target = f"Back to {a.title} × {networks[other].title if other in networks else other}", other
+        else:
+            st.session_state["before itself"] = b.spec.name
+            label, target = f"Show {a.title} with itself", a.spec.name
+        st.button(label, icon=":material/grid_view:", type="tertiary", on_click=show, args=(a, target))
+    with untrained:
+        st.markdown("**Untrained networks** show what the architecture does alone; the rest was learned.")
+        to_untrained = bool(a.trained_on or b.trained_on)
+        targets = [
+            words.counterpart(info, networks) if bool(info.trained_on) == to_untrained else info.spec.name
+            for info in (a, b)
+        ]
+        label = "Show both untrained" if to_untrained else "Show both trained"
+        if not all(targets):
+            label, targets = "Show a trained pair", [DEFAULT_A, DEFAULT_B]
+        st.button(label, icon=":material/model_training:", type="tertiary", on_click=show, args=tuple(targets))
+
+
+def choose_cell(layer_a: str, layer_b: str) -> None:
+    st.session_state["la"], st.session_state["lb"] = layer_a, layer_b
+
+
+def map_controls() -> tuple[str, str, str]:
+    """Under the map: which layers, and the colours."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        address.check("kinds", views.KINDS.__contains__)
+        kinds = st.pills(
+            "Layers", list(views.KINDS), default="every layer", required=True, key="kinds", bind="query-params"
+        )
+        search = st.text_input(
+            "Search", key="search", placeholder="in the layers’ names", width=200, bind="query-params"
+        )
+        colours = widgets.choice("Colours", figures.COLOURS, "colours", width=120)
+    return kinds, search, colours
+
+
+def last_shown(store: Store) -> tuple[Comparison, NetworkInfo, NetworkInfo] | None:
+    """The map that was on screen before another comparison was asked for; it stays until that one is there."""
+    if "shown" not in st.session_state:
+        return None
+    spec = CompareSpec.from_json(st.session_state["shown"])
+    comparison = find(spec, store)
+    if comparison is None:
+        return None
+    return comparison, library.find(spec.a.name, store), library.find(spec.b.name, store)
+
+
+def screen() -> None:
+    store = Store()
+    networks = library.networks(store)
+    left, right = st.columns([1, 3.7], gap="medium")
+    with left:
+        spec, a, b = choose(networks, store)
+    result = find(spec, store)
+    job = job_of(spec, store) if result is None else None
+    with left:
+        compare_button(spec, a, b, result is not None, job, store)
+
+    with right:
+        notes = st.container()
+        if result is not None:
+            st.session_state["shown"] = asdict(spec)
+            explore(result, a, b, networks)
+        else:
+            tell_job(job)
+            wait_for_result(spec, " × ".join(words.titles(a, b)), job, networks, store)
+        with notes:  # known when all widgets are drawn
+            address.show_notes(WORDS)
+
+
+def wait_for_result(
+    spec: CompareSpec, title: str, job: jobs.JobStatus | None, networks: dict[str, NetworkInfo], store: Store
+) -> None:
+    """There is no result yet: the last map, if there was one."""
+    at_work = job is not None and job.is_active
+    press = LABELS.get(job.state if job else "", "Compare")
+    before = last_shown(store)
+    if before is None:
+        st.subheader(title, anchor=False)
+        st.caption("The map appears here as soon as it is done." if at_work else f"Not compared yet: press {press}.")
+        return
+    if job is None:
+        st.info(f"{title} with {spec.sample.n:,} images is not compared yet: press Compare. Below, the last map.")
+    explore(*before, networks, faded=True)
+
+
+def explore(
+    comparison: Comparison, a: NetworkInfo, b: NetworkInfo, networks: dict[str, NetworkInfo], *, faded: bool = False
+) -> None:
+    """The result, from its title down to the downloads."""
+    titles = words.titles(a, b)
+    st.subheader(f"{titles[0]} × {'itself' if comparison.is_self else titles[1]}", anchor=False)
+    st.caption(("Still showing: " if faded else "") + words.facts(comparison))
+    for warning in comparison.warnings:
+        st.warning(address.plain(warning), icon=":material/info:")
+    map_row = st.container()  # drawn last: it shows what the controls below it say
+    kinds, search, colours = map_controls()
+    shown = comparison
+    try:
+        shown = views.filtered(comparison, kinds, search)
+    except ValueError as error:
+        st.warning(f"{address.plain(str(error))} Every layer is shown.", icon=":material/filter_alt_off:")
+    how_to_read(comparison, a, b, networks)
+    results.tabs(comparison, shown, titles, colours)
+    with map_row:
+        map_column, card_column = st.columns([3, 1], gap="medium")
+        with card_column:
+            cell = widgets.cell_card(comparison, titles)
+        with map_column:
+            name = results.file_stem(comparison)
+            widgets.heatmap(shown, titles, name, colours=colours, on_cell=choose_cell, cell=cell, faded=faded)
+
+
+screen()

@@ -1,0 +1,112 @@
+"""Under the map: the best match along depth, the numbers as a table, and every way to take the result along."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from cka_core import figures, views, words
+from cka_core.comparison import Comparison
+from pages import address
+
+TABS = ("Best match along depth", "Table", "Download")
+
+
+def tabs(comparison: Comparison, shown: Comparison, titles: tuple[str, str], colours: str) -> None:
+    """``comparison`` has every layer, ``shown`` those the map shows. Only the open tab is worked out."""
+    address.check("tab", TABS.__contains__)
+    curve, table, download = st.tabs(TABS, key="tab", on_change="rerun", bind="query-params")
+    if curve.open:
+        with curve:
+            best_match(shown, titles)
+    if table.open:
+        with table:
+            numbers(shown, titles)
+    if download.open:
+        with download:
+            downloads(comparison, shown, titles, colours)
+
+
+def best_match(shown: Comparison, titles: tuple[str, str]) -> None:
+    if shown.is_self:
+        st.caption("A network is compared with itself: the best match of each layer is the layer itself, at 1.")
+    st.plotly_chart(
+        figures.best_match_curve(shown, titles=titles),
+        width="stretch",
+        key="curve",
+        alt=f"Along the depth of {titles[0]} and of {titles[1]}: CKA of each layer with its best match in the other.",
+        config={"displaylogo": False},
+    )
+
+
+def numbers(shown: Comparison, titles: tuple[str, str]) -> None:
+    rows = [f"best match of each layer of {side}" for side in titles] + ["every pair"]
+    which = st.segmented_control("Rows", range(3), default=0, required=True, key="rows", format_func=rows.__getitem__)
+    frame = views.pairs(shown) if which == 2 else views.best_matches(shown, "ab"[which])
+    st.dataframe(
+        frame,
+        hide_index=True,
+        height=420,
+        column_config={"CKA": st.column_config.NumberColumn(format="%.3f", help="None where a layer has no CKA.")},
+    )
+
+
+def downloads(comparison: Comparison, shown: Comparison, titles: tuple[str, str], colours: str) -> None:
+    stem = file_stem(comparison)
+    files, paper = st.columns(2, gap="large")
+    with files:
+        st.markdown("**The numbers**, every layer")
+        with st.container(horizontal=True):
+            _button("CSV", comparison.to_csv, f"{stem}.csv", "text/csv", "The matrix, layers named, full precision")
+            _button(
+                "NPZ", comparison.to_bytes, f"{stem}.npz", "application/octet-stream", "Everything; Python loads it"
+            )
+        st.markdown("**The map**, as shown")
+        with st.container(horizontal=True):
+            _button(
+                "HTML",
+                lambda: figures.to_html(shown, titles=titles, colours=colours),
+                f"{stem}.html",
+                "text/html",
+                "Interactive, one file, works offline (5 MB)",
+            )
+            for name, mime in (("PNG", "image/png"), ("SVG", "image/svg+xml"), ("PDF", "application/pdf")):
+                _button(
+                    name, _paper(shown, titles, colours, name.lower()), f"{stem}.{name.lower()}", mime, "For a paper"
+                )
+        st.session_state["camera saves"] = st.segmented_control(
+            "The camera at the map’s corner saves",
+            ("png", "svg"),
+            default=st.session_state.get("camera saves", "png"),  # kept while another tab is open
+            required=True,
+            key="camera",
+            format_func=str.upper,
+            help="The map as it is on screen, zoomed as it is.",
+        )
+    with paper:
+        st.markdown("**The same again**, on the command line")
+        st.code(words.command(comparison), language="bash", wrap_lines=True)
+        st.markdown("**In Python**, from the NPZ file")
+        st.code(
+            f'from cka_core import Comparison\nresult = Comparison.load("{stem}.npz")\nresult.heatmap().show()',
+            language="python",
+            wrap_lines=True,
+        )
+
+
+def _paper(shown: Comparison, titles: tuple[str, str], colours: str, format: str) -> Callable[[], bytes]:
+    return lambda: figures.paper_figure(shown, format=format, titles=titles, colours=colours)
+
+
+def _button(label: str, data: Callable[[], str | bytes], file_name: str, mime: str, help: str) -> None:
+    """A download whose file is made on the click."""
+    st.download_button(
+        label, data, file_name, mime, key=f"download {label}", help=help, icon=":material/download:", on_click="ignore"
+    )
+
+
+def file_stem(comparison: Comparison) -> str:
+    """What files made of a comparison are called, without their ending."""
+    name = f"cka-{comparison.name_a}-{comparison.name_b}"
+    return "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in name)

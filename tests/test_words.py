@@ -1,0 +1,74 @@
+"""Results, networks and numbers in the words of the screen."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from cka_core import library, words
+from tests.synthetic import comparison
+
+
+def test_accuracy_carries_its_interval():
+    assert words.accuracy_text(0.503, 1000) == "50 % ±3"
+    assert words.accuracy_text(0.503, 10000) == "50 % ±1"
+    assert words.accuracy_text(1.0, 1000) == "100 % ±1"
+
+
+@pytest.mark.parametrize(
+    "seconds, text",
+    [(0.04, "0.1 s"), (0.42, "0.4 s"), (6.2, "6 s"), (130, "2 min 10 s"), (120, "2 min"), (4020, "1 h 7 min")],
+)
+def test_seconds_in_words(seconds, text):
+    assert words.seconds_text(seconds) == text
+
+
+@pytest.mark.parametrize("count, text", [(994, "994"), (566_650, "567k"), (2_780_618, "2.8M"), (999_900, "1.0M")])
+def test_counts_in_words(count, text):
+    assert words.count_text(count) == text
+
+
+def test_facts_say_what_the_result_rests_on():
+    assert words.facts(comparison()) == "768 test images · unbiased CKA · 0.4 s"
+    first = comparison()
+    first.provenance["images"] |= {"seed": None, "images": "cifar10", "n": 10000}
+    assert words.facts(first) == "first 10,000 test images of cifar10 · unbiased CKA · 0.4 s"
+
+
+def test_the_command_writes_numbers_and_figure():
+    line = words.command(comparison())
+    assert line.startswith("python -m cka_core compare cifar-resnet-14x1 cifar-resnet-38x1 ")
+    assert line.endswith("--samples 768 --out result.npz --figure result.png")
+
+
+def test_titles_tell_two_networks_apart(store):
+    one, other = library.find("cifar-resnet-14x1", store), library.find("cifar-resnet-14x1:3", store)
+    deep = library.find("cifar-resnet-38x1", store)
+    assert words.titles(one, deep) == ("ResNet 14x1, untrained", "ResNet 38x1, untrained")
+    first, second = words.titles(one, other)
+    assert first != second
+    assert len(set(words.titles(one, one))) == 1
+
+
+def test_picker_labels_are_unique(store):
+    networks = library.networks(store)
+    labels = words.network_labels(networks | {"again": networks["resnet50"]})
+    assert len(set(labels.values())) == len(labels) == len(networks) + 1
+
+
+def test_trained_and_untrained_know_each_other(store):
+    networks = library.networks(store)
+    plain = networks["cifar-resnet-14x1"]
+    trained = dataclasses.replace(
+        plain, spec=dataclasses.replace(plain.spec, name="t"), trained_on="cifar10-mini", untrained_name=plain.spec.name
+    )
+    assert words.counterpart(trained, networks) == "cifar-resnet-14x1"
+    assert words.counterpart(plain, {"t": trained, plain.spec.name: plain}) == "t"
+    assert words.counterpart(networks["resnet50"], {"resnet50": networks["resnet50"]}) is None
+
+
+def test_time_left_goes_by_the_speed_seen():
+    assert words.left_text(0.5, 0.25, 100, 110) == "20 s left"
+    assert words.left_text(0.26, 0.25, 100, 110) == ""
+    assert words.left_text(0.5, 0.25, 100, 100.5) == ""
