@@ -23,8 +23,8 @@ from cka_core.networks import weights_digest
 if TYPE_CHECKING:
     import keras
 
-SEGMENT_FEATURES = 1 << 16
-"""Activations of one image in a segment, in numbers: 64 MB of float32 for a minibatch of 256."""
+SEGMENT_FEATURES = 1 << 15
+"""Activations of one image in a segment, in numbers: 32 MB of float32 for a minibatch of 256."""
 
 PREPROCESSING = {"uint8": "uint8 / 255", "float": "as given"}
 

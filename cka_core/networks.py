@@ -172,15 +172,16 @@ def draw_weights(model: keras.Model, seed: int) -> None:
 def weights_digest(model: keras.Model) -> str:
     """SHA-256 (32 hex digits) of all weights in the network's order, their shapes and dtypes.
 
-    Each array is hashed by a thread of its own, then the hashes: half a second less for 170 MB.
+    Each array is hashed by a thread of its own, then the hashes: quicker than all in a row.
     """
+    import keras
 
     def one(variable: Any) -> bytes:
-        array = np.ascontiguousarray(variable)
+        array = np.ascontiguousarray(keras.ops.convert_to_tensor(variable))
         return hashlib.sha256(f"{array.dtype} {array.shape}".encode() + hashlib.sha256(array.data).digest()).digest()
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        digests = list(pool.map(one, (variable.numpy() for variable in model.variables)))
+        digests = list(pool.map(one, model.variables))
     return hashlib.sha256(b"".join(digests)).hexdigest()[:32]
 
 

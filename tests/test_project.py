@@ -28,36 +28,35 @@ PAGES = [ROOT / "app.py", *sorted((ROOT / "pages").glob("*.py"))]
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 
 LEVELS = (
-    {"progress", "store", "kernels"},
-    {"images", "centring"},
-    {"grams"},
-    {"similarity", "comparison"},
-    {"arrays", "networks", "views"},
+    {"progress", "store", "kernels", "words"},
+    {"images", "centring", "cluster_files"},
+    {"grams", "cluster_process", "job_files"},
+    {"similarity", "comparison", "cluster", "worker"},
+    {"arrays", "networks", "views", "jobs"},
     {"figures", "layer_graph"},
-    {"activations", "library", "training", "jobs"},
+    {"activations", "library", "training"},
     {"estimate"},
     {"engine"},
-    {"bundle"},
-    {"cluster", "worker", "cli", "__init__"},
+    {"bundle", "cli", "__init__"},
     {"__main__"},
 )
 """A module imports, when it is imported itself, only from its own level or from one before."""
 
 NEVER_TENSORFLOW = {
-    "kernels", "centring", "grams", "similarity", "comparison", "arrays", "views", "figures", "store", "progress",
-    "jobs", "estimate",
+    "kernels", "centring", "grams", "similarity", "comparison", "arrays", "views", "words", "figures", "store",
+    "progress", "estimate", "jobs", "job_files", "cluster", "cluster_files", "cluster_process",
 }  # fmt: skip
 """Not even inside a function: pages call these."""
 
 
 def imports(path: Path, *, at_import: bool = False) -> set[str]:
-    """Full names of the modules a file imports; ``at_import``: leaving out functions and ``if TYPE_CHECKING``."""
+    """Full names of the modules a file imports; ``at_import``: not in functions, and not only for type checkers."""
 
     def walk(nodes: list[ast.stmt] | list[ast.AST]) -> Iterator[str]:
         for node in nodes:
             if at_import and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
                 continue
-            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "__name__ == '__main__'"):
                 continue
             if isinstance(node, ast.Import):
                 yield from (name.name for name in node.names)

@@ -1,0 +1,171 @@
+"""What is known of a job, in files of the store that every process may read at any time.
+
+    jobs/<key>/status.json   one record; the time of its last change is the heartbeat of the worker at work on it
+    jobs/<key>/stop          the wish to stop an attempt
+    jobs/<key>/error.txt     the traceback of the last failure
+    jobs/active/<key>        there while it is queued or running
+
+Each time a job is submitted again is a new attempt, and an older one that is still at work gives up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+import traceback
+from typing import Any
+
+from cka_core import cluster_files
+from cka_core.progress import Progress, Stopped
+from cka_core.store import Store
+
+QUEUED, RUNNING, DONE, FAILED, STOPPED = "queued", "running", "done", "failed", "stopped"
+FIELDS = {"kind", "title", "spec", "state", "progress", "error", "submitted", "started", "finished"}
+FIELDS |= {"cluster", "attempt", "restarts"}
+TRACEBACK_LENGTH = 20_000
+
+
+def record(key: str, store: Store) -> dict[str, Any] | None:
+    """The record of a job; None if there never was one."""
+    if not re.fullmatch(r"[0-9a-f]{8,64}", key):
+        raise ValueError(f"Expected the key of a job (hexadecimal digits), got {key!r}.")
+    found = store.read_record(_status_file(key))
+    return found if isinstance(found, dict) and found.keys() >= FIELDS else None
+
+
+def write_new(key: str, kind: str, spec: dict[str, Any], title: str, store: Store, cluster: str) -> int:
+    """Begin a job's record, or its next attempt. Returns the number of the attempt."""
+    before = record(key, store)
+    attempt = int(before["attempt"]) + 1 if before else 1
+    values = {
+        "kind": kind,
+        "title": title,
+        "spec": spec,
+        "state": QUEUED,
+        "progress": None,
+        "error": None,
+        "submitted": time.time(),
+        "started": None,
+        "finished": None,
+        "cluster": cluster,
+        "attempt": attempt,
+        "restarts": 0,
+    }
+    store.write_record(_status_file(key), values)
+    store.write_record(_active_file(key), {"submitted": values["submitted"]})
+    return attempt
+
+
+def ask_to_stop(key: str, attempt: int, store: Store) -> None:
+    store.write_record(f"jobs/{key}/stop", {"attempt": attempt, "asked": time.time()})
+
+
+def stop_asked(key: str, attempt: int, store: Store) -> bool:
+    wish = store.read_record(f"jobs/{key}/stop")
+    return wish is not None and wish["attempt"] == attempt
+
+
+def silence(key: str, store: Store) -> float:
+    """Seconds since the last sign of life."""
+    store.fs.invalidate_cache(store.path(f"jobs/{key}"))
+    return store.record_age(_status_file(key)) or 0.0
+
+
+def active_keys(store: Store) -> list[str]:
+    """Keys of the jobs that were queued or running when their records were last written."""
+    folder = store.path("jobs/active")
+    store.fs.invalidate_cache(folder)
+    try:
+        names = [path.rsplit("/", 1)[-1] for path in store.fs.ls(folder, detail=False)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [name for name in names if ".tmp-" not in name]
+
+
+def no_longer_active(key: str, store: Store) -> None:
+    store.remove(store.path(_active_file(key)))
+
+
+# What a worker tells of its attempt.
+
+
+def begin(key: str, attempt: int, store: Store) -> dict[str, Any] | None:
+    """Mark an attempt as running. Returns its spec; None if it is not wanted any more or was killed twice already."""
+    found = record(key, store)
+    if found is None or found["attempt"] != attempt or found["state"] not in (QUEUED, RUNNING):
+        return None
+    restarts = found["restarts"] + (found["state"] == RUNNING)
+    if stop_asked(key, attempt, store):
+        finish(key, attempt, STOPPED, None, store)
+    elif restarts > 1:
+        finish(key, attempt, FAILED, killed_twice(store), store)
+    else:
+        started = found["started"] or time.time()
+        update(key, attempt, store, state=RUNNING, started=started, restarts=restarts, progress=None)
+        return dict(found["spec"])
+    return None
+
+
+def update(key: str, attempt: int, store: Store, **changes: Any) -> None:
+    """Change the record of an attempt, which is a sign of life, too. Raises `Stopped` if it is not the latest one."""
+    store.write_record(_status_file(key), _wanted(key, attempt, store) | changes)
+
+
+def tell(key: str, attempt: int, progress: Progress, store: Store) -> None:
+    """Write how far an attempt is. Raises `Stopped` if that was asked for, or if it is not the latest one."""
+    if stop_asked(key, attempt, store):
+        raise Stopped("The user asked to stop.")
+    values = {"phase": progress.phase, "done": float(progress.done), "total": float(progress.total)}
+    update(key, attempt, store, progress=values | {"detail": progress.detail})
+
+
+def beat(key: str, attempt: int, store: Store) -> None:
+    """A sign of life. Raises `Stopped` if the attempt is not the latest one."""
+    if store.is_local:
+        _wanted(key, attempt, store)
+        store.touch(store.path(_status_file(key)))
+    else:
+        update(key, attempt, store)
+
+
+def finish(key: str, attempt: int, state: str, error: str | None, store: Store) -> None:
+    """Write how an attempt ended. Nothing happens if it is not the latest one."""
+    with contextlib.suppress(Stopped):
+        update(key, attempt, store, state=state, error=error, finished=time.time())
+        no_longer_active(key, store)
+
+
+def sentence(error: Exception, key: str, store: Store) -> str:
+    """What a person reads about a failure. Anything but a refused request leaves its traceback in ``error.txt``."""
+    if isinstance(error, ValueError) and str(error):
+        return str(error)
+    path = store.path(f"jobs/{key}/error.txt")
+    with contextlib.suppress(OSError):
+        store.fs.pipe_file(path, "".join(traceback.format_exception(error))[-TRACEBACK_LENGTH:].encode())
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return f"There was not enough memory. Choose fewer images or smaller minibatches. Details: {path}"
+    return f"{type(error).__name__}: {str(error) or 'it says nothing more'}. Details: {path}"
+
+
+def killed_twice(store: Store) -> str:
+    """Why a job failed whose worker process did not live to tell."""
+    return (
+        "Its worker process was killed, started again and killed again, most likely because it needed too much memory. "
+        f"Choose fewer images or smaller minibatches. {cluster_files.about_workers(store)}"
+    )
+
+
+def _wanted(key: str, attempt: int, store: Store) -> dict[str, Any]:
+    found = record(key, store)
+    if found is None or found["attempt"] != attempt:
+        raise Stopped(f"Attempt {attempt} of job {key} is not wanted any more.")
+    return found
+
+
+def _status_file(key: str) -> str:
+    return f"jobs/{key}/status.json"
+
+
+def _active_file(key: str) -> str:
+    return f"jobs/active/{key}"
