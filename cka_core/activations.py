@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import fnmatch
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 SEGMENT_FEATURES = 1 << 15
 """Activations of one image in a segment, in numbers: 32 MB of float32 for a minibatch of 256."""
 
-PREPROCESSING = {"uint8": "uint8 / 255", "float": "as given"}
+StepReport = Callable[[int, int, int], None]
+"""Called after each segment with its number from 1 and the positions, from 1, of the first and last layer done."""
 
 
 def pixels(x: np.ndarray) -> np.ndarray:
@@ -125,13 +126,37 @@ class Extractor:
             wanted = ", ".join("n" if i == 0 else str(side or "any") for i, side in enumerate(expected))
             raise ValueError(f"{self.name} expects images of shape ({wanted}), got {tuple(shape)}.")
 
-    def grams(self, x: np.ndarray, first: int = 0, report: Callable[[int, int, int], None] | None = None) -> GramBatch:
-        """Gram matrices of the layers on one minibatch.
+    def grams(self, x: np.ndarray, first: int = 0, report: StepReport | None = None) -> GramBatch:
+        """Gram matrices of all layers on one minibatch.
 
         ``x`` (m, ...) images; ``first`` the position of the first in the sample, for messages; ``report`` is called
         after each segment with its number from 1 and the positions of the first and last layer done.
         """
         batch = GramBatch.empty(self._names, len(x), first)
+        for positions, arrays in self._activations(x, report):
+            batch.fill(arrays, positions)
+        for position, source in self._repeats.items():
+            batch.repeat(position, source)
+        return batch
+
+    def parts(
+        self, x: np.ndarray, first: int = 0, report: StepReport | None = None
+    ) -> Iterator[tuple[GramBatch, list[int]]]:
+        """The same, a segment at a time, with the positions of its layers, for those who need not keep them all."""
+        for positions, arrays in self._activations(x, report):
+            if positions:
+                names = [self._names[position] for position in positions]
+                batch = GramBatch.empty(names, len(x), first)
+                batch.fill(arrays)
+                del arrays
+                repeated = [position for position, source in self._repeats.items() if source in positions]
+                rows = [positions.index(self._repeats[position]) for position in repeated]
+                yield batch.extended(rows, [self._names[p] for p in repeated]), [*positions, *repeated]
+
+    def _activations(
+        self, x: np.ndarray, report: StepReport | None
+    ) -> Iterator[tuple[list[int], list[np.ndarray]]]:
+        """Run segment by segment; of each the positions and the activations of its layers."""
         values: dict[Key, Any] = {self._graph.input: _as_tensor(pixels(x))}
         for number, segment in enumerate(self._segments, start=1):
             results = segment.function(*(values[key] for key in segment.needs))
@@ -139,14 +164,11 @@ class Extractor:
             values = {key: made[key] if key in made else values[key] for key in segment.keeps}
             arrays = [np.asarray(made[self._graph.tensors[self._chosen[i]]]) for i in segment.recorded]
             del made, results
-            batch.fill(arrays, segment.recorded)
+            yield list(segment.recorded), arrays
             del arrays
             if report is not None:
                 done = segment.recorded or (0,)
                 report(number, done[0] + 1, done[-1] + 1)
-        for position, source in self._repeats.items():
-            batch.repeat(position, source)
-        return batch
 
     def _cut(self) -> list[_Segment]:
         """Cut the calls into segments of at most `SEGMENT_FEATURES` recorded activations, as far as needed."""

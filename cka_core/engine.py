@@ -13,14 +13,14 @@ import json
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from cka_core import estimate, library
-from cka_core.activations import Extractor, check_patterns
+from cka_core.activations import Extractor, StepReport, check_patterns
 from cka_core.arrays import compare_activations
 from cka_core.comparison import MEASURE, Comparison, CompareSpec, Layer
 from cka_core.grams import GramBatch
@@ -161,7 +161,9 @@ class _Source(Protocol):
     layers: tuple[Layer, ...]
     steps: int
 
-    def batch(self, index: int, where: slice, report: Callable[[int, int, int], None]) -> GramBatch: ...
+    def batch(self, index: int, where: slice, report: StepReport) -> GramBatch: ...
+
+    def parts(self, index: int, where: slice, report: StepReport) -> Iterator[tuple[GramBatch, Sequence[int]]]: ...
 
 
 class _Live:
@@ -173,8 +175,11 @@ class _Live:
         self.name, self.layers, self.steps = extractor.name, extractor.layers, extractor.steps
         self.all_layers = extractor.all_layers
 
-    def batch(self, index: int, where: slice, report: Callable[[int, int, int], None]) -> GramBatch:
+    def batch(self, index: int, where: slice, report: StepReport) -> GramBatch:
         return self.extractor.grams(self.x[where], where.start, report)
+
+    def parts(self, index: int, where: slice, report: StepReport) -> Iterator[tuple[GramBatch, Sequence[int]]]:
+        return self.extractor.parts(self.x[where], where.start, report)
 
     def provenance(self) -> dict[str, Any]:
         return {
@@ -214,7 +219,14 @@ class _Stored:
         self.all_layers = self.layers
         self.steps = int(self.about["steps"])
 
-    def batch(self, index: int, where: slice, report: Callable[[int, int, int], None]) -> GramBatch:
+    def parts(self, index: int, where: slice, report: StepReport) -> Iterator[tuple[GramBatch, Sequence[int]]]:
+        if self.keep:
+            batch = self.batch(index, where, report)
+            yield batch, range(len(batch.triangles))
+        else:
+            yield from self._load().parts(self.images.x[where], where.start, report)
+
+    def batch(self, index: int, where: slice, report: StepReport) -> GramBatch:
         key = f"{self.key}/{index:05d}"
         stored = self.store.get("grams", key) if self.keep else None
         if stored is not None:
@@ -292,17 +304,21 @@ def _stream(
     resumed = partial.load() if partial is not None else None
     start, sums = resumed if resumed is not None else (0, HsicSums(len(a.layers), len(b.layers)))
     for index in range(start, len(slices)):
-        made: list[GramBatch] = []
-        before = index * steps
-        for side in sides:
 
-            def tell(step: int, low: int, high: int, side: _Source = side, before: int = before) -> None:
+        def teller(side: _Source, before: int, index: int = index) -> StepReport:
+            def tell(step: int, low: int, high: int) -> None:
                 where = f"minibatch {index + 1} of {len(slices)} · {side.name}, layers {low} to {high} of {len(side.layers)}"
                 report(Progress("comparing", before + step, total, where))
 
-            made.append(side.batch(index, slices[index], tell))
-            before += side.steps
-        sums.add(made[0], made[-1])
+            return tell
+
+        batch = a.batch(index, slices[index], teller(a, index * steps))
+        if b is a:
+            sums.add(batch, batch)
+        else:
+            add_part = sums.start(batch)
+            for part, positions in b.parts(index, slices[index], teller(b, index * steps + a.steps)):
+                add_part(part, positions)
         if partial is not None:
             partial.save(index + 1, sums)
     return sums

@@ -24,7 +24,7 @@ COLOURS = ("magma", "viridis", "cividis")
 colour blindness."""
 PAPER_FORMATS = ("png", "svg", "pdf")
 NO_CKA = "#c8c8c8"  # a grey that none of the colour maps has
-LINE = "rgba(200, 200, 200, 0.55)"
+LINE = "rgba(140, 140, 140, 0.8)"
 SQUARE = (0.55, 1.8)
 """Rows per column between which the cells are drawn square; beyond, the map fills its place."""
 CURVE_A, CURVE_B = "#b5367a", "#2a8f8a"
@@ -254,7 +254,7 @@ def paper_figure(
         positions, names = views.ticks(layers)
         axis.set_ticks(positions, [_plain(name) for name in names])
         for stage in views.stages(layers)[1:]:
-            draw(stage.start - 0.5, color="#c8c8c8", linewidth=0.6 * text, alpha=0.7)
+            draw(stage.start - 0.5, color="#8c8c8c", linewidth=0.6 * text, alpha=0.8)
     axes.tick_params(length=0, labelsize=8 * text)
     bar = figure.colorbar(image, cax=axes.inset_axes((1 + 0.1 / width, 0.0, 0.2 * text / width, 1.0)))
     bar.set_label("CKA", fontsize=10 * text)

@@ -97,6 +97,21 @@ class GramBatch:
         self.exponents[position], self.squares[position] = self.exponents[source], self.squares[source]
         self.reasons[position], self.outliers[position] = self.reasons[source], self.outliers[source]
 
+    def extended(self, rows: Sequence[int], names: Sequence[str]) -> GramBatch:
+        """This batch and, after it, some of its rows again under other names; itself if there are none."""
+        if not rows:
+            return self
+        order = [*range(len(self.names)), *rows]
+        return dataclasses.replace(
+            self,
+            names=(*self.names, *names),
+            triangles=self.triangles[order],
+            exponents=self.exponents[order],
+            squares=self.squares[order],
+            reasons=[self.reasons[row] for row in order],
+            outliers=[self.outliers[row] for row in order],
+        )
+
     def to_bytes(self) -> bytes:
         """An npz file, not compressed; `from_bytes` reads it."""
         about = json.dumps({"names": self.names, "m": self.m, "first": self.first, "reasons": self.reasons})

@@ -7,7 +7,7 @@ layers against all layers are one matrix product a minibatch, and the ratio is t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,26 +59,33 @@ class HsicSums:
             raise ValueError(
                 f"Expected Gram matrices of {expected[0]} and {expected[1]} layers, got {got[0]} and {got[1]}."
             )
-        if (a.m, a.first) != (b.m, b.first):
-            raise ValueError(
-                f"Expected Gram matrices of the same images, got {a.m:,} images from image {a.first:,} on, "
-                f"and {b.m:,} from image {b.first:,} on."
-            )
-        product = np.zeros(expected)
-        for start in range(0, a.triangles.shape[1], SLICE):
-            left = a.triangles[:, start : start + SLICE].astype(np.float64)
-            right = left if b is a else b.triangles[:, start : start + SLICE].astype(np.float64)
-            product += left @ right.T
-        if b is a:
-            np.fill_diagonal(product, a.squares)
+        _check_same_images(a, b)
+        add_part = self.start(a)
+        add_part(b, range(len(b.triangles)))
+
+    def start(self, a: GramBatch) -> Callable[[GramBatch, Sequence[int]], None]:
+        """Begin a minibatch with all layers of A; the layers of B may follow in parts, so that they need not be kept.
+
+        Returns a function to call with each part of B and the positions of its layers in B. Every layer of B has to
+        come once before the next minibatch begins.
+        """
         weight = 2 / (a.m - 3)
-        relative_a, before_a = self._a.add(a, weight)
-        relative_b, before_b = self._b.add(b, weight)
-        self._cross *= before_a[:, None] * before_b
-        self._cross += weight * relative_a[:, None] * product * relative_b
+        relative_a, before_a = self._a.add(a, weight, range(len(a.triangles)))
+        self._cross *= before_a[:, None]
         self.images += a.m
-        for batch in (a,) if b is a else (a, b):
-            self._note_outliers(batch)
+        self._note_outliers(a)
+
+        def add_part(b: GramBatch, positions: Sequence[int]) -> None:
+            _check_same_images(a, b)
+            product = _product(a, b)
+            relative_b, before_b = self._b.add(b, weight, positions)
+            columns = np.asarray(positions, np.intp)
+            self._cross[:, columns] *= before_b
+            self._cross[:, columns] += weight * relative_a[:, None] * product * relative_b
+            if b is not a:
+                self._note_outliers(b)
+
+        return add_part
 
     def matrix(self) -> np.ndarray:
         """CKA, float64 (layers of A, layers of B), not clamped; NaN for layers that have none."""
@@ -144,6 +151,27 @@ class HsicSums:
         return sums
 
 
+def _check_same_images(a: GramBatch, b: GramBatch) -> None:
+    if (a.m, a.first) != (b.m, b.first):
+        raise ValueError(
+            f"Expected Gram matrices of the same images, got {a.m:,} images from image {a.first:,} on, "
+            f"and {b.m:,} from image {b.first:,} on."
+        )
+
+
+def _product(a: GramBatch, b: GramBatch) -> np.ndarray:
+    """<v, w> of every layer of A and of B, float64; a few entries of the triangles at a time, to hold few of them twice."""
+    product = np.zeros((len(a.triangles), len(b.triangles)))
+    for start in range(0, a.triangles.shape[1], SLICE):
+        left = a.triangles[:, start : start + SLICE].astype(np.float64)
+        right = left if b is a else b.triangles[:, start : start + SLICE].astype(np.float64)
+        product += left @ right.T
+        del left, right
+    if b is a:
+        np.fill_diagonal(product, a.squares)
+    return product
+
+
 class _Side:
     """One network: of each layer the sum of HSIC1(K, K), in units of 4**exponent, and the number of usable minibatches.
 
@@ -157,16 +185,20 @@ class _Side:
         self.usable = np.zeros(layers, np.int64)
         self.one_image = np.zeros(layers, bool)
 
-    def add(self, batch: GramBatch, weight: float) -> tuple[np.ndarray, np.ndarray]:
-        """Add HSIC1(K, K); returns the factors of this minibatch's triangles and of what was summed before."""
+    def add(self, batch: GramBatch, weight: float, positions: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Add HSIC1(K, K) of the layers at ``positions``.
+
+        Returns the factors of this minibatch's triangles and of what was summed before.
+        """
+        at = np.asarray(positions, np.intp)
         live = np.array([reason is None for reason in batch.reasons], bool)
-        exponents = np.where(live, np.maximum(self.exponents, batch.exponents), self.exponents)
-        before = np.ldexp(1.0, np.maximum(self.exponents - exponents, -2000))
+        exponents = np.where(live, np.maximum(self.exponents[at], batch.exponents), self.exponents[at])
+        before = np.ldexp(1.0, np.maximum(self.exponents[at] - exponents, -2000))
         relative = np.where(live, np.ldexp(1.0, np.clip(batch.exponents - exponents, -2000, 0)), 0.0)
-        self.squares = self.squares * before**2 + weight * relative**2 * batch.squares
-        self.exponents = exponents
-        self.usable += live
-        self.one_image |= np.array([reason == ONE_IMAGE for reason in batch.reasons], bool)
+        self.squares[at] = self.squares[at] * before**2 + weight * relative**2 * batch.squares
+        self.exponents[at] = exponents
+        self.usable[at] += live
+        self.one_image[at] |= np.array([reason == ONE_IMAGE for reason in batch.reasons], bool)
         return relative, before
 
     def reasons(self) -> tuple[str | None, ...]:

@@ -18,7 +18,7 @@ FOLDER = Path(__file__).parent
 A, B = "cifar-resnet-38x1", "cifar-resnet-14x4"
 TRAINED = "-cifar10-mini-s0"
 CELL = "la=stage2_block3_add&lb=stage2_block1_add"
-WIDE, PHONE = (1400, 940), (390, 1800)
+WIDE, PHONE = (1400, 1120), (390, 1800)
 PICTURES = {
     "compare-light": ("light", WIDE, f"/?{CELL}"),
     "compare-dark": ("dark", WIDE, f"/?{CELL}"),

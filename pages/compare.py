@@ -65,7 +65,7 @@ def compare_button(
     spec: CompareSpec, a: NetworkInfo, b: NetworkInfo, finished: bool, job: jobs.JobStatus | None, store: Store
 ) -> None:
     """The one action, and how long it will take, or why there is nothing to do."""
-    at_work = job is not None and job.is_active
+    at_work = widgets.at_work(job)
     label = LABELS.get(job.state if job and not finished else "", "Compare")
     if st.button(label, type="primary", width="stretch", disabled=finished or at_work, key="compare"):
         with st.spinner("Starting the worker"):
@@ -95,16 +95,14 @@ def compare_button(
 def job_of(spec: CompareSpec, store: Store) -> jobs.JobStatus | None:
     """The job that computes this result; if none is at work, one that computes it with the networks swapped."""
     own, swapped = jobs.status(spec.key, store), jobs.status(spec.swapped().key, store)
-    if swapped is not None and swapped.is_active and not (own is not None and own.is_active):
-        return swapped
-    return own
+    return swapped if widgets.at_work(swapped) and not widgets.at_work(own) else own
 
 
 def tell_job(job: jobs.JobStatus | None) -> None:
     """Above the map: how the job is doing."""
     if job is None:
         return
-    if job.is_active:
+    if widgets.at_work(job):
         widgets.job_progress(job.key)
     elif job.state == "failed":
         reason = address.plain(job.error or "No reason is known.")
@@ -112,10 +110,7 @@ def tell_job(job: jobs.JobStatus | None) -> None:
     elif job.state == "stopped":
         st.info("Stopped. What is finished so far is kept: Resume goes on from there.", icon=":material/pause_circle:")
     elif job.state == "interrupted":
-        st.warning(
-            "Interrupted: the worker went away. What is finished so far is kept: Resume goes on from there.",
-            icon=":material/pause_circle:",
-        )
+        st.warning(f"Interrupted. {address.plain(job.error or '')}", icon=":material/pause_circle:")
 
 
 def how_to_read(comparison: Comparison, a: NetworkInfo, b: NetworkInfo, networks: dict[str, NetworkInfo]) -> None:
@@ -209,7 +204,7 @@ def wait_for_result(
     spec: CompareSpec, title: str, job: jobs.JobStatus | None, networks: dict[str, NetworkInfo], store: Store
 ) -> None:
     """There is no result yet: the last map, if there was one."""
-    at_work = job is not None and job.is_active
+    at_work = widgets.at_work(job)
     press = LABELS.get(job.state if job else "", "Compare")
     before = last_shown(store)
     if before is None:

@@ -16,6 +16,7 @@ from cka_core.library import NetworkInfo
 from cka_core.store import Store
 from pages import address
 
+AT_WORK = (jobs.QUEUED, jobs.RUNNING)
 LARGEST_SEED = 2**31 - 1
 
 
@@ -259,6 +260,10 @@ def _cell_text(
         )
 
 
+def at_work(job: jobs.JobStatus | None) -> bool:
+    return job is not None and job.state in AT_WORK
+
+
 def job_progress(key: str) -> None:
     """A job at work: a line that grows, in words, and Stop. Looks every second, and runs the page again at its end."""
 
@@ -272,22 +277,21 @@ def job_progress(key: str) -> None:
     def look() -> None:
         store = Store()
         status = jobs.status(key, store)
-        if status is None or not status.is_active:
+        if status is None or not at_work(status):
             st.rerun()
         with st.container(horizontal=True, vertical_alignment="center"):
             fraction, doing = 0.0, "waiting for a worker"
             if status.progress is not None:
                 fraction = status.progress.fraction
                 doing = " · ".join(filter(None, [status.progress.detail or status.progress.phase, left(fraction)]))
-            stopping = jobs.stop_requested(key, store)
-            if stopping:
+            if status.stopping:
                 doing = "stopping after this step"
             st.progress(fraction, text=address.plain(f"{status.title}: {doing}"))
             st.button(
                 "Stop",
                 key="stop",
                 icon=":material/stop_circle:",
-                disabled=stopping,
+                disabled=status.stopping,
                 on_click=jobs.stop,
                 args=(key, store),
             )

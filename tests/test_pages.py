@@ -6,7 +6,6 @@ import base64
 import json
 import subprocess
 import sys
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from cka_core import jobs, library
+from cka_core import job_files, jobs, library
 from cka_core.comparison import CompareSpec, find
 from cka_core.images import SampleSpec
 from cka_core.progress import Progress
@@ -317,34 +316,37 @@ def test_another_choice_keeps_the_last_map_and_says_so(store):
     assert not button(page, "Compare").disabled
 
 
-def job(store: Store, state: str, wanted: CompareSpec | None = None, **fields: Any) -> jobs.JobStatus:
-    """A job as a worker would have left it."""
+def job(store: Store, state: str, wanted: CompareSpec | None = None, cluster: str = "tcp://elsewhere:1") -> str:
+    """The record of a job, as a worker of that cluster would have left it. Returns its key."""
     wanted = wanted or spec()
-    status = jobs.JobStatus(
-        wanted.key, "compare", "ResNet 20x1 × ResNet 56x1", asdict(wanted), state, submitted=time.time(), **fields
-    )
-    jobs.write(status, store)
-    jobs.beat(wanted.key, store)
-    return status
+    title = "ResNet 20x1 × ResNet 56x1"
+    attempt = job_files.write_new(wanted.key, "compare", asdict(wanted), title, store, cluster)
+    if state != "queued":
+        job_files.begin(wanted.key, attempt, store)
+        job_files.tell(wanted.key, attempt, AT_WORK, store)
+    if state in ("done", "failed", "stopped"):
+        job_files.finish(wanted.key, attempt, state, REASON if state == "failed" else None, store)
+    return wanted.key
 
 
+REASON = "Only 3 images: ask for more."
 AT_WORK = Progress("comparing", 1, 4, "minibatch 1 of 3 · resnet20, layers 1 to 20 of 71")
 
 
 def test_a_job_at_work_says_what_it_does_and_can_be_stopped(store):
-    status = job(store, "running", progress=AT_WORK, started=time.time())
+    key = job(store, "running")
     page = open_page(a=A, b=B)
     line = page.get("progress")[0].proto
     assert line.value == 25
     assert "minibatch 1 of 3" in line.text
     assert button(page, "Compare").disabled
     button(page, "Stop").click().run()
-    assert jobs.stop_requested(status.key, store)
+    assert jobs.status(key, store).stopping
     assert button(page, "Stop").disabled
 
 
 def test_leaving_and_coming_back_finds_the_same_job(store):
-    job(store, "running", progress=AT_WORK, started=time.time())
+    job(store, "running")
     for address in ({"a": A, "b": B}, {"a": B, "b": A}):  # from the other side too
         assert len(open_page(**address).get("progress")) == 1
     page = open_page()
@@ -356,7 +358,7 @@ def test_leaving_and_coming_back_finds_the_same_job(store):
 
 def test_a_job_of_other_images_is_shown_with_all_its_choices(store):
     wanted = replace(spec(split="train", n=300, seed=5, balanced=True), batch_size=64)
-    job(store, "running", wanted, progress=AT_WORK, started=time.time())
+    job(store, "running", wanted)
     page = open_page()
     button(page, "At work: ResNet 20x1 × ResNet 56x1").click().run()
     assert not page.exception and not page.warning
@@ -364,24 +366,23 @@ def test_a_job_of_other_images_is_shown_with_all_its_choices(store):
 
 
 def test_a_queued_job_says_that_it_waits(store):
-    wanted = spec()
-    job(store, "queued", wanted)
+    job(store, "queued")
     assert "waiting for a worker" in open_page(a=A, b=B).get("progress")[0].proto.text
 
 
 def test_at_the_end_of_a_job_the_map_appears(store):
-    status = job(store, "running", progress=AT_WORK, started=time.time())
+    key = job(store, "running")
     page = open_page(a=A, b=B)
     assert not has_map(page)
     keep(store, spec())
-    jobs.write(replace(status, state="done", finished=time.time()), store)
+    job_files.finish(key, 1, "done", None, store)
     page.run()
     assert has_map(page) and not page.get("progress")
 
 
 def test_while_a_job_is_at_work_the_old_map_stays(store):
     keep(store, spec(A, A))
-    job(store, "running", progress=AT_WORK, started=time.time())
+    job(store, "running")
     page = open_page(a=A, b=A)
     page.selectbox(key="b").set_value(B).run()
     assert page.get("progress") and has_map(page)
@@ -394,13 +395,13 @@ def test_while_a_job_is_at_work_the_old_map_stays(store):
     [
         ("failed", "Try again", r"Only 3 images\: ask for more."),
         ("stopped", "Resume", "What is finished so far is kept"),
-        ("interrupted", "Resume", "Interrupted"),
+        ("running", "Resume", "Interrupted"),
     ],
 )
 def test_an_ended_job_says_why_and_offers_to_go_on(store, monkeypatch, state, label, said):
     submitted = []
     monkeypatch.setattr(jobs, "submit", lambda *what: submitted.append(what))
-    job(store, state, error="Only 3 images: ask for more.")
+    job(store, state, cluster="here/gone/1")
     page = open_page(a=A, b=B)
     assert said in texts(page)
     assert not page.get("progress")
@@ -408,16 +409,8 @@ def test_an_ended_job_says_why_and_offers_to_go_on(store, monkeypatch, state, la
     assert [(kind, wanted.key) for kind, wanted, _, _ in submitted] == [("compare", spec().key)]
 
 
-def test_a_job_gone_silent_reads_interrupted(store):
-    wanted = spec()
-    job(store, "running", wanted, progress=AT_WORK, started=time.time())
-    store.remove(store.path(f"jobs/{wanted.key}/heartbeat.json"))
-    page = open_page(a=A, b=B)
-    assert "Interrupted" in texts(page) and not button(page, "Resume").disabled
-
-
 def test_a_result_counts_more_than_what_its_job_says(store):
     keep(store, spec())
-    job(store, "failed", error="x")
+    job(store, "failed")
     page = open_page(a=A, b=B)
     assert has_map(page) and not page.error
