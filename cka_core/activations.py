@@ -23,8 +23,8 @@ from cka_core.networks import weights_digest
 if TYPE_CHECKING:
     import keras
 
-SEGMENT_FEATURES = 1 << 15
-"""Activations of one image in a segment, in numbers: 32 MB of float32 for a minibatch of 256."""
+SEGMENT_FEATURES = 1 << 14
+"""Activations of one image in a segment, in numbers: 16 MB of float32 for a minibatch of 256 (a larger layer is a segment of its own)."""
 
 StepReport = Callable[[int, int, int], None]
 """Called after each segment with its number from 1 and the positions, from 1, of the first and last layer done."""

@@ -78,8 +78,13 @@ def folder(store: Store) -> Path:
     return Path(store.path(f"cluster/{host()}"))
 
 
+def root(store: Store) -> str:
+    """What other processes call the store."""
+    return str(Path(store.path("."))) if store.is_local else store.root
+
+
 def host() -> str:
-    """This machine's name. A store in a home folder may be shared by machines that do not reach each other's loopback."""
+    """This machine's name. Machines may share a store, in a home folder say, but do not reach each other's loopback."""
     return re.sub(r"[^\w.-]", "_", platform.node() or "localhost")
 
 
@@ -90,7 +95,8 @@ def version_digest() -> str:
     for path in sorted(package.rglob("*.py")):
         seen.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
     for name in VERSIONED:
-        seen.update(f"{name} {importlib.metadata.version(name)}\0".encode())
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            seen.update(f"{name} {importlib.metadata.version(name)}\0".encode())
     return seen.hexdigest()[:16]
 
 
@@ -102,13 +108,14 @@ def address_file(home: Path, digest: str) -> Path:
 
 
 def publish(home: Path, digest: str, address: str, memory_limit: int) -> Cluster:
-    """Tell where this process's cluster listens."""
+    """Tell where this process's cluster listens, and that it is the newest."""
     import psutil
 
     created = psutil.Process().create_time()
     cluster = Cluster(uuid.uuid4().hex[:12], digest, address, os.getpid(), created, host(), memory_limit)
     values = {name: value for name, value in dataclasses.asdict(cluster).items() if name not in ("alive", "current")}
     replace(address_file(home, digest), json.dumps(values).encode())
+    set_current(home, digest)
     return cluster
 
 
@@ -125,7 +132,9 @@ def read(home: Path, digest: str) -> Cluster | None:
 
 
 def is_alive(name: str, store: Store) -> bool:
-    """Whether the local cluster with this name is still there."""
+    """Whether the cluster with this name is there. One that is not of this kind, but remote, is believed to be."""
+    if "://" in name:
+        return True
     where, digest, identity = name.split("/")
     cluster = read(Path(store.path(f"cluster/{where}")), digest)
     return cluster is not None and cluster.id == identity and cluster.alive
@@ -158,6 +167,16 @@ def set_current(home: Path, digest: str) -> None:
 
 def log_file(home: Path) -> Path:
     return home / "log.txt"
+
+
+def about_workers(store: Store) -> str:
+    """How much memory each worker may use and where its output is, in sentences for error messages."""
+    if os.environ.get("CKA_SCHEDULER") or not store.is_local:
+        return "The log of the Dask worker says more."
+    home = folder(store)
+    found = read(home, current(home) or "")
+    limit = f"Each worker may use {found.memory_limit / 2**30:.1f} GB. " if found else ""
+    return f"{limit}Log: {log_file(home)}"
 
 
 def replace(path: Path, data: bytes, mode: int = 0o666) -> None:

@@ -1,4 +1,4 @@
-"""The process of the local cluster: scheduler and nannies, until it leaves (``python -m cka_core.cluster_process STORE``).
+"""The process of the local cluster (``python -m cka_core.cluster_process STORE``): scheduler and nannies.
 
 It leaves when no work was there for `IDLE_MINUTES` (``CKA_IDLE_MINUTES`` says otherwise), when its address file is gone
 (it was stopped, or its store vanished), when a newer version took its place and it is idle, or on SIGTERM and SIGINT.
@@ -41,7 +41,7 @@ CONFIG: dict[str, Any] = {
     "distributed.scheduler.allowed-failures": 1,
     "distributed.scheduler.worker-ttl": None,  # a laptop that wakes up must not lose its workers; nannies watch them
     "distributed.scheduler.active-memory-manager.start": False,
-    "distributed.scheduler.http.routes": [],  # no dashboard, no metrics
+    "distributed.scheduler.http.routes": [],  # the HTTP sockets stay, but know no page
     "distributed.worker.http.routes": [],
     "distributed.worker.profile.enabled": False,
     # Results go to the store, not through Dask, so there is nothing to spill; and a worker that Dask pauses because a
@@ -51,12 +51,7 @@ CONFIG: dict[str, Any] = {
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": 0.95,
     # Dask's own values give numpy one thread, and a malloc that returns memory all the time.
-    "distributed.nanny.pre-spawn-environ": {
-        "OMP_NUM_THREADS": None,
-        "MKL_NUM_THREADS": None,
-        "OPENBLAS_NUM_THREADS": None,
-        "MALLOC_TRIM_THRESHOLD_": None,
-    },
+    "distributed.nanny.pre-spawn-environ": {},
 }
 
 
@@ -91,7 +86,8 @@ async def _serve(home: Path, digest: str) -> None:
     security, limit = files.security(home), _memory_limit()
     work = home / f"work-{digest}"
     shutil.rmtree(work, ignore_errors=True)
-    with dask.config.set(CONFIG):
+    certificate = {"distributed.scheduler.dashboard.tls.cert": security.tls_worker_cert}  # for its HTTP sockets
+    with dask.config.set(CONFIG | certificate):
         scheduler = await Scheduler(
             host="127.0.0.1", protocol="tls", security=security, dashboard=False, dashboard_address="127.0.0.1:0"
         )

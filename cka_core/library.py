@@ -47,8 +47,14 @@ class NetworkInfo:
 
 def networks(store: Store | None = None) -> dict[str, NetworkInfo]:
     """Every network one can pick by name: bundled, trained here, then untrained."""
-    trained = {record["name"]: _trained(record, "trained") for record in _stored_records(store or Store())}
     bundled = {record["name"]: _trained(record, "bundled") for record in _bundled_records()}
+    trained = {record["name"]: _trained(record, "trained") for record in _stored_records(store or Store())}
+    # The same network in both places is the bundled one, so that its bundled comparisons are found.
+    trained = {
+        name: info
+        for name, info in trained.items()
+        if name not in bundled or info.spec.weights != bundled[name].spec.weights
+    }
     names = list(SUGGESTED)
     names += sorted({info.spec.architecture for info in trained.values()} - set(names))
     return bundled | trained | {name: _untrained(name, 0) for name in names}

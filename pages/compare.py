@@ -128,9 +128,8 @@ def how_to_read(comparison: Comparison, a: NetworkInfo, b: NetworkInfo, networks
     with block:
         st.markdown("**A bright block** is a run of layers that change little: they represent the images almost alike.")
         if comparison.is_self:
-            back = st.session_state.get("before itself")
-            other = back if back and back != a.spec.name else DEFAULT_B if a.spec.name != DEFAULT_B else DEFAULT_A
-            label, target = f"Back to {a.title} × {networks[other].title if other in networks else other}", other
+            target = partner(a, networks)
+            label = f"Back to {a.title} × {networks[target].title}"
         else:
             st.session_state["before itself"] = b.spec.name
             label, target = f"Show {a.title} with itself", a.spec.name
@@ -146,6 +145,16 @@ def how_to_read(comparison: Comparison, a: NetworkInfo, b: NetworkInfo, networks
         if not all(targets):
             label, targets = "Show a trained pair", [DEFAULT_A, DEFAULT_B]
         st.button(label, icon=":material/model_training:", type="tertiary", on_click=show, args=tuple(targets))
+
+
+def partner(a: NetworkInfo, networks: dict[str, NetworkInfo]) -> str:
+    """Whom to compare a network with that was compared with itself: the one before, as trained or untrained as it."""
+    for name in (st.session_state.get("before itself"), DEFAULT_B, DEFAULT_A):
+        if name in networks and bool(networks[name].trained_on) != bool(a.trained_on):
+            name = words.counterpart(networks[name], networks)
+        if name in networks and name != a.spec.name:
+            return name
+    return next(name for name in networks if name != a.spec.name)
 
 
 def choose_cell(layer_a: str, layer_b: str) -> None:
@@ -225,15 +234,13 @@ def explore(
     st.caption(("Still showing: " if faded else "") + words.facts(comparison))
     for warning in comparison.warnings:
         st.warning(address.plain(warning), icon=":material/info:")
-    map_row = st.container()  # drawn last: it shows what the controls below it say
+    map_row = st.container()  # shows what the controls below it say
     kinds, search, colours = map_controls()
     shown = comparison
     try:
         shown = views.filtered(comparison, kinds, search)
     except ValueError as error:
         st.warning(f"{address.plain(str(error))} Every layer is shown.", icon=":material/filter_alt_off:")
-    how_to_read(comparison, a, b, networks)
-    results.tabs(comparison, shown, titles, colours)
     with map_row:
         map_column, card_column = st.columns([3, 1], gap="medium")
         with card_column:
@@ -241,6 +248,8 @@ def explore(
         with map_column:
             name = results.file_stem(comparison)
             widgets.heatmap(shown, titles, name, colours=colours, on_cell=choose_cell, cell=cell, faded=faded)
+    how_to_read(comparison, a, b, networks)
+    results.tabs(comparison, shown, titles, colours)
 
 
 screen()

@@ -172,7 +172,7 @@ def heatmap(
         narrow=narrow,
         height=440 if narrow else 680,
     )
-    camera = st.session_state.get("camera saves", "png")
+    camera = st.session_state.get("camera") or st.session_state.get("camera saves", "png")
     rows, columns = comparison.matrix.shape
     st.plotly_chart(
         figure,

@@ -17,7 +17,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import cka_core
-from cka_core import cli, library
+from cka_core import bundle, cli, library
+from cka_core.comparison import find
 from cka_core.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -185,6 +186,22 @@ def test_the_changelog_begins_with_this_version():
     version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.M)
     newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
     assert version and newest and version[1] == newest[1]
+
+
+# What is bundled
+
+
+def test_a_newcomer_finds_every_bundled_comparison(tmp_path):
+    store = Store(tmp_path)
+    specs = bundle.comparisons(store)
+    assert len(specs) == 15
+    missing = [f"{spec.a.name} x {spec.b.name}" for spec in specs if find(spec, store) is None]
+    assert missing == [], "python -m cka_core demo build makes them"
+
+
+def test_the_bundle_stays_small():
+    files = [path for path in (ROOT / "cka_core" / "demo").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 40e6
 
 
 # What the documents say

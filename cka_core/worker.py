@@ -1,0 +1,93 @@
+"""What a worker of the cluster runs: one job at a time, in a process that may import TensorFlow and stays warm."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from cka_core import job_files
+from cka_core.job_files import DONE, FAILED, STOPPED
+from cka_core.progress import Progress, Report, Stopped
+from cka_core.store import Store
+
+BEAT = 3.0  # seconds between two signs of life
+WRITE_EVERY = 0.2  # seconds between two reports of progress within a phase
+
+
+def run_job(kind: str, key: str, attempt: int, store_root: str) -> None:
+    """Do a job, and write to its record how it goes and how it ended."""
+    store = Store(store_root)
+    spec = job_files.begin(key, attempt, store)
+    if spec is None:
+        return
+    with _alive(key, attempt, store) as lock:
+        error = None
+        try:
+            KINDS[kind](spec, store, _reporter(key, attempt, store, lock))
+            state = DONE
+        except Stopped:
+            state = STOPPED
+        except Exception as failure:
+            state, error = FAILED, job_files.sentence(failure, key, store)
+        with lock:
+            job_files.finish(key, attempt, state, error, store)
+
+
+def _compare(spec: dict[str, Any], store: Store, report: Report) -> None:
+    from cka_core import engine
+    from cka_core.comparison import CompareSpec
+
+    engine.run(CompareSpec.from_json(spec), store, report)
+
+
+def _check(spec: dict[str, Any], store: Store, report: Report) -> None:
+    """Count (see `cka_core.jobs.CheckSpec`)."""
+    steps, pause = spec["steps"], spec["pause"]
+    if steps < 1:
+        raise ValueError(f"Expected at least 1 step to count, got {steps}.")
+    for step in range(steps):
+        report(Progress("counting", step, steps, f"step {step + 1} of {steps}"))
+        time.sleep(pause)
+
+
+KINDS: dict[str, Callable[[dict[str, Any], Store, Report], None]] = {"compare": _compare, "check": _check}
+
+
+def _reporter(key: str, attempt: int, store: Store, lock: threading.Lock) -> Report:
+    """A report that writes to the job's record, a few times a second, and raises `Stopped` when that is asked for."""
+    phase: str | None = None
+    due = 0.0
+
+    def report(progress: Progress) -> None:
+        nonlocal phase, due
+        now = time.monotonic()
+        if progress.phase == phase and now < due:
+            return
+        phase, due = progress.phase, now + WRITE_EVERY
+        with lock:
+            job_files.tell(key, attempt, progress, store)
+
+    return report
+
+
+@contextlib.contextmanager
+def _alive(key: str, attempt: int, store: Store) -> Iterator[threading.Lock]:
+    """Give signs of life from a thread of its own, whatever the job is busy with. Yields the lock of the record."""
+    lock, over = threading.Lock(), threading.Event()
+
+    def beat() -> None:
+        while not over.wait(BEAT):
+            # An attempt that is not wanted learns it from its next report; a store out of reach may come back.
+            with lock, contextlib.suppress(Stopped, OSError):
+                job_files.beat(key, attempt, store)
+
+    thread = threading.Thread(target=beat, name=f"heartbeat of {key}", daemon=True)
+    thread.start()
+    try:
+        yield lock
+    finally:
+        over.set()
+        thread.join()

@@ -1,0 +1,165 @@
+"""The commands people type: they do what they say, say where they wrote, and refuse in one sentence."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from cka_core import Comparison
+from cka_core.cli import app
+
+ROOT = Path(__file__).parent.parent
+TRAINED = "cifar-resnet-14x1-cifar10-mini-s0"
+
+
+def run(*words: str):
+    return CliRunner().invoke(app, list(words))
+
+
+def test_compare_without_a_connection_prints_where_it_wrote(tmp_path, store):
+    """In a process of its own, as a new user would, with no way out to a network."""
+    out, figure = tmp_path / "r.npz", tmp_path / "r.png"
+    command = [sys.executable, "-m", "cka_core", "compare", "cifar-resnet-8x1", TRAINED, "--samples", "64"]
+    environment = os.environ | {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    done = subprocess.run(
+        [*command, "--images", "cifar10-mini", "--out", str(out), "--figure", str(figure)],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert f"Wrote {out}" in done.stdout and f"Wrote {figure}" in done.stdout
+    assert "29 × 50 layers" in done.stdout
+    assert "100%" in done.stderr
+    result = Comparison.load(out)
+    assert result.matrix.shape == (29, 50)
+    assert result.provenance["images"] == {
+        "images": "cifar10-mini", "split": "test", "n": 64, "seed": 0, "balanced": False,
+        "digest": result.provenance["images"]["digest"],
+    }  # fmt: skip
+    with Image.open(figure) as picture:
+        assert picture.size == (2000, 1600)
+
+
+def test_the_printed_command_makes_the_same_result_again(tmp_path):
+    first = run("compare", "cifar-resnet-8x1", "cifar-resnet-8x1:1", "--samples", "20", "--out", str(tmp_path / "a.npz"))
+    assert first.exit_code == 0, first.output
+    one = Comparison.load(tmp_path / "a.npz")
+    words = one.provenance["command"].split()[3:-4]
+    again = run(*words, "--again", "--out", str(tmp_path / "b.npz"))
+    assert again.exit_code == 0, again.output
+    assert (Comparison.load(tmp_path / "b.npz").matrix == one.matrix).all()
+    assert "nothing to compute" in run(*words).output
+
+
+def test_options_choose_sample_layers_and_form(tmp_path):
+    out, figure = tmp_path / "r.csv", tmp_path / "r.svg"
+    done = run(
+        "compare", TRAINED, TRAINED, "--split", "train", "--samples", "16", "--first", "--batch-size", "8",
+        "--layers", "*_add", "--layers", "Dense", "--out", str(out), "--figure", str(figure), "--size", "6x6",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    header, *rows = csv.reader(out.read_text().splitlines())
+    assert len(rows) == 7 and header[-1] == "head_logits"
+    values = np.array([[float(cell) for cell in row[1:]] for row in rows])
+    assert np.abs(np.diag(values) - 1).max() < 1e-6
+    assert figure.read_text().lstrip().startswith("<?xml")
+
+
+def test_the_seeds_figure_size(tmp_path):
+    figure = tmp_path / "r.png"
+    words = ["compare", TRAINED, TRAINED, "--samples", "768", "--figure", str(figure), "--size", "30x15", "--dpi", "400"]
+    assert run(*words).exit_code == 0
+    Image.MAX_IMAGE_PIXELS = None
+    with Image.open(figure) as picture:
+        assert picture.size == (12000, 6000)
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (("compare", "nonsense", TRAINED), "Unknown network 'nonsense'. In the library: cifar-resnet-14x1-cifar10"),
+        (("compare", "cifar-resnet-15x1", TRAINED), "The nearest are 14 and 20"),
+        (("compare", TRAINED, TRAINED, "--samples", "3"), "at least 4 images"),
+        (("compare", TRAINED, TRAINED, "--samples", "2000"), "Expected 1 to 1,000"),
+        (("compare", TRAINED, TRAINED, "--samples", "16", "--layers", "stage9"), "No layer is called 'stage9'"),
+        (("compare", TRAINED, TRAINED, "--out", "r.pickle"), "ending in .npz, .csv"),
+        (("compare", TRAINED, TRAINED, "--images", "mnist"), "Valid: cifar10-mini, cifar10"),
+        (("compare", TRAINED, "nowhere.keras"), "does not exist"),
+        (("train", "cifar-resnet-15x1"), "The nearest are 14 and 20"),
+        (("train", "cifar-resnet-8x1", "--preset", "mine"), "Valid: paper, seed"),
+        (("data", "import", "cifar10", "nowhere.npz"), "does not exist"),
+        (("data", "import", "mnist", "x.npz"), "Only cifar10"),
+    ],
+)
+def test_a_mistake_is_one_sentence(words, message):
+    done = subprocess.run([sys.executable, "-m", "cka_core", *words], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_train_writes_its_history_and_the_network_can_be_compared(tmp_path):
+    history = tmp_path / "history.json"
+    words = ["train", "cifar-resnet-8x1", "--images", "cifar10-mini", "--epochs", "1", "--batch-size", "512", "--seed", "3"]
+    done = run(*words, "--history", str(history))
+    assert done.exit_code == 0, done.output
+    assert "cifar-resnet-8x1-cifar10-mini-s3: test accuracy" in done.output
+    content = json.loads(history.read_text())
+    assert content["epochs_done"] == 1 and len(content["history"]["val_accuracy"]) == 1
+    assert "cifar-resnet-8x1-cifar10-mini-s3" in run("networks").output
+    compared = run("compare", "cifar-resnet-8x1-cifar10-mini-s3", "cifar-resnet-8x1:3", "--samples", "16")
+    assert compared.exit_code == 0, compared.output
+
+
+def test_the_seeds_preset_holds_nothing_out_and_keeps_the_last_epoch(tmp_path):
+    history = tmp_path / "history.json"
+    words = ["train", "cifar-resnet-8x1", "--preset", "seed", "--weights", "random", "--epochs", "1", "--batch-size", "1024"]
+    done = run(*words, "--history", str(history))
+    assert done.exit_code == 0, done.output
+    content = json.loads(history.read_text())
+    assert "val_loss" not in content["history"]
+    assert content["spec"]["optimizer"] == "adam" and content["spec"]["learning_rate"] == 1e-3
+    assert "(epoch 1 of 1 kept)" in done.output
+
+
+def test_a_keras_file_is_compared_under_its_name(tmp_path):
+    from cka_core import build_network
+
+    path = tmp_path / "mine.keras"
+    build_network("cifar-resnet-8x1", seed=5).save(path)
+    done = run("compare", str(path), "cifar-resnet-8x1:5", "--samples", "16", "--out", str(tmp_path / "r.npz"))
+    assert done.exit_code == 0, done.output
+    result = Comparison.load(tmp_path / "r.npz")
+    assert result.name_a == "mine"
+    assert np.abs(np.diag(result.matrix) - 1).max() < 1e-6
+
+
+def test_code_in_a_keras_file_is_never_run(tmp_path):
+    import keras
+
+    marker = str(tmp_path / "ran")
+    inputs = keras.Input((32, 32, 3))
+    model = keras.Model(inputs, keras.layers.Lambda(lambda x: (open(marker, "w").close(), x)[1])(inputs))
+    Path(marker).unlink(missing_ok=True)
+    path = tmp_path / "evil.keras"
+    model.save(path)
+    done = subprocess.run(
+        [sys.executable, "-m", "cka_core", "compare", str(path), str(path), "--samples", "8"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2 and "never run" in done.stderr
+    assert not Path(marker).exists()
+
+
+def test_data_list_and_networks():
+    assert "cifar10-mini: " in run("data", "list").output and "not here yet" in run("data", "list").output
+    listed = run("networks").output
+    for name in (TRAINED, "resnet50", "resnet152", "cifar-resnet-56x1"):
+        assert name in listed

@@ -1,0 +1,415 @@
+"""Jobs: what a page reads of them, and that they survive what may happen to the processes that do them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from cka_core import cluster, cluster_files, job_files, jobs, worker
+from cka_core.jobs import CheckSpec, JobStatus
+from cka_core.progress import Progress
+from cka_core.store import Store
+from tests.clusters import end, processes, wait_for, workers
+
+ROOT = Path(__file__).resolve().parent.parent
+ONE = CheckSpec(steps=1, pause=0)
+BELIEVED = "tcp://elsewhere"  # the name of a remote cluster, of which status() believes that it is there
+
+
+def status(key: str, store: Store) -> JobStatus:
+    found = jobs.status(key, store)
+    assert found is not None
+    return found
+
+
+# What is read, with the worker's part run here
+
+
+@pytest.fixture
+def write(store):
+    """Write the record of a new attempt, as submit() does; returns key and attempt."""
+
+    def write(spec: CheckSpec = ONE) -> tuple[str, int]:
+        return spec.key, job_files.write_new(spec.key, "check", vars(spec), "A title", store, BELIEVED)
+
+    return write
+
+
+@pytest.fixture
+def work(store, monkeypatch):
+    """Let a function be what jobs do."""
+
+    def work(function) -> None:
+        monkeypatch.setitem(worker.KINDS, "check", lambda spec, store, report: function(report))
+
+    return work
+
+
+def silent_for(key: str, seconds: float, store: Store) -> None:
+    then = time.time() - seconds
+    os.utime(store.path(f"jobs/{key}/status.json"), (then, then))
+
+
+def test_no_job(store):
+    assert jobs.status("0" * 24, store) is None
+    assert jobs.active(store) == []
+    jobs.stop("0" * 24, store)
+
+
+@pytest.mark.parametrize("key", ["../../etc", "jobs/active", "", "ABC"])
+def test_a_key_is_no_path(store, key):
+    with pytest.raises(ValueError, match="Expected the key of a job"):
+        jobs.status(key, store)
+
+
+def test_queued_then_done(store, write):
+    key, attempt = write()
+    assert status(key, store).state == "queued"
+    assert [job.key for job in jobs.active(store)] == [key]
+    worker.run_job("check", key, attempt, store.root)
+    done = status(key, store)
+    assert (done.state, done.error, done.title, done.kind) == ("done", None, "A title", "check")
+    assert done.spec == {"steps": 1, "pause": 0}
+    assert done.progress == Progress("counting", 0, 1, "step 1 of 1")
+    assert done.submitted <= done.started <= done.finished
+    assert jobs.active(store) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ValueError("Expected 4 images, got 3."), "Expected 4 images, got 3."),
+        (MemoryError(), "There was not enough memory. Choose fewer images"),
+        (type("ResourceExhaustedError", (Exception,), {})("OOM"), "There was not enough memory."),
+        (KeyError("layer"), "KeyError: 'layer'. Details: "),
+    ],
+)
+def test_failure_says_what_to_do(store, write, work, error, told):
+    def fail(report):
+        raise error
+
+    work(fail)
+    key, attempt = write()
+    worker.run_job("check", key, attempt, store.root)
+    failed = status(key, store)
+    assert failed.state == "failed" and failed.error.startswith(told)
+    if "Details: " in failed.error:
+        assert "raise error" in Path(failed.error.split("Details: ")[1]).read_text()
+
+
+def test_stop_at_work(store, write, work):
+    seen = []
+
+    def run(report):
+        report(Progress("one", 0, 2))
+        jobs.stop(key, store)
+        seen.append(status(key, store))
+        report(Progress("two", 1, 2))
+        pytest.fail("went on after it was asked to stop")
+
+    work(run)
+    key, attempt = write()
+    worker.run_job("check", key, attempt, store.root)
+    assert seen[0].state == "running" and seen[0].stopping
+    stopped = status(key, store)
+    assert stopped.state == "stopped" and not stopped.stopping and stopped.progress.phase == "one"
+
+
+def test_stop_before_it_began(store, write, work):
+    work(lambda report: pytest.fail("began"))
+    key, attempt = write()
+    jobs.stop(key, store)
+    assert status(key, store).state == "stopped"
+    assert jobs.active(store) == []
+    worker.run_job("check", key, attempt, store.root)
+    assert status(key, store).state == "stopped"
+
+
+def test_a_new_attempt_is_not_stopped_by_the_wish_of_the_last(store, write):
+    key, _ = write()
+    jobs.stop(key, store)
+    _, attempt = write()
+    assert attempt == 2 and status(key, store).state == "queued"
+    worker.run_job("check", key, attempt, store.root)
+    assert status(key, store).state == "done"
+
+
+def test_an_older_attempt_gives_up(store, write, work):
+    def run(report):
+        write()
+        report(Progress("late", 1, 2))
+        pytest.fail("went on beside a newer attempt")
+
+    work(run)
+    key, attempt = write()
+    worker.run_job("check", key, attempt, store.root)
+    assert status(key, store).state == "queued" and status(key, store).progress is None
+
+
+def test_finished_work_is_not_done_twice(store, write, work):
+    key, attempt = write()
+    worker.run_job("check", key, attempt, store.root)
+    work(lambda report: pytest.fail("ran again"))
+    worker.run_job("check", key, attempt, store.root)
+    assert status(key, store).state == "done"
+
+
+def test_progress_is_written_a_few_times_a_second_and_at_each_phase(store, write, work, monkeypatch):
+    written = []
+    tell = job_files.tell
+    monkeypatch.setattr(job_files, "tell", lambda *job: (written.append(job[2].phase), tell(*job)))
+
+    def run(report):
+        for phase in ("loading", "comparing"):
+            for step in range(1000):
+                report(Progress(phase, step, 1000))
+
+    work(run)
+    key, attempt = write()
+    begun = time.monotonic()
+    worker.run_job("check", key, attempt, store.root)
+    assert {"loading", "comparing"} == set(written)
+    assert len(written) <= 2 + (time.monotonic() - begun) / worker.WRITE_EVERY
+
+
+def test_heart_beats_while_nothing_is_reported(store, write, work, monkeypatch):
+    monkeypatch.setattr(worker, "BEAT", 0.02)
+
+    def run(report):
+        silent_for(key, 60, store)
+        assert status(key, store).state == "interrupted"
+        wait_for(lambda: status(key, store).state == "running", 5)
+
+    work(run)
+    key, attempt = write()
+    worker.run_job("check", key, attempt, store.root)
+    assert status(key, store).state == "done"
+
+
+def test_silence_reads_interrupted(store, write):
+    key, attempt = write()
+    job_files.begin(key, attempt, store)
+    assert status(key, store).state == "running"
+    silent_for(key, jobs.SILENT_AFTER + 5, store)
+    interrupted = status(key, store)
+    assert interrupted.state == "interrupted" and "for 20 s" in interrupted.error and "Resume" in interrupted.error
+    assert jobs.active(store) == []
+    jobs.stop(key, store)
+    assert status(key, store).state == "stopped"
+
+
+def test_a_laptop_that_wakes_up_finds_its_job_again(store, write):
+    key, attempt = write()
+    job_files.begin(key, attempt, store)
+    silent_for(key, 60, store)
+    assert jobs.active(store) == []
+    job_files.beat(key, attempt, store)
+    assert [job.state for job in jobs.active(store)] == ["running"]
+
+
+def test_killed_again_and_again_reads_failed(store, write):
+    key, attempt = write()
+    assert job_files.begin(key, attempt, store) is not None
+    assert job_files.begin(key, attempt, store) is not None
+    silent_for(key, 60, store)
+    assert status(key, store).state == "failed" and "memory" in status(key, store).error
+    assert job_files.begin(key, attempt, store) is None
+    assert job_files.record(key, store)["state"] == "failed"
+
+
+def test_store_that_vanishes_is_not_made_again(store, write, work):
+    def run(report):
+        shutil.rmtree(store.root)
+        report(Progress("late", 1, 2))
+        pytest.fail("went on without a store")
+
+    work(run)
+    key, attempt = write()
+    worker.run_job("check", key, attempt, store.root)
+    assert not Path(store.root).exists()
+
+
+def test_a_record_of_another_form_counts_as_none(store):
+    store.write_record(f"jobs/{'a' * 24}/status.json", {"state": "running"})
+    assert jobs.status("a" * 24, store) is None
+
+
+def test_active_jobs_come_in_order(store, write):
+    keys = [write(CheckSpec(steps=steps))[0] for steps in (3, 1, 2)]
+    assert [job.key for job in jobs.active(store)] == keys
+
+
+def test_unknown_kind(store):
+    with pytest.raises(ValueError, match="Valid: compare, check"):
+        jobs.submit("bake", CheckSpec(), "bread", store)
+    assert set(jobs.ROLES) == set(worker.KINDS)
+
+
+def test_no_cluster_for_this_store():
+    store = Store("memory://nobody")
+    key = jobs.submit("check", CheckSpec(), "check", store)
+    assert status(key, store).state == "failed" and "CKA_SCHEDULER" in status(key, store).error
+    store.fs.rm(store.path(""), recursive=True)
+
+
+def test_reading_jobs_imports_neither_dask_nor_tensorflow(store):
+    code = """
+import sys
+from cka_core import jobs
+from cka_core.store import Store
+assert jobs.status("0" * 24, Store()) is None and jobs.active(Store()) == []
+print(sorted({"distributed", "dask", "tensorflow", "keras", "numpy"} & set(sys.modules)))
+"""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+# On a real cluster, one for these tests
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    store = Store(tmp_path_factory.mktemp("jobs") / "store")
+    yield store
+    end(store)
+
+
+@pytest.fixture
+def real(shared, monkeypatch):
+    monkeypatch.setenv("CKA_STORE", shared.root)
+    monkeypatch.setattr(cluster_files, "version_digest", lambda: "tested")
+    monkeypatch.delenv("CKA_SCHEDULER", raising=False)
+    yield shared
+    for job in jobs.active(shared):
+        jobs.stop(job.key, shared)
+        wait_for(lambda key=job.key: status(key, shared).state not in ("queued", "running"))
+
+
+def counted(key: str, store: Store) -> float:
+    progress = status(key, store).progress
+    return progress.done if progress else -1
+
+
+def test_a_job_from_button_to_result(real):
+    key = jobs.submit("check", CheckSpec(steps=12), "Twelve", real)
+    assert status(key, real).state in ("queued", "running")
+    assert [job.title for job in jobs.active(real)] == ["Twelve"]
+    wait_for(lambda: counted(key, real) > 0)
+    assert status(key, real).state == "running"
+    wait_for(lambda: status(key, real).state == "done")
+    assert jobs.active(real) == []
+    assert jobs.submit("check", CheckSpec(steps=12), "Again", real) == key
+    wait_for(lambda: status(key, real).state == "done" and status(key, real).title == "Again")
+
+
+def test_workers_may_use_every_core(real):
+    cluster.start(real)
+    wait_for(lambda: workers(real))
+    variables = workers(real)[0].environ()
+    assert not {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"} & (variables.keys() - os.environ.keys())
+
+
+def test_two_people_share_one_run(real):
+    spec = CheckSpec(steps=30, pause=0.03)
+    keys: list[str] = []
+    people = [
+        threading.Thread(target=lambda: keys.append(jobs.submit("check", spec, "Shared", real))) for _ in range(3)
+    ]
+    for person in people:
+        person.start()
+    for person in people:
+        person.join()
+    assert keys == [spec.key] * 3
+    wait_for(lambda: status(spec.key, real).state == "done")
+    assert job_files.record(spec.key, real)["attempt"] == 1
+
+
+def test_stop_and_resume(real):
+    spec = CheckSpec(steps=300)
+    key = jobs.submit("check", spec, "Long", real)
+    wait_for(lambda: counted(key, real) > 0)
+    jobs.stop(key, real)
+    wait_for(lambda: status(key, real).state == "stopped", 3)
+    jobs.submit("check", spec, "Long", real)
+    wait_for(lambda: counted(key, real) > 0)
+    assert status(key, real).state == "running"
+
+
+def test_one_that_waits_stops_at_once_and_may_be_asked_for_again(real):
+    first = jobs.submit("check", CheckSpec(steps=301), "First", real)
+    waiting = CheckSpec(steps=2)
+    second = jobs.submit("check", waiting, "Second", real)
+    wait_for(lambda: status(first, real).state == "running")
+    assert jobs.submit("check", waiting, "Second", real) == second
+    assert status(second, real).state == "queued" and job_files.record(second, real)["attempt"] == 1
+    jobs.stop(second, real)
+    assert status(second, real).state == "stopped"
+    jobs.submit("check", waiting, "Second", real)
+    assert status(second, real).state == "queued"
+    jobs.stop(first, real)
+    wait_for(lambda: status(second, real).state == "done")
+    assert status(first, real).state == "stopped"
+
+
+def test_refused_request_comes_back_in_its_own_words(real):
+    key = jobs.submit("check", CheckSpec(steps=0), "None", real)
+    wait_for(lambda: status(key, real).state == "failed")
+    assert status(key, real).error == "Expected at least 1 step to count, got 0."
+
+
+def test_killed_worker_begins_again_once(real, monkeypatch):
+    key = jobs.submit("check", CheckSpec(steps=40), "Killed once", real)
+    wait_for(lambda: counted(key, real) > 0)
+    workers(real)[0].kill()
+    wait_for(lambda: status(key, real).state == "done")
+    assert job_files.record(key, real)["restarts"] == 1
+
+    key = jobs.submit("check", CheckSpec(steps=302), "Killed twice", real)
+    for restarts in range(2):
+        wait_for(lambda n=restarts: job_files.record(key, real)["restarts"] == n and counted(key, real) > 0)
+        workers(real)[0].kill()
+    monkeypatch.setattr(jobs, "SILENT_AFTER", 2.0)
+    wait_for(lambda: status(key, real).state == "failed")
+    assert "killed again" in status(key, real).error and "GB" in status(key, real).error
+    time_of_failure = time.monotonic()
+    wait_for(lambda: workers(real))
+    assert status(key, real).state == "failed", f"came back after {time.monotonic() - time_of_failure:.1f} s"
+
+
+def test_killed_cluster_leaves_no_worker_and_resume_goes_on(real):
+    spec = CheckSpec(steps=303)
+    key = jobs.submit("check", spec, "Interrupted", real)
+    waiting = jobs.submit("check", CheckSpec(steps=3), "Waiting", real)
+    wait_for(lambda: counted(key, real) > 0)
+    [process] = [process for process in processes(real) if "cka_core.cluster_process" in process.cmdline()]
+    process.kill()
+    wait_for(lambda: not processes(real), 5)
+    assert status(key, real).state == "interrupted" and "Resume" in status(key, real).error
+    assert status(waiting, real).state == "interrupted"
+    jobs.submit("check", spec, "Interrupted", real)
+    wait_for(lambda: counted(key, real) > 0)
+    assert status(key, real).state == "running"
+    assert status(waiting, real).state == "interrupted", "it waits for a cluster that is gone"
+
+
+def test_job_outlives_the_program_that_asked_for_it(real):
+    code = f"""
+from cka_core import cluster_files, jobs
+from cka_core.store import Store
+cluster_files.version_digest = lambda: "tested"
+print(jobs.submit("check", jobs.CheckSpec(steps=25), "Left alone", Store({real.root!r})))
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "CKA_STORE"}
+    asked = [sys.executable, "-c", code]
+    answer = subprocess.run(asked, capture_output=True, text=True, cwd=ROOT, env=environment, check=True)
+    key = answer.stdout.strip()
+    assert status(key, real).state in ("queued", "running")
+    wait_for(lambda: status(key, real).state == "done")
+    assert "rror" not in answer.stderr
