@@ -129,7 +129,9 @@ def part_ours(folder: str, reference: bool) -> dict[str, Any]:
         }
         images = x.astype(np.float32) / 255
         np.savez(Path(folder) / "input.npz", images=images, reference=np.array(1), **weights)
-        truth = float64_matrix(a, b, images, [layer.name for layer in result.layers_a], [la.name for la in result.layers_b])
+        truth = float64_matrix(
+            a, b, images, [layer.name for layer in result.layers_a], [la.name for la in result.layers_b]
+        )
         measured["error"] = float(np.abs(result.matrix - truth).max())
     return measured
 
@@ -168,7 +170,9 @@ def run_a_and_b() -> None:
     engine, limit = float(np.median(speed["engine"])), float(np.median(speed["limit"]))
     ratios = [e / u for e, u in zip(speed["engine"], speed["limit"], strict=True)]
     print(f"A   ResNet50 x ResNet101, 176 x 346 layers, 256 images: {engine:.2f} s; limit {limit:.2f} s")
-    print(f"    ratio {np.median(ratios):.2f} (of five: {min(ratios):.2f} to {max(ratios):.2f}), wanted at most {A_LIMIT}")
+    print(
+        f"    ratio {np.median(ratios):.2f} (of five: {min(ratios):.2f} to {max(ratios):.2f}), wanted at most {A_LIMIT}"
+    )
     print(f"    peak memory of the process {memory['peak'] / 1e9:.2f} GB, wanted at most {A_MEMORY / 1e9}")
     print(f"B   the notebook's algorithm: {speed['seed']:,.0f} s, extrapolated from {speed['sampled']} random pairs")
     print(f"    {speed['seed'] / engine:,.0f} times as long, wanted at least 300")
@@ -190,7 +194,9 @@ def run_b2(torch_python: str) -> None:
     peak, other_peak = (max(run["peak"] for run in runs) for runs in (ours, theirs))
     print(f"B2  against pytorch-cka, {' x '.join(map(str, exact['shape']))} layers, second call, median of three")
     print(f"    time {mine:.2f} s / {other:.2f} s = {mine / other:.2f}, wanted at most 0.75")
-    print(f"    peak memory {peak / 1e9:.2f} GB / {other_peak / 1e9:.2f} GB = {peak / other_peak:.2f}, wanted at most 0.5")
+    print(
+        f"    peak memory {peak / 1e9:.2f} GB / {other_peak / 1e9:.2f} GB = {peak / other_peak:.2f}, wanted at most 0.5"
+    )
     errors = exact["error"], theirs[0]["error"]
     print(f"    error {errors[0]:.1e} / {errors[1]:.1e} = {errors[0] / errors[1]:.1e}, wanted at most 1e-3")
 
@@ -215,7 +221,9 @@ def run_d() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=["A", "B", "B2", "C", "D"])
-    parser.add_argument("--torch-python", help="a Python with torch and pytorch-cka==1.1.3 (benchmarks/requirements.txt)")
+    parser.add_argument(
+        "--torch-python", help="a Python with torch and pytorch-cka==1.1.3 (benchmarks/requirements.txt)"
+    )
     parser.add_argument("--part", help=argparse.SUPPRESS)
     parser.add_argument("--values", default="{}", help=argparse.SUPPRESS)
     given = parser.parse_args()

@@ -63,7 +63,9 @@ def load(name: str, data: dict[str, np.ndarray]) -> ResNet:
     net = ResNet(BLOCKS[name])
 
     def put(module: nn.Module, layer: str) -> None:
-        values = [torch.from_numpy(data[f"{name}/{layer}/{i}"].copy()) for i in range(4) if f"{name}/{layer}/{i}" in data]
+        values = [
+            torch.from_numpy(data[f"{name}/{layer}/{i}"].copy()) for i in range(4) if f"{name}/{layer}/{i}" in data
+        ]
         with torch.no_grad():
             if isinstance(module, nn.Conv2d):
                 module.weight.copy_(values[0].permute(3, 2, 0, 1))
@@ -113,7 +115,9 @@ def reference(a: ResNet, names_a: list[str], b: ResNet, names_b: list[str], imag
     def units(net: ResNet, names: list[str]) -> np.ndarray:
         rows: dict[str, np.ndarray] = {}
         hooks = [
-            net.get_submodule(name).register_forward_hook(lambda m, i, out, name=name: rows.update({name: centred(out)}))
+            net.get_submodule(name).register_forward_hook(
+                lambda m, i, out, name=name: rows.update({name: centred(out)})
+            )
             for name in names
         ]
         with torch.no_grad():

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import keras
 
 SEGMENT_FEATURES = 1 << 14
-"""Activations of one image in a segment, in numbers: 16 MB of float32 for a minibatch of 256 (a larger layer is a segment of its own)."""
+"""Activations of one image in a segment: 16 MB of float32 for a minibatch of 256. A larger layer is its own segment."""
 
 StepReport = Callable[[int, int, int], None]
 """Called after each segment with its number from 1 and the positions, from 1, of the first and last layer done."""
@@ -36,12 +36,14 @@ def pixels(x: np.ndarray) -> np.ndarray:
     if x.dtype == np.uint8:
         return x.astype(np.float32) / np.float32(255)
     if x.dtype.kind != "f":
-        raise ValueError(f"Expected images as uint8 (then divided by 255) or floats (taken as they are), got {x.dtype}.")
+        raise ValueError(
+            f"Expected images as uint8 (then divided by 255) or floats (taken as they are), got {x.dtype}."
+        )
     return x.astype(np.float32, copy=False)
 
 
 def matching(layers: Sequence[Layer], patterns: Sequence[str] | None) -> list[int]:
-    """Positions of the layers that a name, a pattern such as ``*_add`` or a kind such as ``Conv2D`` means; None: all."""
+    """Positions of the layers that a name, a pattern (``*_add``) or a kind (``Conv2D``) means; None means all."""
     if patterns is None:
         return list(range(len(layers)))
     return [
@@ -153,9 +155,7 @@ class Extractor:
                 rows = [positions.index(self._repeats[position]) for position in repeated]
                 yield batch.extended(rows, [self._names[p] for p in repeated]), [*positions, *repeated]
 
-    def _activations(
-        self, x: np.ndarray, report: StepReport | None
-    ) -> Iterator[tuple[list[int], list[np.ndarray]]]:
+    def _activations(self, x: np.ndarray, report: StepReport | None) -> Iterator[tuple[list[int], list[np.ndarray]]]:
         """Run segment by segment; of each the positions and the activations of its layers."""
         values: dict[Key, Any] = {self._graph.input: _as_tensor(pixels(x))}
         for number, segment in enumerate(self._segments, start=1):

@@ -24,13 +24,13 @@ SAMPLE = SampleSpec("cifar10-mini", "test", 768, 0)
 
 
 def comparisons(store: Store) -> list[CompareSpec]:
-    """Trained with trained, untrained with untrained, each also with itself, and each network with its untrained self."""
+    """Trained with trained, untrained with untrained, each with itself too, and each with its untrained self."""
     trained = [library.find(spec.default_name, store) for spec in TRAININGS]
     untrained = [library.find(spec.architecture, store) for spec in TRAININGS]
     pairs = [
         *itertools.combinations_with_replacement(trained, 2),
         *itertools.combinations_with_replacement(untrained, 2),
-        *zip(trained, untrained),
+        *zip(trained, untrained, strict=False),
     ]
     return [CompareSpec(a.spec, b.spec, SAMPLE) for a, b in pairs]
 

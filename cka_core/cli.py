@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -28,7 +28,7 @@ app.add_typer(demo_app, name="demo")
 app.add_typer(cluster_app, name="cluster")
 
 StoreOption = Annotated[
-    Optional[str], typer.Option("--store", help="Folder of results; default: CKA_STORE or the user's cache folder.")
+    str | None, typer.Option("--store", help="Folder of results; default: CKA_STORE or the user's cache folder.")
 ]
 ImagesOption = Annotated[str, typer.Option("--images", help="Image set: cifar10-mini or cifar10.")]
 
@@ -51,17 +51,17 @@ def compare(
     b: Annotated[str, typer.Argument(help="The other one; the same again for a self-comparison.")],
     images: ImagesOption = "cifar10-mini",
     split: Annotated[str, typer.Option(help="test or train.")] = "test",
-    samples: Annotated[Optional[int], typer.Option(help="Number of images; all of the split if not given.")] = None,
+    samples: Annotated[int | None, typer.Option(help="Number of images; all of the split if not given.")] = None,
     first: Annotated[bool, typer.Option("--first", help="Take the first images instead of drawing them.")] = False,
     seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
     balanced: Annotated[bool, typer.Option("--balanced", help="As many of each class.")] = False,
     batch_size: Annotated[int, typer.Option(help="Images in a minibatch.")] = 256,
     layers: Annotated[
-        Optional[list[str]],
+        list[str] | None,
         typer.Option(help="Only layers of this name, pattern (*_add) or kind (Conv2D); may be repeated."),
     ] = None,
-    out: Annotated[Optional[Path], typer.Option(help="Write the result: .npz or .csv.")] = None,
-    figure: Annotated[Optional[Path], typer.Option(help="Draw it: .png, .svg, .pdf, or .html (interactive).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the result: .npz or .csv.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="Draw it: .png, .svg, .pdf, or .html (interactive).")] = None,
     size: Annotated[str, typer.Option(help="Of the figure, in inches, width x height.")] = "10x8",
     dpi: Annotated[int, typer.Option(help="Of a png.")] = 200,
     colours: Annotated[str, typer.Option("--colours", "--colors", help="magma, viridis or cividis.")] = "magma",
@@ -120,19 +120,19 @@ def train(
     architecture: Annotated[str, typer.Argument(help="For example cifar-resnet-14x1 or resnet50.")],
     images: ImagesOption = "cifar10-mini",
     preset: Annotated[str, typer.Option(help="paper or seed; the other options change single values of it.")] = "paper",
-    epochs: Annotated[Optional[int], typer.Option()] = None,
-    batch_size: Annotated[Optional[int], typer.Option()] = None,
+    epochs: Annotated[int | None, typer.Option()] = None,
+    batch_size: Annotated[int | None, typer.Option()] = None,
     seed: Annotated[int, typer.Option(help="Of weights, held-out images, order and augmentation.")] = 0,
-    optimizer: Annotated[Optional[str], typer.Option(help="sgd (momentum 0.9) or adam.")] = None,
-    learning_rate: Annotated[Optional[float], typer.Option()] = None,
-    schedule: Annotated[Optional[str], typer.Option(help="cosine or constant.")] = None,
-    l2: Annotated[Optional[float], typer.Option()] = None,
-    augment: Annotated[Optional[bool], typer.Option(help="Flip and pad-crop.")] = None,
-    held_out: Annotated[Optional[float], typer.Option(help="Share of the training images to choose the epoch on.")] = None,
-    weights: Annotated[Optional[str], typer.Option(help="Start: random, imagenet, or a local weights file (.h5).")] = None,
-    history: Annotated[Optional[Path], typer.Option(help="Write the history as JSON after every epoch.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="sgd (momentum 0.9) or adam.")] = None,
+    learning_rate: Annotated[float | None, typer.Option()] = None,
+    schedule: Annotated[str | None, typer.Option(help="cosine or constant.")] = None,
+    l2: Annotated[float | None, typer.Option()] = None,
+    augment: Annotated[bool | None, typer.Option(help="Flip and pad-crop.")] = None,
+    held_out: Annotated[float | None, typer.Option(help="Share of the training images to choose the epoch on.")] = None,
+    weights: Annotated[str | None, typer.Option(help="Start: random, imagenet, or a local weights file (.h5).")] = None,
+    history: Annotated[Path | None, typer.Option(help="Write the history as JSON after every epoch.")] = None,
     deterministic: Annotated[bool, typer.Option("--deterministic", help="The same digits each time; slower.")] = False,
-    name: Annotated[Optional[str], typer.Option(help="In the library; default ARCHITECTURE-IMAGES-sSEED.")] = None,
+    name: Annotated[str | None, typer.Option(help="In the library; default ARCHITECTURE-IMAGES-sSEED.")] = None,
     store: StoreOption = None,
 ) -> None:
     """Train a network and put it into the library. Stopped, the same command goes on from the last epoch."""
@@ -179,7 +179,10 @@ def networks(store: StoreOption = None) -> None:
 
     for name, info in library.networks(Store(store)).items():
         accuracy = "" if info.test_accuracy is None else f", test accuracy {info.test_accuracy:.3f}"
-        print(f"{name}\n    {info.title}, {info.parameters:,} parameters, {len(info.layers)} layers, {info.subtitle}{accuracy}")
+        print(
+            f"{name}\n    {info.title}, {info.parameters:,} parameters, {len(info.layers)} layers, "
+            f"{info.subtitle}{accuracy}"
+        )
 
 
 @data_app.command("list")
@@ -189,7 +192,9 @@ def data_list(store: StoreOption = None) -> None:
 
     for name, images in IMAGE_SETS.items():
         here = "bundled" if images.bundled else "here" if is_available(name, Store(store)) else "not here yet"
-        print(f"{name}: {images.title}; {images.sizes['train']:,} training, {images.sizes['test']:,} test images; {here}")
+        print(
+            f"{name}: {images.title}; {images.sizes['train']:,} training, {images.sizes['test']:,} test images; {here}"
+        )
 
 
 @data_app.command("import")
@@ -234,6 +239,14 @@ def cluster_status(store: StoreOption = None) -> None:
     from cka_core import cluster
 
     cluster.command_status(Store(store))
+
+
+@cluster_app.command("check")
+def cluster_check(store: StoreOption = None) -> None:
+    """Run a job that only counts, to see that the cluster works."""
+    from cka_core import jobs
+
+    jobs.command_check(Store(store))
 
 
 @cluster_app.command("stop")

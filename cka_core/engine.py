@@ -22,7 +22,7 @@ import numpy as np
 from cka_core import estimate, library
 from cka_core.activations import Extractor, StepReport, check_patterns
 from cka_core.arrays import compare_activations
-from cka_core.comparison import MEASURE, Comparison, CompareSpec, Layer
+from cka_core.comparison import MEASURE, CompareSpec, Comparison, Layer
 from cka_core.grams import GramBatch
 from cka_core.images import Images, digest
 from cka_core.networks import NetworkSpec
@@ -283,7 +283,8 @@ class _PartialSums:
         if time.monotonic() - self.saved < SAVE_SUMS_EVERY:
             return
         buffer = io.BytesIO()
-        np.savez(buffer, next_minibatch=next_minibatch, **sums.state())
+        arrays: dict[str, Any] = {"next_minibatch": next_minibatch, **sums.state()}
+        np.savez(buffer, **arrays)
         kept = self.store.put("partial", self.key, buffer.getvalue())
         self.forget(but=kept)
         self.saved = time.monotonic()
@@ -307,7 +308,8 @@ def _stream(
 
         def teller(side: _Source, before: int, index: int = index) -> StepReport:
             def tell(step: int, low: int, high: int) -> None:
-                where = f"minibatch {index + 1} of {len(slices)} · {side.name}, layers {low} to {high} of {len(side.layers)}"
+                layers = f"{side.name}, layers {low} to {high} of {len(side.layers)}"
+                where = f"minibatch {index + 1} of {len(slices)} · {layers}"
                 report(Progress("comparing", before + step, total, where))
 
             return tell

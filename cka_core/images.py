@@ -27,6 +27,9 @@ CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog
 BUNDLE = Path(__file__).parent / "demo" / "images"
 SPLITS = ("test", "train")
 
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""x_train, y_train, x_test, y_test."""
+
 
 @dataclasses.dataclass(frozen=True)
 class ImageSet:
@@ -69,7 +72,7 @@ class Images:
 
 @dataclasses.dataclass(frozen=True)
 class SampleSpec:
-    """Which images: the first ``n`` (``seed`` None) or ``n`` drawn without replacement with ``seed``; None means all."""
+    """Which images: the first ``n`` (``seed`` None), or ``n`` drawn without replacement with ``seed``; n None: all."""
 
     images: str = "cifar10-mini"
     split: str = "test"
@@ -204,8 +207,8 @@ def _download(store: Store) -> bytes:
     except Exception as error:
         raise ImagesUnavailable(
             "The full CIFAR-10 is not here and could not be downloaded "
-            f"({type(error).__name__}: {error}). Three ways to get it: (1) connect to the internet and try again, Keras "
-            "downloads it; (2) python -m cka_core data import cifar10 cifar10.npz, a file with x_train, y_train, "
+            f"({type(error).__name__}: {error}). Three ways to get it: (1) connect to the internet and try again, "
+            "Keras downloads it; (2) python -m cka_core data import cifar10 cifar10.npz, a file with x_train, y_train, "
             "x_test, y_test; (3) python -m cka_core data import cifar10 cifar-10-binary.tar.gz, the official binary "
             "archive. Meanwhile cifar10-mini is bundled and needs no download."
         ) from error
@@ -230,24 +233,24 @@ def import_cifar10(path: str | os.PathLike[str], store: Store | None = None) -> 
             f"Expected an npz with x_train, y_train, x_test, y_test, or the official cifar-10-binary.tar.gz, "
             f"got {source.name}, which is neither a zip nor a tar file."
         )
-    arrays = _checked(*arrays, source.name)
-    _keep(store or Store(), *arrays)
-    return {"train": len(arrays[0]), "test": len(arrays[2])}
+    x_train, y_train, x_test, y_test = _checked(*arrays, source.name)
+    _keep(store or Store(), x_train, y_train, x_test, y_test)
+    return {"train": len(x_train), "test": len(x_test)}
 
 
-def _read_npz(source: Path) -> tuple[np.ndarray, ...]:
+def _read_npz(source: Path) -> Arrays:
     names = ("x_train", "y_train", "x_test", "y_test")
     try:
         with np.load(source, allow_pickle=False) as file:
             missing = [name for name in names if name not in file]
             if missing:
                 raise ValueError(f"{source.name}: expected {', '.join(names)}; {', '.join(missing)} missing.")
-            return tuple(file[name] for name in names)
+            return file[names[0]], file[names[1]], file[names[2]], file[names[3]]
     except zipfile.BadZipFile as error:
         raise ValueError(f"{source.name} is damaged ({error}). Fetch it again.") from error
 
 
-def _read_binary_archive(source: Path) -> tuple[np.ndarray, ...]:
+def _read_binary_archive(source: Path) -> Arrays:
     """Rows of 1 class byte and 3,072 pixel bytes (red, green, blue planes), 10,000 rows a file."""
     wanted = [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]
     rows: dict[str, np.ndarray] = {}
@@ -259,7 +262,9 @@ def _read_binary_archive(source: Path) -> tuple[np.ndarray, ...]:
                 if file is not None:
                     data = np.frombuffer(file.read(), np.uint8)
                     if data.size == 0 or data.size % 3073:
-                        raise ValueError(f"{source.name}: {name} has {data.size:,} bytes, expected a multiple of 3,073.")
+                        raise ValueError(
+                            f"{source.name}: {name} has {data.size:,} bytes, expected a multiple of 3,073."
+                        )
                     rows[name] = data.reshape(-1, 3073)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise ValueError(f"{source.name} is damaged ({error}). Fetch it again.") from error
@@ -276,9 +281,7 @@ def _read_binary_archive(source: Path) -> tuple[np.ndarray, ...]:
     return pixels(train), train[:, 0], pixels(test), test[:, 0]
 
 
-def _checked(
-    x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray, where: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _checked(x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray, where: str) -> Arrays:
     checked = []
     for split, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
         x, y = np.asarray(x), np.asarray(y).reshape(-1)
@@ -303,7 +306,7 @@ def _keep(store: Store, x_train: np.ndarray, y_train: np.ndarray, x_test: np.nda
 
 
 def build_mini(store: Store, folder: Path = BUNDLE) -> None:
-    """Make the bundled ``cifar10-mini`` from the full CIFAR-10: a balanced choice with seed 0, kept in its order there."""
+    """Make the bundled ``cifar10-mini`` from the full CIFAR-10: a balanced choice with seed 0, in its order there."""
     from PIL import Image
 
     facts = {}

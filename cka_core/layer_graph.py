@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 Key = tuple[str, int]
 """A tensor of the graph: the path of the model it belongs to, and Keras' symbolic tensor."""
 
-SAME_GRAM = ("ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "Flatten", "Reshape", "Permute", "Dropout", "Identity",
-             "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise", "GaussianDropout")  # fmt: skip
+SAME_GRAM = (
+    "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "Flatten", "Reshape", "Permute", "Dropout", "Identity",
+    "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise", "GaussianDropout",
+)  # fmt: skip
 """Layers that, at inference, only rearrange their input or add zeros to it, so that its Gram matrix is theirs."""
 
 
@@ -75,7 +77,8 @@ def layer_graph(model: keras.Model) -> LayerGraph:
     functional = _functional(model)
     if functional is None:
         raise ValueError(
-            f"Expected a functional or sequential Keras model that is built, got {type(model).__name__} {model.name!r}. "
+            "Expected a functional or sequential Keras model that is built, "
+            f"got {type(model).__name__} {model.name!r}. "
             "Its layers have no graph to read; collect their outputs yourself and use compare_activations."
         )
     if len(functional.inputs) != 1:

@@ -111,8 +111,8 @@ def _load_file(path: Path, keras: Any) -> keras.Model:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         raise ValueError(
-            f"{path.name} could not be loaded as a Keras model ({type(error).__name__}: {error}). Expected a file written "
-            "by model.save('name.keras') with layers of Keras itself; code inside a file is never run."
+            f"{path.name} could not be loaded as a Keras model ({type(error).__name__}: {error}). Expected a file "
+            "written by model.save('name.keras') with layers of Keras itself; code inside a file is never run."
         ) from error
 
 

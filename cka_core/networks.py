@@ -75,7 +75,10 @@ class Architecture:
 APPLICATIONS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3), "resnet152": (3, 8, 36, 3)}
 """Residual blocks in each stage of the seed's networks."""
 
-SUGGESTED = (*APPLICATIONS, *(f"cifar-resnet-{name}" for name in ("14x1", "20x1", "38x1", "56x1", "14x2", "14x4", "38x2")))
+SUGGESTED = (
+    *APPLICATIONS,
+    *(f"cifar-resnet-{name}" for name in ("14x1", "20x1", "38x1", "56x1", "14x2", "14x4", "38x2")),
+)
 """Architectures the pages offer; any depth 6n+2 and width from 1 can be asked for by name."""
 
 _CIFAR_NAME = re.compile(r"cifar-resnet-(\d{1,4})x(\d{1,3})")
@@ -144,7 +147,9 @@ def build_network(name: str, *, weights: str | os.PathLike[str] | None = None, s
     import keras
 
     if weights is not None and weights != "imagenet" and not os.path.isfile(weights):
-        raise ValueError(f"Expected weights None, 'imagenet' or the path of a weights file, got {os.fspath(weights)!r}.")
+        raise ValueError(
+            f"Expected weights None, 'imagenet' or the path of a weights file, got {os.fspath(weights)!r}."
+        )
     if name in APPLICATIONS:
         model = _build_application(name, keras)
     else:
@@ -203,7 +208,7 @@ def _load_weights(model: keras.Model, name: str, weights: str | os.PathLike[str]
         if weights == "imagenet":
             raise ValueError(
                 f"The ImageNet weights of {name} could not be downloaded ({type(error).__name__}: {error}). Connect to "
-                "the internet, give a local file (weights=PATH.h5, Keras' 'notop' weights), or start from random weights."
+                "the internet, give a local file (weights=PATH.h5, Keras' 'notop' weights), or use random weights."
             ) from error
         raise ValueError(
             f"{os.fspath(weights)} does not fit {name} without its head, expected "
@@ -285,9 +290,7 @@ class _Counter:
         self.multiply_adds += fan_in * CLASSES
 
     def finish(self, name: str, title: str, family: str, depth: int, width: int) -> Architecture:
-        return Architecture(
-            name, title, family, depth, width, self.parameters, self.multiply_adds, tuple(self.layers)
-        )
+        return Architecture(name, title, family, depth, width, self.parameters, self.multiply_adds, tuple(self.layers))
 
 
 @lru_cache(maxsize=64)

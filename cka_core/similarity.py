@@ -160,7 +160,7 @@ def _check_same_images(a: GramBatch, b: GramBatch) -> None:
 
 
 def _product(a: GramBatch, b: GramBatch) -> np.ndarray:
-    """<v, w> of every layer of A and of B, float64; a few entries of the triangles at a time, to hold few of them twice."""
+    """<v, w> of every layer of A and of B, float64; a few entries at a time, so that few are held twice."""
     product = np.zeros((len(a.triangles), len(b.triangles)))
     for start in range(0, a.triangles.shape[1], SLICE):
         left = a.triangles[:, start : start + SLICE].astype(np.float64)

@@ -210,20 +210,21 @@ def _run_epoch(
 ) -> dict[str, float]:
     order = data.order(epoch)
 
-    class Minibatches(keras.utils.PyDataset):  # type: ignore[misc, name-defined]
+    class Minibatches(keras.utils.PyDataset):
         def __len__(self) -> int:
             return data.steps
 
         def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
             return data.minibatch(order, epoch, step)
 
-    class Watch(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
+    class Watch(keras.callbacks.Callback):
         def on_train_batch_end(self, step: int, logs: dict[str, float] | None = None) -> None:
             logs = logs or {}
             if not math.isfinite(logs.get("loss", 0.0)):
                 raise TrainingFailed(
                     f"The loss is not finite in epoch {epoch + 1}, minibatch {step + 1}, at learning rate "
-                    f"{_learning_rate(model):.3g}. Start again with a lower one: --learning-rate {spec.learning_rate / 5:.2g}."
+                    f"{_learning_rate(model):.3g}. Start again with a lower one: "
+                    f"--learning-rate {spec.learning_rate / 5:.2g}."
                 )
             detail = f"epoch {epoch + 1} of {spec.epochs} · {_describe(logs)}"
             report(Progress("training", epoch + (step + 1) / data.steps, spec.epochs, detail))
@@ -231,7 +232,9 @@ def _run_epoch(
     result = model.fit(Minibatches(), epochs=1, verbose=0, shuffle=False, callbacks=[Watch()])
     row = {key: float(values[-1]) for key, values in result.history.items()}
     if len(data.held_x):
-        held = model.evaluate(data.held_x.astype(np.float32) / 255, data.held_y, batch_size=256, verbose=0, return_dict=True)
+        held = model.evaluate(
+            data.held_x.astype(np.float32) / 255, data.held_y, batch_size=256, verbose=0, return_dict=True
+        )
         row |= {f"val_{key}": float(value) for key, value in held.items()}
     return row | {"learning_rate": _learning_rate(model)}
 
@@ -267,7 +270,10 @@ class _Work:
         record["epochs_done"] = epoch + 1
         record["state"] = self._save(model.save, f"state-{epoch + 1}.keras")
         if self._is_best(record["history"]):
-            record["best"] = {"epoch": epoch + 1, "file": self._save(model.save_weights, f"best-{epoch + 1}.weights.h5")}
+            record["best"] = {
+                "epoch": epoch + 1,
+                "file": self._save(model.save_weights, f"best-{epoch + 1}.weights.h5"),
+            }
         old = {self.record["state"], (self.record["best"] or {}).get("file")}
         temporary = self.folder / "record.json.tmp"
         temporary.write_text(json.dumps(record, indent=1))
@@ -280,7 +286,7 @@ class _Work:
         """By held-out accuracy, then loss; without held-out images the last epoch is kept."""
         if "val_accuracy" not in history:
             return True
-        score = list(zip(history["val_accuracy"], [-loss for loss in history["val_loss"]]))
+        score = list(zip(history["val_accuracy"], [-loss for loss in history["val_loss"]], strict=False))
         return score[-1] >= max(score)
 
     def _save(self, save: Any, name: str) -> str:
@@ -380,4 +386,3 @@ def _record(name: str, spec: TrainSpec, work: _Work, model: keras.Model, store: 
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "versions": {package: version(package) for package in ("keras", "tensorflow", "numpy")},
     }
-

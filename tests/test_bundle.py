@@ -56,7 +56,9 @@ def test_estimates_grow_with_the_work_and_learn_from_what_was_measured(store):
     small, large = (library.find(name, store) for name in ("cifar-resnet-8x1", "resnet101"))
     seconds = [estimate.estimate_seconds(small, large, n, 256, store) for n in (64, 256, 1024)]
     assert seconds == sorted(seconds) and seconds[0] > 0
-    assert estimate.estimate_seconds(small, small, 256, 256, store) < estimate.estimate_seconds(small, large, 256, 256, store)
+    assert estimate.estimate_seconds(small, small, 256, 256, store) < estimate.estimate_seconds(
+        small, large, 256, 256, store
+    )
     nominal = sum(estimate.work_seconds(name, 1024, 256) for name in ("cifar-resnet-8x1", "resnet101"))
     estimate.remember(["cifar-resnet-8x1", "resnet101"], 1024, 256, 3 * nominal, store)
     assert estimate.estimate_seconds(small, large, 1024, 256, store) > 2 * seconds[-1] - estimate.START_SECONDS

@@ -49,7 +49,9 @@ def test_compare_without_a_connection_prints_where_it_wrote(tmp_path, store):
 
 
 def test_the_printed_command_makes_the_same_result_again(tmp_path):
-    first = run("compare", "cifar-resnet-8x1", "cifar-resnet-8x1:1", "--samples", "20", "--out", str(tmp_path / "a.npz"))
+    first = run(
+        "compare", "cifar-resnet-8x1", "cifar-resnet-8x1:1", "--samples", "20", "--out", str(tmp_path / "a.npz")
+    )
     assert first.exit_code == 0, first.output
     one = Comparison.load(tmp_path / "a.npz")
     words = one.provenance["command"].split()[3:-4]
@@ -75,7 +77,19 @@ def test_options_choose_sample_layers_and_form(tmp_path):
 
 def test_the_seeds_figure_size(tmp_path):
     figure = tmp_path / "r.png"
-    words = ["compare", TRAINED, TRAINED, "--samples", "768", "--figure", str(figure), "--size", "30x15", "--dpi", "400"]
+    words = [
+        "compare",
+        TRAINED,
+        TRAINED,
+        "--samples",
+        "768",
+        "--figure",
+        str(figure),
+        "--size",
+        "30x15",
+        "--dpi",
+        "400",
+    ]
     assert run(*words).exit_code == 0
     Image.MAX_IMAGE_PIXELS = None
     with Image.open(figure) as picture:
@@ -107,7 +121,18 @@ def test_a_mistake_is_one_sentence(words, message):
 
 def test_train_writes_its_history_and_the_network_can_be_compared(tmp_path):
     history = tmp_path / "history.json"
-    words = ["train", "cifar-resnet-8x1", "--images", "cifar10-mini", "--epochs", "1", "--batch-size", "512", "--seed", "3"]
+    words = [
+        "train",
+        "cifar-resnet-8x1",
+        "--images",
+        "cifar10-mini",
+        "--epochs",
+        "1",
+        "--batch-size",
+        "512",
+        "--seed",
+        "3",
+    ]
     done = run(*words, "--history", str(history))
     assert done.exit_code == 0, done.output
     assert "cifar-resnet-8x1-cifar10-mini-s3: test accuracy" in done.output
@@ -120,7 +145,18 @@ def test_train_writes_its_history_and_the_network_can_be_compared(tmp_path):
 
 def test_the_seeds_preset_holds_nothing_out_and_keeps_the_last_epoch(tmp_path):
     history = tmp_path / "history.json"
-    words = ["train", "cifar-resnet-8x1", "--preset", "seed", "--weights", "random", "--epochs", "1", "--batch-size", "1024"]
+    words = [
+        "train",
+        "cifar-resnet-8x1",
+        "--preset",
+        "seed",
+        "--weights",
+        "random",
+        "--epochs",
+        "1",
+        "--batch-size",
+        "1024",
+    ]
     done = run(*words, "--history", str(history))
     assert done.exit_code == 0, done.output
     content = json.loads(history.read_text())

@@ -22,7 +22,9 @@ TRAINED = "cifar-resnet-14x1-cifar10-mini-s0"
 def every_activation(model, x):
     import keras
 
-    outputs = keras.Model(model.inputs, [layer.output for layer in model.layers[1:]])(x / np.float32(255), training=False)
+    outputs = keras.Model(model.inputs, [layer.output for layer in model.layers[1:]])(
+        x / np.float32(255), training=False
+    )
     return [np.asarray(output, np.float64).reshape(len(x), -1) for output in outputs]
 
 
@@ -142,7 +144,9 @@ def test_nested_shared_and_constant_layers():
     import keras
 
     inner_input = keras.Input((8,))
-    inner = keras.Model(inner_input, keras.layers.Dense(4, name="last")(keras.layers.Dense(6, name="first")(inner_input)), name="inner")
+    inner = keras.Model(
+        inner_input, keras.layers.Dense(4, name="last")(keras.layers.Dense(6, name="first")(inner_input)), name="inner"
+    )
     shared = keras.layers.Dense(8, name="shared")
     inputs = keras.Input((32, 32, 3))
     x = keras.layers.Flatten(name="flat")(inputs)
@@ -165,7 +169,14 @@ def test_sequential_and_subclassed_models():
     import keras
 
     x = load_images("cifar10-mini", "test", 16, 0).x
-    model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(2, 3, name="conv"), keras.layers.Dropout(0.5, name="drop"), keras.layers.Flatten(name="flat")])
+    model = keras.Sequential(
+        [
+            keras.Input((32, 32, 3)),
+            keras.layers.Conv2D(2, 3, name="conv"),
+            keras.layers.Dropout(0.5, name="drop"),
+            keras.layers.Flatten(name="flat"),
+        ]
+    )
     result = compare(model, model, x)
     assert [layer.name for layer in result.layers_a] == ["conv", "drop", "flat"]
     assert np.abs(result.matrix - 1).max() < 1e-6
@@ -199,7 +210,9 @@ def test_a_third_network_costs_one_forward_pass(store, monkeypatch):
     engine.run(spec(), store)
     loaded = []
     load = library.load_model
-    monkeypatch.setattr(library, "load_model", lambda network, place: loaded.append(network.name) or load(network, place))
+    monkeypatch.setattr(
+        library, "load_model", lambda network, place: loaded.append(network.name) or load(network, place)
+    )
     engine._warm.clear()
     engine.run(spec(b="cifar-resnet-8x1:2"), store)
     assert loaded == ["cifar-resnet-8x1:2"]

@@ -103,13 +103,13 @@ def test_import_binary_archive(tmp_path, small, store):
         (lambda p: p.write_bytes(b"hello"), "neither a zip nor a tar"),
         (lambda p: np.savez(p, x_train=np.zeros(3)), "y_train, x_test, y_test missing"),
         (
-            lambda p: np.savez(p, x_train=np.zeros((2, 3)), y_train=np.zeros(2), x_test=np.zeros(1), y_test=np.zeros(1)),
+            lambda p: np.savez(
+                p, x_train=np.zeros((2, 3)), y_train=np.zeros(2), x_test=np.zeros(1), y_test=np.zeros(1)
+            ),
             r"expected x_train as uint8 \(n, 32, 32, 3\)",
         ),
         (
-            lambda p: np.savez(
-                p, x_train=np.array([{}]), y_train=np.zeros(2), x_test=np.zeros(1), y_test=np.zeros(1)
-            ),
+            lambda p: np.savez(p, x_train=np.array([{}]), y_train=np.zeros(2), x_test=np.zeros(1), y_test=np.zeros(1)),
             "pickle",
         ),
     ],

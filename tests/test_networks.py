@@ -8,7 +8,9 @@ import pytest
 from cka_core.networks import UnknownNetwork, architecture, build_network, is_architecture
 
 
-@pytest.mark.parametrize("name", ["cifar-resnet-8x1", "cifar-resnet-14x4", "cifar-resnet-38x1", "resnet50", "resnet101"])
+@pytest.mark.parametrize(
+    "name", ["cifar-resnet-8x1", "cifar-resnet-14x4", "cifar-resnet-38x1", "resnet50", "resnet101"]
+)
 def test_description_is_what_keras_builds(name):
     model, described = build_network(name), architecture(name)
     assert described.parameters == model.count_params()
@@ -36,7 +38,9 @@ def test_stages():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["cifar-resnet-15x1", "cifar-resnet-2x1", "cifar-resnet-14x0", "resnet51", "", "cifar-resnet-14"])
+@pytest.mark.parametrize(
+    "name", ["cifar-resnet-15x1", "cifar-resnet-2x1", "cifar-resnet-14x0", "resnet51", "", "cifar-resnet-14"]
+)
 def test_unknown_names_are_refused_with_the_valid_ones(name):
     assert not is_architecture(name)
     with pytest.raises(UnknownNetwork, match=r"6n\+2|width multiplier"):
@@ -53,8 +57,8 @@ def test_a_seed_means_one_set_of_weights():
         return [w for w in build_network("cifar-resnet-8x1", seed=seed).get_weights() if w.ndim == 4]
 
     first, again, other = kernels(3), kernels(3), kernels(4)
-    assert all((a == b).all() for a, b in zip(first, again))
-    assert not any((a == b).all() for a, b in zip(first, other))
+    assert all((a == b).all() for a, b in zip(first, again, strict=False))
+    assert not any((a == b).all() for a, b in zip(first, other, strict=False))
     # Layers of the same shape differ from each other too.
     assert not np.array_equal(first[1], first[2])
 
@@ -79,5 +83,10 @@ def test_notop_weights_fill_all_but_the_head(tmp_path):
     path = tmp_path / "notop.weights.h5"
     keras.Model(source.inputs, source.get_layer("avg_pool").output).save_weights(path)
     loaded = build_network("resnet50", weights=path, seed=2)
-    assert (loaded.get_layer("conv5_block3_3_conv").get_weights()[0] == source.get_layer("conv5_block3_3_conv").get_weights()[0]).all()
-    assert not (loaded.get_layer("predictions").get_weights()[0] == source.get_layer("predictions").get_weights()[0]).any()
+    assert (
+        loaded.get_layer("conv5_block3_3_conv").get_weights()[0]
+        == source.get_layer("conv5_block3_3_conv").get_weights()[0]
+    ).all()
+    assert not (
+        loaded.get_layer("predictions").get_weights()[0] == source.get_layer("predictions").get_weights()[0]
+    ).any()
