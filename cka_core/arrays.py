@@ -48,7 +48,7 @@ def compare_activations(a: Mapping[str, Any], b: Mapping[str, Any], *, batch_siz
     arrays_b = arrays_a if same else _arrays(b, "b")
     n = _images([(name, array, "a") for name, array in arrays_a.items()] + [(k, v, "b") for k, v in arrays_b.items()])
     parts = minibatches(n, n if batch_size is None else batch_size)
-    _check_memory(max(part.stop - part.start for part in parts), len(arrays_a) + (0 if same else len(arrays_b)))
+    check_memory(max(part.stop - part.start for part in parts), len(arrays_a) + (0 if same else len(arrays_b)))
 
     sums = HsicSums(len(arrays_a), len(arrays_b))
     for part in parts:
@@ -103,7 +103,8 @@ def _images(arrays: list[tuple[str, Any, str]]) -> int:
     return int(first.shape[0])
 
 
-def _check_memory(largest: int, layers: int) -> None:
+def check_memory(largest: int, layers: int) -> None:
+    """Refuse minibatches of ``largest`` images whose Gram matrices of ``layers`` layers would not fit into memory."""
     size = layers * largest * (largest - 1) // 2 * 4
     if largest > LARGEST_MINIBATCH or size > LARGEST_STACK:
         raise ValueError(

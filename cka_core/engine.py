@@ -21,11 +21,11 @@ import numpy as np
 
 from cka_core import estimate, library
 from cka_core.activations import Extractor, StepReport, check_patterns
-from cka_core.arrays import compare_activations
+from cka_core.arrays import check_memory, compare_activations
 from cka_core.comparison import MEASURE, CompareSpec, Comparison, Layer
 from cka_core.grams import GramBatch
 from cka_core.images import Images, digest
-from cka_core.networks import NetworkSpec
+from cka_core.networks import NetworkSpec, weights_digest
 from cka_core.progress import Progress, Report, silent
 from cka_core.similarity import HsicSums, minibatches
 from cka_core.store import Store, key_of
@@ -249,8 +249,14 @@ class _Stored:
         if self._extractor is None:
             self.report(Progress("loading networks", 0, 1, f"loading {self.name}"))
             name = json.dumps(_identity(self.network))
-            self._extractor = _extractor(name, self.spec.layers, lambda: library.load_model(self.network, self.store))
+            self._extractor = _extractor(name, self.spec.layers, self._load_model)
         return self._extractor
+
+    def _load_model(self) -> keras.Model:
+        model = library.load_model(self.network, self.store)
+        if self.network.source in ("bundled", "trained") and weights_digest(model) != self.network.weights:
+            raise ValueError(f"{self.network.name} has other weights than when it was chosen. Choose it again.")
+        return model
 
     def provenance(self) -> dict[str, Any]:
         assert self.about is not None
@@ -300,6 +306,8 @@ def _stream(
 ) -> HsicSums:
     """Minibatch by minibatch: the Gram matrices of both networks, then one matrix product."""
     sides = [a] if b is a else [a, b]
+    largest = max(part.stop - part.start for part in slices)
+    check_memory(largest, sum(len(side.layers) for side in sides))
     steps = sum(side.steps for side in sides)
     total = len(slices) * steps
     resumed = partial.load() if partial is not None else None

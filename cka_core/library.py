@@ -94,6 +94,8 @@ def load_model(spec: NetworkSpec, store: Store | None = None) -> keras.Model:
         path = Path(spec.path)
         if not path.is_file():
             raise ValueError(f"Expected a .keras file at {path}; it does not exist.")
+        if _file(path).spec.weights != spec.weights:
+            raise ValueError(f"{path} has changed since it was chosen. Choose it again.")
         return _load_file(path, keras)
     if spec.source == "bundled":
         return _load_file(BUNDLE / f"{spec.name}.keras", keras)

@@ -122,6 +122,8 @@ def test_too_few_images_wrong_shapes_and_types_are_refused(small):
     x = load_images("cifar10-mini", "test", 8, 0).x
     with pytest.raises(ValueError, match="at least 4 images, got 3"):
         compare(*small, x[:3])
+    with pytest.raises(ValueError, match="at most 4,096 images.*smaller batch_size"):
+        compare(*small, np.zeros((5000, 32, 32, 3), np.uint8), batch_size=5000)
     with pytest.raises(ValueError, match=r"\(n, 32, 32, 3\), got \(8, 3, 32, 32\)"):
         compare(*small, x.transpose(0, 3, 1, 2))
     with pytest.raises(ValueError, match="uint8.*int64"):
@@ -274,3 +276,16 @@ def test_progress_grows_to_the_end(store):
     done = [progress.done for progress in seen if progress.phase == "comparing"]
     assert done == sorted(done) and seen[-1].fraction == 1.0
     assert any("loading" in progress.phase for progress in seen)
+
+
+def test_a_network_that_changed_since_it_was_chosen_is_refused(store, tmp_path):
+    path = tmp_path / "mine.keras"
+    build_network("cifar-resnet-8x1").save(path)
+    chosen = CompareSpec(*(library.find(str(path), store).spec,) * 2, SampleSpec(n=8))
+    build_network("cifar-resnet-8x1", seed=1).save(path)
+    with pytest.raises(ValueError, match="mine.keras has changed"):
+        engine.run(chosen, store)
+    bundled = library.find(TRAINED, store).spec
+    other = dataclasses.replace(bundled, weights="0" * 32)
+    with pytest.raises(ValueError, match="other weights"):
+        engine.run(CompareSpec(other, other, SampleSpec(n=8)), store)
