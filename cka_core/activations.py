@@ -23,8 +23,12 @@ from cka_core.networks import weights_digest
 if TYPE_CHECKING:
     import keras
 
-SEGMENT_FEATURES = 1 << 14
-"""Activations of one image in a segment: 16 MB of float32 for a minibatch of 256. A larger layer is its own segment."""
+SEGMENT_FEATURES = 33_000
+"""Activations of one image in a segment: 34 MB of float32 for a minibatch of 256, and two of the largest layers of the
+seed's networks, so that both threads have one. A larger layer is its own segment."""
+
+PART_LAYERS = 24
+"""Layers whose Gram matrices are given at a time, where not all are kept: enough for one efficient product."""
 
 StepReport = Callable[[int, int, int], None]
 """Called after each segment with its number from 1 and the positions, from 1, of the first and last layer done."""
@@ -137,6 +141,7 @@ class Extractor:
         batch = GramBatch.empty(self._names, len(x), first)
         for positions, arrays in self._activations(x, report):
             batch.fill(arrays, positions)
+            del arrays  # before the next segment makes its own
         for position, source in self._repeats.items():
             batch.repeat(position, source)
         return batch
@@ -144,16 +149,30 @@ class Extractor:
     def parts(
         self, x: np.ndarray, first: int = 0, report: StepReport | None = None
     ) -> Iterator[tuple[GramBatch, list[int]]]:
-        """The same, a segment at a time, with the positions of its layers, for those who need not keep them all."""
-        for positions, arrays in self._activations(x, report):
-            if positions:
-                names = [self._names[position] for position in positions]
-                batch = GramBatch.empty(names, len(x), first)
-                batch.fill(arrays)
+        """The same, some layers at a time, with their positions, for those who need not keep them all."""
+        segments = self._activations(x, report)
+        for members in self._groups():
+            group = [position for segment in members for position in segment.recorded]
+            batch = GramBatch.empty([self._names[position] for position in group], len(x), first)
+            place = {position: row for row, position in enumerate(group)}
+            for _ in members:
+                positions, arrays = next(segments)
+                batch.fill(arrays, [place[position] for position in positions])
                 del arrays
-                repeated = [position for position, source in self._repeats.items() if source in positions]
-                rows = [positions.index(self._repeats[position]) for position in repeated]
-                yield batch.extended(rows, [self._names[p] for p in repeated]), [*positions, *repeated]
+            repeated = [position for position, source in self._repeats.items() if source in place]
+            rows = [place[self._repeats[position]] for position in repeated]
+            yield batch.extended(rows, [self._names[position] for position in repeated]), [*group, *repeated]
+        for _ in segments:  # the last report
+            pass
+
+    def _groups(self) -> list[list[_Segment]]:
+        """Segments with at least `PART_LAYERS` layers together: what `parts` gives at a time."""
+        groups: list[list[_Segment]] = [[]]
+        for segment in self._segments:
+            if sum(len(member.recorded) for member in groups[-1]) >= PART_LAYERS:
+                groups.append([])
+            groups[-1].append(segment)
+        return groups
 
     def _activations(self, x: np.ndarray, report: StepReport | None) -> Iterator[tuple[list[int], list[np.ndarray]]]:
         """Run segment by segment; of each the positions and the activations of its layers."""

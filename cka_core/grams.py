@@ -10,7 +10,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
@@ -81,11 +81,7 @@ class GramBatch:
 
         # The largest first, so that the threads end together.
         order = sorted(range(len(arrays)), key=lambda index: -arrays[index].size)
-        if _cores() == 1 or len(order) == 1:
-            failures = dict(zip(order, map(one, order), strict=True))
-        else:
-            with _blas().limit(limits=1, user_api="blas"):
-                failures = dict(zip(order, _threads(_cores()).map(one, order), strict=True))
+        failures = dict(zip(order, in_threads(one, order), strict=True))
         for index in sorted(failures):
             error = failures[index]
             if error is not None:
@@ -165,6 +161,15 @@ def grams(arrays: Sequence[Any], names: Sequence[str] | None = None, *, first: i
     batch = GramBatch.empty(names if names is not None else [str(i) for i in range(len(arrays))], len(arrays[0]), first)
     batch.fill(arrays)
     return batch
+
+
+def in_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+    """``function`` of each item, spread over the processor's cores, with one BLAS thread each.
+
+    BLAS' own threads are not used: between two products they wait by spinning, and take time from TensorFlow's.
+    """
+    with _blas().limit(limits=1, user_api="blas"):
+        return list(_threads(_cores()).map(function, items))
 
 
 def _cores() -> int:

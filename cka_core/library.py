@@ -98,14 +98,27 @@ def load_model(spec: NetworkSpec, store: Store | None = None) -> keras.Model:
             raise ValueError(f"{path} has changed since it was chosen. Choose it again.")
         return _load_file(path, keras)
     if spec.source == "bundled":
-        return _load_file(BUNDLE / f"{spec.name}.keras", keras)
+        return _with_weights(spec, BUNDLE / f"{spec.name}.keras")
     data = (store or Store()).get("networks", spec.name)
     if data is None:
         raise ValueError(f"The weights of {spec.name} are missing or damaged in the store. Train it again.")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.keras"
         path.write_bytes(data)
-        return _load_file(path, keras)
+        return _with_weights(spec, path)
+
+
+def _with_weights(spec: NetworkSpec, path: Path) -> keras.Model:
+    """A network of the library: built here, its weights from the file, which another Keras version may have written."""
+    model = build_network(spec.architecture)
+    try:
+        model.load_weights(path)
+    except Exception as error:
+        raise ValueError(
+            f"The weights of {spec.name} in {path.name} could not be read ({type(error).__name__}: {error}). "
+            "Train it again, or install the package again if it is a bundled network."
+        ) from error
+    return model
 
 
 def _load_file(path: Path, keras: Any) -> keras.Model:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cka_core.grams import GramBatch
+from cka_core.grams import GramBatch, in_threads
 from cka_core.kernels import MIN_IMAGES, NO_VARIANCE, ONE_IMAGE
 
 WARNINGS = 10
@@ -161,12 +161,15 @@ def _check_same_images(a: GramBatch, b: GramBatch) -> None:
 
 def _product(a: GramBatch, b: GramBatch) -> np.ndarray:
     """<v, w> of every layer of A and of B, float64; a few entries at a time, so that few are held twice."""
-    product = np.zeros((len(a.triangles), len(b.triangles)))
-    for start in range(0, a.triangles.shape[1], SLICE):
+
+    def one(start: int) -> np.ndarray:
         left = a.triangles[:, start : start + SLICE].astype(np.float64)
         right = left if b is a else b.triangles[:, start : start + SLICE].astype(np.float64)
-        product += left @ right.T
-        del left, right
+        return left @ right.T
+
+    product = np.zeros((len(a.triangles), len(b.triangles)))
+    for part in in_threads(one, range(0, a.triangles.shape[1], SLICE)):
+        product += part
     if b is a:
         np.fill_diagonal(product, a.squares)
     return product

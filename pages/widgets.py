@@ -144,7 +144,6 @@ export default function({ data, setTriggerValue, setStateValue }) {
   return () => clearInterval(timer);
 }
 """
-listener = st.components.v2.component("map_listener", js=LISTENER)
 
 
 def heatmap(
@@ -198,6 +197,8 @@ def heatmap(
             if 0 <= row < rows and 0 <= column < columns:
                 on_cell(names_a[row], names_b[column])
 
+    # Registered here, not once at import: the registry is the server's, and a module outlives it in a test.
+    listener = st.components.v2.component("map_listener", js=LISTENER)
     listener(
         data={"chart": "map", "figure": digest, "narrow": narrow},
         key="map_listener",
