@@ -283,7 +283,8 @@ def test_the_camera_saves_what_was_chosen_after_the_tab_is_left_too(store):
     assert camera(page) == "png"
     page.segmented_control(key="camera").set_value("svg").run()
     assert camera(page) == "svg"
-    page.query_params["tab"] = "Table"
+    # What a click does: the tab's state and, through its binding, the address.
+    page.session_state["tab"] = page.query_params["tab"] = "Table"
     page.run()
     assert page.dataframe and camera(page) == "svg"
 
