@@ -18,7 +18,7 @@ import numpy as np
 from cka_core.comparison import Layer
 from cka_core.grams import GramBatch
 from cka_core.layer_graph import Call, Key, layer_graph
-from cka_core.networks import weights_digest
+from cka_core.networks import weights_checksums, weights_digest
 
 if TYPE_CHECKING:
     import keras
@@ -115,13 +115,19 @@ class Extractor:
             place[i]: place[source] for i, source in self._graph.same_gram.items() if i in place and source in place
         }
         self._segments = self._cut()
+        self._checksums: list[int] = []
+        self._digest = ""
 
     @property
     def steps(self) -> int:
         return len(self._segments)
 
     def weights_digest(self) -> str:
-        return weights_digest(self.model)
+        """`networks.weights_digest`, computed again only if a weight has changed."""
+        checksums = weights_checksums(self.model)
+        if checksums != self._checksums:
+            self._checksums, self._digest = checksums, weights_digest(self.model)
+        return self._digest
 
     def check_images(self, shape: tuple[int, ...]) -> None:
         expected = self._graph.input_shape

@@ -289,3 +289,17 @@ def test_a_network_that_changed_since_it_was_chosen_is_refused(store, tmp_path):
     other = dataclasses.replace(bundled, weights="0" * 32)
     with pytest.raises(ValueError, match="other weights"):
         engine.run(CompareSpec(other, other, SampleSpec(n=8)), store)
+
+
+def test_provenance_follows_the_weights_when_they_change():
+    x = load_images("cifar10-mini", "test", 8, 0).x
+    model = build_network("cifar-resnet-8x1", seed=0)
+
+    def digest():
+        return compare(model, model, x, layers=["stem_conv"]).provenance["network_a"]["weights"]
+
+    first = digest()
+    assert digest() == first
+    kernel = model.get_layer("stem_conv").kernel
+    kernel.assign(kernel.numpy()[..., ::-1])
+    assert digest() != first
