@@ -214,7 +214,10 @@ def run_d() -> None:
     import page
 
     figures = page.measure()
-    print(f"D   the page: first heatmap visible after {figures['first']:.2f} s, again after {figures['again']:.2f} s")
+    print(f"D   the page: first heatmap after {figures['first']:.2f} s (server just started, browser never here),")
+    print(
+        f"    {figures['new']:.2f} s (server in use, browser never here), {figures['again']:.2f} s (browser once more)"
+    )
     print(f"    memory of the server {figures['memory'] / 1e6:.0f} MB")
 
 
