@@ -1,106 +1,49 @@
 """Train a network on an image set: one recipe, one seed, resumable after any epoch.
 
-A training is named by its spec; its work folder in the store holds the state after the last finished epoch (network and
-optimizer), the best weights so far and a small record that points at both. The record is replaced in one step after
-the files it names are complete, so that a process killed at any moment leaves a training that continues from its last
-epoch. Shuffling and augmentation depend on seed and epoch alone, not on what ran before.
+What is trained is a `recipe.TrainSpec`; its images come from `training_images`, what it runs on from `devices`, and
+what it leaves to resume from is `training_state`. The finished network goes into the library.
 
-The recipes: "paper" is Nguyen, Raghu & Kornblith (2021), appendix: SGD with momentum 0.9, cosine decay, L2 1e-4, flip
-and pad-crop, batch 128 (the starting rate is higher here, since trainings are much shorter than 300 epochs). "seed" is
-the original notebook: Adam, ImageNet start, batch 256, 10 epochs, every training image, last epoch kept.
+It is plain Keras 3: with another backend (``KERAS_BACKEND=jax``) the same recipe trains the same networks on the same
+minibatches, and the weights load here.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import hashlib
 import json
 import math
 import os
+import tempfile
 import time
-from importlib.metadata import version
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core.images import Images, choose, image_set, load_images
-from cka_core.networks import architecture, build_network, weights_digest
+from cka_core import devices as devices_module
+from cka_core import library, training_state
+from cka_core.cluster_files import file_lock
+from cka_core.devices import Devices
+from cka_core.images import Images, load_images
+from cka_core.networks import build_network, weights_digest
 from cka_core.progress import Progress, Report, silent
-from cka_core.store import Store, key_of, write_atomically
+from cka_core.recipe import PRESETS, TrainingFailed, TrainSpec, about_batch_norm, batch_norm_momentum
+from cka_core.store import Store, write_atomically
+from cka_core.training_images import TrainingImages
+from cka_core.training_state import Work
 
 if TYPE_CHECKING:
     import keras
 
-OPTIMIZERS = ("sgd", "adam")
-PADDING = 4
+__all__ = ["PRESETS", "TrainSpec", "TrainingFailed", "measure_speed", "put_into_library", "train"]
 
-
-@dataclasses.dataclass(frozen=True)
-class TrainSpec:
-    """A training in plain values.
-
-    ``start`` is "random", "imagenet" or "file" (then ``start_digest`` is the SHA-256 of the weights file). ``held_out``
-    is the part of the training images kept back to choose the best epoch; with 0 the last epoch is kept. ``l2`` adds
-    l2 * sum(w**2) over all convolution and dense kernels to the loss.
-    """
-
-    architecture: str
-    images: str = "cifar10-mini"
-    epochs: int = 40
-    batch_size: int = 128
-    seed: int = 0
-    optimizer: str = "sgd"
-    learning_rate: float = 0.05
-    schedule: str = "cosine"
-    l2: float = 1e-4
-    augment: bool = True
-    held_out: float = 0.1
-    start: str = "random"
-    start_digest: str = ""
-    deterministic: bool = False
-
-    def __post_init__(self) -> None:
-        architecture(self.architecture)
-        image_set(self.images)
-        if self.epochs < 1 or self.batch_size < 1:
-            raise ValueError(f"Expected at least 1 epoch and batch size 1, got {self.epochs} and {self.batch_size}.")
-        if self.optimizer not in OPTIMIZERS:
-            raise ValueError(f"Unknown optimizer {self.optimizer!r}. Valid: {', '.join(OPTIMIZERS)}.")
-        if self.schedule not in ("cosine", "constant"):
-            raise ValueError(f"Unknown schedule {self.schedule!r}. Valid: cosine, constant.")
-        if not self.learning_rate > 0 or not 0 <= self.held_out < 1 or self.l2 < 0:
-            raise ValueError(
-                "Expected learning_rate > 0, 0 <= held_out < 1 and l2 >= 0, "
-                f"got {self.learning_rate}, {self.held_out} and {self.l2}."
-            )
-
-    @property
-    def key(self) -> str:
-        return key_of(self)
-
-    @property
-    def default_name(self) -> str:
-        return f"{self.architecture}-{self.images}-s{self.seed}"
-
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {},
-    "seed": {
-        "epochs": 10, "batch_size": 256, "optimizer": "adam", "learning_rate": 1e-3, "schedule": "constant", "l2": 0.0,
-        "augment": False, "held_out": 0.0, "start": "imagenet",
-    },
-}  # fmt: skip
-"""What each preset changes of `TrainSpec`'s defaults."""
-
-
-class TrainingFailed(ValueError):
-    """The training cannot go on as specified; the message says why and what to change."""
-
-
-def file_digest(path: str | os.PathLike[str]) -> str:
-    with open(path, "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()
+LOCK_SECONDS = 5.0
+MEASURED_STEPS = 4
+AT_ONCE = 256
+"""Images in a forward pass that measures accuracy."""
 
 
 def train(
@@ -114,197 +57,198 @@ def train(
 ) -> dict[str, Any]:
     """Train to the end, from the last finished epoch if there is one, and put the network into the library.
 
-    Returns the network's library record: name, architecture, spec, history, accuracies, weights digest. ``report`` gets
-    a `Progress` after each minibatch, in epochs. ``history_path`` is written again after every epoch.
+    Returns the network's library record: name, architecture, spec, history, accuracies, confusion matrix, weights
+    digest. ``report`` gets a `Progress` after each minibatch, in epochs. ``history_path`` is written again after every
+    epoch. ``start_path`` is the weights file to start from, if it is not in the store.
 
     Raises
     ------
     TrainingFailed
-        If the loss is not finite, or the state on disk belongs to a file that is gone.
+        If the loss is not finite, there is no room on the disk, another process trains the same, or what the training
+        started from is gone.
     Stopped
         If ``report`` raised it; the last finished epoch is kept.
     """
+    with _alone(spec, store):
+        name = _checked_name(name, spec, store) if name else free_name(spec, store)
+        finished = _finished(spec, name, store)
+        if finished is not None:
+            _write_history(history_path, spec, finished)
+            return finished
+        if spec.deterministic:
+            _make_deterministic(spec.seed)
+        devices = devices_module.choose(xla=spec.xla, mixed_precision=spec.mixed_precision, force_cpu=spec.force_cpu)
+        report(Progress("building", 0, spec.epochs, f"building {spec.architecture}"))
+        data = TrainingImages(spec, store)
+        work = Work(spec, name, len(data), devices.words, store)
+        try:
+            with devices.scope():
+                _fit(spec, store, work, data, devices, start_path, history_path, report)
+            result = _finish(name, spec, work, data, devices, store, report)
+        except BaseException as error:
+            work.say(f"Ended after epoch {work.record['epochs_done']}: {type(error).__name__}. {error}".rstrip(". "))
+            raise
+        finally:
+            work.close()
+        _write_history(history_path, spec, result)
+        return result
+
+
+def measure_speed(spec: TrainSpec, store: Store, report: Report = silent) -> float:
+    """Training images a second on this machine, from a few steps after the first, which is traced."""
     import keras
 
-    if spec.deterministic:
-        _make_deterministic(spec.seed)
-    name = name or spec.default_name
-    work = _Work(store.scratch(f"training/{spec.key}"), spec)
-    data = _TrainingImages(spec, store)
-    done, model = work.resume(keras)
+    devices = devices_module.choose(xla=spec.xla, mixed_precision=spec.mixed_precision, force_cpu=spec.force_cpu)
+    report(Progress("measuring", 0, MEASURED_STEPS + 1, f"building {spec.architecture}"))
+    rng = np.random.default_rng(0)
+    x = rng.random((spec.batch_size, 32, 32, 3), np.float32)
+    y = rng.integers(0, 10, spec.batch_size)
+    with devices.scope():
+        model = build_network(spec.architecture)
+        _compile(model, spec, 100, keras)
+        _set_l2(model, spec.l2, keras)
+        started = time.perf_counter()
+        for step in range(MEASURED_STEPS + 1):
+            model.train_on_batch(x, y)
+            if step == 0:
+                started = time.perf_counter()
+            report(Progress("measuring", step + 1, MEASURED_STEPS + 1, f"step {step + 1} of {MEASURED_STEPS + 1}"))
+    speed = MEASURED_STEPS * spec.batch_size / (time.perf_counter() - started)
+    _remember_speed(spec, speed, store)
+    return speed
+
+
+def free_name(spec: TrainSpec, store: Store) -> str:
+    """What a training's network is called where no name was given.
+
+    A network of another recipe that has the default name keeps it; this one gets the start of its own key behind it.
+    """
+    record = _record_of(spec.default_name, store)
+    return (
+        spec.default_name
+        if record is None or record["training_key"] == spec.key
+        else (f"{spec.default_name}-{spec.key[:6]}")
+    )
+
+
+def _checked_name(name: str, spec: TrainSpec, store: Store) -> str:
+    """A name that was asked for: safe, and not that of anything else."""
+    from cka_core import keeping
+
+    record = _record_of(name, store)
+    if record is None or record["training_key"] != spec.key:
+        keeping.check_name(name, store)
+    return name
+
+
+def put_into_library(
+    record: dict[str, Any], model: keras.Model, store: Store, kept: dict[str, bytes] | None = None
+) -> None:
+    """Keep a network: its ``.keras`` file and those of its kept epochs first, then the record that makes it visible."""
+    name = record["name"]
+    with tempfile.TemporaryDirectory(dir=store.scratch("scratch")) as folder:
+        path = Path(folder) / "network.keras"
+        _without_optimizer(model).save(path)
+        store.put("networks", name, path.read_bytes(), "keras")
+    for epoch, data in (kept or {}).items():
+        store.put("networks", f"{name}@{epoch}", data, "keras")
+    store.write_record(f"networks/{name}.json", record)
+
+
+def _fit(
+    spec: TrainSpec,
+    store: Store,
+    work: Work,
+    data: TrainingImages,
+    devices: Devices,
+    start_path: str | os.PathLike[str] | None,
+    history_path: str | os.PathLike[str] | None,
+    report: Report,
+) -> None:
+    """Train the epochs that are not done yet."""
+    import keras
+
+    model = _resume(work, keras)
     if model is None:
-        report(Progress("building", 0, spec.epochs, f"building {spec.architecture}"))
-        model = build_network(spec.architecture, weights=_start(spec, start_path), seed=spec.seed)
+        work.start_again()
+        model = build_network(spec.architecture, weights=_start(spec, start_path, work), seed=spec.seed)
+        _set_momentum(model, batch_norm_momentum(spec, len(data)), keras)
         _compile(model, spec, data.steps, keras)
     _set_l2(model, spec.l2, keras)
-    work.write_history(history_path)
+    done = work.record["epochs_done"]
+    work.say(f"{'Goes on after epoch ' + str(done) if done else 'Begins'}. {devices.words}")
+    if note := about_batch_norm(spec, len(data)):
+        work.say(note)
+    _write_history(history_path, spec, work.record)
     for epoch in range(done, spec.epochs):
         started = time.perf_counter()
-        row = _run_epoch(model, spec, data, epoch, report, keras)
-        work.finish_epoch(epoch, row, time.perf_counter() - started, model)
-        work.write_history(history_path)
-        report(Progress("training", epoch + 1, spec.epochs, _describe(row)))
-    report(Progress("testing", spec.epochs, spec.epochs, "measuring accuracy"))
-    work.load_best(model)
-    record = _record(name, spec, work, model, store)
-    put_into_library(record, model, store)
-    return record
+        row = _run_epoch(model, spec, data, epoch, devices, report, keras)
+        seconds = time.perf_counter() - started
+        work.finish_epoch(epoch + 1, row, seconds, model.save, lambda path: _without_optimizer(model).save(path))
+        work.say(f"Epoch {epoch + 1} of {spec.epochs}: {_describe(row)}, {len(data) / seconds:,.0f} images/s")
+        if epoch > done:  # the first one is traced
+            _remember_speed(spec, len(data) / seconds, store)
+        _write_history(history_path, spec, work.record)
+        report(Progress("training", epoch + 1, spec.epochs, f"epoch {epoch + 1} of {spec.epochs} · {_describe(row)}"))
 
 
-def put_into_library(record: dict[str, Any], model: keras.Model, store: Store) -> None:
-    """Keep a network: its ``.keras`` file first, then the record that makes it visible."""
-    path = store.scratch("training") / f"{record['name']}.{os.getpid()}.keras"
-    bare = _without_optimizer(model)
-    bare.save(path)
-    try:
-        store.put("networks", record["name"], path.read_bytes(), "keras")
-    finally:
-        path.unlink()
-    store.write_record(f"networks/{record['name']}.json", record)
-
-
-def _without_optimizer(model: keras.Model) -> keras.Model:
-    import keras
-
-    return keras.Model(model.inputs, model.outputs, name=model.name)
-
-
-class _TrainingImages:
-    """The training and held-out images of a spec; the same ones for the same seed."""
-
-    def __init__(self, spec: TrainSpec, store: Store):
-        images = load_images(spec.images, "train", store=store)
-        order = np.random.default_rng([spec.seed, 1]).permutation(len(images))
-        held = round(len(images) * spec.held_out)
-        kept_back = order[choose(images.y[order], held, None, balanced=True)] if held else order[:0]
-        fit = np.setdiff1d(np.arange(len(images)), kept_back)
-        self.x, self.y = images.x[fit], images.y[fit]
-        self.held_x, self.held_y = images.x[kept_back], images.y[kept_back]
-        if spec.augment:
-            self.padded = np.pad(self.x, ((0, 0), (PADDING, PADDING), (PADDING, PADDING), (0, 0)), mode="reflect")
-        self.spec = spec
-
-    @property
-    def steps(self) -> int:
-        return math.ceil(len(self.x) / self.spec.batch_size)
-
-    def order(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng([self.spec.seed, 2, epoch]).permutation(len(self.x))
-
-    def minibatch(self, order: np.ndarray, epoch: int, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Images float32 in [0, 1], flipped and cropped if the recipe says so, and their classes."""
-        index = order[step * self.spec.batch_size : (step + 1) * self.spec.batch_size]
-        if not self.spec.augment:
-            return self.x[index].astype(np.float32) / 255, self.y[index]
-        rng = np.random.default_rng([self.spec.seed, 3, epoch, step])
-        top, left = rng.integers(0, 2 * PADDING + 1, (2, len(index), 1, 1))
-        flip = rng.random((len(index), 1, 1)) < 0.5
-        rows, columns = np.arange(32)[None, :, None] + top, np.arange(32)[None, None, :]
-        columns = np.where(flip, 31 - columns, columns) + left
-        x = self.padded[index[:, None, None], rows, columns]
-        return x.astype(np.float32) / 255, self.y[index]
+def _resume(work: Work, keras: Any) -> keras.Model | None:
+    """The network and its optimizer after the last epoch whose state can be read; None if there is none."""
+    for epoch, path in work.saved_states():
+        try:
+            model = keras.models.load_model(path, safe_mode=True)
+        except Exception as error:
+            work.say(f"The state after epoch {epoch} cannot be read ({type(error).__name__}: {error}).")
+            continue
+        work.go_back_to(epoch)
+        return model
+    if work.record["epochs_done"]:
+        work.say("No saved state can be read: starting again.")
+    return None
 
 
 def _run_epoch(
-    model: keras.Model, spec: TrainSpec, data: _TrainingImages, epoch: int, report: Report, keras: Any
+    model: keras.Model,
+    spec: TrainSpec,
+    data: TrainingImages,
+    epoch: int,
+    devices: Devices,
+    report: Report,
+    keras: Any,
 ) -> dict[str, float]:
-    order = data.order(epoch)
+    """One epoch, then the held-out images; its line of the history."""
+    began = time.perf_counter()
 
-    class Minibatches(keras.utils.PyDataset):
-        def __len__(self) -> int:
-            return data.steps
-
-        def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-            return data.minibatch(order, epoch, step)
+    def after_step(step: int, logs: dict[str, float]) -> None:
+        if not math.isfinite(logs.get("loss", 0.0)):
+            raise TrainingFailed(
+                f"The loss is not finite in epoch {epoch + 1}, minibatch {step + 1}, at learning rate "
+                f"{_learning_rate(model):.3g}. Start again with a lower one: "
+                f"--learning-rate {spec.learning_rate / 5:.2g}."
+            )
+        images = min((step + 1) * spec.batch_size, len(data))
+        speed = images / (time.perf_counter() - began)
+        detail = f"epoch {epoch + 1} of {spec.epochs} · image {images:,} of {len(data):,} · {speed:,.0f} images/s"
+        report(Progress("training", epoch + (step + 1) / data.steps, spec.epochs, f"{detail} · {_describe(logs)}"))
 
     class Watch(keras.callbacks.Callback):
         def on_train_batch_end(self, step: int, logs: dict[str, float] | None = None) -> None:
-            logs = logs or {}
-            if not math.isfinite(logs.get("loss", 0.0)):
-                raise TrainingFailed(
-                    f"The loss is not finite in epoch {epoch + 1}, minibatch {step + 1}, at learning rate "
-                    f"{_learning_rate(model):.3g}. Start again with a lower one: "
-                    f"--learning-rate {spec.learning_rate / 5:.2g}."
-                )
-            detail = f"epoch {epoch + 1} of {spec.epochs} · {_describe(logs)}"
-            report(Progress("training", epoch + (step + 1) / data.steps, spec.epochs, detail))
+            after_step(step, logs or {})
 
-    result = model.fit(Minibatches(), epochs=1, verbose=0, shuffle=False, callbacks=[Watch()])
+    if devices.kind == "multi-worker":
+        from cka_core import several_hosts
+
+        return several_hosts.run_epoch(model, data, epoch, devices.strategy, after_step) | {
+            "learning_rate": _learning_rate(model)
+        }
+    result = model.fit(data.epoch(epoch), epochs=1, verbose=0, shuffle=False, callbacks=[Watch()])
     row = {key: float(values[-1]) for key, values in result.history.items()}
     if len(data.held_x):
         held = model.evaluate(
-            data.held_x.astype(np.float32) / 255, data.held_y, batch_size=256, verbose=0, return_dict=True
+            data.held_x.astype(np.float32) / 255, data.held_y, batch_size=AT_ONCE, verbose=0, return_dict=True
         )
         row |= {f"val_{key}": float(value) for key, value in held.items()}
     return row | {"learning_rate": _learning_rate(model)}
-
-
-class _Work:
-    """The work folder of one training: its record, the state after the last epoch, the best weights."""
-
-    def __init__(self, folder: Path, spec: TrainSpec):
-        self.folder = folder
-        self.spec = spec
-        self.record: dict[str, Any] = {"epochs_done": 0, "history": {}, "seconds": [], "state": None, "best": None}
-
-    def resume(self, keras: Any) -> tuple[int, keras.Model | None]:
-        path = self.folder / "record.json"
-        if not path.exists():
-            return 0, None
-        self.record = json.loads(path.read_text())
-        state = self.folder / self.record["state"]
-        try:
-            model = keras.models.load_model(state, safe_mode=True)
-        except Exception as error:
-            raise TrainingFailed(
-                f"The training cannot be resumed: {state} cannot be read ({type(error).__name__}: {error}). "
-                f"Delete the folder {self.folder} to start it again."
-            ) from error
-        return self.record["epochs_done"], model
-
-    def finish_epoch(self, epoch: int, row: dict[str, float], seconds: float, model: keras.Model) -> None:
-        record = json.loads(json.dumps(self.record))
-        for key, value in row.items():
-            record["history"].setdefault(key, []).append(value)
-        record["seconds"].append(round(seconds, 3))
-        record["epochs_done"] = epoch + 1
-        record["state"] = self._save(model.save, f"state-{epoch + 1}.keras")
-        if self._is_best(record["history"]):
-            record["best"] = {
-                "epoch": epoch + 1,
-                "file": self._save(model.save_weights, f"best-{epoch + 1}.weights.h5"),
-            }
-        old = {self.record["state"], (self.record["best"] or {}).get("file")}
-        temporary = self.folder / "record.json.tmp"
-        temporary.write_text(json.dumps(record, indent=1))
-        os.replace(temporary, self.folder / "record.json")
-        self.record = record
-        for name in old - {None, record["state"], record["best"]["file"]}:
-            (self.folder / str(name)).unlink(missing_ok=True)
-
-    def _is_best(self, history: dict[str, list[float]]) -> bool:
-        """By held-out accuracy, then loss; without held-out images the last epoch is kept."""
-        if "val_accuracy" not in history:
-            return True
-        score = list(zip(history["val_accuracy"], [-loss for loss in history["val_loss"]], strict=False))
-        return score[-1] >= max(score)
-
-    def _save(self, save: Any, name: str) -> str:
-        temporary = self.folder / f"tmp-{name}"
-        save(temporary)
-        os.replace(temporary, self.folder / name)
-        return name
-
-    def load_best(self, model: keras.Model) -> None:
-        model.load_weights(self.folder / self.record["best"]["file"])
-
-    def write_history(self, path: str | os.PathLike[str] | None) -> None:
-        if path is None:
-            return
-        content = {"spec": dataclasses.asdict(self.spec)} | {
-            key: self.record[key] for key in ("epochs_done", "history", "seconds")
-        }
-        write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def _compile(model: keras.Model, spec: TrainSpec, steps: int, keras: Any) -> None:
@@ -317,8 +261,9 @@ def _compile(model: keras.Model, spec: TrainSpec, steps: int, keras: Any) -> Non
         optimizer = keras.optimizers.Adam(rate)
     probabilities = getattr(model.layers[-1], "activation", None) is keras.activations.softmax
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not probabilities)
-    # XLA compiles these networks for minutes on a CPU and runs them slower than oneDNN does.
-    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
+    # On a CPU, XLA compiles these networks for minutes and runs them slower than oneDNN does; JAX always compiles.
+    compiled = True if spec.xla else "auto" if keras.backend.backend() == "jax" else False
+    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=compiled)
 
 
 def _set_l2(model: keras.Model, l2: float, keras: Any) -> None:
@@ -329,22 +274,38 @@ def _set_l2(model: keras.Model, l2: float, keras: Any) -> None:
                 layer.kernel.regularizer = keras.regularizers.L2(l2)
 
 
-def _start(spec: TrainSpec, start_path: str | os.PathLike[str] | None) -> str | os.PathLike[str] | None:
-    if spec.start == "file":
-        if start_path is None or not os.path.isfile(start_path):
-            raise TrainingFailed(f"This training starts from a weights file; {start_path} does not exist.")
-        if file_digest(start_path) != spec.start_digest:
-            raise TrainingFailed(f"{start_path} is not the weights file this training was asked to start from.")
-        return start_path
-    return "imagenet" if spec.start == "imagenet" else None
+def _set_momentum(model: keras.Model, momentum: float | None, keras: Any) -> None:
+    for layer in model.layers:
+        if momentum is not None and isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = momentum
+
+
+def _start(spec: TrainSpec, start_path: str | os.PathLike[str] | None, work: Work) -> str | os.PathLike[str] | None:
+    if spec.start == "imagenet":
+        return "imagenet"
+    if spec.start == "random":
+        return None
+    if start_path is not None and not os.path.isfile(start_path):
+        raise TrainingFailed(f"This training starts from a weights file; {start_path} does not exist.")
+    if start_path is not None and training_state.file_digest(start_path) != spec.start_digest:
+        raise TrainingFailed(f"{start_path} is not the weights file this training was asked to start from.")
+    return start_path or work.start_file()
+
+
+def _without_optimizer(model: keras.Model) -> keras.Model:
+    import keras
+
+    return keras.Model(model.inputs, model.outputs, name=model.name)
 
 
 def _make_deterministic(seed: int) -> None:
     import keras
-    import tensorflow as tf
 
     keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
 
 
 def _learning_rate(model: keras.Model) -> float:
@@ -360,29 +321,109 @@ def _describe(row: dict[str, float]) -> str:
     return " · ".join(words)
 
 
-def _accuracy(model: keras.Model, images: Images) -> float:
-    correct = 0
-    for start in range(0, len(images), 256):
-        x = images.x[start : start + 256].astype(np.float32) / 255
-        correct += int((model.predict_on_batch(x).argmax(-1) == images.y[start : start + 256]).sum())
-    return correct / len(images)
+def _remember_speed(spec: TrainSpec, speed: float, store: Store) -> None:
+    from cka_core import estimate
+
+    estimate.remember_speed(spec.architecture, spec.batch_size, speed, store)
 
 
-def _record(name: str, spec: TrainSpec, work: _Work, model: keras.Model, store: Store) -> dict[str, Any]:
+@contextlib.contextmanager
+def _alone(spec: TrainSpec, store: Store) -> Iterator[None]:
+    """One process trains a spec at a time; with a store of several machines their scheduler sees to it."""
+    try:
+        with file_lock(store.scratch("scratch") / f"training-{spec.key}.lock", LOCK_SECONDS):
+            yield
+    except TimeoutError as error:
+        raise TrainingFailed(
+            f"{spec.default_name} is being trained by another process in {store.root}. Wait for it, or stop it there; "
+            "hosts that train it together need a store each."
+        ) from error
+
+
+def _record_of(name: str, store: Store) -> dict[str, Any] | None:
+    """The library record of a trained or bundled network."""
+    info = library.networks(store).get(name)
+    return info.record if info is not None and info.record else None
+
+
+def _finished(spec: TrainSpec, name: str, store: Store) -> dict[str, Any] | None:
+    """The record of this very training, if its network is in the store already."""
+    record = store.read_record(f"networks/{name}.json")
+    if record and record.get("training_key") == spec.key and store.has("networks", name):
+        return dict(record)
+    return None
+
+
+def _finish(
+    name: str, spec: TrainSpec, work: Work, data: TrainingImages, devices: Devices, store: Store, report: Report
+) -> dict[str, Any]:
+    """Measure the weights that count, and put the network into the library."""
+    best, path = work.best()
+    kept, digests = {}, {}
+    model = build_network(spec.architecture)
+    for epoch, kept_path in work.kept():
+        model.load_weights(kept_path)
+        kept[str(epoch)], digests[str(epoch)] = kept_path.read_bytes(), weights_digest(model)
+    model.load_weights(path)
     test = load_images(spec.images, "test", store=store)
-    return {
+
+    def predict(x: np.ndarray, what: str) -> np.ndarray:
+        found = []
+        for start in range(0, len(x), AT_ONCE):
+            report(Progress("testing", spec.epochs, spec.epochs, f"measuring {what}, image {start:,} of {len(x):,}"))
+            found.append(model.predict_on_batch(x[start : start + AT_ONCE].astype(np.float32) / 255).argmax(-1))
+        return np.concatenate(found)
+
+    predicted = predict(test.x, "test accuracy")
+    record = {
         "name": name,
         "architecture": spec.architecture,
         "spec": dataclasses.asdict(spec),
         "training_key": spec.key,
         "history": work.record["history"],
         "seconds": work.record["seconds"],
-        "kept_epoch": work.record["best"]["epoch"],
-        "test_accuracy": _accuracy(model, test),
+        "kept_epoch": best,
+        "test_accuracy": float((predicted == test.y).mean()),
         "test_images": len(test),
-        "train_accuracy": _accuracy(model, load_images(spec.images, "train", store=store)),
+        "train_accuracy": float((predict(data.x, "training accuracy") == data.y).mean()),
+        "train_images": len(data),
+        "classes": list(test.classes),
+        "confusion": _confusion(test, predicted),
+        "checkpoints": digests,
+        "device": devices.words,
+        "note": about_batch_norm(spec, len(data)),
         "weights": weights_digest(model),
         "preprocessing": "uint8 / 255",
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "versions": {package: version(package) for package in ("keras", "tensorflow", "numpy")},
+        "versions": _versions(),
     }
+    put_into_library(record, model, store, kept)
+    work.finish(record)
+    work.say(f"Finished: {record['test_accuracy']:.3f} of {len(test):,} test images right, epoch {best} kept.")
+    return record
+
+
+def _confusion(images: Images, predicted: np.ndarray) -> list[list[int]]:
+    """How many images of each class (row) were taken for each class (column)."""
+    counts = np.zeros((len(images.classes), len(images.classes)), np.int64)
+    np.add.at(counts, (images.y, predicted), 1)
+    return [[int(count) for count in row] for row in counts]
+
+
+def _versions() -> dict[str, str]:
+    import keras
+
+    found = {}
+    for package in ("keras", keras.backend.backend(), "numpy"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def _write_history(path: str | os.PathLike[str] | None, spec: TrainSpec, record: dict[str, Any]) -> None:
+    if path is None:
+        return
+    seconds = record["seconds"]
+    content = {"spec": dataclasses.asdict(spec), "epochs_done": len(seconds)}
+    content |= {"history": record["history"], "seconds": seconds}
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())

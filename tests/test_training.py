@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cka_core import library
+from cka_core import library, training, training_state
 from cka_core.images import load_images
+from cka_core.networks import build_network, weights_digest
 from cka_core.progress import Progress, Stopped
-from cka_core.training import TrainingFailed, TrainSpec, _TrainingImages, train
+from cka_core.recipe import PRESETS, TrainingFailed, TrainSpec, about_batch_norm, batch_norm_momentum
+from cka_core.store import Store
+from cka_core.training import free_name, measure_speed, train
+from cka_core.training_images import TrainingImages
+from cka_core.training_state import file_digest
 
-TINY = TrainSpec("cifar-resnet-8x1", epochs=2, batch_size=512, deterministic=True)
+ROOT = Path(__file__).parent.parent
+TINY = TrainSpec("cifar-resnet-8x1", fraction=0.25, epochs=2, batch_size=128, deterministic=True)
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
-    from cka_core.store import Store
-
     store = Store(tmp_path_factory.mktemp("store"))
     seen: list[Progress] = []
     history = tmp_path_factory.mktemp("out") / "history.json"
@@ -28,7 +38,7 @@ def uninterrupted(tmp_path_factory):
 
 def test_a_finished_training_is_in_the_library(uninterrupted):
     store, record, _, _ = uninterrupted
-    info = library.find("cifar-resnet-8x1-cifar10-mini-s0", store)
+    info = library.find(record["name"], store)
     assert info.spec.source == "trained" and info.spec.weights == record["weights"]
     model = library.load_model(info.spec, store)
     test = load_images("cifar10-mini", "test")
@@ -49,14 +59,18 @@ def test_progress_and_history_of_every_epoch(uninterrupted):
     )
 
 
-@pytest.mark.parametrize("stop_at", [0.5, 1.0])
-def test_stopped_and_resumed_it_ends_with_the_same_digits(uninterrupted, store, stop_at):
+def stop_at(epochs: float):
     def stop(progress: Progress) -> None:
-        if progress.phase == "training" and progress.done >= stop_at:
+        if progress.phase == "training" and progress.done >= epochs:
             raise Stopped
 
+    return stop
+
+
+@pytest.mark.parametrize("epochs", [0.5, 1.0])
+def test_stopped_and_resumed_it_ends_with_the_same_digits(uninterrupted, store, epochs):
     with pytest.raises(Stopped):
-        train(TINY, store, report=stop)
+        train(TINY, store, report=stop_at(epochs))
     resumed = train(TINY, store)
     _, record, _, _ = uninterrupted
     assert resumed["history"] == record["history"]
@@ -64,23 +78,211 @@ def test_stopped_and_resumed_it_ends_with_the_same_digits(uninterrupted, store, 
 
 
 def test_held_out_images_are_not_trained_on_and_not_test_images(store):
-    data = _TrainingImages(TINY, store)
+    data = TrainingImages(TINY, store)
     trained, held = ({image.tobytes() for image in x} for x in (data.x, data.held_x))
-    assert len(data.held_x) == 312 and not trained & held
-    assert len(trained | held) == len({image.tobytes() for image in load_images("cifar10-mini", "train").x})
+    assert len(data.held_x) == 78 and not trained & held
+    everything = {image.tobytes() for image in load_images("cifar10-mini", "train").x}
+    assert len(trained | held) == 781 and trained | held <= everything
 
 
 def test_augmentation_depends_on_seed_epoch_and_step_alone(store):
-    data = _TrainingImages(TINY, store)
+    data = TrainingImages(TINY, store)
     one, same, other = (data.minibatch(data.order(e), e, 1)[0] for e in (0, 0, 1))
     assert (one == same).all() and not (one == other).all()
     assert one.dtype == np.float32 and 0 <= one.min() and one.max() <= 1
 
 
 def test_a_loss_that_is_not_finite_stops_with_a_suggestion(store):
-    spec = TrainSpec("cifar-resnet-8x1", epochs=1, batch_size=1024, learning_rate=1e30, schedule="constant")
+    spec = TrainSpec(
+        "cifar-resnet-8x1", fraction=0.25, epochs=1, batch_size=256, learning_rate=1e30, schedule="constant"
+    )
     with pytest.raises(TrainingFailed, match=r"epoch 1.*learning rate 1e\+30.*--learning-rate 2e\+29"):
         train(spec, store)
+
+
+SHORT = TrainSpec("cifar-resnet-8x1", fraction=0.0625, epochs=3, batch_size=64, keep_every=1, deterministic=True)
+
+KILLED = """
+import os, signal, sys
+from cka_core.recipe import TrainSpec
+from cka_core.store import Store
+from cka_core.training import train
+
+def kill(progress):
+    if progress.phase == "training" and progress.done >= 1.5:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+train(TrainSpec.from_json(__import__("json").loads(sys.argv[1])), Store(sys.argv[2]), report=kill)
+"""
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    store = Store(tmp_path_factory.mktemp("short"))
+    return store, train(SHORT, store)
+
+
+def test_a_killed_training_ends_with_the_same_digits(short, store):
+    arguments = [json.dumps(dataclasses.asdict(SHORT)), store.root]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], cwd=ROOT, capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert training_state.read(SHORT.key, store).epochs_done == 1
+    record = train(SHORT, store)
+    assert record["history"] == short[1]["history"] and record["weights"] == short[1]["weights"]
+    assert "Goes on after epoch 1." in training_state.read_log(SHORT.key, store)
+
+
+def test_a_damaged_state_is_told_and_the_one_before_it_taken(short, store):
+    with pytest.raises(Stopped):
+        train(SHORT, store, report=stop_at(2.01))
+    state = next(e for e in store.entries(f"trainings/{SHORT.key}") if e.key == "state-00002")
+    Path(state.path).write_bytes(b"damaged")
+    record = train(SHORT, store)
+    assert "after epoch 2 is missing or damaged" in training_state.read_log(SHORT.key, store)
+    assert "Goes on after epoch 1." in training_state.read_log(SHORT.key, store)
+    assert record["history"] == short[1]["history"] and record["weights"] == short[1]["weights"]
+    assert len(store.damaged()) == 1
+
+
+def test_with_no_state_left_it_starts_again_and_says_so(short, store):
+    with pytest.raises(Stopped):
+        train(SHORT, store, report=stop_at(1.01))
+    for entry in store.entries(f"trainings/{SHORT.key}"):
+        store.remove(entry.path)
+    record = train(SHORT, store)
+    assert "No saved state can be read: starting again." in training_state.read_log(SHORT.key, store)
+    assert record["history"] == short[1]["history"]
+
+
+def test_a_full_disk_stops_it_in_words_and_it_goes_on_afterwards(short, store, monkeypatch):
+    put = Store.put
+
+    def full(self, kind, key, data, suffix="npz"):
+        if key == "state-00002":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return put(self, kind, key, data, suffix)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "put", full)
+        with pytest.raises(TrainingFailed, match="no room to keep epoch 2 .* goes on from epoch 1"):
+            train(SHORT, store)
+    record = train(SHORT, store)
+    assert record["history"] == short[1]["history"] and record["weights"] == short[1]["weights"]
+
+
+def test_kept_epochs_are_in_the_library(short):
+    store, record = short
+    assert list(record["checkpoints"]) == ["1", "2", "3"]
+    for epoch, weights in record["checkpoints"].items():
+        info = library.find(f"{record['name']}@{epoch}", store)
+        assert info.spec.weights == weights == weights_digest(library.load_model(info.spec, store))
+
+
+def test_a_finished_training_leaves_its_record_and_no_states(short):
+    store, record = short
+    state = training_state.read(SHORT.key, store)
+    assert state.result == record and state.epochs_done == 3 and state.name == record["name"]
+    assert store.entries(f"trainings/{SHORT.key}") == []
+    assert list(store.scratch("scratch").glob("training-*-*")) == [], "the scratch folder is gone"
+    assert [found.key for found in training_state.all_states(store)] == [SHORT.key]
+
+
+def test_asked_again_a_finished_training_is_not_repeated(short):
+    store, record = short
+
+    def never(progress):
+        raise AssertionError("it trained again")
+
+    assert train(SHORT, store, report=never) == record
+
+
+def test_another_recipe_does_not_replace_a_network(short):
+    store, record = short
+    other = dataclasses.replace(SHORT, epochs=1, keep_every=0)
+    assert free_name(SHORT, store) == record["name"] == "cifar-resnet-8x1-cifar10-mini-0.0625-s0"
+    assert free_name(other, store) == f"{record['name']}-{other.key[:6]}"
+
+
+def test_a_name_that_is_taken_or_unsafe_is_refused_before_training(short):
+    store, record = short
+    other = dataclasses.replace(SHORT, epochs=1, keep_every=0)
+    for name, message in ((record["name"], "already"), ("../up", "letters, digits"), ("resnet50", "untrained")):
+        with pytest.raises(ValueError, match=message):
+            train(other, store, name=name)
+
+
+def test_the_confusion_matrix_counts_every_test_image(short):
+    _, record = short
+    confusion = np.array(record["confusion"])
+    assert confusion.sum(1).tolist() == [100] * 10
+    assert np.trace(confusion) / 1000 == pytest.approx(record["test_accuracy"])
+
+
+def test_two_processes_do_not_train_the_same(store, monkeypatch):
+    monkeypatch.setattr(training, "LOCK_SECONDS", 0.1)
+    with training._alone(SHORT, store), pytest.raises(TrainingFailed, match="another process"):
+        train(SHORT, store)
+
+
+def test_a_share_of_the_images_is_balanced_and_the_same_for_every_seed(store):
+    shares = [TrainingImages(TrainSpec("cifar-resnet-8x1", fraction=0.25, seed=s, held_out=0), store) for s in (0, 1)]
+    assert (shares[0].x == shares[1].x).all() and len(shares[0]) == 781
+    assert set(np.bincount(shares[0].y)) == {78, 79}
+
+
+def test_a_start_file_travels_through_the_store(store, tmp_path):
+    path = tmp_path / "start.weights.h5"
+    build_network("cifar-resnet-8x1", seed=7).save_weights(path)
+    spec = dataclasses.replace(SHORT, epochs=1, keep_every=0, start="file", start_digest=file_digest(path))
+    with pytest.raises(TrainingFailed, match="not in the store any more"):
+        train(spec, store)
+    assert training_state.keep_start_file(path, store) == spec.start_digest
+    from_store = train(spec, store)
+    from_path = train(spec, Store(tmp_path / "other"), start_path=path)
+    assert from_store["weights"] == from_path["weights"]
+
+
+def test_a_start_file_that_is_none_is_refused_in_words(store):
+    digest = training_state.keep_start_file(b"no weights at all", store)
+    with pytest.raises(TrainingFailed, match="HDF5"):
+        train(dataclasses.replace(SHORT, start="file", start_digest=digest), store)
+
+
+def test_mixed_precision_trains_and_the_network_in_the_library_computes_in_float32(store):
+    record = train(dataclasses.replace(SHORT, epochs=1, keep_every=0, mixed_precision=True), store)
+    model = library.load_model(library.find(record["name"], store).spec, store)
+    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+    assert np.isfinite(record["history"]["loss"]).all()
+
+
+def test_batch_norm_follows_faster_in_a_training_of_few_minibatches():
+    few = TrainSpec("resnet50", epochs=5, batch_size=256)
+    assert batch_norm_momentum(few, 2812) == pytest.approx(0.05 ** (2 / 55), abs=1e-4)
+    assert "Only 55 minibatches" in about_batch_norm(few, 2812)
+    for enough in (dataclasses.replace(few, batch_size=32), TrainSpec("cifar-resnet-8x1", epochs=1)):
+        assert batch_norm_momentum(enough, 2812) is None and about_batch_norm(enough, 2812) == ""
+
+
+def test_batch_norm_leaves_imagenets_averages_and_in_the_notebooks_full_recipe_by_itself():
+    spec = TrainSpec("resnet50", "cifar10", **PRESETS["seed"])
+    assert batch_norm_momentum(spec, 50_000) is None
+    assert batch_norm_momentum(spec, 3_125) ** (130 / 2) == pytest.approx(1e-6, rel=0.02)
+
+
+def test_a_saved_training_keeps_the_momentum(tmp_path):
+    import keras
+
+    model = build_network("cifar-resnet-8x1")
+    training._set_momentum(model, 0.8, keras)
+    model.save(tmp_path / "state.keras")
+    saved = keras.models.load_model(tmp_path / "state.keras")
+    norms = [layer for layer in saved.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert len(norms) == 7 and {norm.momentum for norm in norms} == {0.8}
+
+
+def test_the_speed_is_measured_and_remembered(store):
+    speed = measure_speed(SHORT, store)
+    assert speed > 10
 
 
 @pytest.mark.parametrize(
@@ -91,6 +293,11 @@ def test_a_loss_that_is_not_finite_stops_with_a_suggestion(store):
         ({"optimizer": "lion"}, "Valid: sgd, adam"),
         ({"epochs": 0}, "at least 1 epoch"),
         ({"held_out": 1.0}, "held_out < 1"),
+        ({"fraction": 0}, "0 < fraction <= 1"),
+        ({"learning_rate": float("nan")}, "learning_rate > 0"),
+        ({"keep_every": 41}, "from 0 .none. to 40 epochs, got 41"),
+        ({"start": "file"}, "start_digest"),
+        ({"schedule": "step"}, "Valid: cosine, constant"),
     ],
 )
 def test_a_spec_that_makes_no_sense_is_refused(values, message):

@@ -1,0 +1,159 @@
+"""A training in plain values: the recipe, and the two presets it starts from.
+
+"paper" is Nguyen, Raghu & Kornblith (2021, arXiv 2010.15327), appendix: SGD with momentum 0.9, cosine decay, L2 1e-4,
+flip and pad-crop, batch 128 (the starting rate is higher here, since trainings are much shorter than their 300 epochs).
+"seed" is the original notebook: Adam, ImageNet start, batch 256, 10 epochs, every training image, last epoch kept.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from cka_core.images import image_set
+from cka_core.networks import APPLICATIONS, architecture
+from cka_core.store import key_of
+
+OPTIMIZERS = ("sgd", "adam")
+SCHEDULES = ("cosine", "constant")
+STARTS = ("random", "imagenet", "file")
+FRACTIONS = (1.0, 0.5, 0.25, 0.0625)
+"""Of the training images, as in the paper's section on training set size; any share above 0 is understood."""
+
+LARGEST_BATCH = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSpec:
+    """A training in plain values.
+
+    Attributes
+    ----------
+    architecture, images : names of `networks.architecture` and `images.IMAGE_SETS`
+    fraction : share of the training images used, drawn balanced over the classes, the same ones for every seed
+    epochs, batch_size, optimizer ("sgd" with momentum 0.9, or "adam"), learning_rate
+    schedule : "cosine" decays the learning rate to 0 over all steps, "constant" keeps it
+    l2 : adds l2 * sum(w**2) over all convolution and dense kernels to the loss
+    augment : flip and pad-crop
+    held_out : share of these images kept back to choose the best epoch; with 0 the last epoch is kept
+    seed : of weights, held-out images, order and augmentation
+    start : "random", "imagenet" or "file" (then ``start_digest`` is the SHA-256 of the weights file)
+    keep_every : keep the weights after every so many epochs, to watch representations form; 0 keeps none
+    mixed_precision, xla, force_cpu : see `devices.get_strategy`
+    deterministic : the same digits each time on the same machine, at some cost in speed
+    """
+
+    architecture: str
+    images: str = "cifar10-mini"
+    fraction: float = 1.0
+    epochs: int = 40
+    batch_size: int = 128
+    seed: int = 0
+    optimizer: str = "sgd"
+    learning_rate: float = 0.05
+    schedule: str = "cosine"
+    l2: float = 1e-4
+    augment: bool = True
+    held_out: float = 0.1
+    start: str = "random"
+    start_digest: str = ""
+    keep_every: int = 0
+    mixed_precision: bool = False
+    xla: bool = False
+    force_cpu: bool = False
+    deterministic: bool = False
+
+    def __post_init__(self) -> None:
+        architecture(self.architecture)
+        image_set(self.images)
+        for name, value, valid in (
+            ("optimizer", self.optimizer, OPTIMIZERS),
+            ("schedule", self.schedule, SCHEDULES),
+            ("start", self.start, STARTS),
+        ):
+            if value not in valid:
+                raise ValueError(f"Unknown {name} {value!r}. Valid: {', '.join(valid)}.")
+        if not (1 <= self.epochs <= 10_000 and 1 <= self.batch_size <= LARGEST_BATCH and self.seed >= 0):
+            raise ValueError(
+                f"Expected at least 1 epoch, a batch size from 1 to {LARGEST_BATCH:,} and a seed from 0, "
+                f"got {self.epochs}, {self.batch_size} and {self.seed}."
+            )
+        if not 0 <= self.keep_every <= self.epochs:
+            raise ValueError(f"Expected keep_every from 0 (none) to {self.epochs} epochs, got {self.keep_every}.")
+        if not (
+            0 < self.fraction <= 1
+            and 0 <= self.held_out < 1
+            and 0 < self.learning_rate < math.inf
+            and 0 <= self.l2 < math.inf
+        ):
+            raise ValueError(
+                "Expected 0 < fraction <= 1, 0 <= held_out < 1, learning_rate > 0 and l2 >= 0, "
+                f"got {self.fraction}, {self.held_out}, {self.learning_rate} and {self.l2}."
+            )
+        if (self.start == "file") != bool(self.start_digest):
+            raise ValueError('Expected start_digest, the SHA-256 of a weights file, with start "file" and only there.')
+
+    @property
+    def key(self) -> str:
+        return key_of(self)
+
+    @property
+    def default_name(self) -> str:
+        """ARCHITECTURE-IMAGES-sSEED, with the share of the images where it is not all of them."""
+        share = "" if self.fraction == 1 else f"-{self.fraction:g}"
+        return f"{self.architecture}-{self.images}{share}-s{self.seed}"
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> TrainSpec:
+        return cls(**values)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "seed": {
+        "epochs": 10, "batch_size": 256, "optimizer": "adam", "learning_rate": 1e-3, "schedule": "constant", "l2": 0.0,
+        "augment": False, "held_out": 0.0, "start": "imagenet",
+    },
+}  # fmt: skip
+"""What each preset changes of `TrainSpec`'s defaults."""
+
+
+class TrainingFailed(ValueError):
+    """The training cannot go on as specified; the message says why and what to change."""
+
+
+SLOW_MOMENTUM = 0.99
+"""Of batch norm's moving averages in the networks of `keras.applications`."""
+
+REMAINS = {"random": 0.05, "imagenet": 1e-6, "file": 1e-6}
+"""Share of its starting averages that batch norm may still hold at the end, by `TrainSpec.start`. Variances learned on
+pixels up to 255 are 65,000 times those of pixels up to 1, so that a small rest of them still drowns everything."""
+
+
+def batch_norm_momentum(spec: TrainSpec, images: int) -> float | None:
+    """The momentum of batch norm's moving averages where the network's own is too slow; None where it is not.
+
+    At inference batch norm takes its moving averages. With momentum 0.99 they need 300 minibatches to leave where they
+    began, 1,400 to leave ImageNet's; a shorter training of ``images`` images an epoch would be measured with averages
+    that are not its own. Learning does not use them, so it stays the same: they only follow fast enough to arrive
+    halfway through.
+    """
+    steps = spec.epochs * math.ceil(images / spec.batch_size)
+    remains = REMAINS[spec.start]
+    if spec.architecture not in APPLICATIONS or SLOW_MOMENTUM**steps <= remains:
+        return None
+    return round(min(SLOW_MOMENTUM, remains ** (2 / steps)), 4)
+
+
+def about_batch_norm(spec: TrainSpec, images: int) -> str:
+    """The same in words; empty where the network's own momentum stays."""
+    momentum = batch_norm_momentum(spec, images)
+    if momentum is None:
+        return ""
+    steps = spec.epochs * math.ceil(images / spec.batch_size)
+    return (
+        f"Only {steps:,} minibatches in all: batch norm's moving averages follow with momentum {momentum:g} instead of "
+        f"{SLOW_MOMENTUM:g}, or held-out and test images would be measured with averages from before the training. "
+        "What is learned stays the same."
+    )

@@ -1,0 +1,321 @@
+"""The trainings of a store as a page shows them: at work, waiting, ended; and a recipe in words.
+
+What a job says (asked for, at work, stopped) and what the training itself left (epochs, history, result) are put
+together here. Files only: no Keras, no Dask.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shlex
+import statistics
+from typing import Any
+
+from cka_core import estimate, jobs, training_state, words
+from cka_core.cluster_files import file_lock
+from cka_core.images import image_set
+from cka_core.jobs import DONE, INTERRUPTED, QUEUED, RUNNING, STOPPED, JobStatus
+from cka_core.library import NetworkInfo
+from cka_core.networks import APPLICATIONS, architecture
+from cka_core.recipe import PRESETS, TrainSpec
+from cka_core.store import Store
+from cka_core.training_state import TrainingState
+
+ELSEWHERE = "elsewhere"
+AT_WORK = (RUNNING, ELSEWHERE, QUEUED)
+MOST_SEEDS = 20
+RECENT = 3  # epochs whose mean time tells how long the next ones take
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """One training: what was asked for, how its job is, and how far it is.
+
+    ``state`` is that of a job (see `jobs.JobStatus`) or "elsewhere": another program, a command line say, is at it.
+    ``result`` is the library record of the finished network.
+    """
+
+    spec: TrainSpec
+    state: str
+    job: JobStatus | None
+    progress: TrainingState | None
+    result: dict[str, Any] | None
+
+    @property
+    def key(self) -> str:
+        return self.spec.key
+
+    @property
+    def title(self) -> str:
+        return title(self.spec)
+
+    @property
+    def name(self) -> str:
+        """In the library, once it is there."""
+        return self.progress.name if self.progress else self.spec.default_name
+
+    @property
+    def epochs_done(self) -> int:
+        return self.progress.epochs_done if self.progress else 0
+
+    @property
+    def fraction(self) -> float:
+        """Share of the epochs done, the one at work included."""
+        done = self.job.progress.done if self.job and self.job.progress else 0.0
+        return min(1.0, max(done, self.epochs_done) / self.spec.epochs)
+
+
+def trainings(store: Store) -> list[Training]:
+    """Every training: those at work, then those waiting in their order, then the ended ones, the last one first."""
+    known = {job.key: job for job in jobs.listed("train", store)}
+    states = {state.key: state for state in training_state.all_states(store)}
+    found = []
+    for key in known.keys() | states.keys():
+        job, state = known.get(key), states.get(key)
+        if state is None and known[key].state == DONE:
+            continue  # what it left was removed
+        try:
+            spec = state.spec if state else TrainSpec.from_json(known[key].spec)
+        except (TypeError, ValueError):
+            continue  # of another version
+        if spec.key == key:
+            result = state.result if state else None
+            found.append(Training(spec, _state(key, job, result, store), job, state, result))
+    return sorted(found, key=_place)
+
+
+def find(key: str, store: Store) -> Training | None:
+    """One training, as `trainings` has it."""
+    job, state = jobs.status(key, store), training_state.read(key, store)
+    if state is None and (job is None or job.kind != "train"):
+        return None
+    spec = state.spec if state else TrainSpec.from_json(job.spec)  # type: ignore[union-attr]
+    result = state.result if state else None
+    return Training(spec, _state(key, job, result, store), job, state, result)
+
+
+def remove(key: str, store: Store) -> None:
+    """Forget a training and what it could be resumed from. A finished network stays in the library.
+
+    Raises ValueError for one at work.
+    """
+    training = find(key, store)
+    if training is not None and training.state == ELSEWHERE:
+        raise ValueError(f"{training.title} is being trained by another program. Stop it there before removing it.")
+    jobs.remove(key, store)
+    training_state.forget(key, store)
+
+
+def _state(key: str, job: JobStatus | None, result: dict[str, Any] | None, store: Store) -> str:
+    if job is not None and job.state in (QUEUED, RUNNING):
+        return job.state
+    if result is not None:
+        return DONE
+    if _is_locked(key, store):
+        return ELSEWHERE
+    # A job that is done left a result. Without one its training was begun again since, by another program.
+    return job.state if job is not None and job.state != DONE else STOPPED
+
+
+def _is_locked(key: str, store: Store) -> bool:
+    """Whether a process is at a training (see `training.train`)."""
+    if not store.is_local or not store.exists(f"scratch/training-{key}.lock"):
+        return False
+    try:
+        with file_lock(store.scratch("scratch") / f"training-{key}.lock", 0):
+            return False
+    except TimeoutError:
+        return True
+
+
+def _place(training: Training) -> tuple[int, float]:
+    submitted = training.job.submitted if training.job else 0.0
+    updated = training.progress.updated if training.progress else 0.0
+    ended = max(updated, (training.job.finished or submitted) if training.job else 0.0)
+    if training.state in (RUNNING, ELSEWHERE):
+        return 0, submitted
+    return (1, submitted) if training.state == QUEUED else (2, -ended)
+
+
+# What is asked for.
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """ "0", "0, 1, 2" or "0-4" as seeds, each once. Raises ValueError."""
+    seeds: dict[int, None] = {}
+    for part in filter(None, re.split(r"[,;\s]+", re.sub(r"\s*[-–]\s*", "-", text.strip()))):
+        match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", part)
+        if not match:
+            raise ValueError(f"Expected seeds such as 0, or 0, 1, 2, or 0-4; got {part!r}.")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first or last - first >= MOST_SEEDS:
+            raise ValueError(f"Expected a range of at most {MOST_SEEDS} seeds, the smaller one first; got {part!r}.")
+        seeds |= dict.fromkeys(range(first, last + 1))
+    if not 1 <= len(seeds) <= MOST_SEEDS:
+        raise ValueError(f"Expected 1 to {MOST_SEEDS} seeds, got {len(seeds)}.")
+    return tuple(seeds)
+
+
+def preset_values(preset: str, name: str) -> dict[str, Any]:
+    """Every value of a recipe for an architecture, by the names of `TrainSpec`'s fields."""
+    fields = {field.name: field.default for field in dataclasses.fields(TrainSpec)}
+    values = fields | PRESETS[preset]
+    if values["start"] == "imagenet" and name not in APPLICATIONS:
+        values["start"] = "random"  # there are none for it
+    return {key: value for key, value in values.items() if key not in ("architecture", "seed", "start_digest")}
+
+
+def trained(store: Store, networks: dict[str, NetworkInfo]) -> dict[str, str]:
+    """Key of each training whose network is in the library -> its name there."""
+    found = {}
+    for name, info in networks.items():
+        try:
+            found[TrainSpec.from_json(info.record["spec"]).key] = name
+        except (KeyError, TypeError, ValueError):
+            continue  # untrained, or a file
+    return found
+
+
+# In words.
+
+
+def title(spec: TrainSpec) -> str:
+    """What to call a training: "ResNet 14x1, seed 0"."""
+    return f"{architecture(spec.architecture).title}, seed {spec.seed}"
+
+
+def short_text(spec: TrainSpec) -> str:
+    """What tells a training from another of its network and seed: "15 epochs of 2,813 images, SGD"."""
+    images = round(estimate.epoch_images(spec))
+    optimizer = "SGD" if spec.optimizer == "sgd" else "Adam"
+    return f"{spec.epochs} {'epoch' if spec.epochs == 1 else 'epochs'} of {images:,} images, {optimizer}"
+
+
+def images_text(spec: TrainSpec) -> str:
+    """The images of a training, in words."""
+    total = image_set(spec.images).sizes["train"]
+    chosen = round(total * spec.fraction)
+    held = round(chosen * spec.held_out)
+    which = f"all {total:,}" if spec.fraction == 1 else f"{chosen:,} of the {total:,}"
+    kept_back = f", {held:,} of them held out to choose the epoch" if held else ""
+    return f"{which} training images of {spec.images}{kept_back}"
+
+
+def recipe_text(spec: TrainSpec) -> str:
+    """How it is trained, in one sentence."""
+    optimizer = "SGD with momentum 0.9" if spec.optimizer == "sgd" else "Adam"
+    decay = "falling to 0 along a cosine" if spec.schedule == "cosine" else "constant"
+    parts = [
+        f"{optimizer}, learning rate {spec.learning_rate:g} {decay}",
+        f"{spec.epochs} {'epoch' if spec.epochs == 1 else 'epochs'}",
+        f"minibatches of {spec.batch_size}",
+        f"L2 {spec.l2:g}" if spec.l2 else "no L2",
+        "flipped and cropped at random" if spec.augment else "images as they are",
+        {"random": "random start", "imagenet": "ImageNet start", "file": "start from a weights file"}[spec.start],
+    ]
+    parts += [f"weights kept every {spec.keep_every} epochs"] if spec.keep_every else []
+    for wanted, said in (
+        (spec.mixed_precision, "mixed precision"),
+        (spec.xla, "compiled by XLA"),
+        (spec.force_cpu, "on the CPU"),
+        (spec.deterministic, "deterministic"),
+    ):
+        parts += [said] if wanted else []
+    return ", ".join(parts)
+
+
+def command(spec: TrainSpec, store: Store) -> str:
+    """The command line that trains the same."""
+    differences = {preset: _differences(spec, preset) for preset in PRESETS}
+    preset = min(differences, key=lambda preset: len(differences[preset]))
+    line = ["python", "-m", "cka_core", "train", spec.architecture, "--seed", str(spec.seed)]
+    line += [] if preset == "paper" else ["--preset", preset]
+    for name, value in differences[preset].items():
+        option = {"force_cpu": "--cpu", "start": "--weights"}.get(name, f"--{name.replace('_', '-')}")
+        if isinstance(value, bool):
+            line.append(option if value else f"--no-{option[2:]}")
+        elif name == "start" and value == "file":
+            kept = [entry.path for entry in store.entries("weights") if entry.key == spec.start_digest]
+            line += [option, kept[0] if kept else "WEIGHTS.h5"]
+        else:
+            line += [option, f"{value:g}" if isinstance(value, float) else str(value)]
+    return shlex.join(line)
+
+
+def _differences(spec: TrainSpec, preset: str) -> dict[str, Any]:
+    values = preset_values(preset, "resnet50")
+    found = {name: getattr(spec, name) for name in values if getattr(spec, name) != values[name]}
+    if "optimizer" in found:  # the command line takes another learning rate for another optimizer
+        found["learning_rate"] = spec.learning_rate
+    return found
+
+
+def device_text(training: Training) -> tuple[str, str]:
+    """What it runs on, in a word or two, and why, in sentences."""
+    why = training.progress.device if training.progress else ""
+    return re.split(r"[:.]", why, maxsplit=1)[0], why
+
+
+def left_seconds(training: Training, store: Store) -> float:
+    """How long a training still takes, by its own last epochs; by an estimate before the first one is done."""
+    seconds = training.progress.seconds if training.progress else []
+    if not seconds:
+        return estimate.whole_training_seconds(training.spec, store) * (1 - training.fraction)
+    recent = seconds[1:][-RECENT:] or seconds  # the first one is traced
+    return statistics.mean(recent) * training.spec.epochs * (1 - training.fraction)
+
+
+def at_work_text(training: Training, store: Store) -> tuple[str, str]:
+    """Two lines for a training at work: where it is, and its numbers."""
+    job, spec = training.job, training.spec
+    left = f"{words.seconds_text(left_seconds(training, store))} left"
+    if training.state == ELSEWHERE or job is None:
+        place = (
+            f"epoch {training.epochs_done + 1} of {spec.epochs}" if training.epochs_done < spec.epochs else "testing"
+        )
+        return place, " · ".join(filter(None, [left, device_text(training)[0]]))
+    if job.stopping:
+        return "stopping after this step; the finished epochs are kept", ""
+    if job.progress is None:
+        return "starting", ""
+    parts = (job.progress.detail or job.progress.phase).split(" · ")
+    if job.progress.phase != "training":
+        return " · ".join(parts), device_text(training)[0]
+    return " · ".join(parts[:2]), " · ".join(filter(None, [*parts[2:], left, device_text(training)[0]]))
+
+
+def ended_text(training: Training) -> str:
+    """Why a training ended before its last epoch and what is kept, in sentences."""
+    done, error = training.epochs_done, (training.job.error if training.job else None) or ""
+    kept = f"{done} of {training.spec.epochs} epochs are kept: Resume goes on from there."
+    if not done:
+        kept = "No epoch was finished: Resume begins it."
+    if training.state == STOPPED:
+        return f"Stopped. {kept}"
+    if training.state == INTERRUPTED:
+        return f"Interrupted. {re.sub(r' Resume (goes on|begins it)[.]$', '', error)} {kept}"
+    return f"Failed. {error} {kept if done and 'Resume' not in error else ''}".strip()
+
+
+def result_text(record: dict[str, Any]) -> str:
+    """What a finished training reached, in one line."""
+    right = words.accuracy_text(record["test_accuracy"], record["test_images"])
+    parts = [f"{right} of {record['test_images']:,} test images right"]
+    if record.get("train_accuracy") is not None:
+        parts.append(f"{100 * record['train_accuracy']:.0f} % of the training images")
+    parts.append(f"epoch {record['kept_epoch']} of {record['spec']['epochs']} kept")
+    if record.get("seconds"):
+        parts.append(f"trained in {words.seconds_text(sum(record['seconds']))}")
+    return " · ".join(parts)
+
+
+def partners(name: str, networks: dict[str, NetworkInfo]) -> list[str]:
+    """With whom to compare a network, the most telling ones first: its other seeds, other trained ones, untrained."""
+    own = networks[name]
+
+    def rank(other: NetworkInfo) -> tuple[bool, bool, bool]:
+        alike = other.spec.architecture == own.spec.architecture
+        return not (alike and other.trained_on), not other.trained_on, not alike
+
+    return sorted((other for other in networks if other != name), key=lambda other: rank(networks[other]))

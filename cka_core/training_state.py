@@ -1,0 +1,306 @@
+"""What a training leaves in the store while it runs, for itself to resume from and for pages to read.
+
+    trainings/<key>/record.json           how far it is, its history and the device; replaced in one step
+    trainings/<key>/state-<epoch>.*       network and optimizer after the last two finished epochs
+    trainings/<key>/best-<epoch>.*        the weights that count so far
+    trainings/<key>/kept-<epoch>.*        weights kept along the way
+    trainings/<key>/log.txt               what happened, a line each
+    weights/<digest>.*                    weights files that trainings start from
+
+States are checked when read; a damaged one is set aside and the one before it taken. The record is written after the
+files it names are complete, so a process killed at any moment leaves a training that goes on from its last epoch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import hashlib
+import io
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from cka_core.recipe import TrainingFailed, TrainSpec
+from cka_core.store import Store
+
+Save = Callable[[Path], None]
+"""Writes a network, or its weights, to a file ending in .keras."""
+
+_NOTHING_YET: dict[str, Any] = {
+    "epochs_done": 0, "history": {}, "seconds": [], "states": [], "best": None, "kept": {}, "result": None,
+}  # fmt: skip
+
+STATES = 2
+"""Saved states: the last one, and the one before in case the last turns out damaged."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingState:
+    """How far a training is.
+
+    ``history`` holds a value an epoch of loss, accuracy, learning_rate and, with held-out images, val_loss and
+    val_accuracy; ``seconds`` the time of each epoch; ``images`` the training images of one. ``device`` says what it
+    runs on and why. Times are in seconds since 1970. ``result`` is the network's library record, None until then.
+    """
+
+    key: str
+    spec: TrainSpec
+    name: str
+    epochs_done: int
+    history: dict[str, list[float]]
+    seconds: list[float]
+    images: int
+    device: str
+    created: float
+    updated: float
+    result: dict[str, Any] | None
+
+
+def read(key: str, store: Store) -> TrainingState | None:
+    """How far a training is; None if it has not begun."""
+    record = store.read_record(_record(key))
+    if record is None:
+        return None
+    try:
+        return TrainingState(
+            key,
+            TrainSpec.from_json(record["spec"]),
+            record["name"],
+            record["epochs_done"],
+            record["history"],
+            record["seconds"],
+            record["images"],
+            record["device"],
+            record["created"],
+            record["updated"],
+            record["result"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        store.set_aside(store.path(_record(key)), f"it is no training's record ({type(error).__name__}: {error})")
+        return None
+
+
+def all_states(store: Store) -> list[TrainingState]:
+    """Every training of the store, the last one begun first."""
+    folder = store.path("trainings")
+    store.fs.invalidate_cache(folder)
+    try:
+        keys = [path.rstrip("/").rsplit("/", 1)[-1] for path in store.fs.ls(folder, detail=False)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    states = (read(key, store) for key in keys)
+    return sorted((state for state in states if state), key=lambda state: -state.created)
+
+
+def read_log(key: str, store: Store) -> str:
+    """What happened in a training, a line each; empty if nothing did."""
+    try:
+        return bytes(store.fs.cat_file(store.path(f"trainings/{key}/log.txt"))).decode(errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+
+
+def forget(key: str, store: Store) -> None:
+    """Remove all a training left, but not the network it put into the library."""
+    with contextlib.suppress(FileNotFoundError):
+        store.fs.rm(store.path(f"trainings/{key}"), recursive=True)
+
+
+def keep_start_file(source: str | os.PathLike[str] | bytes, store: Store) -> str:
+    """Put a weights file into the store, to start trainings from; returns its SHA-256."""
+    data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    if not store.has("weights", digest):
+        store.put("weights", digest, data, "h5")
+    return digest
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+class Work:
+    """A training's record and files, as its process writes them. ``record`` is what record.json says."""
+
+    def __init__(self, spec: TrainSpec, name: str, images: int, device: str, store: Store):
+        self.key, self.spec, self.store = spec.key, spec, store
+        self.scratch = store.scratch(f"scratch/training-{self.key}-{os.getpid()}")
+        found = store.read_record(_record(self.key))
+        self.record: dict[str, Any] = found or {"spec": dataclasses.asdict(spec)} | _NOTHING_YET | {
+            "created": time.time()
+        }
+        self.record |= {"name": name, "images": images, "device": device}
+        self._write()
+
+    def start_again(self) -> None:
+        """Forget every epoch."""
+        self.record |= _NOTHING_YET | {"created": time.time()}
+        self._write()
+        self._remove_unnamed()
+
+    def close(self) -> None:
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def say(self, text: str) -> None:
+        """Add a line to the log."""
+        line = f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n"
+        path = self.store.path(f"trainings/{self.key}/log.txt")
+        with contextlib.suppress(OSError):  # a full disk is told by what could not be saved
+            if self.store.is_local:
+                with open(path, "a", encoding="utf-8") as file:
+                    file.write(line)
+            else:  # object storage has no end to add to
+                self.store.fs.pipe_file(path, (read_log(self.key, self.store) + line).encode())
+
+    def saved_states(self) -> Iterator[tuple[int, Path]]:
+        """The states to go on from, latest first: the number of epochs done and a file to load."""
+        for epoch in sorted(self.record["states"], reverse=True):
+            path = self._fetch(f"state-{epoch:05d}")
+            if path is None:
+                self.say(f"The state after epoch {epoch} is missing or damaged: going back by one epoch.")
+            else:
+                yield epoch, path
+
+    def go_back_to(self, epoch: int) -> None:
+        """Forget what came after an epoch, if anything did."""
+        record = self.record
+        if epoch < record["epochs_done"]:
+            record["history"] = {key: values[:epoch] for key, values in record["history"].items()}
+            record["seconds"], record["epochs_done"] = record["seconds"][:epoch], epoch
+            record["states"] = [kept for kept in record["states"] if kept <= epoch]
+            record["kept"] = {kept: digest for kept, digest in record["kept"].items() if int(kept) <= epoch}
+            if record["best"] and record["best"] > epoch:
+                record["best"] = None
+            self._write()
+
+    def finish_epoch(self, epoch: int, row: dict[str, float], seconds: float, save: Save, weights: Save) -> None:
+        """Keep an epoch (the first is 1): its state, its weights if they are the best or to be kept, then the record.
+
+        Raises TrainingFailed if there is no room for them; what was kept before stays.
+        """
+        try:
+            self._keep_epoch(epoch, row, seconds, save, weights)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            free = f", {shutil.disk_usage(self.scratch).free:,} bytes are free" if self.store.is_local else ""
+            raise TrainingFailed(
+                f"There is no room to keep epoch {epoch} in {self.store.root}{free}. Make room, in the Library or "
+                f"elsewhere, and resume: it goes on from epoch {self.record['epochs_done']}."
+            ) from error
+
+    def _keep_epoch(self, epoch: int, row: dict[str, float], seconds: float, save: Save, weights: Save) -> None:
+        record = self.record
+        history = {key: [*values] for key, values in record["history"].items()}
+        for key, value in row.items():
+            history.setdefault(key, []).append(value)
+        self._save(f"state-{epoch:05d}", save)
+        states = [*record["states"], epoch][-STATES:]
+        best = record["best"]
+        if best is None or _is_best(history):
+            best = epoch
+            self._save(f"best-{epoch:05d}", weights)
+        kept = record["kept"]
+        if self.spec.keep_every and epoch % self.spec.keep_every == 0:
+            self._save(f"kept-{epoch:05d}", weights)
+            kept = kept | {str(epoch): True}
+        self.record = record | {
+            "history": history, "seconds": [*record["seconds"], round(seconds, 3)], "epochs_done": epoch,
+            "states": states, "best": best, "kept": kept,
+        }  # fmt: skip
+        self._write()
+        self._remove_unnamed()
+
+    def start_file(self) -> Path:
+        """The weights file in the store that the training starts from."""
+        data = self.store.get("weights", self.spec.start_digest)
+        if data is None:
+            raise TrainingFailed(
+                "The weights file this training starts from is not in the store any more, or is damaged. Give it again."
+            )
+        import h5py
+
+        try:
+            with h5py.File(io.BytesIO(data)) as file:  # Keras tells its own form from the older one by the file's name
+                name = "start.weights.h5" if "layers" in file else "start.h5"
+        except OSError as error:
+            raise TrainingFailed(
+                "Expected a weights file in HDF5 form (.h5) to start from, got something else. Give Keras' 'notop' "
+                "weights of this architecture, or what model.save_weights('name.weights.h5') wrote."
+            ) from error
+        path = self.scratch / name
+        path.write_bytes(data)
+        return path
+
+    def best(self) -> tuple[int, Path]:
+        """The epoch whose weights count, and a file with them."""
+        epoch = int(self.record["best"])
+        path = self._fetch(f"best-{epoch:05d}")
+        if path is None:
+            raise TrainingFailed(
+                f"The best weights of this training, of epoch {epoch}, are missing or damaged. Remove the training "
+                "and start it again; with its seed it ends the same."
+            )
+        return epoch, path
+
+    def kept(self) -> Iterator[tuple[int, Path]]:
+        """The epochs whose weights were kept along the way, and files with them; damaged ones are left out."""
+        for text in sorted(self.record["kept"], key=int):
+            path = self._fetch(f"kept-{int(text):05d}")
+            if path is None:
+                self.say(f"The weights kept after epoch {text} are missing or damaged: left out.")
+            else:
+                yield int(text), path
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """The network is in the library: keep the record, and drop the states."""
+        self.record = self.record | {"result": result, "states": [], "best": None, "kept": {}}
+        self._write()
+        self._remove_unnamed()
+
+    def _write(self) -> None:
+        self.record["updated"] = time.time()
+        self.store.write_record(_record(self.key), self.record)
+
+    def _save(self, name: str, save: Save) -> None:
+        path = self.scratch / f"{name}.keras"
+        save(path)
+        written = self.store.put(f"trainings/{self.key}", name, path.read_bytes(), "keras")
+        path.unlink()
+        for entry in self.store.entries(f"trainings/{self.key}"):
+            if entry.key == name and entry.path != written:
+                self.store.remove(entry.path)
+
+    def _fetch(self, name: str) -> Path | None:
+        data = self.store.get(f"trainings/{self.key}", name)
+        if data is None:
+            return None
+        path = self.scratch / f"{name}.keras"
+        path.write_bytes(data)
+        return path
+
+    def _remove_unnamed(self) -> None:
+        record = self.record
+        named = {f"state-{epoch:05d}" for epoch in record["states"]} | {f"kept-{int(k):05d}" for k in record["kept"]}
+        named |= {f"best-{record['best']:05d}"} if record["best"] else set()
+        for entry in self.store.entries(f"trainings/{self.key}"):
+            if entry.key not in named:
+                self.store.remove(entry.path)
+
+
+def _record(key: str) -> str:
+    return f"trainings/{key}/record.json"
+
+
+def _is_best(history: dict[str, list[float]]) -> bool:
+    """Whether the last epoch is, by held-out accuracy, then loss; without held-out images it always is."""
+    if "val_accuracy" not in history:
+        return True
+    score = list(zip(history["val_accuracy"], [-loss for loss in history["val_loss"]], strict=True))
+    return score[-1] >= max(score)

@@ -1,0 +1,140 @@
+"""Train networks: the form at the left, the queue of trainings at the right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from cka_core import estimate, jobs, library, training_queue, words
+from cka_core.estimate import MeasureSpec
+from cka_core.images import is_available
+from cka_core.library import NetworkInfo
+from cka_core.recipe import TrainSpec, about_batch_norm
+from cka_core.store import Store
+from cka_core.training_queue import AT_WORK, Training
+from pages import address, training_cards, training_form, widgets
+
+
+def choose() -> tuple[list[TrainSpec], str]:
+    """The form: what to train, or nothing and the reason."""
+    st.subheader("Train", anchor=False)
+    st.caption("Networks trained here can be compared with all others.")
+    described = training_form.architecture_picker()
+    preset = training_form.preset_picker()
+    seeds, problem = training_form.seeds_picker()
+    values, missing = training_form.recipe(described.name, preset)
+    if missing or problem:
+        return [], missing or problem
+    try:
+        return [TrainSpec(described.name, seed=seed, **values) for seed in seeds], ""
+    except ValueError as error:
+        return [], str(error)
+
+
+def train_button(
+    specs: list[TrainSpec], problem: str, found: list[Training], networks: dict[str, NetworkInfo], store: Store
+) -> None:
+    """The one action, how long it will take, or why there is nothing to do."""
+    trained = training_queue.trained(store, networks)
+    at_work = {training.key for training in found if training.state in AT_WORK}
+    wanted = [spec for spec in specs if spec.key not in trained and spec.key not in at_work]
+    states = {training.key: training for training in found}
+    going_on = bool(wanted) and all(states[spec.key].epochs_done for spec in wanted if spec.key in states)
+    going_on = going_on and all(spec.key in states for spec in wanted)
+    pressed = st.button(
+        "Resume" if going_on else "Train", type="primary", width="stretch", disabled=not wanted, key="train"
+    )
+    if problem:
+        st.caption(f":red[{address.plain(problem)}]")
+    elif wanted:
+        tell_time(wanted, len(specs) - len(wanted), store)
+    else:
+        done = [trained[spec.key] for spec in specs if spec.key in trained]
+        st.caption("Trained already." if len(done) == len(specs) else "At work or waiting: see the queue.")
+        if done:
+            training_cards.compare_with(done[0], networks, "of the form")
+    if pressed:
+        training_cards.submit(wanted, store)
+
+
+def tell_time(wanted: Sequence[TrainSpec], left_out: int, store: Store) -> None:
+    """How long the trainings will take, and a way to know better."""
+    epoch, measured = estimate.training_seconds(wanted[0], store)
+    whole = words.seconds_text(estimate.whole_training_seconds(wanted[0], store))
+    parts = [f"≈ {words.seconds_text(epoch)} an epoch", f"{whole} in all"]
+    parts += [f"for each of {len(wanted)} seeds"] if len(wanted) > 1 else []
+    parts += ["" if is_available(wanted[0].images, store) else "after the download of the images"]
+    parts += ["" if measured else "a rough guess"]
+    st.caption(" · ".join(filter(None, parts)))
+    if note := about_batch_norm(wanted[0], round(estimate.epoch_images(wanted[0]))):
+        st.caption(note)
+    if left_out:
+        st.caption(f"{left_out} of the seeds {'is' if left_out == 1 else 'are'} trained, at work or waiting already.")
+    spec = MeasureSpec(wanted[0])
+    job = jobs.status(spec.key, store)
+    if widgets.at_work(job):
+        measuring(spec.key)
+    elif not measured:
+        if job is not None and job.state == jobs.FAILED:
+            st.caption(address.plain(job.error or ""))
+        if st.button("Measure", type="tertiary", icon=":material/timer:", help="Trains a few steps to see how fast."):
+            with st.spinner("Starting the worker"):
+                jobs.submit("measure", spec, f"speed of {wanted[0].architecture}", store)
+            st.rerun()
+
+
+def measuring(key: str) -> None:
+    """Until the speed is known."""
+
+    @st.fragment(run_every=1.0)
+    def look() -> None:
+        job = jobs.status(key, Store())
+        if not widgets.at_work(job):
+            st.rerun()
+        doing = job.progress.detail if job and job.progress else "waiting for a worker"
+        st.caption(f"Measuring: {address.plain(doing)}")
+
+    look()
+
+
+def empty_queue(networks: dict[str, NetworkInfo], store: Store) -> None:
+    """What a newcomer sees: one suggestion, and what will come of it."""
+    epochs = training_form.SUGGESTED_EPOCHS
+    seconds = estimate.whole_training_seconds(TrainSpec("cifar-resnet-14x1", epochs=epochs), store)
+    st.markdown(
+        f"Nothing is trained yet. To begin with: a ResNet 14x1, {epochs} epochs, ≈ {words.seconds_text(seconds)}."
+    )
+    suggestion = training_form.take_suggestion
+    st.button("Fill in the form for it", icon=":material/edit_note:", type="tertiary", on_click=suggestion)
+    bundled = [info for info in networks.values() if info.spec.source == "bundled" and info.record]
+    example = next((info for info in bundled if info.record.get("confusion")), bundled[0] if bundled else None)
+    if example is None:
+        return
+    with st.container(border=True, key="example"):
+        st.markdown(f"**{example.title}, seed {example.record['spec']['seed']}**, trained before: an example")
+        st.caption(training_queue.result_text(example.record))
+        training_cards.compare_with(example.spec.name, networks, "example")
+        training_cards.result(example.record, "example")
+
+
+def screen() -> None:
+    address.through_the_app()
+    store = Store()
+    networks = library.networks(store)
+    found = training_queue.trainings(store)
+    left, right = st.columns([1, 2.4], gap="medium")
+    with left:
+        specs, problem = choose()
+        train_button(specs, problem, found, networks, store)
+    with right:
+        notes = st.container()
+        st.subheader("Trainings", anchor=False)
+        if not found:
+            empty_queue(networks, store)
+        training_cards.queue(found, networks, store)
+        with notes:
+            address.show_notes(training_form.WORDS)
+
+
+screen()

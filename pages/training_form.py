@@ -1,0 +1,316 @@
+"""The form of the Train page: an architecture, a preset, seeds, and under "More" every value of the recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import streamlit as st
+
+from cka_core import training_queue, training_state, words
+from cka_core.images import IMAGE_SETS
+from cka_core.networks import APPLICATIONS, Architecture, architecture
+from cka_core.recipe import FRACTIONS, LARGEST_BATCH, OPTIMIZERS, PRESETS, SCHEDULES, STARTS
+from cka_core.store import Store
+from pages import address
+
+FAMILIES = ("CIFAR ResNet", "ImageNet ResNet")
+DEPTHS, RESNETS = list(range(8, 1203, 6)), [int(name.removeprefix("resnet")) for name in APPLICATIONS]
+LARGEST_UPLOAD = 400  # MB
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+SUGGESTED_EPOCHS = 15
+SUGGESTION = {
+    "family": FAMILIES[0],
+    "depth": 14,
+    "width": 1,
+    "preset": "paper",
+    "epochs": SUGGESTED_EPOCHS,
+    "seeds": "0",
+}
+PRESET_HELP = (
+    "**paper**: Nguyen, Raghu & Kornblith (2021): SGD, cosine decay, L2, flip and pad-crop, best held-out epoch.  \n"
+    "**seed**: the original notebook: Adam from ImageNet weights, 10 epochs, nothing held out.  \n"
+    "Every value can be changed under More."
+)
+FIELDS = {
+    "set": "images",
+    "share": "fraction",
+    "epochs": "epochs",
+    "minibatch": "batch_size",
+    "optimizer": "optimizer",
+    "rate": "learning_rate",
+    "schedule": "schedule",
+    "l2": "l2",
+    "augment": "augment",
+    "heldout": "held_out",
+    "start": "start",
+    "keep": "keep_every",
+    "mixed": "mixed_precision",
+    "xla": "xla",
+    "cpu": "force_cpu",
+    "deterministic": "deterministic",
+}
+"""What the address calls each value of the recipe -> the field of `TrainSpec`."""
+WORDS = {
+    "family": "the family",
+    "depth": "the depth",
+    "resnet": "the depth",
+    "width": "the width",
+    "preset": "the preset",
+    "seeds": "the seeds",
+    "set": "the images",
+    "share": "the share of the images",
+    "epochs": "the epochs",
+    "minibatch": "the minibatch size",
+    "optimizer": "the optimizer",
+    "rate": "the learning rate",
+    "schedule": "the schedule",
+    "l2": "the L2 factor",
+    "augment": "flip and crop",
+    "heldout": "the held-out share",
+    "start": "the start",
+    "keep": "the epochs between kept weights",
+    "mixed": "mixed precision",
+    "xla": "XLA",
+    "cpu": "the CPU",
+    "deterministic": "deterministic",
+}
+START_LABELS = {"random": "random weights", "imagenet": "ImageNet weights", "file": "a weights file"}
+OPTIMIZER_LABELS = {"sgd": "SGD, momentum 0.9", "adam": "Adam"}
+RATES = {"sgd": 0.05, "adam": 1e-3}
+SHARE_LABELS = {1.0: "all", 0.5: "1/2", 0.25: "1/4", 0.0625: "1/16"}
+HELD_OUT_LABELS = {0.0: "none", 0.05: "5 %", 0.1: "10 %", 0.2: "20 %"}
+
+
+def architecture_picker() -> Architecture:
+    """Family, depth and width, and what comes of them."""
+    family = _segments("Family", "family", FAMILIES)
+    if family == FAMILIES[1]:
+        name = f"resnet{_pick('Depth', 'resnet', RESNETS, RESNETS[0])}"
+    else:
+        deep, wide = st.columns(2)
+        with deep:
+            depth = _pick("Depth", "depth", DEPTHS, 14, "6n+2: three stages of n blocks with two convolutions each.")
+        with wide:
+            width = _number("Width", "width", 1, 1, 64, 1, "Multiplies the number of channels: 16, 32, 64 at width 1.")
+        name = f"cifar-resnet-{depth}x{width}"
+    described = architecture(name)
+    count = words.count_text(described.parameters)
+    st.caption(_unbroken(f"{count} parameters", f"{len(described.layers)} layers", described.name))
+    return described
+
+
+def preset_picker() -> str:
+    return _segments("Preset", "preset", tuple(PRESETS), PRESET_HELP, forget_values)
+
+
+def seeds_picker() -> tuple[tuple[int, ...], str]:
+    """Which seeds; several queue several trainings. Returns them, or none and why."""
+    address.read("seeds", "0", lambda text: len(text) < 100)
+    text = st.text_input("Seeds", key="seeds", help="0, or 0, 1, 2, or 0-4: one training each.")
+    address.write("seeds", text or "", "0")
+    try:
+        return training_queue.parse_seeds(text or ""), ""
+    except ValueError as error:
+        return (), str(error)
+
+
+def recipe(name: str, preset: str) -> tuple[dict[str, Any], str]:
+    """Under "More", every value of the recipe. Returns them, and why they cannot be had where they cannot."""
+    plain = training_queue.preset_values(preset, name)
+    default = {key: plain[field] for key, field in FIELDS.items()}
+    with st.expander("More"):
+        values, problem = _images_values(default), ""
+        values |= _optimizer_values(default)
+        starts = [start for start in STARTS if start != "imagenet" or name in APPLICATIONS]
+        values["start"] = _pick("Start", "start", starts, default["start"], "Of the weights.", START_LABELS)
+        digest = _start_file() if values["start"] == "file" else ""
+        if values["start"] == "file" and not digest:
+            problem = "Choose the weights file to start from, under More."
+        values |= _running_values(default)
+        edited = [key for key, value in values.items() if value != default[key]]
+        st.button(
+            "Back to the preset", icon=":material/undo:", type="tertiary", on_click=forget_values, disabled=not edited
+        )
+    if edited:
+        st.caption(f"Edited: {', '.join(WORDS[key].removeprefix('the ') for key in edited)}")
+    return {FIELDS[key]: value for key, value in values.items()} | {"start_digest": digest}, problem
+
+
+def _images_values(default: dict[str, Any]) -> dict[str, Any]:
+    left, right = st.columns(2)
+    with left:
+        values = {"set": _pick("Images", "set", list(IMAGE_SETS), default["set"])}
+        values["epochs"] = _number("Epochs", "epochs", default["epochs"], 1, 10_000, 1)
+        values["heldout"] = _pick(
+            "Held out",
+            "heldout",
+            list(HELD_OUT_LABELS),
+            default["heldout"],
+            "Training images kept back to choose the best epoch. With none, the last epoch is kept.",
+            HELD_OUT_LABELS,
+        )
+    with right:
+        values["share"] = _pick(
+            "Share of the images",
+            "share",
+            list(FRACTIONS),
+            default["share"],
+            "Balanced over the classes; the same images for every seed.",
+            SHARE_LABELS,
+        )
+        values["minibatch"] = _number("Minibatch size", "minibatch", default["minibatch"], 1, LARGEST_BATCH, 1)
+        values["keep"] = _number(
+            "Keep weights every", "keep", default["keep"], 0, 10_000, 1, "Epochs. 0 keeps none along the way."
+        )
+    return values
+
+
+def _optimizer_values(default: dict[str, Any]) -> dict[str, Any]:
+    left, right = st.columns(2)
+    with left:
+        optimizer = _pick(
+            "Optimizer", "optimizer", OPTIMIZERS, default["optimizer"], labels=OPTIMIZER_LABELS, on_change=_forget_rate
+        )
+        values = {"optimizer": optimizer}
+        rate = default["rate"] if optimizer == default["optimizer"] else RATES[optimizer]
+        values["schedule"] = _pick(
+            "Schedule", "schedule", SCHEDULES, default["schedule"], "Cosine lets the learning rate fall to 0."
+        )
+    with right:
+        values["rate"] = _number("Learning rate", "rate", rate, 1e-6, 10.0, 0.01)
+        values["l2"] = _number(
+            "L2", "l2", default["l2"], 0.0, 1.0, 1e-4, "Times the squared weights, added to the loss."
+        )
+    values["augment"] = _switch(
+        "Flip and crop", "augment", default["augment"], "At random, anew in each epoch: four pixels of padding."
+    )
+    return values
+
+
+def _running_values(default: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "mixed": _switch(
+            "Mixed precision",
+            "mixed",
+            default["mixed"],
+            "bfloat16 on TPUs and processors that have it, float16 on GPUs; elsewhere nothing changes.",
+        ),
+        "xla": _switch(
+            "XLA",
+            "xla",
+            default["xla"],
+            "Compiles the training step. It pays on GPUs; a CPU compiles for minutes.",
+        ),
+        "cpu": _switch("Force the CPU", "cpu", default["cpu"], "Passes by every GPU and TPU."),
+        "deterministic": _switch(
+            "Deterministic",
+            "deterministic",
+            default["deterministic"],
+            "The same digits each time on the same machine. It costs next to nothing on a CPU, speed on a GPU.",
+        ),
+    }
+
+
+def _start_file() -> str:
+    """Take a weights file and put it into the store; returns its digest, empty if there is none yet."""
+    uploaded = st.file_uploader(
+        "Weights file",
+        ["h5"],
+        key="start file",
+        max_upload_size=LARGEST_UPLOAD,
+        help="For the ImageNet ResNets a “notop” .h5 of keras.applications, for the others a .weights.h5 of the same "
+        "architecture.",
+    )
+    if uploaded is None:
+        return str(st.session_state.get("start digest", ("", ""))[1])
+    if uploaded.getbuffer()[:8] != HDF5_SIGNATURE:
+        st.error(f"{address.plain(uploaded.name)} is no HDF5 file. Choose a weights file that Keras wrote.")
+        return ""
+    known = st.session_state.get("start digest")
+    if known is None or known[0] != uploaded.file_id:
+        digest = training_state.keep_start_file(uploaded.getvalue(), Store())
+        known = st.session_state["start digest"] = (uploaded.file_id, digest)
+    return str(known[1])
+
+
+def forget_values() -> None:
+    """Every value is again as the preset has it (only from a callback)."""
+    for key in FIELDS:
+        address.forget(key)
+
+
+def _forget_rate() -> None:
+    """Another optimizer needs another learning rate."""
+    address.forget("rate")
+
+
+def take_suggestion() -> None:
+    forget_values()
+    for key, value in SUGGESTION.items():
+        address.put(key, value)
+
+
+def _segments(
+    label: str, key: str, options: Sequence[str], help: str | None = None, on_change: Callable[[], None] | None = None
+) -> str:
+    """One of two or three words, side by side."""
+    address.read(key, options[0], options.__contains__)
+    chosen: str | None = st.segmented_control(label, options, required=True, key=key, help=help, on_change=on_change)
+    address.write(key, chosen or options[0], options[0])
+    return chosen or options[0]
+
+
+def _pick(
+    label: str,
+    key: str,
+    options: Sequence[Any],
+    default: Any,
+    help: str | None = None,
+    labels: dict[Any, str] | None = None,
+    on_change: Callable[[], None] | None = None,
+) -> Any:
+    """One of a few values, in the address as it is."""
+    texts = {str(option): option for option in options}
+    if key in st.session_state and st.session_state[key] not in options:  # another family does not have it
+        address.forget(key)
+    address.read(key, default, texts.__contains__, texts.__getitem__)
+    shown = labels or {}
+    chosen = st.selectbox(
+        label,
+        options,
+        key=key,
+        help=help,
+        format_func=lambda option: shown.get(option, str(option)),
+        on_change=on_change,
+    )
+    address.write(key, str(chosen), str(default))
+    return chosen
+
+
+def _number(label: str, key: str, default: Any, least: Any, most: Any, step: Any, help: str | None = None) -> Any:
+    """A number, in the address as it is."""
+
+    def valid(text: str) -> bool:
+        try:
+            return bool(least <= type(default)(text) <= most)
+        except ValueError:
+            return False
+
+    address.read(key, default, valid, type(default))
+    form = "%d" if isinstance(default, int) else "%g"
+    chosen = st.number_input(label, least, most, step=step, key=key, format=form, help=help)
+    address.write(key, f"{chosen:g}" if isinstance(chosen, float) else str(chosen), f"{default:g}")
+    return chosen
+
+
+def _switch(label: str, key: str, default: bool, help: str) -> bool:
+    address.read(key, default, ("true", "false").__contains__, lambda text: text == "true")
+    chosen = st.toggle(label, key=key, help=help)
+    address.write(key, str(chosen).lower(), str(default).lower())
+    return chosen
+
+
+def _unbroken(*facts: str) -> str:
+    """Facts in one line, which breaks only between them."""
+    return " · ".join(fact.replace(" ", "\N{NO-BREAK SPACE}") for fact in facts)

@@ -1,0 +1,288 @@
+"""The trainings of a store as a page shows them, and a recipe in words."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from typing import Any
+
+import pytest
+
+from cka_core import cli, estimate, job_files, jobs, library, training, training_queue, training_state
+from cka_core.cluster_files import file_lock
+from cka_core.progress import Progress
+from cka_core.recipe import PRESETS, TrainSpec
+from cka_core.store import Store
+from cka_core.training_state import Work
+
+SPEC = TrainSpec("cifar-resnet-8x1", epochs=4)
+BELIEVED = "tcp://elsewhere"
+
+
+def submitted(spec: TrainSpec, store: Store, state: str = "queued", cluster: str = BELIEVED) -> str:
+    """The record of a job, as a page and a worker leave it."""
+    attempt = job_files.write_new(spec.key, "train", dataclasses.asdict(spec), "A title", store, cluster)
+    if state != "queued":
+        job_files.begin(spec.key, attempt, store)
+    if state not in ("queued", "running"):
+        job_files.finish(spec.key, attempt, state, "The reason." if state == "failed" else None, store)
+    return spec.key
+
+
+def trained(spec: TrainSpec, store: Store, epochs: int, result: dict[str, Any] | None = None) -> None:
+    """What a training leaves after some epochs."""
+    work = Work(spec, spec.default_name, 2812, "CPU: there is no GPU.", store)
+    for epoch in range(1, epochs + 1):
+        row = {"loss": 2 / epoch, "accuracy": 0.2, "val_loss": 2.0, "val_accuracy": 0.1 * epoch}
+        work.finish_epoch(epoch, row, 3.0, lambda path: path.write_bytes(b"s"), lambda path: path.write_bytes(b"w"))
+    if result:
+        work.finish(result)
+    work.close()
+
+
+def state(spec: TrainSpec, store: Store) -> str:
+    found = training_queue.find(spec.key, store)
+    assert found is not None
+    return found.state
+
+
+def test_nothing_yet(store):
+    assert training_queue.trainings(store) == []
+    assert training_queue.find("0" * 24, store) is None
+
+
+def test_order_at_work_then_waiting_in_turn_then_the_last_one_ended_first(store):
+    specs = [dataclasses.replace(SPEC, seed=seed) for seed in range(6)]
+    for spec, how in zip(specs, ("done", "stopped", "queued", "queued", "running"), strict=False):
+        submitted(spec, store, how)
+    trained(specs[5], store, 1)
+    found = training_queue.trainings(store)
+    assert [training.spec.seed for training in found] == [4, 2, 3, 5, 1], "of the first one nothing is left"
+    assert [training.state for training in found] == ["running", "queued", "queued", "stopped", "stopped"]
+
+
+@pytest.mark.parametrize("how", ["queued", "running", "stopped", "failed"])
+def test_the_state_is_that_of_the_job(store, how):
+    submitted(SPEC, store, how)
+    trained(SPEC, store, 2)
+    assert state(SPEC, store) == how
+
+
+def test_a_training_of_the_command_line_is_seen_while_it_runs_and_can_be_resumed(store):
+    trained(SPEC, store, 2)
+    assert state(SPEC, store) == "stopped"
+    with file_lock(store.scratch("scratch") / f"training-{SPEC.key}.lock", 0):  # held by training.train
+        assert state(SPEC, store) == "elsewhere"
+        with pytest.raises(ValueError, match="another program"):
+            training_queue.remove(SPEC.key, store)
+    assert state(SPEC, store) == "stopped"
+
+
+def test_a_result_counts_more_than_what_the_job_says(store):
+    submitted(SPEC, store, "failed")
+    trained(SPEC, store, 4, {"name": "any"})
+    assert state(SPEC, store) == "done"
+
+
+def test_removing_forgets_the_job_and_the_saved_epochs(store):
+    submitted(SPEC, store, "stopped")
+    trained(SPEC, store, 2)
+    training_queue.remove(SPEC.key, store)
+    assert training_queue.trainings(store) == [] and not store.entries("trainings")
+
+
+def test_one_at_work_is_not_removed(store):
+    submitted(SPEC, store, "running")
+    trained(SPEC, store, 2)
+    with pytest.raises(ValueError, match="Stop it"):
+        training_queue.remove(SPEC.key, store)
+    assert training_state.read(SPEC.key, store).epochs_done == 2
+
+
+def test_a_record_of_another_version_is_left_out(store):
+    job_files.write_new("a" * 24, "train", {"architecture": "resnet50", "colour": "red"}, "Old", store, BELIEVED)
+    job_files.write_new("b" * 24, "train", dataclasses.asdict(SPEC), "Another key", store, BELIEVED)
+    assert training_queue.trainings(store) == []
+
+
+# What is asked for
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [
+        ("0", (0,)),
+        (" 3 ", (3,)),
+        ("0, 1, 2", (0, 1, 2)),
+        ("0-4", (0, 1, 2, 3, 4)),
+        ("3 – 5; 9 0", (3, 4, 5, 9, 0)),
+        ("1, 1, 0-2", (1, 0, 2)),
+    ],
+)
+def test_seeds(text, seeds):
+    assert training_queue.parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["", "a", "-1", "1.5", "5-1", "0-20", "0-9, 10-19, 20", "9999999999", "0-"])
+def test_seeds_that_cannot_be_meant(text):
+    with pytest.raises(ValueError, match="^Expected"):
+        training_queue.parse_seeds(text)
+
+
+def test_a_preset_starts_from_imagenet_only_where_there_are_such_weights():
+    assert training_queue.preset_values("seed", "resnet50")["start"] == "imagenet"
+    assert training_queue.preset_values("seed", "cifar-resnet-14x1")["start"] == "random"
+    assert training_queue.preset_values("paper", "resnet50")["epochs"] == SPEC.__class__("resnet50").epochs
+
+
+def test_bundled_trainings_are_known(store):
+    networks = library.networks(store)
+    bundled = [name for name, info in networks.items() if info.spec.source == "bundled"]
+    assert sorted(training_queue.trained(store, networks).values()) == sorted(bundled)
+
+
+def test_partners_begin_with_other_seeds_then_other_trained_networks():
+    networks = library.networks(Store("memory://none"))
+    own = next(name for name, info in networks.items() if info.trained_on)
+    found = training_queue.partners(own, networks)
+    assert own not in found and len(found) == len(networks) - 1
+    trained_on = [bool(networks[name].trained_on) for name in found]
+    assert trained_on == sorted(trained_on, reverse=True)
+
+
+# In words
+
+
+def parsed(line: str, monkeypatch) -> TrainSpec:
+    """What a command line would train."""
+    specs = []
+
+    def train(spec, *args, **kwargs):
+        specs.append(spec)
+        raise SystemExit(0)
+
+    monkeypatch.setattr(training, "train", train)
+    with pytest.raises(SystemExit):
+        cli.app(shlex.split(line)[3:], standalone_mode=False)
+    return specs[0]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        SPEC,
+        TrainSpec("cifar-resnet-14x1", seed=3, fraction=0.25, held_out=0.0, keep_every=5, l2=0.0),
+        TrainSpec("resnet50", **PRESETS["seed"]),
+        TrainSpec("resnet50", **(PRESETS["seed"] | {"start": "random", "augment": True, "images": "cifar10"})),
+        TrainSpec("cifar-resnet-8x1", optimizer="adam", learning_rate=0.05, augment=False, schedule="constant"),
+        TrainSpec("cifar-resnet-8x1", optimizer="adam", learning_rate=3e-4, mixed_precision=True, xla=True),
+        TrainSpec("cifar-resnet-8x1", force_cpu=True, deterministic=True, batch_size=64, learning_rate=0.01),
+    ],
+)
+def test_the_command_line_trains_the_same(spec, store, monkeypatch):
+    assert parsed(training_queue.command(spec, store), monkeypatch) == spec
+
+
+def test_the_command_line_of_a_start_file_finds_it_in_the_store(store, monkeypatch):
+    digest = training_state.keep_start_file(b"weights", store)
+    spec = TrainSpec("cifar-resnet-8x1", start="file", start_digest=digest)
+    assert parsed(training_queue.command(spec, store), monkeypatch) == spec
+
+
+def test_a_recipe_in_words():
+    assert training_queue.recipe_text(SPEC) == (
+        "SGD with momentum 0.9, learning rate 0.05 falling to 0 along a cosine, 4 epochs, minibatches of 128, "
+        "L2 0.0001, flipped and cropped at random, random start"
+    )
+    assert training_queue.images_text(SPEC) == (
+        "all 3,125 training images of cifar10-mini, 312 of them held out to choose the epoch"
+    )
+    quarter = dataclasses.replace(SPEC, fraction=0.25, held_out=0.0, deterministic=True, keep_every=2)
+    assert training_queue.images_text(quarter) == "781 of the 3,125 training images of cifar10-mini"
+    assert training_queue.recipe_text(quarter).endswith("weights kept every 2 epochs, deterministic")
+
+
+def at_work(store: Store, progress: Progress | None = None) -> tuple[str, str]:
+    submitted(SPEC, store, "running")
+    if progress:
+        job_files.tell(SPEC.key, 1, progress, store)
+    found = training_queue.find(SPEC.key, store)
+    assert found is not None
+    return training_queue.at_work_text(found, store)
+
+
+def test_where_a_training_is_and_its_numbers(store):
+    assert at_work(store) == ("starting", "")
+
+
+def test_the_time_left_comes_from_its_own_epochs(store):
+    trained(SPEC, store, 2)
+    detail = "epoch 3 of 4 · image 1,406 of 2,812 · 560 images/s · loss 1.710 · accuracy 0.380"
+    place, numbers = at_work(store, Progress("training", 2.5, 4, detail))
+    assert place == "epoch 3 of 4 · image 1,406 of 2,812"
+    assert numbers == "560 images/s · loss 1.710 · accuracy 0.380 · 4 s left · CPU"  # 1.5 epochs of 3 s
+
+
+def test_one_that_stops_says_so(store):
+    submitted(SPEC, store, "running")
+    jobs.stop(SPEC.key, store)
+    found = training_queue.find(SPEC.key, store)
+    assert training_queue.at_work_text(found, store)[0].startswith("stopping after this step")
+
+
+@pytest.mark.parametrize(
+    ("how", "cluster", "said"),
+    [
+        ("stopped", BELIEVED, "Stopped. 2 of 4 epochs are kept: Resume goes on from there."),
+        ("failed", BELIEVED, "Failed. The reason. 2 of 4 epochs are kept: Resume goes on from there."),
+        ("running", "here/gone/1", "Interrupted. The cluster ended while this was at work. 2 of 4 epochs are kept"),
+    ],
+)
+def test_nothing_is_lost_and_it_says_so(store, how, cluster, said):
+    submitted(SPEC, store, how, cluster)
+    trained(SPEC, store, 2)
+    assert training_queue.ended_text(training_queue.find(SPEC.key, store)).startswith(said)
+
+
+def test_what_a_finished_training_reached():
+    record = {
+        "test_accuracy": 0.54, "test_images": 1000, "train_accuracy": 0.88, "kept_epoch": 3, "seconds": [3.0, 4.0],
+        "spec": {"epochs": 4},
+    }  # fmt: skip
+    assert training_queue.result_text(record) == (
+        "54 % ±3 of 1,000 test images right · 88 % of the training images · epoch 3 of 4 kept · trained in 7 s"
+    )
+
+
+# How long it takes
+
+
+def test_the_first_estimate_is_rough_and_learns_from_what_was_measured(store):
+    small, large = TrainSpec("cifar-resnet-14x1"), TrainSpec("cifar-resnet-56x1")
+    guess, measured = estimate.training_seconds(small, store)
+    assert not measured and estimate.training_seconds(large, store)[0] > 3 * guess
+    estimate.remember_speed("cifar-resnet-14x1", 128, 300.0, store)
+    seconds, measured = estimate.training_seconds(small, store)
+    assert measured and seconds == pytest.approx((3125 * 0.9 + 3125 * 0.1 / 3) / 300)
+    assert estimate.training_seconds(dataclasses.replace(small, batch_size=32), store) == (seconds, True)
+    other, measured = estimate.training_seconds(large, store)
+    assert not measured and other > 3 * seconds, "scaled by the work"
+    assert estimate.whole_training_seconds(small, store) > 40 * seconds
+
+
+def test_a_share_of_the_images_takes_a_share_of_the_time(store):
+    whole, quarter = (
+        estimate.training_seconds(TrainSpec("cifar-resnet-14x1", fraction=share), store)[0] for share in (1.0, 0.25)
+    )
+    assert quarter == pytest.approx(whole / 4)
+
+
+def test_speeds_of_several_sizes_stand_side_by_side_and_follow_the_machine(store):
+    for size, speed in ((32, 100.0), (256, 400.0), (256, 200.0)):
+        estimate.remember_speed("resnet50", size, speed, store)
+    estimate.remember_speed("resnet50", 256, float("nan"), store)
+    times = {
+        size: estimate.training_seconds(TrainSpec("resnet50", batch_size=size, held_out=0.0), store)[0]
+        for size in (16, 32, 256, 512)
+    }
+    assert times[16] == times[32] == pytest.approx(31.25) and times[256] == times[512] == pytest.approx(3125 / 300)
