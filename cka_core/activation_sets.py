@@ -1,0 +1,346 @@
+"""Activation sets: a network's Gram matrices on one sample, in one file, so that it is compared where it is not.
+
+The file is an npz: ``about``, UTF-8 JSON, and for each minibatch ``00000/triangles`` (float32, layers x m(m-1)/2),
+``00000/exponents``, ``00000/squares`` and ``00000/outliers`` (the fields of `GramBatch`). Nothing in it is pickled, and
+nothing compressed: it unpacks to no more than it is, and is read a minibatch at a time. ``about`` holds a SHA-256 of
+each minibatch, so that what is read is what was written, wherever the file has been.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import io
+import json
+import math
+import os
+import time
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from cka_core import plain_npz
+from cka_core.comparison import Layer
+from cka_core.grams import GramBatch
+from cka_core.images import Images, SampleSpec
+from cka_core.similarity import minibatches
+from cka_core.store import canonical_json, replacing
+
+FORMAT = "cka-explorer activations 1"
+LARGEST_ABOUT = 64 << 20
+MOST_LAYERS = 20_000
+MEMBERS = ("triangles", "exponents", "squares", "outliers")
+WHAT = "an activation set"
+MADE_AGAIN = "Make the file again: python -m cka_core activations extract NETWORK --out acts.npz."
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """Which images a set was made from, ``n`` of them.
+
+    ``digest`` is that of `Images`. Where the image set is not known, ``images`` is empty; the images are then known by
+    their digest alone, or by a ``label`` that someone gave them, or not at all.
+    """
+
+    images: str
+    split: str
+    n: int
+    seed: int | None
+    balanced: bool
+    digest: str
+    label: str = ""
+
+    @classmethod
+    def of(cls, spec: SampleSpec, images: Images) -> Sample:
+        return cls(spec.images, spec.split, len(images), spec.seed, spec.balanced, images.digest)
+
+    @property
+    def spec(self) -> SampleSpec:
+        return SampleSpec(self.images, self.split, self.n, self.seed, self.balanced)
+
+    def is_sure_to_be(self, other: Sample) -> bool:
+        """Whether these are certainly the same images, in the same order."""
+        if self.n != other.n:
+            return False
+        if self.digest or other.digest:
+            return self.digest == other.digest
+        return bool(self.label) and self.label == other.label
+
+    def __str__(self) -> str:
+        if not self.images:
+            which = f"labelled “{self.label}”" if self.label else "of which nothing is known"
+            return f"{self.n:,} images {f'with digest {self.digest[:8]}' if self.digest else which}"
+        draw = "the first" if self.seed is None else f"seed {self.seed}"
+        balance = ", balanced over the classes" if self.balanced else ""
+        return f"{self.n:,} {self.split} images of {self.images} ({draw}{balance}, digest {self.digest[:8]})"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ActivationSet:
+    """A network's Gram matrices on one sample, read a minibatch at a time.
+
+    ``network`` says which it was: name, architecture, weights (digest), source, seed. ``parts`` describes each
+    minibatch, ``open`` opens the file.
+    """
+
+    name: str
+    network: dict[str, Any]
+    layers: tuple[Layer, ...]
+    sample: Sample
+    preprocessing: str
+    batch_size: int
+    versions: dict[str, str] = dataclasses.field(default_factory=dict)
+    created: str = ""
+    parts: tuple[dict[str, Any], ...] = ()
+    open: Callable[[], contextlib.AbstractContextManager[BinaryIO]] | None = None
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 (32 hex digits) of what it holds; what it is called and when it was made do not count."""
+        about = {key: value for key, value in self.about().items() if key not in ("name", "created")}
+        return hashlib.sha256(canonical_json(about).encode()).hexdigest()[:32]
+
+    def about(self) -> dict[str, Any]:
+        """Everything but the Gram matrices, as JSON values; `from_about` reads it back."""
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "network": self.network,
+            "layers": [dataclasses.asdict(layer) | {"shape": list(layer.shape)} for layer in self.layers],
+            "sample": dataclasses.asdict(self.sample),
+            "preprocessing": self.preprocessing,
+            "batch_size": self.batch_size,
+            "versions": self.versions,
+            "created": self.created,
+            "minibatches": list(self.parts),
+        }
+
+    @property
+    def slices(self) -> list[slice]:
+        return minibatches(self.sample.n, self.batch_size)
+
+    def minibatch(self, index: int) -> GramBatch:
+        """The Gram matrices of all layers on one minibatch, checked against what ``about`` promises."""
+        assert self.open is not None, "a set that was not read from a file has no minibatches"
+        where, part = self.slices[index], self.parts[index]
+        m, count = where.stop - where.start, len(self.layers)
+        forms = (("<f4", (count, m * (m - 1) // 2)), ("<i8", (count,)), ("<f8", (count,)), ("<f8", (count, 2)))
+        with plain_npz.reading(WHAT, self.name), self.open() as file, zipfile.ZipFile(file) as archive:
+            arrays = [
+                plain_npz.array(archive, f"{index:05d}/{member}", *form)
+                for member, form in zip(MEMBERS, forms, strict=True)
+            ]
+        triangles, exponents, squares, outliers = arrays
+        if _sha(arrays) != part["sha256"]:
+            raise plain_npz.NotReadable(
+                f"Minibatch {index + 1} of {self.name} is not what was written: damaged. {MADE_AGAIN}"
+            )
+        self._check_numbers(index, m, *arrays)
+        return GramBatch(
+            names=tuple(layer.name for layer in self.layers),
+            m=m,
+            first=where.start,
+            triangles=triangles,
+            exponents=exponents,
+            squares=squares,
+            reasons=list(part["reasons"]),
+            outliers=[(int(row), float(times)) if row >= 0 else None for row, times in outliers],
+        )
+
+    def minibatches(self) -> Iterator[GramBatch]:
+        return (self.minibatch(index) for index in range(len(self.parts)))
+
+    def _check_numbers(
+        self, index: int, m: int, triangles: np.ndarray, exponents: np.ndarray, squares: np.ndarray, out: np.ndarray
+    ) -> None:
+        sums = np.einsum("ij,ij->i", triangles, triangles, dtype=np.float64)
+        live = np.array([reason is None for reason in self.parts[index]["reasons"]], bool)
+        wrong = ~(np.isfinite(sums) & np.isfinite(squares) & (np.abs(exponents) < 2000) & np.isfinite(out).all(axis=1))
+        wrong |= (out[:, 0] >= m) | (live & ~np.isclose(sums, squares, rtol=1e-3))
+        if wrong.any():
+            layer = self.layers[int(np.flatnonzero(wrong)[0])].name
+            raise plain_npz.NotReadable(
+                f"{self.name}: the Gram matrix of layer {layer!r} in minibatch {index + 1} is not one: its numbers are "
+                f"not finite, or not consistent. {MADE_AGAIN}"
+            )
+
+
+def write(path: str | os.PathLike[str], header: ActivationSet, batches: Iterable[GramBatch]) -> ActivationSet:
+    """Write a set to a file, in one piece or not at all; returns it, readable.
+
+    ``header`` is everything but the minibatches, which are taken from ``batches`` one at a time and not kept.
+    """
+    parts = []
+    with replacing(path) as temporary:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+            for index, (where, batch) in enumerate(zip(header.slices, batches, strict=True)):
+                if (batch.first, batch.m) != (where.start, where.stop - where.start):
+                    raise ValueError(
+                        f"Expected images {where.start} to {where.stop - 1}, got {batch.m} from {batch.first} on."
+                    )
+                arrays = _arrays(batch)
+                for name, array in zip(MEMBERS, arrays, strict=True):
+                    plain_npz.add(archive, f"{index:05d}/{name}", array)
+                parts.append({"sha256": _sha(arrays), "reasons": list(batch.reasons)})
+            complete = dataclasses.replace(header, parts=tuple(parts), created=header.created or _now())
+            complete = from_about(complete.about())
+            plain_npz.add(
+                archive, "about", np.frombuffer(json.dumps(complete.about(), allow_nan=False).encode(), np.uint8)
+            )
+    target = Path(path).expanduser()
+    return dataclasses.replace(complete, open=lambda: open(target, "rb"))
+
+
+def read(source: str | os.PathLike[str] | bytes | BinaryIO) -> ActivationSet:
+    """A set in a file, in bytes or in an open file (which must stay open while minibatches are read).
+
+    Only what it says about itself is read now; each minibatch is read and checked when it is asked for.
+
+    Raises
+    ------
+    plain_npz.NotReadable
+        If it is anything else, or damaged.
+    FileNotFoundError
+    """
+    opener: Callable[[], contextlib.AbstractContextManager[BinaryIO]]
+    if isinstance(source, bytes):
+        opener, name = (lambda: io.BytesIO(source)), "the file"
+    elif isinstance(source, str | os.PathLike):
+        path = Path(source).expanduser()
+        opener, name = (lambda: open(path, "rb")), path.name
+    else:
+        opener, name = (lambda: contextlib.nullcontext(source)), "the file"
+    with plain_npz.reading(WHAT, name), opener() as file:
+        size = file.seek(0, os.SEEK_END)
+        with zipfile.ZipFile(file) as archive:
+            plain_npz.check_archive(archive, size)
+            member = archive.getinfo("about.npy")
+            if member.file_size > LARGEST_ABOUT:
+                raise ValueError(
+                    f"it describes itself in {member.file_size:,} bytes, at most {LARGEST_ABOUT:,} are read"
+                )
+            about = json.loads(plain_npz.array(archive, "about", "|u1").tobytes())
+            found = from_about(about)
+            names = {f"{index:05d}/{member}.npy" for index in range(len(found.parts)) for member in MEMBERS}
+            if set(archive.namelist()) != names | {"about.npy"}:
+                raise ValueError(f"it does not hold {len(found.parts)} minibatches of {', '.join(MEMBERS)}")
+    return dataclasses.replace(found, open=opener)
+
+
+def check(found: ActivationSet) -> None:
+    """Read every minibatch once, so that a damaged one is found now."""
+    for _ in found.minibatches():
+        pass
+
+
+def from_about(values: dict[str, Any]) -> ActivationSet:
+    """The set that `ActivationSet.about` describes, without its file. Every inconsistency is a ValueError in words."""
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        got = values.get("format") if isinstance(values, dict) else type(values).__name__
+        raise ValueError(f"its format is {got!r}, expected {FORMAT!r}")
+    try:
+        found = ActivationSet(
+            name=_text(values["name"]),
+            network={key: values["network"].get(key) for key in ("name", "architecture", "weights", "source", "seed")},
+            layers=tuple(
+                Layer(_text(v["name"]), _text(v["kind"]), tuple(int(s) for s in v["shape"]), _text(v["stage"]))
+                for v in values["layers"]
+            ),
+            sample=Sample(**values["sample"]),
+            preprocessing=_text(values["preprocessing"]),
+            batch_size=int(values["batch_size"]),
+            versions={_text(key): _text(value) for key, value in values["versions"].items()},
+            created=_text(values["created"]),
+            parts=tuple(
+                {"sha256": _text(part["sha256"]), "reasons": list(part["reasons"])} for part in values["minibatches"]
+            ),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"a field of its description is missing or wrong ({error})") from error
+    _check_description(found)
+    return found
+
+
+def _check_description(found: ActivationSet) -> None:
+    sample, count = found.sample, len(found.layers)
+    names = [layer.name for layer in found.layers]
+    repeated = {name for name in names if names.count(name) > 1} if len(set(names)) < count else set()
+    texts = (sample.images, sample.split, sample.digest, sample.label)
+    whole = [sample.n, *([] if sample.seed is None else [sample.seed])]
+    if not 1 <= count <= MOST_LAYERS:
+        raise ValueError(f"expected 1 to {MOST_LAYERS:,} layers, got {count:,}")
+    if repeated:
+        raise ValueError(f"two layers are called {sorted(repeated)[0]!r}")
+    if not (all(isinstance(text, str) for text in texts) and all(type(number) is int for number in whole)):
+        raise ValueError(f"its images are described by {sample!r}")
+    if any(not isinstance(v, str | None) for k, v in found.network.items() if k != "seed"):
+        raise ValueError(f"its network is described by {found.network!r}")
+    slices = found.slices
+    if found.parts and len(found.parts) != len(slices):
+        raise ValueError(f"expected {len(slices)} minibatches of {sample.n:,} images, got {len(found.parts)}")
+    for part in found.parts:
+        if len(part["reasons"]) != count or not all(isinstance(why, str | None) for why in part["reasons"]):
+            raise ValueError(f"expected {count} reasons, one a layer, got {len(part['reasons'])}")
+
+
+def shared_sample(sets: Iterable[ActivationSet]) -> tuple[Sample, int]:
+    """The images and the minibatch size that several sets share.
+
+    Raises ValueError, naming the images of each, where they are not certainly the same.
+    """
+    first, *others = sets
+    for other in others:
+        if other.digest == first.digest:
+            continue
+        if not first.sample.is_sure_to_be(other.sample):
+            raise ValueError(
+                f"{first.name} and {other.name} are not known to be of the same images, and cannot be compared. "
+                f"{first.name}: {first.sample}. {other.name}: {other.sample}. Make one of them again with the images "
+                "of the other."
+                + ("" if first.sample.images else " Where you know that they are the same, say so when converting: "
+                   "--images, --images-digest or --sample-label.")
+            )  # fmt: skip
+        if other.batch_size != first.batch_size:
+            raise ValueError(
+                f"Expected minibatches of one size, got {first.batch_size} images in {first.name} and "
+                f"{other.batch_size} in {other.name}. Make one of them again with --batch-size {first.batch_size}."
+            )
+    known = [one for one in (first, *others) if one.sample.images]
+    return (known or [first])[0].sample, first.batch_size
+
+
+def size_of(layers: int, sample: int, batch_size: int) -> int:
+    """Bytes of a set's Gram matrices."""
+    return sum(4 * layers * math.comb(part.stop - part.start, 2) for part in minibatches(sample, batch_size))
+
+
+def _arrays(batch: GramBatch) -> list[np.ndarray]:
+    outliers = np.array([outlier or (-1, 0.0) for outlier in batch.outliers], "<f8").reshape(-1, 2)
+    return [
+        np.ascontiguousarray(batch.triangles, "<f4"),
+        np.ascontiguousarray(batch.exponents, "<i8"),
+        np.ascontiguousarray(batch.squares, "<f8"),
+        outliers,
+    ]
+
+
+def _sha(arrays: Iterable[np.ndarray]) -> str:
+    sha = hashlib.sha256()
+    for array in arrays:
+        sha.update(array.data)
+    return sha.hexdigest()
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > 1000:
+        raise TypeError(f"expected a text, got {value!r:.60}")
+    return value
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -1,0 +1,335 @@
+"""What is in the library and in the store, as rows a person reads: what it is, how it was made, when, how large.
+
+Light: nothing is loaded but descriptions. pandas is imported by `table`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from cka_core import comparison, library, words
+from cka_core.activation_sets import Sample
+from cka_core.comparison import CompareSpec, Comparison
+from cka_core.images import SampleSpec
+from cka_core.library import NetworkInfo
+from cka_core.networks import NetworkSpec, UnknownNetwork, is_architecture
+from cka_core.similarity import minibatches
+from cka_core.store import Entry, Store, gram_budget
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One thing kept. ``kind`` and ``key`` are the store's, ``origin`` is a word; ``made`` is UTC in ISO form or "".
+
+    ``address`` opens it on the Compare page; empty where that is not possible. ``fixed``: it ships with the package.
+    ``file`` is where it lies then. ``whole``: nothing of it is missing.
+    """
+
+    kind: str
+    key: str
+    name: str
+    what: str
+    how: str
+    origin: str
+    made: str
+    size: int
+    address: dict[str, str] = dataclasses.field(default_factory=dict)
+    fixed: bool = False
+    file: str = ""
+    whole: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Damage:
+    """Something that cannot be used: its file from the store's root, what is wrong with it, and what to do."""
+
+    file: str
+    what: str
+    advice: str
+
+
+def networks(store: Store) -> list[Row]:
+    """The trained networks, bundled ones too, newest first."""
+    sizes = _sizes(store.entries("networks"))
+    rows = []
+    for name, info in library.networks(store).items():
+        if info.trained_on is None:
+            continue
+        bundled = info.spec.source == "bundled"
+        file = library.BUNDLE / f"{name}.keras"
+        rows.append(
+            Row(
+                "networks",
+                name,
+                name,
+                f"{info.title} · {words.count_text(info.parameters)} parameters",
+                _training(info),
+                info.spec.source,
+                str(info.record.get("created") or ""),
+                file.stat().st_size if bundled else sizes.get(name, 0),
+                {"a": name},
+                bundled,
+                str(file) if bundled else "",
+            )
+        )
+    return _newest_first(rows)
+
+
+def _training(info: NetworkInfo) -> str:
+    parts = [info.subtitle, f"{len(info.record.get('history', {}).get('loss', ()))} epochs"]
+    if info.test_accuracy is not None and info.test_images:
+        parts.append(f"{words.accuracy_text(info.test_accuracy, info.test_images)} right")
+    checkpoints = info.record.get("checkpoints") or {}
+    if checkpoints:
+        parts.append(f"{len(checkpoints)} epochs kept along the way")
+    return " · ".join(parts)
+
+
+def activation_sets(store: Store) -> list[Row]:
+    """Sets that were brought in, then the Gram matrices that comparisons kept, each newest first."""
+    entries = store.entries("activations")
+    sizes, added = _sizes(entries), {entry.key: entry.used for entry in entries}
+    rows = []
+    for name, found in library.sets(store).items():
+        if name in added:
+            what = f"{len(found.layers)} layers of {found.network.get('name') or 'a network'}"
+            how = f"{words.sample_text(found.sample)} · minibatches of {found.batch_size}"
+            rows.append(
+                Row("activations", name, name, what, how, "brought in", found.created, sizes[name], {"a": name})
+            )
+    return _newest_first(rows) + _newest_first(_stacks(store))
+
+
+def _stacks(store: Store) -> list[Row]:
+    """A network's Gram matrices on one sample, as comparisons kept them."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in store.entries("grams"):
+        groups.setdefault(entry.key.split("/")[0], []).append(entry)
+    rows = []
+    for key, group in groups.items():
+        about = store.read_record(f"grams/{key}/about.json") or {}
+        size = sum(entry.size for entry in group)
+        try:
+            sample, count = Sample(**about["sample"]), len(about["layers"])
+            name, made = str(about["network"]["name"]), str(about["created"])
+            how = f"{words.sample_text(sample)} · minibatches of {about['batch_size']}"
+            whole = len(group) == len(minibatches(sample.n, about["batch_size"]))
+        except (KeyError, TypeError, ValueError):
+            name, made, how, count = "a network", "", "kept by an earlier version, which did not say whose", 0
+            whole = False
+        what = f"{count} layers of {name}" if count else "Gram matrices"
+        rows.append(Row("grams", key, name, what, how, "cached", made, size, whole=whole))
+    return rows
+
+
+def comparisons(store: Store) -> list[Row]:
+    """Finished comparisons, bundled ones too, newest first."""
+    infos = library.comparable(store)
+    rows = []
+    for path in sorted(comparison.BUNDLE.glob("*.npz")):
+        rows.append(_comparison(path.stem, _about(str(path)), infos, path.stat().st_size, str(path)))
+    for entry in store.entries("comparisons"):
+        about = _about_in(entry.path, store)
+        if about is not None:
+            rows.append(_comparison(entry.key, about, infos, entry.size, ""))
+    return _newest_first(rows)
+
+
+def _comparison(key: str, about: dict[str, Any], infos: dict[str, NetworkInfo], size: int, file: str) -> Row:
+    provenance = about["provenance"]
+    names = [str((provenance.get(side) or {}).get("name") or side[-1].upper()) for side in ("network_a", "network_b")]
+    shape = f"{len(about['layers_a'])} × {len(about['layers_b'])} layers"
+    origin = "bundled" if file else "brought in" if key.startswith(comparison.UPLOADED) else "computed"
+    return Row(
+        "comparisons",
+        key,
+        " × ".join([names[0], "itself" if comparison.is_self(provenance) else names[1]]),
+        shape,
+        words.provenance_text(provenance),
+        origin,
+        str(provenance.get("created") or ""),
+        size,
+        _address(key, provenance, infos) or {"result": key},
+        bool(file),
+        file,
+    )
+
+
+def _address(key: str, provenance: dict[str, Any], infos: dict[str, NetworkInfo]) -> dict[str, str]:
+    """What makes the Compare page show this comparison as its own; empty where it cannot ask for it."""
+    try:
+        a, b = (_still_here(provenance[side], infos) for side in ("network_a", "network_b"))
+        images = provenance["images"]
+        sample = SampleSpec(*(images.get(field) for field in ("images", "split", "n", "seed", "balanced")))
+        spec = CompareSpec(a, b, sample, provenance["batch_size"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return {}
+    if any(sample is None for sample in (sample.images, sample.split, sample.n)) or key != spec.key:
+        return {}
+    address = {"a": a.name, "b": b.name, "images": sample.images, "split": sample.split, "n": str(sample.n)}
+    address |= {"draw": "first"} if sample.seed is None else {"draw": "random", "seed": str(sample.seed)}
+    return address | {"balanced": str(bool(sample.balanced)).lower(), "batch": str(spec.batch_size)}
+
+
+def _still_here(network: dict[str, Any], infos: dict[str, NetworkInfo]) -> NetworkSpec:
+    """The network of a provenance, under the name it has now; UnknownNetwork where it is gone."""
+    if network["source"] == "untrained" and is_architecture(network["architecture"]):
+        seed = network.get("seed") or 0
+        name = network["architecture"] + (f":{seed}" if seed else "")
+        return NetworkSpec(name, "untrained", network["architecture"], seed)
+    for info in infos.values():
+        if info.activations is not None:
+            if network.get("set") == info.spec.weights:
+                return info.spec
+        elif network["architecture"] == info.spec.architecture and info.trained_on and not network.get("set"):
+            kept = info.record.get("checkpoints") or {}
+            by_weights = {info.spec.weights: info.spec} | {
+                weights: dataclasses.replace(info.spec, name=f"{info.spec.name}@{epoch}", weights=weights)
+                for epoch, weights in kept.items()
+            }
+            if network["weights"] in by_weights:
+                return by_weights[network["weights"]]
+    raise UnknownNetwork(f"{network.get('name')} is not in the library any more.")
+
+
+def opened(key: str, store: Store) -> tuple[Comparison, NetworkInfo, NetworkInfo] | None:
+    """A comparison by its key, with both networks described by it alone: they need not be here."""
+    found = comparison.read(key, store) if key.replace("-", "").isalnum() else None
+    if found is None:
+        return None
+    sides = (("network_a", found.layers_a, found.name_a), ("network_b", found.layers_b, found.name_b))
+    return found, *(_described(found.provenance.get(side) or {}, layers, name) for side, layers, name in sides)  # type: ignore[return-value]
+
+
+def _described(network: dict[str, Any], layers: tuple[comparison.Layer, ...], name: str) -> NetworkInfo:
+    spec = NetworkSpec(
+        name,
+        "file",
+        str(network.get("architecture") or ""),
+        network.get("seed"),
+        str(network.get("set") or network.get("weights") or name),
+    )
+    return NetworkInfo(spec, name, str(network.get("source") or "of unknown origin"), 0, 0, 0, layers)
+
+
+def damaged(store: Store) -> list[Damage]:
+    """Everything that cannot be used, and what to do about it."""
+    found = [Damage(store.name_of(path), *_set_aside(path.rsplit("/", 1)[-1])) for path in store.damaged()]
+    whole = set(library.networks(store)) | {entry.key for entry in store.entries("networks") if "@" in entry.key}
+    for kind, usable, again in (
+        ("networks", whole, "Train it again"),
+        ("activations", set(library.sets(store)), "Bring the file in again"),
+    ):
+        files = {entry.key: store.name_of(entry.path) for entry in store.entries(kind)}
+        records = {
+            name.removeprefix(f"{kind}/").removesuffix(".json"): name
+            for name in store.names(kind)
+            if name.endswith(".json")
+        }
+        for name in sorted((set(files) | set(records)) - usable):
+            if name not in files:
+                found.append(Damage(records[name], f"{name}: its file is missing", f"{again}, or remove this."))
+            else:
+                why = "its description is damaged" if name in records else "its description is missing"
+                found.append(Damage(files[name], f"{name}: {why}", f"{again}, or remove this."))
+    for entry in store.entries("comparisons"):
+        if _about_in(entry.path, store) is None:
+            advice = "Remove this; compare again where the result is wanted."
+            found.append(Damage(store.name_of(entry.path), "A comparison that cannot be read", advice))
+    return found
+
+
+def _set_aside(name: str) -> tuple[str, str]:
+    """What a file under ``damaged/`` was, by its name, and what to do."""
+    original = name.split("-", 2)[-1]
+    key = original.rsplit(".", 2)[0]
+    if name.endswith(".keras"):
+        return f"The weights of {key}", "Train it again, then remove this."
+    if name.endswith(".npz") and key.isdecimal() and len(key) == 5:
+        return "Gram matrices kept by a comparison", "They are computed again when needed. Remove this."
+    if name.endswith(".npz"):
+        return "A comparison, or images", "It is computed or fetched again when asked for. Remove this."
+    return f"The record {original}", "Remove this; what it described may have to be made again."
+
+
+def sizes(store: Store) -> dict[str, int]:
+    """Bytes by what they are for; "trash" too. Nothing that is empty."""
+    folders = {
+        "Gram matrices": "grams", "networks": "networks", "activation sets": "activations",
+        "comparisons": "comparisons", "images": "images", "trainings": "trainings", "damaged": "damaged",
+        "trash": "trash",
+    }  # fmt: skip
+    found = {words_: store.size(folder) for words_, folder in folders.items()}
+    return {name: size for name, size in found.items() if size}
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """How full the store is: the share of the Gram matrices' budget that is used, and all of it in words."""
+
+    share: float
+    text: str
+    rest: str
+
+
+def budget(store: Store) -> Budget:
+    """Gram matrices against their budget, then everything else."""
+    found = sizes(store)
+    grams, limit, free = found.pop("Gram matrices", 0), gram_budget(), store.free()
+    text = f"{words.size_text(grams)} of {words.size_text(limit)} for Gram matrices kept by comparisons"
+    rest = [f"{words.size_text(size)} {name}" for name, size in found.items()]
+    rest += [f"{words.size_text(free)} free on the disk"] if free is not None else []
+    return Budget(min(1.0, grams / limit) if limit else 1.0, text, " · ".join(rest) or "Nothing else is kept yet.")
+
+
+def table(rows: Sequence[Row]) -> pandas.DataFrame:
+    """The rows as they are shown: name, what, how, origin, made (UTC), size (bytes)."""
+    import pandas
+
+    return pandas.DataFrame(
+        {
+            "name": [row.name for row in rows],
+            "what it is": [row.what for row in rows],
+            "how it was made": [row.how for row in rows],
+            "origin": [row.origin for row in rows],
+            "made": pandas.to_datetime([row.made for row in rows], errors="coerce", utc=True, format="ISO8601"),
+            "size": [row.size for row in rows],
+        }
+    )
+
+
+def _about_in(path: str, store: Store) -> dict[str, Any] | None:
+    """What a comparison of the store says of itself; None where it cannot be read. Its path holds its checksum."""
+    try:
+        return _about(path) if store.is_local else _about_far(path, store)
+    except (ValueError, OSError):
+        return None
+
+
+@lru_cache(maxsize=2000)
+def _about(path: str) -> dict[str, Any]:
+    return comparison.read_about(path)
+
+
+def _about_far(path: str, store: Store) -> dict[str, Any]:
+    with store.fs.open(path, "rb") as file:
+        return comparison.read_about(file)
+
+
+def _sizes(entries: Sequence[Entry]) -> dict[str, int]:
+    """Bytes by name; weights kept along a training count with their network."""
+    found: dict[str, int] = {}
+    for entry in entries:
+        name = entry.key.partition("@")[0]
+        found[name] = found.get(name, 0) + entry.size
+    return found
+
+
+def _newest_first(rows: list[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: row.made, reverse=True)

@@ -1,0 +1,279 @@
+"""Keeping what was made: names, renaming, bringing in, removing, and putting back.
+
+What is removed moves to ``trash/<id>/`` in the store, with a record of where it was, and is gone for good after a week.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import re
+import tempfile
+import time
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from cka_core import activation_sets, comparison, library
+from cka_core.activation_sets import ActivationSet
+from cka_core.grams import GramBatch
+from cka_core.networks import UnknownNetwork, is_architecture
+from cka_core.store import Store
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+TRASH_SECONDS = 7 * 24 * 3600.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Removed:
+    """Something in the trash. ``kind`` is the store's; ``size`` in bytes, ``when`` in seconds since 1970."""
+
+    id: str
+    kind: str
+    title: str
+    when: float
+    size: int
+
+
+def check_name(name: str, store: Store) -> None:
+    """Refuse a name that is not safe as a file's name, or that something else has."""
+    if not NAME.fullmatch(name) or name.endswith((".keras", ".npz", ".json")):
+        raise ValueError(
+            f"Expected a name of up to 100 letters, digits, '-', '_' and '.', beginning with a letter or digit and not "
+            f"ending like a file, got {name!r}."
+        )
+    if is_architecture(name):
+        raise ValueError(f"{name} is what the untrained network is called. Choose another name.")
+    taken = {entry.key.partition("@")[0] for kind in ("networks", "activations") for entry in store.entries(kind)}
+    if name in taken or name in library.comparable(store):
+        raise ValueError(f"{name} is the name of something in the library already. Choose another name.")
+
+
+def free_name(wanted: str, store: Store) -> str:
+    """``wanted``, made safe as a name, with a number after it where it is taken."""
+    base = re.sub(r"[^A-Za-z0-9._-]+", "-", wanted).strip("-._")[:90] or "unnamed"
+    for number in range(1, 10_000):
+        name = base if number == 1 else f"{base}-{number}"
+        try:
+            check_name(name, store)
+        except ValueError:
+            continue
+        return name
+    raise ValueError(f"Every name like {base} is taken. Give another one.")
+
+
+def rename(name: str, new: str, store: Store) -> None:
+    """Give a trained network, with the weights kept along its training, or an activation set another name."""
+    kind = kind_of(name, store)
+    check_name(new, store)
+    record = store.read_record(f"{kind}/{name}.json")
+    store.write_record(f"{kind}/{new}.json", {**record, "name": new} if record else record)
+    for key in {entry.key for entry in store.entries(kind) if entry.key.partition("@")[0] == name}:
+        store.rename(kind, key, new + key[len(name) :])
+    store.remove(store.path(f"{kind}/{name}.json"))
+
+
+def kind_of(name: str, store: Store) -> str:
+    """Where the store keeps what has this name: "networks" or "activations". A ValueError for what it does not keep."""
+    for kind in ("networks", "activations"):
+        if store.has(kind, name) or store.exists(f"{kind}/{name}.json"):
+            return kind
+    info = library.networks(store).get(name)
+    if info is not None:
+        raise ValueError(f"{name} is {info.spec.source}: it stays as it is. Only what you trained or brought changes.")
+    raise UnknownNetwork(f"There is no {name!r} in the library.")
+
+
+def import_set(
+    source: str | os.PathLike[str] | bytes | BinaryIO, store: Store, name: str | None = None
+) -> ActivationSet:
+    """Put an activation set into the library, under ``name`` or its own, once it was read and checked to its end.
+
+    One that is here already is not kept twice: the one that is here is returned.
+    """
+    found = activation_sets.read(source)
+    if name is not None:
+        check_name(name, store)
+    same = next((one for one in library.sets(store).values() if one.digest == found.digest), None)
+    if same is not None:
+        return same
+    activation_sets.check(found)
+    name = name or free_name(found.name, store)
+    assert found.open is not None
+    with found.open() as file:
+        file.seek(0)
+        store.put_file("activations", name, file)
+    added = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    store.write_record(f"activations/{name}.json", found.about() | {"name": name, "added": added})
+    return dataclasses.replace(found, name=name, open=library.stored_file(name, store))
+
+
+WRONG_FILES = {
+    (".keras", ".h5"): "This is a network. Networks are trained here; one from a file is compared on the command line: "
+    "python -m cka_core compare mine.keras resnet50. To compare it here, make an activation set of it: "
+    "python -m cka_core activations extract mine.keras --out acts.npz.",
+    (".pickle", ".pkl"): "A pickle can run code and is never read here. Turn it into an activation set on the machine "
+    "you trust with it: python -m cka_core activations convert FILE.pickle --trust --out acts.npz.",
+}
+
+
+def bring_in(source: BinaryIO, file_name: str, store: Store) -> tuple[str, str]:
+    """Put a file that someone gives into the store: an activation set, or a saved comparison.
+
+    Returns the store's kind and the key: ("activations", name) or ("comparisons", key). Raises ValueError for
+    anything else, saying what to do with it.
+    """
+    for endings, advice in WRONG_FILES.items():
+        if file_name.lower().endswith(endings):
+            raise ValueError(f"{file_name} was not taken. {advice}")
+    try:
+        comparison.read_about(source)
+    except ValueError:
+        return "activations", import_set(source, store).name
+    source.seek(0)
+    data = source.read()
+    comparison.Comparison.from_bytes(data)
+    key = comparison.UPLOADED + hashlib.sha256(data).hexdigest()[:24]
+    if not store.has("comparisons", key):
+        store.put("comparisons", key, data)
+    return "comparisons", key
+
+
+def stack_as_set(key: str, store: Store) -> ActivationSet:
+    """The Gram matrices that comparisons kept of a network on one sample, as an activation set without its file.
+
+    Raises ValueError where it is not known whose they are.
+    """
+    about = store.read_record(f"grams/{key}/about.json")
+    try:
+        assert about is not None
+        return activation_sets.from_about(
+            {
+                "format": activation_sets.FORMAT,
+                "name": free_name(about["network"]["name"], store),
+                "minibatches": [],
+            }
+            | {
+                field: about[field]
+                for field in ("network", "layers", "sample", "preprocessing", "batch_size", "versions", "created")
+            }
+        )
+    except (AssertionError, KeyError, TypeError, ValueError) as error:
+        raise ValueError("It is not known whose Gram matrices these are: an earlier version kept them.") from error
+
+
+def download(kind: str, key: str, store: Store) -> bytes:
+    """The file of something kept. Of a network's Gram matrices (kind "grams") an activation set is made."""
+    if kind in ("networks", "comparisons"):
+        data = store.get(kind, key)
+        if data is None:
+            raise ValueError(f"{key} is missing or damaged in the store.")
+        return data
+    if kind == "grams":
+        found = stack_as_set(key, store)
+        batches: Iterable[GramBatch] = (_kept(key, index, store) for index in range(len(found.slices)))
+    else:
+        found = library.sets(store)[key]
+        batches = found.minibatches()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "set.npz"
+        activation_sets.write(path, found, batches)
+        return path.read_bytes()
+
+
+def _kept(key: str, index: int, store: Store) -> GramBatch:
+    data = store.get("grams", f"{key}/{index:05d}")
+    if data is None:
+        raise ValueError("Some of these Gram matrices are missing. Compare the network again, then download them.")
+    return GramBatch.from_bytes(data)
+
+
+def remove(kind: str, key: str, title: str, store: Store) -> str:
+    """Move what the store keeps under a key to the trash; returns an id for `restore`.
+
+    ``kind`` is "networks" (the weights kept along a training go too), "activations", "comparisons" or "grams" (a
+    network's Gram matrices on one sample). ``title`` is what a person calls it.
+    """
+    files = _files(kind, key, store)
+    if not files:
+        raise ValueError(f"{title} is not there any more.")
+    identifier = f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
+    about = {"kind": kind, "key": key, "title": title, "when": time.time(), "files": files}
+    store.write_record(f"trash/{identifier}/about.json", about)
+    for name in files:
+        store.move(name, f"trash/{identifier}/{name}")
+    return identifier
+
+
+def discard(file: str, store: Store) -> str | None:
+    """Remove what `inventory.damaged` lists, by its file: what was set aside for good, the rest, with all that belongs
+    to it, to the trash. Returns the id to `restore` it by, if any."""
+    kind, _, name = file.partition("/")
+    if kind not in ("damaged", "networks", "activations", "comparisons") or not name or "/" in name:
+        raise ValueError(f"Expected a damaged file of the store, got {file!r}.")
+    if kind == "damaged":
+        store.remove(store.path(file))
+        return None
+    key = name.removesuffix(".json") if name.endswith(".json") else name.rsplit(".", 2)[0]
+    return remove(kind, key, f"what was left of {key}", store)
+
+
+def restore(identifier: str, store: Store) -> str:
+    """Put back what `remove` took away; returns its title. A ValueError where something else has its place by now."""
+    about = store.read_record(f"trash/{identifier}/about.json") if _safe(identifier) else None
+    if about is None:
+        raise ValueError("It is not in the trash any more.")
+    kind, key, title = about["kind"], about["key"], str(about["title"])
+    if _files(kind, key, store):
+        if kind in ("networks", "activations"):
+            raise ValueError(f"Something else is called {key} by now. Rename that, then put {title} back.")
+        store.remove_folder(f"trash/{identifier}")  # computed again since
+        return title
+    if kind in ("networks", "activations"):
+        check_name(key, store)
+    for name in about["files"]:
+        store.move(f"trash/{identifier}/{name}", name)
+    store.remove_folder(f"trash/{identifier}")
+    return title
+
+
+def trash(store: Store) -> list[Removed]:
+    """What is in the trash, the last removed first."""
+    found: dict[str, list[str]] = {}
+    for name in store.names("trash"):
+        found.setdefault(name.split("/")[1], []).append(name)
+    removed = []
+    for identifier in found:
+        about: dict[str, Any] = store.read_record(f"trash/{identifier}/about.json") or {}
+        removed.append(
+            Removed(
+                identifier,
+                about.get("kind", ""),
+                about.get("title", identifier),
+                float(about.get("when", 0.0)),
+                store.size(f"trash/{identifier}"),
+            )
+        )
+    return sorted(removed, key=lambda one: one.when, reverse=True)
+
+
+def empty_trash(store: Store, older_than: float = 0.0) -> None:
+    """Remove for good what was put into the trash more than ``older_than`` seconds ago."""
+    for one in trash(store):
+        if time.time() - one.when >= older_than:
+            store.remove_folder(f"trash/{one.id}")
+
+
+def _files(kind: str, key: str, store: Store) -> list[str]:
+    """All that belongs to one thing kept, named from the store's root."""
+    if kind == "grams":
+        return store.names(f"grams/{key}") if _safe(key) else []
+    paths = [entry.path for entry in store.entries(kind) if entry.key == key or entry.key.startswith(f"{key}@")]
+    names = [store.name_of(path) for path in paths]
+    return names + ([f"{kind}/{key}.json"] if store.exists(f"{kind}/{key}.json") else [])
+
+
+def _safe(identifier: str) -> bool:
+    return re.fullmatch(r"[A-Za-z0-9-]+", identifier) is not None

@@ -1,0 +1,263 @@
+"""Where a comparison's Gram matrices come from: a model at hand, a network by its spec, or an activation set.
+
+A network by its spec keeps its Gram matrices in the store, minibatch by minibatch, and is loaded only where one is
+missing. An activation set needs neither its network nor the images.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from cka_core import library
+from cka_core.activation_sets import ActivationSet, Sample
+from cka_core.activations import Extractor, StepReport, matching
+from cka_core.comparison import Layer
+from cka_core.grams import GramBatch
+from cka_core.images import Images, SampleSpec
+from cka_core.networks import NetworkSpec, weights_digest
+from cka_core.progress import Progress, Report
+from cka_core.store import Store, key_of
+
+if TYPE_CHECKING:
+    import keras
+
+WARM_NETWORKS = 3
+
+
+class Source(Protocol):
+    """One network's Gram matrices, a minibatch at a time. ``all_layers`` are those a pattern may name."""
+
+    name: str
+    layers: tuple[Layer, ...]
+    all_layers: tuple[Layer, ...]
+    steps: int
+
+    def batch(self, index: int, where: slice, report: StepReport) -> GramBatch: ...
+
+    def parts(self, index: int, where: slice, report: StepReport) -> Iterator[tuple[GramBatch, Sequence[int]]]: ...
+
+    def provenance(self) -> dict[str, Any]: ...
+
+
+class Live:
+    """Gram matrices computed as they are asked for."""
+
+    def __init__(self, extractor: Extractor, x: np.ndarray):
+        extractor.check_images(x.shape)
+        self.extractor, self.x = extractor, x
+        self.name, self.layers, self.steps = extractor.name, extractor.layers, extractor.steps
+        self.all_layers = extractor.all_layers
+
+    def batch(self, index: int, where: slice, report: StepReport) -> GramBatch:
+        return self.extractor.grams(self.x[where], where.start, report)
+
+    def parts(self, index: int, where: slice, report: StepReport) -> Iterator[tuple[GramBatch, Sequence[int]]]:
+        return self.extractor.parts(self.x[where], where.start, report)
+
+    def provenance(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "architecture": self.name,
+            "weights": self.extractor.weights_digest(),
+            "source": "given as a model",
+            "seed": None,
+            "layers": len(self.layers),
+        }
+
+
+class Stored:
+    """Gram matrices from the store, computed and kept there where missing. The network is loaded only if needed.
+
+    ``keep`` says whether they are kept, ``computed`` counts the minibatches that were missing.
+    """
+
+    def __init__(
+        self,
+        network: NetworkSpec,
+        sample: SampleSpec,
+        images: Images,
+        batch_size: int,
+        layers: Sequence[str] | None,
+        store: Store,
+        report: Report,
+    ):
+        self.network, self.images, self.patterns = network, images, layers
+        self.store, self.report = store, report
+        self.name = network.name if network.source == "file" else library.find(network.name, store).title
+        self.keep = True
+        self.computed = 0
+        self._extractor: Extractor | None = None
+        self.key = key_of({
+            "network": identity(network), "sample": images.digest, "batch_size": batch_size,
+            "layers": layers, "grams": 1,
+        })  # fmt: skip
+        self._record = f"grams/{self.key}/about.json"
+        about = store.read_record(self._record)
+        if about is None:
+            extractor = self._load()
+            extractor.check_images(images.x.shape)
+            about = {
+                "layers": [dataclasses.asdict(layer) for layer in extractor.layers],
+                "steps": extractor.steps,
+                "weights": extractor.weights_digest(),
+            }
+        self.weights = about["weights"]
+        self.layers = tuple(Layer(**layer | {"shape": tuple(layer["shape"])}) for layer in about["layers"])
+        self.all_layers = self.layers
+        self.steps = int(about["steps"])
+        if "network" not in about:  # new, or kept by a version that did not say whose these are
+            about |= {
+                "network": self.provenance(), "sample": dataclasses.asdict(Sample.of(sample, images)),
+                "batch_size": batch_size, "patterns": layers, "preprocessing": preprocessing(images.x),
+                "versions": versions(), "created": now(),
+            }  # fmt: skip
+        self.about: dict[str, Any] = about
+
+    def parts(self, index: int, where: slice, report: StepReport) -> Iterator[tuple[GramBatch, Sequence[int]]]:
+        if self.keep:
+            batch = self.batch(index, where, report)
+            yield batch, range(len(batch.triangles))
+        else:
+            yield from self._load().parts(self.images.x[where], where.start, report)
+
+    def batch(self, index: int, where: slice, report: StepReport) -> GramBatch:
+        key = f"{self.key}/{index:05d}"
+        if self.keep:
+            self._describe()
+            batch = stored_batch(key, self.store)
+            if batch is not None:
+                report(self.steps, 1, len(self.layers))
+                return batch
+        batch = self._load().grams(self.images.x[where], where.start, report)
+        self.computed += 1
+        if self.keep:
+            self.store.put("grams", key, batch.to_bytes())
+        return batch
+
+    def _describe(self) -> None:
+        """Say in the store whose Gram matrices these are, once."""
+        if self.store.read_record(self._record) != self.about:
+            self.store.write_record(self._record, self.about)
+
+    def _load(self) -> Extractor:
+        if self._extractor is None:
+            self.report(Progress("loading networks", 0, 1, f"loading {self.name}"))
+            name = json.dumps(identity(self.network))
+            self._extractor = warm_extractor(name, self.patterns, self._load_model)
+        return self._extractor
+
+    def _load_model(self) -> keras.Model:
+        model = library.load_model(self.network, self.store)
+        if self.network.source in ("bundled", "trained") and weights_digest(model) != self.network.weights:
+            raise ValueError(f"{self.network.name} has other weights than when it was chosen. Choose it again.")
+        return model
+
+    def provenance(self) -> dict[str, Any]:
+        return {
+            "name": self.network.name,
+            "architecture": self.network.architecture or self.name,
+            "weights": self.weights,
+            "source": self.network.source,
+            "seed": self.network.seed,
+            "layers": len(self.layers),
+        }
+
+
+class FromSet:
+    """Gram matrices of an activation set: its network is not needed, nor are its images."""
+
+    steps = 1
+
+    def __init__(self, found: ActivationSet, patterns: Sequence[str] | None):
+        self.set, self.name = found, found.name
+        self.all_layers = found.layers
+        self._chosen = matching(found.layers, patterns)
+        self.layers = tuple(found.layers[position] for position in self._chosen)
+
+    def batch(self, index: int, where: slice, report: StepReport) -> GramBatch:
+        batch = self.set.minibatch(index)
+        report(1, 1, len(self.layers))
+        if len(self._chosen) == len(self.all_layers):
+            return batch
+        return dataclasses.replace(
+            batch,
+            names=tuple(layer.name for layer in self.layers),
+            triangles=batch.triangles[self._chosen],
+            exponents=batch.exponents[self._chosen],
+            squares=batch.squares[self._chosen],
+            reasons=[batch.reasons[position] for position in self._chosen],
+            outliers=[batch.outliers[position] for position in self._chosen],
+        )
+
+    def parts(self, index: int, where: slice, report: StepReport) -> Iterator[tuple[GramBatch, Sequence[int]]]:
+        batch = self.batch(index, where, report)
+        yield batch, range(len(self.layers))
+
+    def provenance(self) -> dict[str, Any]:
+        return self.set.network | {
+            "name": self.name,
+            "source": "activations",
+            "layers": len(self.layers),
+            "set": self.set.digest,
+            "made_with": self.set.versions,
+        }
+
+
+def stored_batch(key: str, store: Store) -> GramBatch | None:
+    """A minibatch of Gram matrices from the store; None if it is missing or damaged, which then is set aside."""
+    data = store.get("grams", key)
+    if data is None:
+        return None
+    try:
+        return GramBatch.from_bytes(data)
+    except ValueError as error:
+        store.set_aside_object("grams", key, str(error))
+        return None
+
+
+def identity(network: NetworkSpec) -> list[Any]:
+    """What makes two networks the same one here: random weights are drawn by Keras, which may change."""
+    if network.weights:
+        return network.identity
+    return [*network.identity, version("keras"), version("tensorflow")]
+
+
+_warm: OrderedDict[str, Extractor] = OrderedDict()
+"""The last few networks stay loaded and traced in this process."""
+
+
+def warm_extractor(name: str, layers: Sequence[str] | None, load: Callable[[], keras.Model]) -> Extractor:
+    key = json.dumps([name, None if layers is None else list(layers)])
+    if key not in _warm:
+        _warm[key] = Extractor(load(), layers)
+        while len(_warm) > WARM_NETWORKS:
+            _warm.popitem(last=False)
+    _warm.move_to_end(key)
+    return _warm[key]
+
+
+def preprocessing(x: np.ndarray) -> str:
+    return "uint8 / 255" if x.dtype == np.uint8 else "as given"
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that decide about the last digits; those that are here."""
+    found = {}
+    for package in ("keras", "tensorflow", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -1,0 +1,260 @@
+"""What is kept: networks, activation sets and comparisons, where each came from and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from cka_core import inventory, keeping, words
+from cka_core.inventory import Row
+from cka_core.store import Store, key_of
+from pages import address
+
+COMPARE = "pages/compare.py"
+LARGEST_UPLOAD = 400  # MB, as in .streamlit/config.toml
+EXTRACT = "python -m cka_core activations extract NETWORK --samples 768 --out acts.npz"
+# Of the columns that differ from table to table, in pixels: name, what it is, how it was made.
+WIDTHS = {"Networks": (240, 230, 380), "Activation sets": (240, 250, 360), "Comparisons": (430, 130, 290)}
+
+
+def head(store: Store) -> None:
+    """How full the store is, and the one place for files from elsewhere."""
+    left, right = st.columns([1, 1], gap="large")
+    with left:
+        st.subheader("Library", anchor=False)
+        full = inventory.budget(store)
+        st.progress(full.share, text=full.text)
+        st.caption(full.rest, help=f"Kept in {address.plain(store.root)}")
+    with right:
+        bring_in(store)
+
+
+def bring_in(store: Store) -> None:
+    """The drop zone: an activation set made elsewhere, or a saved comparison."""
+    turn = st.session_state.setdefault("file number", 0)
+    file = st.file_uploader(
+        "Bring in an activation set or a saved comparison",
+        key=f"file {turn}",
+        max_upload_size=LARGEST_UPLOAD,
+        help="An .npz file that CKA Explorer wrote. An activation set is a network’s Gram matrices on certain images: "
+        "it is compared without the network and without the images.",
+    )
+    if file is not None:
+        with st.spinner("Checking the file"):
+            st.session_state["brought in"] = _taken(file, store)
+        st.session_state["file number"] = turn + 1  # an empty drop zone
+        st.rerun()
+    if "brought in" not in st.session_state:
+        return
+    kind, key, problem = st.session_state["brought in"]
+    if problem:
+        st.error(address.plain(problem), icon=":material/error:")
+    elif kind == "activations":
+        st.success(f"{address.code(key)} is in the library.", icon=":material/check:")
+        _go("Compare it", {"a": key}, "compare what was brought in")
+    else:
+        st.success("The comparison is in the library.", icon=":material/check:")
+        _go("Open it", {"result": key}, "open what was brought in")
+
+
+def _taken(file: st.runtime.uploaded_file_manager.UploadedFile, store: Store) -> tuple[str, str, str]:
+    """Kind and key of what was brought in, or why it was not taken."""
+    try:
+        return *keeping.bring_in(file, file.name, store), ""
+    except ValueError as error:
+        return "", "", str(error)
+    except OSError as error:
+        return "", "", f"The file could not be kept: {error.strerror or error}. Is the disk full?"
+
+
+def undo(store: Store) -> None:
+    """What was just removed, and the way back."""
+    removed = st.session_state.get("removed")
+    problem = st.session_state.pop("problem", None)
+    if problem:
+        st.error(address.plain(problem), icon=":material/error:")
+    if not removed:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"Removed {address.code(removed[1])}.", width="content")
+        st.button("Undo", icon=":material/undo:", type="tertiary", on_click=put_back, args=(removed[0], store))
+
+
+def put_back(identifier: str, store: Store) -> None:
+    _attempt(lambda: keeping.restore(identifier, store))
+    st.session_state.pop("removed", None)
+
+
+def columns(title: str) -> dict[str, Any]:
+    name, what, how = WIDTHS[title]
+    return {
+        "name": st.column_config.TextColumn("Name", width=name),
+        "what it is": st.column_config.TextColumn("What it is", width=what),
+        "how it was made": st.column_config.TextColumn("How it was made", width=how),
+        "origin": st.column_config.TextColumn("Origin", width=95),
+        "made": st.column_config.DatetimeColumn("When", format="D MMM YYYY, HH:mm", width=150),
+        "size": st.column_config.NumberColumn("Size", format="bytes", width=90),
+    }
+
+
+def shelf(title: str, rows: Sequence[Row], empty: str, store: Store) -> None:
+    """One table of one kind, and under it what can be done with the row chosen."""
+    st.markdown(f"#### {title} :gray[:small[{len(rows)}]]")
+    if not rows:
+        st.markdown(empty)
+        return
+    # A table that changed is another table: a choice never slides to the row below a removed one.
+    event = st.dataframe(
+        inventory.table(rows),
+        hide_index=True,
+        column_config=columns(title),
+        on_select="rerun",
+        selection_mode="single-row",
+        key=f"{title} {key_of([row.key for row in rows])}",
+        height="auto" if len(rows) <= 8 else 318,
+        alt=f"{title}, newest first",
+    )
+    chosen = event["selection"]["rows"]
+    if not chosen or chosen[0] >= len(rows):
+        st.caption("Choose a row to open, download, rename or delete it.")
+        return
+    actions(rows[chosen[0]], store)
+
+
+def actions(row: Row, store: Store) -> None:
+    """What can be done with one thing."""
+    st.markdown(f"{address.code(row.name, 100)}  \n:small[{address.plain(row.what)} · {address.plain(row.how)}]")
+    with st.container(horizontal=True):
+        if row.address:
+            _go("Open" if row.kind == "comparisons" else "Compare with …", row.address, f"open {row.kind}")
+        data, ending = _download(row, store)
+        st.download_button(
+            "Download",
+            data,
+            "".join(sign if sign.isalnum() or sign in "-_." else "-" for sign in row.name) + ending,
+            "application/octet-stream",
+            key=f"download {row.kind}",
+            icon=":material/download:",
+            on_click="ignore",
+            disabled=not row.whole,
+            help=None if row.whole else "Some of it is missing, or it is not known whose it is.",
+        )
+        if row.fixed:
+            st.caption("Comes with CKA Explorer: it stays as it is.")
+            return
+        if row.kind in ("networks", "activations"):
+            rename(row, store)
+        st.button(
+            "Delete",
+            key=f"delete {row.kind}",
+            icon=":material/delete:",
+            help="It can be put back for 7 days. Comparisons made with it stay.",
+            on_click=delete,
+            args=(row, store),
+        )
+
+
+def rename(row: Row, store: Store) -> None:
+    with st.popover("Rename", icon=":material/edit:"), st.form(f"rename {row.kind}", border=False):
+        new = st.text_input(
+            "New name",
+            row.name,
+            key=f"new name of {row.kind} {row.key}",
+            help="Letters, digits, - _ and . Comparisons made with it stay its own.",
+        )
+        if st.form_submit_button("Rename") and new != row.name:
+            _attempt(lambda: keeping.rename(row.key, new.strip(), store))
+            st.rerun()
+
+
+def delete(row: Row, store: Store) -> None:
+    def remove() -> None:
+        st.session_state["removed"] = keeping.remove(row.kind, row.key, row.name, store), row.name
+
+    _attempt(remove)
+
+
+def _attempt(action: Callable[[], object]) -> None:
+    """Do something; where it cannot be done, the reason stands at the top of the page."""
+    try:
+        action()
+    except ValueError as error:
+        st.session_state["problem"] = str(error)
+    except OSError as error:
+        st.session_state["problem"] = f"The store could not be changed: {error.strerror or error}."
+
+
+def _download(row: Row, store: Store) -> tuple[Callable[[], bytes], str]:
+    if row.file:
+        return Path(row.file).read_bytes, Path(row.file).suffix
+    return lambda: keeping.download(row.kind, row.key, store), ".keras" if row.kind == "networks" else ".npz"
+
+
+def _go(label: str, to: dict[str, str], key: str) -> None:
+    if st.button(label, key=key, icon=":material/grid_on:"):
+        st.session_state.pop("brought in", None)
+        st.switch_page(COMPARE, query_params=to)
+
+
+def damaged(store: Store) -> None:
+    """What cannot be used, and what to do about it; nothing where all is well."""
+    found = inventory.damaged(store)
+    if not found:
+        return
+    st.markdown(f"#### Damaged :gray[:small[{len(found)}]]")
+    for damage in found:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            what = f"{address.plain(damage.what)}.  \n:small[{address.plain(damage.advice)}]"
+            st.markdown(what, width="stretch")
+            st.button(
+                "Remove", key=f"remove {damage.file}", icon=":material/delete_forever:",
+                on_click=discard, args=(damage.file, store),
+            )  # fmt: skip
+
+
+def discard(file: str, store: Store) -> None:
+    def remove() -> None:
+        identifier = keeping.discard(file, store)
+        if identifier:
+            st.session_state["removed"] = identifier, Path(file).name
+
+    _attempt(remove)
+
+
+def trash(store: Store) -> None:
+    """What was removed in the last days: put it back, or let it go."""
+    found = keeping.trash(store)
+    if not found:
+        return
+    with st.expander(f"Trash, {words.size_text(sum(one.size for one in found))}", icon=":material/delete:"):
+        st.caption("Emptied by itself after 7 days.")
+        for one in found:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(f"{address.code(one.title)} :small[{words.size_text(one.size)}]", width="stretch")
+                st.button("Put back", key=f"put back {one.id}", on_click=put_back, args=(one.id, store))
+        st.button("Empty the trash", icon=":material/delete_forever:", on_click=empty, args=(store,))
+
+
+def empty(store: Store) -> None:
+    _attempt(lambda: keeping.empty_trash(store))
+    st.session_state.pop("removed", None)
+
+
+def screen() -> None:
+    address.through_the_app()
+    store = Store()
+    keeping.empty_trash(store, keeping.TRASH_SECONDS)
+    head(store)
+    undo(store)
+    shelf("Networks", inventory.networks(store), "None yet: train one on the page Train.", store)
+    sets = f"None yet. Where a network is, write its activations to a file, and bring it in above:  \n`{EXTRACT}`"
+    shelf("Activation sets", inventory.activation_sets(store), sets, store)
+    shelf("Comparisons", inventory.comparisons(store), "None yet: make one on the page Compare.", store)
+    damaged(store)
+    trash(store)
+
+
+screen()
