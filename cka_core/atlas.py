@@ -1,0 +1,282 @@
+"""The result of a study: every network's map against itself and the others, and what explains them. Light: numpy only.
+
+An atlas is a folder of two files: ``atlas.json`` with facts, numbers and blocks, and ``maps.npz`` with the matrices.
+`atlas_build` makes it; pages and papers read it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cka_core.blocks import Block
+from cka_core.comparison import MEASURE, Comparison, Layer
+from cka_core.images import SampleSpec
+from cka_core.store import Store, write_atomically
+from cka_core.study import FITTED, Study
+
+BUNDLE = Path(__file__).parent / "demo" / "atlas"
+FORMAT = "cka-explorer atlas 1"
+REMOVED = ("nothing", "component", "images")
+"""What a map is made without: nothing, each layer's first principal component, or the most influential images."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """A network after an epoch (0: as it began).
+
+    ``blocks`` are those of its map against itself, ``shares`` each layer's first-component share of variance (NaN for a
+    layer without variance); accuracies are shares of 1.
+    """
+
+    epoch: int
+    test_accuracy: float
+    train_accuracy: float
+    blocks: tuple[Block, ...]
+    shares: tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Probe:
+    """A linear probe on a residual block's output, the layer at ``position``; accuracies on images it did not see."""
+
+    position: int
+    accuracy: float
+    train_accuracy: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Deletion:
+    """Test accuracy with some residual blocks' branches deleted (their names, such as "stage2_block3")."""
+
+    blocks: tuple[str, ...]
+    accuracy: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Member:
+    """One network of a study. ``layers`` are those of its maps; ``influential`` positions in the sample."""
+
+    name: str
+    architecture: str
+    title: str
+    depth: int
+    width: int
+    seed: int
+    parameters: int
+    recipe: dict[str, Any]
+    weights: str
+    test_images: int
+    train_images: int
+    layers: tuple[Layer, ...]
+    snapshots: tuple[Snapshot, ...]
+    blocks_without: dict[str, tuple[Block, ...]]
+    probes: tuple[Probe, ...]
+    deletions: tuple[Deletion, ...]
+    influential: tuple[int, ...]
+    history: dict[str, list[float]]
+
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        return tuple(snapshot.epoch for snapshot in self.snapshots)
+
+    @property
+    def final(self) -> Snapshot:
+        return self.snapshots[-1]
+
+    @property
+    def fitted(self) -> bool:
+        """Whether it gets at least `study.FITTED` of its training images right."""
+        return self.final.train_accuracy >= FITTED
+
+    def at(self, epoch: int | None = None) -> Snapshot:
+        """The snapshot after an epoch, None for the last; ValueError if there is none."""
+        if epoch is None:
+            return self.final
+        for snapshot in self.snapshots:
+            if snapshot.epoch == epoch:
+                return snapshot
+        raise ValueError(f"{self.name} was kept after epochs {', '.join(map(str, self.epochs))}, not {epoch}.")
+
+
+class Atlas:
+    """The networks of a study and their maps.
+
+    Attributes
+    ----------
+    study : Study
+    members : tuple of Member, in the study's order
+    facts : dict: ``images`` (set, split, n, digest), ``batch_size``, ``versions``, ``created``, ``seconds``
+    labels : int64 (test images,): classes of all test images, in the set's order, which ``outputs`` follow
+    """
+
+    def __init__(self, about: Mapping[str, Any], maps: Mapping[str, np.ndarray]):
+        if about.get("format") != FORMAT:
+            raise ValueError(f"Expected an atlas of the format {FORMAT!r}, got {about.get('format')!r}.")
+        self.study = Study.from_json(about["study"])
+        self.facts: dict[str, Any] = dict(about["facts"])
+        self.members = tuple(_member(values) for values in about["members"])
+        self._about, self._maps = about, maps
+        self._by_name = {member.name: member for member in self.members}
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Atlas:
+        """Read a folder that `save` wrote; ValueError if it holds no atlas or a damaged one. Nothing is unpickled."""
+        folder = Path(folder)
+        try:
+            about = json.loads((folder / "atlas.json").read_text(encoding="utf-8"))
+            return cls(about, np.load(folder / "maps.npz", allow_pickle=False))
+        except FileNotFoundError as error:
+            raise ValueError(f"Expected an atlas in {folder}: {Path(error.filename).name} is missing.") from error
+        except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
+            raise ValueError(f"The atlas in {folder} is damaged ({error}). Build it again.") from error
+
+    def save(self, folder: str | Path) -> None:
+        """Write both files; the maps first, so that an atlas.json always has its maps."""
+        buffer = io.BytesIO()
+        arrays: dict[str, Any] = {name: self._maps[name] for name in self._maps}
+        np.savez_compressed(buffer, **arrays)
+        write_atomically(Path(folder) / "maps.npz", buffer.getvalue())
+        text = json.dumps(self._about, separators=(",", ":"), allow_nan=False) + "\n"
+        write_atomically(Path(folder) / "atlas.json", text.encode())
+
+    def member(self, name: str) -> Member:
+        if name not in self._by_name:
+            raise ValueError(f"No network {name!r} in this atlas. There are: {', '.join(self._by_name)}.")
+        return self._by_name[name]
+
+    def map(self, name: str, epoch: int | None = None, removed: str = "nothing") -> np.ndarray:
+        """CKA of a network's layers with each other, float64 (layers, layers); see `REMOVED`."""
+        if removed not in REMOVED:
+            raise ValueError(f"Unknown removal {removed!r}. Valid: {', '.join(REMOVED)}.")
+        return self._matrix(f"self/{name}/{self.member(name).at(epoch).epoch}/{removed}")
+
+    def has_map(self, name: str, epoch: int | None = None, removed: str = "nothing") -> bool:
+        return f"self/{name}/{self.member(name).at(epoch).epoch}/{removed}" in self._maps
+
+    def pair(self, a: str, b: str) -> np.ndarray:
+        """CKA of two networks' layers, both trained to the end, float64 (layers of A, layers of B)."""
+        if a == b:
+            return self.map(a)
+        if f"pair/{a}/{b}" in self._maps:
+            return self._matrix(f"pair/{a}/{b}")
+        self.member(a), self.member(b)
+        return self._matrix(f"pair/{b}/{a}").T
+
+    def comparison(
+        self, a: str, b: str | None = None, epoch: int | None = None, removed: str = "nothing"
+    ) -> Comparison:
+        """The same as a `Comparison`, for figures, filters and downloads. ``epoch`` and ``removed`` need ``b`` None."""
+        one, other = self.member(a), self.member(b or a)
+        matrix = self.pair(a, b) if b and b != a else self.map(a, epoch, removed)
+        provenance = {
+            "network_a": _network(one), "network_b": _network(other),
+            "images": self.facts["images"], "batch_size": self.facts["batch_size"], "measure": MEASURE,
+            "versions": self.facts["versions"], "created": self.facts["created"], "study": self.study.name,
+        }  # fmt: skip
+        if b in (None, a):
+            provenance |= {"epoch": one.at(epoch).epoch, "without": removed}
+        return Comparison(matrix, one.layers, other.layers, provenance=provenance)
+
+    def scores(self, name: str) -> np.ndarray:
+        """First-component score of each image of the sample at each layer, float64 (layers, images)."""
+        return self._matrix(f"scores/{name}")
+
+    def component_cosines(self, name: str) -> np.ndarray:
+        """|cos| between the first components of a network's layers, over images, float64 (layers, layers)."""
+        return self._matrix(f"cosines/{name}")
+
+    def outputs(self, name: str) -> np.ndarray:
+        """Log-probabilities of all test images, float64 (images, classes), in the set's order."""
+        return self._matrix(f"outputs/{name}")
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        return np.asarray(self._maps["labels"], np.int64)
+
+    @property
+    def sample(self) -> SampleSpec:
+        return self.study.sample
+
+    def grid(self) -> tuple[list[int], list[int]]:
+        """Depths, down, and widths, across, of the networks that are CIFAR ResNets."""
+        found = [member for member in self.members if member.architecture.startswith("cifar-resnet")]
+        return sorted({member.depth for member in found}), sorted({member.width for member in found})
+
+    def seeds_of(self, architecture: str) -> list[Member]:
+        """The networks of an architecture and recipe that differ in their seed only."""
+        return [member for member in self.members if member.architecture == architecture]
+
+    def pairs(self) -> Iterator[tuple[Member, Member]]:
+        """Every two different networks once, in the study's order."""
+        for i, a in enumerate(self.members):
+            for b in self.members[i + 1 :]:
+                yield a, b
+
+    def _matrix(self, name: str) -> np.ndarray:
+        if name not in self._maps:
+            raise ValueError(f"This atlas has no {name}; {self.study.name} was not asked for it.")
+        return np.asarray(self._maps[name], np.float64)
+
+
+def bundled() -> Atlas | None:
+    """The atlas that comes with the package."""
+    return Atlas.load(BUNDLE) if (BUNDLE / "atlas.json").is_file() else None
+
+
+def folder_of(study: Study, store: Store) -> Path:
+    """Where a study's atlas is written if no folder is given; `listed` finds it there."""
+    return store.scratch("atlases") / study.name.replace(" ", "-")
+
+
+def listed(store: Store) -> dict[str, Path]:
+    """The atlases at hand by name: the bundled one first, then those built into the store."""
+    folders = [BUNDLE, *sorted(store.scratch("atlases").iterdir())]
+    found = {}
+    for folder in folders:
+        if (folder / "atlas.json").is_file():
+            found["bundled" if folder == BUNDLE else folder.name] = folder
+    return found
+
+
+def _network(member: Member) -> dict[str, Any]:
+    return {
+        "name": member.name, "architecture": member.architecture, "weights": member.weights, "source": "atlas",
+        "seed": member.seed, "layers": len(member.layers),
+    }  # fmt: skip
+
+
+def _member(values: Mapping[str, Any]) -> Member:
+    """A member as atlas.json holds it: dataclasses as objects, NaN as null."""
+    fields = dict(values)
+    fields["layers"] = tuple(Layer(**layer | {"shape": tuple(layer["shape"])}) for layer in values["layers"])
+    fields["snapshots"] = tuple(
+        Snapshot(
+            item["epoch"], item["test_accuracy"], item["train_accuracy"], tuple(Block(**b) for b in item["blocks"]),
+            tuple(float("nan") if share is None else share for share in item["shares"]),
+        )
+        for item in values["snapshots"]
+    )  # fmt: skip
+    fields["blocks_without"] = {
+        removed: tuple(Block(**block) for block in blocks) for removed, blocks in values["blocks_without"].items()
+    }
+    fields["probes"] = tuple(Probe(**probe) for probe in values["probes"])
+    fields["deletions"] = tuple(Deletion(tuple(item["blocks"]), item["accuracy"]) for item in values["deletions"])
+    fields["influential"] = tuple(values["influential"])
+    return Member(**fields)
+
+
+def member_json(member: Member) -> dict[str, Any]:
+    """What `_member` reads."""
+    values = dataclasses.asdict(member)
+    for snapshot in values["snapshots"]:
+        snapshot["shares"] = [None if share != share else share for share in snapshot["shares"]]
+    return values

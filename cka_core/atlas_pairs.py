@@ -1,0 +1,91 @@
+"""Two networks of an atlas on screen: mean and spread over seeds, inside the blocks against outside, in words.
+
+Light: numpy only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+import numpy as np
+
+from cka_core.atlas import Atlas, Member
+from cka_core.atlas_numbers import Contrast, inside_and_outside, seed_groups, spread
+
+LARGE = 0.1
+"""A difference between inside and outside that is worth a sentence; the threshold of a block's contrast, too."""
+
+
+def seeds_of(atlas: Atlas, member: Member) -> tuple[Member, ...]:
+    """The networks that differ from one in their seed only, itself among them."""
+    return next(group for group in seed_groups(atlas) if member in group)
+
+
+def twins(atlas: Atlas) -> tuple[Member, Member] | None:
+    """Two seeds of one network, of that whose seeds have the most layers in blocks; None if none has two."""
+    several = [group[:2] for group in seed_groups(atlas) if len(group) > 1]
+    if not several:
+        return None
+
+    def in_blocks(pair: tuple[Member, ...]) -> float:
+        return min(sum(map(len, member.final.blocks)) / len(member.layers) for member in pair)
+
+    a, b = max(several, key=in_blocks)
+    return a, b
+
+
+def seed_pairs(atlas: Atlas, a: Member, b: Member) -> list[tuple[Member, Member]]:
+    """All pairs of seeds of two networks; of the same network, each two different seeds once.
+
+    One with itself stands for all its seeds, each with itself.
+    """
+    first, second = seeds_of(atlas, a), seeds_of(atlas, b)
+    if a.name == b.name:
+        return [(one, one) for one in first]
+    return list(itertools.combinations(first, 2) if first == second else itertools.product(first, second))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OverSeeds:
+    """Over ``pairs`` of networks: the mean map, and the standard deviation (n - 1) of each cell, None for one pair."""
+
+    pairs: int
+    mean: np.ndarray
+    spread: np.ndarray | None
+
+
+def over_seeds(atlas: Atlas, a: Member, b: Member) -> OverSeeds:
+    maps = np.stack([atlas.pair(one.name, other.name) for one, other in seed_pairs(atlas, a, b)])
+    return OverSeeds(len(maps), maps.mean(axis=0), maps.std(axis=0, ddof=1) if len(maps) > 1 else None)
+
+
+def contrast_text(found: Contrast, same_layers: bool) -> str:
+    """What inside and outside mean, in words."""
+    counterpart = "the same layer of B" if same_layers else "the layer of B as far through the network"
+    said = f"Each layer of A is held against {counterpart}; inside is inside a block of either."
+    if not found.n_inside:
+        return f"{said} Neither has a block."
+    if not found.n_outside:
+        return f"{said} Blocks cover everything: there is no outside."
+    gap = found.outside - found.inside
+    if gap > LARGE:
+        return f"{said} Outside the blocks the two agree more: a block is its own network’s."
+    if gap < -LARGE:
+        return f"{said} Inside the blocks the two agree more: here a block is not its own network’s."
+    return f"{said} Inside and outside the two agree about as much."
+
+
+def contrast_over_seeds(atlas: Atlas, a: Member, b: Member) -> str:
+    """Inside and outside over all pairs of seeds, mean and standard deviation; "" where there is one pair only."""
+    found = [
+        inside_and_outside(atlas, one, other).contrast for one, other in seed_pairs(atlas, a, b) if one is not other
+    ]
+    both = [one for one in found if one.n_inside and one.n_outside]
+    if len(both) < 2:
+        return ""
+    parts = []
+    for what in ("inside", "outside"):
+        over = spread([getattr(one, what) for one in both])
+        parts.append(f"{what} {over.mean:.2f} ±{over.sd:.2f}")
+    return f"Over {len(both)} pairs of seeds: {', '.join(parts)} (mean and standard deviation)."

@@ -1,0 +1,274 @@
+"""What a reader sees of an atlas: which network stands where, its facts in words, its small maps, the strips beside.
+
+Light: numpy only.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from cka_core import figures, views, words
+from cka_core.atlas import REMOVED, Atlas, Member, Snapshot
+from cka_core.atlas_numbers import block_share, inside_blocks
+from cka_core.blocks import Block, block_text
+from cka_core.comparison import Comparison, Layer
+from cka_core.study import FITTED
+
+SMALL = 48
+"""Layers a side of a small map, at most: it is there for its shape."""
+
+WITHOUT = {
+    "nothing": "as it is",
+    "component": "without each layer’s first component",
+    "images": "without the most influential images",
+}
+"""`REMOVED` in words."""
+assert tuple(WITHOUT) == REMOVED
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Grid:
+    """Depth down, width across: ``cells`` by (depth, width); ``others`` have no place there."""
+
+    depths: tuple[int, ...]
+    widths: tuple[int, ...]
+    cells: dict[tuple[int, int], Member]
+    others: tuple[Member, ...]
+
+    @property
+    def members(self) -> list[Member]:
+        return [*self.cells.values(), *self.others]
+
+
+def seeds(atlas: Atlas) -> list[int]:
+    return sorted({member.seed for member in atlas.members})
+
+
+def grid(atlas: Atlas, seed: int) -> Grid:
+    """Where the networks of one seed stand. Places that only other seeds fill are there too, empty."""
+    depths, widths = atlas.grid()
+    cells: dict[tuple[int, int], Member] = {}
+    others = []
+    for member in atlas.members:
+        place = member.depth, member.width
+        if member.seed != seed:
+            continue
+        if member.architecture.startswith("cifar-resnet") and place not in cells:
+            cells[place] = member
+        else:
+            others.append(member)
+    return Grid(tuple(depths), tuple(widths), cells, tuple(others))
+
+
+def network_lines(atlas: Atlas) -> dict[str, str]:
+    """A line to pick each network by, as short as tells them apart: "ResNet 38x1, seed 0"."""
+    lines = {member.name: f"{member.title}, seed {member.seed}" for member in atlas.members}
+    said = list(lines.values())
+    return {name: line if said.count(line) == 1 else f"{line} ({name})" for name, line in lines.items()}
+
+
+# One network after an epoch.
+
+
+def at_or_before(member: Member, epoch: int | None) -> Snapshot:
+    """The last snapshot until an epoch: not every network was kept after the same ones, or trained as long."""
+    until = [snapshot for snapshot in member.snapshots if epoch is None or snapshot.epoch <= epoch]
+    return until[-1] if until else member.snapshots[0]
+
+
+def epochs(atlas: Atlas, members: Sequence[Member], removed: str = "nothing") -> list[int]:
+    """The epochs after which one of the networks has a map."""
+    return sorted(
+        {epoch for member in members for epoch in member.epochs if atlas.has_map(member.name, epoch, removed)}
+    )
+
+
+def blocks(member: Member, snapshot: Snapshot, removed: str = "nothing") -> tuple[Block, ...]:
+    return snapshot.blocks if removed == "nothing" else member.blocks_without.get(removed, ())
+
+
+def blocks_text(found: Sequence[Block], none: str = "no block") -> str:
+    """ "layers 48–99, 0.96", the longest first, or "no block"."""
+    longest_first = sorted(found, key=len, reverse=True)
+    return " and ".join(block_text(block) for block in longest_first) or none
+
+
+def longest(member: Member) -> Block | None:
+    """The longest block in the end."""
+    return max(member.final.blocks, key=len, default=None)
+
+
+def is_fitted(snapshot: Snapshot) -> bool:
+    return snapshot.train_accuracy >= FITTED
+
+
+def test_text(member: Member, snapshot: Snapshot) -> str:
+    return words.accuracy_text(snapshot.test_accuracy, member.test_images)
+
+
+def train_text(member: Member, snapshot: Snapshot) -> str:
+    return words.accuracy_text(snapshot.train_accuracy, member.train_images)
+
+
+# The grid of small maps, in plain values for the browser.
+
+
+def small_map(matrix: np.ndarray, most: int = SMALL) -> np.ndarray:
+    """The map as bytes, means of neighbouring layers where there are more than ``most``: uint8 (n, n).
+
+    1 to 255 stand for a CKA of 0 to 1 (less is shown as 0), 0 for none.
+    """
+    n = len(matrix)
+    edges = np.unique(np.linspace(0, n, min(n, most) + 1).round().astype(int))[:-1]
+    known = ~np.isnan(matrix)
+
+    def summed(values: np.ndarray) -> np.ndarray:
+        found: np.ndarray = np.add.reduceat(np.add.reduceat(values, edges, axis=0), edges, axis=1)
+        return found
+
+    counts = summed(known.astype(np.float32))
+    means = summed(np.where(known, matrix, 0).astype(np.float32)) / np.maximum(counts, 1)
+    return np.where(counts > 0, 1 + np.round(254 * np.clip(means, 0, 1)), 0).astype(np.uint8)
+
+
+def grid_values(atlas: Atlas, seed: int, removed: str, kinds: str, colours: str) -> dict[str, Any]:
+    """The grid of one seed: its small maps after every epoch, and what is said under each."""
+    places = grid(atlas, seed)
+    cells = [
+        _cell(atlas, member, removed, kinds) | {"row": places.depths.index(depth), "column": places.widths.index(width)}
+        for (depth, width), member in places.cells.items()
+    ]
+    return {
+        "rows": [f"depth {depth}" for depth in places.depths],
+        "columns": [f"width ×{width}" for width in places.widths],
+        "cells": cells,
+        "others": [_cell(atlas, member, removed, kinds) for member in places.others],
+        "missing": {f"{row} {column}": text for (row, column), text in _missing(atlas, places, seed).items()},
+        "epochs": epochs(atlas, places.members, removed),
+        "palette": _packed(palette(colours)),
+    }
+
+
+def _missing(atlas: Atlas, places: Grid, seed: int) -> dict[tuple[int, int], str]:
+    """What is said at the places, by row and column, where no network of this seed stands."""
+    elsewhere = {(member.depth, member.width) for member in atlas.members} - set(places.cells)
+    return {
+        (row, column): f"no seed {seed}" if (depth, width) in elsewhere else "not trained"
+        for row, depth in enumerate(places.depths)
+        for column, width in enumerate(places.widths)
+        if (depth, width) not in places.cells
+    }
+
+
+def _cell(atlas: Atlas, member: Member, removed: str, kinds: str) -> dict[str, Any]:
+    mask = views.layer_mask(member.layers, kinds)
+    frames = {}
+    for snapshot in member.snapshots:
+        if not atlas.has_map(member.name, snapshot.epoch, removed) or not mask.any():
+            continue
+        found = blocks(member, snapshot, removed)
+        pixels = small_map(atlas.map(member.name, snapshot.epoch, removed)[np.ix_(mask, mask)])
+        frames[str(snapshot.epoch)] = {
+            "pixels": _packed(pixels),
+            "side": len(pixels),
+            "test": test_text(member, snapshot),
+            "train": f"{100 * snapshot.train_accuracy:.0f} %",
+            "fitted": is_fitted(snapshot),
+            "blocks": blocks_text(found),
+            "marks": [[at / mask.sum() for at in within(block, mask)] for block in found],
+        }
+    size = f"{member.depth}×{member.width}" if member.architecture.startswith("cifar-resnet") else member.title
+    return {"name": member.name, "size": size, "title": f"{member.title}, seed {member.seed}", "frames": frames}
+
+
+def palette(colours: str) -> np.ndarray:
+    """Red, green and blue of each value of `small_map`: uint8 (256, 3)."""
+    stops = figures.colour_scale(colours)
+    at = [stop for stop, _ in stops]
+    channels = np.array([[int(part) for part in colour[4:-1].split(",")] for _, colour in stops])
+    scale = [np.interp(np.linspace(0, 1, 255), at, channels[:, channel]) for channel in range(3)]
+    none = [int(figures.NO_CKA[start : start + 2], 16) for start in (1, 3, 5)]
+    return np.vstack([none, np.stack(scale, axis=1).round()]).astype(np.uint8)
+
+
+def _packed(values: np.ndarray) -> str:
+    return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode()
+
+
+# The large view.
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LargeView:
+    """A network's map against itself, only the layers asked for, and what belongs along its axes.
+
+    ``shares`` float64 (layers,): each layer's first component's share of variance. ``probes``: positions among the
+    layers shown, and accuracies; empty but after the last epoch. ``blocks``: [start, stop) among the layers shown, and
+    in words. ``alike`` float64 (layers,): mean CKA with the other layers.
+    """
+
+    comparison: Comparison
+    shares: np.ndarray
+    probes: tuple[tuple[int, float], ...]
+    blocks: tuple[tuple[int, int, str], ...]
+    alike: np.ndarray
+
+
+def large_view(
+    atlas: Atlas, name: str, epoch: int | None, removed: str = "nothing", kinds: str = "every layer"
+) -> LargeView:
+    """`LargeView` of a network after an epoch; ValueError where there is no such map or no such layer."""
+    member = atlas.member(name)
+    snapshot = at_or_before(member, epoch)
+    comparison = views.filtered(atlas.comparison(name, epoch=snapshot.epoch, removed=removed), kinds)
+    mask = views.layer_mask(member.layers, kinds)
+    position = np.cumsum(mask) - 1
+    is_final = snapshot is member.final
+    probes = tuple((int(position[p.position]), p.accuracy) for p in member.probes if mask[p.position] and is_final)
+    marked = tuple((*within(block, mask), block_text(block)) for block in blocks(member, snapshot, removed))
+    values = comparison.matrix.copy()
+    np.fill_diagonal(values, np.nan)
+    known = ~np.isnan(values)
+    alike = np.where(known, values, 0).sum(axis=1) / np.where(known.any(axis=1), known.sum(axis=1), np.nan)
+    return LargeView(
+        comparison,
+        np.asarray(snapshot.shares, np.float64)[mask],
+        probes,
+        tuple(mark for mark in marked if mark[1] > mark[0]),
+        alike,
+    )
+
+
+def within(block: Block, mask: np.ndarray) -> tuple[int, int]:
+    """Where a block lies among the layers of ``mask``: [start, stop)."""
+    return int(mask[: block.start].sum()), int(mask[: block.stop].sum())
+
+
+def median_shares(member: Member, snapshot: Snapshot) -> tuple[float, float]:
+    """Median first-component share of the layers in blocks, and of the others; NaN where there are none."""
+    inside = inside_blocks(member, snapshot.epoch)
+    shares = np.asarray(snapshot.shares, np.float64)
+    return _median(shares[inside]), _median(shares[~inside])
+
+
+def _median(values: np.ndarray) -> float:
+    values = values[np.isfinite(values)]
+    return float(np.median(values)) if values.size else float("nan")
+
+
+def example(atlas: Atlas) -> Member:
+    """The network to begin with: the one with the largest share of its layers in a block."""
+    return max(atlas.members, key=lambda member: (block_share(member), len(member.layers)))
+
+
+def ranges(member: Member, shown: Sequence[Layer]) -> list[tuple[int, int]]:
+    """The network's blocks in the end, [start, stop) among the layers ``shown``."""
+    names = {layer.name for layer in shown}
+    mask = np.array([layer.name in names for layer in member.layers], bool)
+    found = [within(block, mask) for block in member.final.blocks]
+    return [(start, stop) for start, stop in found if stop > start]

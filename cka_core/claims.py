@@ -1,0 +1,102 @@
+"""The claims of Nguyen, Raghu & Kornblith 2021, arXiv 2010.15327, and what an atlas shows of them, in words.
+
+How far a claim holds is decided by rules that are the same for every atlas: they stand in `evidence`, what each claim
+is tested by in `growth` and `findings`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+
+from cka_core.atlas import Atlas
+from cka_core.atlas_numbers import seed_groups
+from cka_core.evidence import Evidence, Numbers, count, percent
+from cka_core.findings import different_errors, first_component, outside_and_inside, probes_and_deletion
+from cka_core.growth import block_structure
+from cka_core.study import FITTED
+from cka_core.words import count_text
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A claim of the paper and what an atlas shows of it.
+
+    ``claim`` is the claim in one sentence, ``shows`` what is seen here, or why it cannot be said, ``caveat`` what to
+    know before believing it. ``numbers`` are the figures by name, shares of 1 (None for one that is not known).
+    ``holds`` is "yes", "partly", "no" or "cannot say".
+    """
+
+    key: str
+    title: str
+    claim: str
+    shows: str
+    caveat: str
+    numbers: Numbers
+    holds: str
+
+
+def claims(atlas: Atlas) -> tuple[Claim, ...]:
+    """The paper's claims and what the atlas shows of each, in the order of `CLAIMS`."""
+    around = setting(atlas)
+    found = []
+    for key, (title, claim, gather) in CLAIMS.items():
+        seen = gather(atlas)
+        caveat = " ".join(filter(None, (seen.caveat, seen.missing, around)))
+        found.append(Claim(key, title, claim, seen.text, caveat, seen.figures, seen.verdict))
+    return tuple(found)
+
+
+def setting(atlas: Atlas) -> str:
+    """What everything here rests on: how many networks, how large, how many images and seeds, and which not fitted."""
+    members, groups = atlas.members, seed_groups(atlas)
+    sizes, images = [member.parameters for member in members], [member.train_images for member in members]
+    seeds = [len(group) for group in groups]
+    of = " of CIFAR-10's 50,000" if max(images) < 50_000 and atlas.sample.images.startswith("cifar10") else ""
+    text = (
+        f"Seen in {count(len(members), 'network')} of {_range(sizes, count_text)} parameters, trained on "
+        f"{_range(images, '{:,}'.format)}{of} images, {_range(seeds)} seed{'' if max(seeds) == 1 else 's'} each."
+    )
+    missed = []
+    for group in groups:
+        missing = sum(not member.fitted for member in group)
+        if missing:
+            missed.append(group[0].title + ("" if missing == len(group) else f" ({missing} of {len(group)} seeds)"))
+    if not missed:
+        return text
+    return f"{text} Not fitted (less than {percent(FITTED)} of the training images right): {', '.join(missed)}."
+
+
+def _range(values: Iterable[int], show: Callable[[int], str] = str) -> str:
+    low, high = (show(pick(values)) for pick in (min, max))
+    return low if low == high else f"{low} to {high}"
+
+
+CLAIMS: dict[str, tuple[str, str, Callable[[Atlas], Evidence]]] = {
+    "block-structure": (
+        "Large networks have blocks",
+        "In networks that are wide or deep for their training set, a long range of layers becomes nearly the same.",
+        block_structure,
+    ),
+    "first-component": (
+        "A block is one direction carried on",
+        "Layers in a block share a dominant first principal component; without it the block largely goes.",
+        first_component,
+    ),
+    "probes-and-deletion": (
+        "Inside a block, layers add little",
+        "Inside a block linear probes stop rising, and layers can be deleted at little cost.",
+        probes_and_deletion,
+    ),
+    "outside-and-inside": (
+        "Each network has blocks of its own",
+        "Layers outside blocks are alike across seeds and architectures; a block is like no other network's.",
+        outside_and_inside,
+    ),
+    "errors": (
+        "Wide and deep make different errors",
+        "Wide and deep networks of the same accuracy get different classes and different images wrong.",
+        different_errors,
+    ),
+}
+"""Each claim's key, its title, the claim in one sentence, and what gathers the evidence."""

@@ -1,0 +1,185 @@
+"""A piece of evidence for or against a claim: a difference, its figures, a clause in words and a verdict by rule.
+
+a difference over networks (`clear`)   yes: its 95 % interval is above 0; partly: it is above its standard error;
+                                       no: otherwise
+growth with capacity (`growing`)       yes: rank correlation of at least 0.5, as much by chance in at most 1 of 20
+                                       orders of the architectures; partly: at least 0.3; no: otherwise
+classes (`beyond_chance`)              yes: more differ than would by chance; no: none does; partly: otherwise
+together (`together`)                  yes or no if all agree; partly if they do not, or if one that belongs to a
+                                       yes is not known; cannot say if none is known
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from cka_core.atlas_numbers import Contrast, Spread, mean, spread
+
+YES, PARTLY, NO, CANNOT_SAY = "yes", "partly", "no", "cannot say"
+
+STRONG, WEAK = 0.5, 0.3
+"""Rank correlations."""
+
+CHANCE = 0.05
+ROUNDING = 1e-9
+
+Numbers = dict[str, float | int | str | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One difference a claim is about: its ``name``, verdict (None: not known), a clause for it, its figures."""
+
+    name: str
+    verdict: str | None
+    text: str
+    numbers: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """All parts of a claim.
+
+    ``reason`` says why nothing can be said, whatever is known of some part; empty if something can. ``more`` is a
+    sentence on what no verdict depends on, ``caveat`` what to know before believing it.
+    """
+
+    parts: tuple[Part, ...]
+    numbers: dict[str, Any]
+    caveat: str = ""
+    reason: str = ""
+    more: str = ""
+
+    @property
+    def verdict(self) -> str:
+        return CANNOT_SAY if self.reason else together([part.verdict for part in self.parts])
+
+    @property
+    def text(self) -> str:
+        """What is seen, in whole sentences; why it is not, where nothing is."""
+        clauses = [part.text for part in self.parts if part.text]
+        text, reason = "; ".join(clauses), self.reason
+        if not clauses and not reason:
+            reason = f"This atlas has no figures for {' or '.join(part.name for part in self.parts)}."
+        return " ".join(filter(None, (reason, f"{text[:1].upper()}{text[1:]}." if text else "", self.more)))
+
+    @property
+    def missing(self) -> str:
+        """Which of the parts are not known, in a sentence, where others are."""
+        names = [part.name for part in self.parts if part.verdict is None]
+        return f"Not known here: {', '.join(names)}." if 0 < len(names) < len(self.parts) else ""
+
+    @property
+    def figures(self) -> Numbers:
+        """The figures of all parts as plain values, None for what is not known."""
+        return plain({**self.numbers, **{name: value for part in self.parts for name, value in part.numbers.items()}})
+
+
+# Rules.
+
+
+def clear(found: Spread) -> str | None:
+    """Whether a difference is above 0, as the claim says; None without any value. One alone says "partly" at most."""
+    if not found.n:
+        return None
+    if found.low > ROUNDING:
+        return YES
+    error = found.sd / math.sqrt(found.n) if found.n > 1 else 0.0
+    return PARTLY if found.mean > max(error, ROUNDING) else NO
+
+
+def growing(rho: float, chance: float | None = None) -> str:
+    """Whether something grows with capacity, from its rank correlation; NaN is that of what does not change."""
+    if rho >= STRONG - ROUNDING and (chance is None or chance <= CHANCE):
+        return YES
+    return PARTLY if rho >= WEAK - ROUNDING else NO
+
+
+def beyond_chance(found: int, classes: int) -> str:
+    """Whether more classes differ than if each did in 1 of 20 cases (at least so many in at most 1 of 20 draws)."""
+    draws = (math.comb(classes, i) * CHANCE**i * (1 - CHANCE) ** (classes - i) for i in range(found, classes + 1))
+    return NO if not found else YES if sum(draws) <= CHANCE else PARTLY
+
+
+def together(verdicts: Sequence[str | None]) -> str:
+    """One verdict of several; None for what is not known."""
+    found = {verdict for verdict in verdicts if verdict is not None}
+    if not found:
+        return CANNOT_SAY
+    if len(found) > 1 or (None in verdicts and found == {YES}):
+        return PARTLY
+    return found.pop()
+
+
+# Parts from spreads and contrasts.
+
+
+def part(name: str, key: str, found: Spread, text: str, numbers: dict[str, Any]) -> Part:
+    """A part from the `Spread` of its difference, which stands in the figures under ``key``."""
+    figures = {f"{key}_difference": found.mean, f"{key}_low": found.low, f"{key}_high": found.high, f"{key}_n": found.n}
+    return Part(name, clear(found), text if found.n else "", {**numbers, **figures})
+
+
+def inside_more(
+    name: str, key: str, found: Sequence[Contrast], text: str, number: Callable[[float], str], *, more: bool = True
+) -> Part:
+    """A part that says there is more inside than outside, or less (``more`` False), from those that have both.
+
+    ``text`` has a place for the figure inside and one for that outside.
+    """
+    both = [one for one in found if one.n_inside and one.n_outside]
+    inside, outside = mean([one.inside for one in both]), mean([one.outside for one in both])
+    difference = spread([one.difference if more else -one.difference for one in both])
+    clause = text.format(number(inside), number(outside))
+    return part(
+        name, key, difference, f"{clause}{interval(difference, number)}",
+        {f"{key}_inside": inside, f"{key}_outside": outside},
+    )  # fmt: skip
+
+
+# Words and plain values.
+
+
+def count(number: int, what: str) -> str:
+    """1, "network" -> "1 network"; 3 -> "3 networks"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def percent(share: float) -> str:
+    """0.5 -> "50 %"."""
+    return f"{100 * share:.0f} %"
+
+
+def points(share: float) -> str:
+    """A difference of shares: 0.05 -> "5.0 points"."""
+    return f"{100 * share:.1f} points".replace("-", "−")
+
+
+def decimal(value: float) -> str:
+    """-0.5 -> "−0.50"."""
+    return f"{value:.2f}".replace("-", "−")
+
+
+def interval(found: Spread, number: Callable[[float], str]) -> str:
+    """A difference in brackets, " (difference 0.50, 95 % interval 0.40 to 0.60)"; empty for one value alone."""
+    if found.n < 2:
+        return ""
+    show = decimal if number is decimal else points
+    low = show(found.low).removesuffix(" points")
+    return f" (difference {show(found.mean)}, 95 % interval {low} to {show(found.high)})"
+
+
+def plain(numbers: dict[str, Any]) -> Numbers:
+    """The same in Python's types, with None for NaN."""
+    found: Numbers = {}
+    for name, value in numbers.items():
+        if isinstance(value, (float, np.floating)):
+            found[name] = float(value) if math.isfinite(value) else None
+        else:
+            found[name] = int(value) if isinstance(value, np.integer) else value
+    return found

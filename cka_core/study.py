@@ -1,0 +1,157 @@
+"""A study in plain values: which networks to train, on which images to compare them, and what to look at.
+
+A study is a small TOML file:
+
+    name = "wide and deep"
+    samples = 512                 # test images compared on; batch_size of them in a minibatch
+    probes = 512                  # training images for the linear probes; 0 for none
+
+    [recipe]                      # any field of a training's recipe
+    epochs = 25
+    learning_rate = 0.02
+    keep_every = 5                # so that blocks can be watched forming
+
+    [[networks]]                  # depths x widths x seeds
+    depths = [14, 38]
+    widths = [1, 2]
+    seeds = [0, 1]
+
+    [[networks]]                  # or by name, with a recipe of their own
+    architectures = ["resnet50"]
+    recipe = { epochs = 5 }
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cka_core.images import SampleSpec, image_set
+from cka_core.recipe import TrainSpec
+from cka_core.similarity import MIN_IMAGES
+from cka_core.store import key_of
+
+BUNDLE = Path(__file__).parent / "demo" / "atlas.toml"
+
+FITTED = 0.9
+"""A network that gets fewer of its training images right is called not fitted."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A study.
+
+    Attributes
+    ----------
+    trainings : the networks' recipes, in the order of the grid; ``names`` what each is called
+    sample : the test images that are compared on, in minibatches of ``batch_size``
+    probes : training images for the linear probes; 0 for none
+    influential : images removed for the map "without the most influential images"
+    """
+
+    name: str
+    trainings: tuple[TrainSpec, ...]
+    names: tuple[str, ...]
+    sample: SampleSpec
+    batch_size: int = 256
+    probes: int = 512
+    influential: int = 5
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w][\w .-]{0,60}", self.name):
+            raise ValueError(f"Expected a study's name of letters, digits, spaces and - _ . only, got {self.name!r}.")
+        if not self.trainings:
+            raise ValueError("Expected at least one network in the study, got none: add [[networks]] to it.")
+        if len(set(self.names)) != len(self.names):
+            twice = sorted({name for name in self.names if self.names.count(name) > 1})
+            raise ValueError(f"Expected each network once, got {', '.join(twice)} more than once.")
+        if {spec.images for spec in self.trainings} != {self.sample.images}:
+            raise ValueError("Expected the networks of a study to be trained on the images it compares them on.")
+        if self.batch_size < MIN_IMAGES + self.influential or self.influential < 0 or self.probes < 0:
+            raise ValueError(
+                f"Expected batch_size of at least {MIN_IMAGES + max(0, self.influential)}, and influential and probes "
+                f"from 0, got {self.batch_size}, {self.influential} and {self.probes}."
+            )
+
+    @property
+    def key(self) -> str:
+        return key_of(self)
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Study:
+        """The study whose `to_json` is ``values``."""
+        trainings = tuple(TrainSpec.from_json(spec) for spec in values["trainings"])
+        sample = SampleSpec(**values["sample"])
+        return cls(**{**values, "trainings": trainings, "names": tuple(values["names"]), "sample": sample})
+
+
+def read_study(path: str | os.PathLike[str]) -> Study:
+    """Read a study from a TOML file; ValueError, in words, for one that makes no sense."""
+    import tomli
+
+    source = Path(path).expanduser()
+    if not source.is_file():
+        raise ValueError(f"Expected a study as a TOML file, got {source}, which does not exist.")
+    try:
+        return study_of(tomli.loads(source.read_text(encoding="utf-8")))
+    except (tomli.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{source.name} is not TOML: {error}.") from error
+
+
+def bundled() -> Study:
+    """The study whose atlas comes with the package."""
+    return read_study(BUNDLE)
+
+
+def study_of(values: Mapping[str, Any]) -> Study:
+    """A study from what its TOML file says."""
+    known = {"name", "images", "samples", "sample_seed", "batch_size", "probes", "influential", "recipe", "networks"}
+    _check_keys(values, known, "a study")
+    images = values.get("images", "cifar10-mini")
+    total = image_set(images).sizes["test"]
+    n = values.get("samples", min(512, total))
+    if not isinstance(n, int) or not MIN_IMAGES <= n <= total:
+        raise ValueError(f"Expected samples from {MIN_IMAGES} to {total:,} of {images}'s test images, got {n!r}.")
+    trainings: list[TrainSpec] = []
+    names: list[str] = []
+    for group in values.get("networks", ()):
+        _check_keys(group, {"architectures", "depths", "widths", "seeds", "recipe", "names"}, "[[networks]]")
+        recipe = {**values.get("recipe", {}), **group.get("recipe", {})}
+        architectures = list(group.get("architectures", ()))
+        architectures += [f"cifar-resnet-{d}x{w}" for w in group.get("widths", ()) for d in group.get("depths", ())]
+        if not architectures:
+            raise ValueError("Expected depths and widths, or architectures, in each [[networks]] of the study.")
+        specs = [_spec(name, images, seed, recipe) for name in architectures for seed in group.get("seeds", (0,))]
+        given = list(group.get("names", ()))
+        if given and len(given) != len(specs):
+            raise ValueError(f"Expected {len(specs)} names, one a network and seed, got {len(given)}.")
+        trainings += specs
+        names += given or [spec.default_name for spec in specs]
+    return Study(
+        name=values.get("name", "study"),
+        trainings=tuple(trainings),
+        names=tuple(names),
+        sample=SampleSpec(images, "test", n, values.get("sample_seed", 0)),
+        batch_size=values.get("batch_size", 256),
+        probes=values.get("probes", 512),
+        influential=values.get("influential", 5),
+    )
+
+
+def _spec(architecture: str, images: str, seed: int, recipe: dict[str, Any]) -> TrainSpec:
+    fields = {field.name for field in dataclasses.fields(TrainSpec)} - {"architecture", "images", "seed"}
+    _check_keys(recipe, fields, "a recipe")
+    return TrainSpec(architecture, images, seed=seed, **recipe)
+
+
+def _check_keys(values: Mapping[str, Any], known: set[str], what: str) -> None:
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ValueError(f"Unknown in {what}: {', '.join(unknown)}. Valid: {', '.join(sorted(known))}.")

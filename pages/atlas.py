@@ -1,0 +1,168 @@
+"""The atlas: do wide and deep networks learn the same things? Many networks at a glance, and what explains them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from cka_core import atlas_views, figures, views
+from cka_core.atlas import Atlas, listed
+from cka_core.store import Store
+from pages import address, atlas_behaviour, atlas_claims, atlas_grid, atlas_network, atlas_pairs, atlas_tour, widgets
+
+BUILD = "python -m cka_core atlas build STUDY.toml"
+TABS = ("One network", "Two networks", "Wide against deep")
+WITH, WITHOUT = "with", "without"
+WORDS = {
+    "atlas": "the atlas",
+    "network_seed": "the seed",
+    "layers": "the layers",
+    "component": "the first component",
+    "colours": "the colours",
+    "epoch": "the epoch",
+    "network": "the network",
+    "without": "the map",
+    "one": "network A",
+    "other": "network B",
+    "over": "the map",
+    "wide": "the wide network",
+    "deep": "the deep network",
+    "view": "the view",
+}
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def load(folder: str, changed: float) -> Atlas:
+    """An atlas is read once for everybody; ``changed`` makes one that was built again another one."""
+    return Atlas.load(folder)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def grid_values(
+    folder: str, changed: float, seed: int, removed: str, kinds: str, colours: str, _atlas: Atlas
+) -> dict[str, Any]:
+    return atlas_views.grid_values(_atlas, seed, removed, kinds, colours)
+
+
+def choose(store: Store) -> tuple[Path, list[str]] | None:
+    """The folder of the atlas asked for, and the names of all; None where there is none."""
+    found = listed(store)
+    if not found:
+        st.subheader("Atlas", anchor=False)
+        st.info(
+            "There is no atlas yet. An atlas is a study of many networks, compared at once: "
+            f"write the study in a small file, then  \n`{BUILD}`",
+            icon=":material/grid_view:",
+        )
+        return None
+    name = st.session_state.get("atlas") or st.query_params.get("atlas")
+    return found.get(name or "", next(iter(found.values()))), list(found)
+
+
+def switches(atlas: Atlas, names: list[str]) -> tuple[int, str, str, str]:
+    """The one line above the grid: seed, layers, first component, colours."""
+    with st.container(horizontal=True, vertical_alignment="bottom", key="switches"):
+        if len(names) > 1:
+            widgets.choice("Atlas", names, "atlas", width=160)
+        seeds = [str(seed) for seed in atlas_views.seeds(atlas)]
+        address.check("network_seed", seeds.__contains__)
+        if st.session_state.get("network_seed") not in (None, *seeds):
+            del st.session_state["network_seed"]
+        seed = st.segmented_control(
+            "Seed", seeds, default=seeds[0], required=True, key="network_seed", bind="query-params",
+            help="Where a network’s training starts. Networks that differ in it alone should learn the same.",
+        )  # fmt: skip
+        address.check("layers", views.KINDS.__contains__)
+        kinds = st.pills(
+            "Layers", list(views.KINDS), default="every layer", required=True, key="layers", bind="query-params"
+        )
+        address.check("component", (WITH, WITHOUT).__contains__)
+        component = st.segmented_control(
+            "First component", (WITH, WITHOUT), default=WITH, required=True, key="component", bind="query-params",
+            help="The direction in which a layer’s activations of the images differ most (its first principal "
+            "component). Without it, each map is computed from what is left.",
+        )  # fmt: skip
+        colours = widgets.choice("Colours", figures.COLOURS, "colours", width=120)
+    return int(seed), kinds, "component" if component == WITHOUT else "nothing", colours
+
+
+def epoch_asked(shown: list[int]) -> int:
+    """The epoch in the address; the last one else. It is read here, since the slider lives in the grid."""
+    last = shown[-1] if shown else 0
+    address.read("epoch", last, lambda text: text.isdecimal() and int(text) in shown, int)
+    if st.session_state["epoch"] not in shown:
+        st.session_state["epoch"] = last
+    address.write("epoch", str(st.session_state["epoch"]), str(last))
+    epoch: int = st.session_state["epoch"]
+    return epoch
+
+
+def network_asked(atlas: Atlas, seed: int) -> str:
+    """The network in the large view. Another seed or another atlas keeps the architecture, where it is there."""
+    names = [member.name for member in atlas.members]
+    default = atlas_views.example(atlas).name
+    address.read("network", default, names.__contains__)
+    if st.session_state["network"] not in names:
+        st.session_state["network"] = default
+    if st.session_state.setdefault("seed before", seed) != seed:
+        st.session_state["seed before"] = seed
+        own = atlas.seeds_of(atlas.member(st.session_state["network"]).architecture)
+        st.session_state["network"] = next((m.name for m in own if m.seed == seed), st.session_state["network"])
+    address.write("network", st.session_state["network"], default)
+    name: str = st.session_state["network"]
+    return name
+
+
+def open_network(name: str) -> None:
+    st.session_state["network"], st.session_state["view"] = name, TABS[0]
+    atlas_grid.scroll_down()
+
+
+def screen() -> None:
+    address.through_the_app()
+    store = Store()
+    found = choose(store)
+    if found is None:
+        return
+    folder, names = found
+    changed = (folder / "atlas.json").stat().st_mtime
+    try:
+        atlas = load(str(folder), changed)
+    except ValueError as error:
+        st.error(address.plain(str(error)), icon=":material/error:")
+        return
+    notes = st.container()
+    seed, kinds, removed, colours = switches(atlas, names)
+    shown = atlas_views.epochs(atlas, atlas_views.grid(atlas, seed).members, removed)
+    epoch, network = epoch_asked(shown), network_asked(atlas, seed)
+    maps, tour = st.columns([2.1, 1], gap="large")
+    with maps:
+        values = grid_values(str(folder), changed, seed, removed, kinds, colours, atlas)
+        atlas_grid.small_maps(
+            values, network, epoch, "large", on_open=open_network,
+            on_epoch=lambda at: st.session_state.__setitem__("epoch", at),
+        )  # fmt: skip
+    with tour:
+        atlas_tour.panel(atlas)
+    if not atlas_grid.is_drawn():
+        return  # the grid first: all else keeps the browser busy, and is drawn when it says that the grid is there
+    with st.container(key="large"):
+        address.check("view", TABS.__contains__)
+        one, two, behaviour = st.tabs(TABS, key="view", on_change="rerun", bind="query-params")
+    if one.open:
+        with one:
+            atlas_network.section(atlas, network, epoch, kinds, colours, store)
+    if two.open:
+        with two:
+            atlas_pairs.section(atlas, kinds, colours)
+    if behaviour.open:
+        with behaviour:
+            atlas_behaviour.section(atlas, store)
+    atlas_claims.cards(atlas, str(folder), changed)
+    with notes:
+        address.show_notes(WORDS)
+
+
+screen()

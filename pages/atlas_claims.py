@@ -1,0 +1,55 @@
+"""The paper's claims as cards: the claim, what this atlas shows of it, the figure, the caveat."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from cka_core import claim_figures
+from cka_core.atlas import Atlas
+from cka_core.claims import Claim, claims
+from pages import address
+
+BADGES: dict[str, tuple[str, Any, str]] = {
+    "yes": ("seen here", "green", ":material/check_circle:"),
+    "partly": ("partly seen here", "orange", ":material/contrast:"),
+    "no": ("not seen here", "red", ":material/cancel:"),
+    "cannot say": ("cannot be said here", "gray", ":material/help:"),
+}
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def found(folder: str, changed: float, _atlas: Atlas) -> list[tuple[Claim, tuple[Any, str] | None]]:
+    """The claims with their figures; they depend on nothing that can be chosen."""
+    return [(claim, claim_figures.claim_figure(claim.key, _atlas)) for claim in claims(_atlas)]
+
+
+def cards(atlas: Atlas, folder: str, changed: float) -> None:
+    st.markdown("#### What the paper claims, and what is seen here")
+    st.caption(
+        "Nguyen, Raghu & Kornblith, “Do Wide and Deep Networks Learn the Same Things?”, ICLR 2021. "
+        "Every verdict follows the same rules, whatever the atlas."
+    )
+    every = found(folder, changed, atlas)
+    for start in range(0, len(every), 2):
+        for column, (claim, figure) in zip(st.columns(2, gap="medium"), every[start : start + 2], strict=False):
+            with column:
+                card(claim, figure)
+
+
+def card(claim: Claim, figure: tuple[Any, str] | None) -> None:
+    with st.container(border=True, key=f"claim {claim.key}"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**{address.plain(claim.title)}**", width="stretch")
+            label, colour, icon = BADGES[claim.holds]
+            st.badge(label, color=colour, icon=icon)
+        st.markdown(f"*The claim.* {address.plain(claim.claim)}")
+        st.markdown(f"*This atlas.* {address.plain(claim.shows)}")
+        if figure is not None:
+            chart, said = figure
+            st.plotly_chart(
+                chart, width="stretch", key=f"figure {claim.key}", alt=said, config={"displayModeBar": False}
+            )
+            st.caption(said)
+        st.caption(f"Caveat: {address.plain(claim.caveat)}")

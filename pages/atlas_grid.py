@@ -1,0 +1,77 @@
+"""The grid of an atlas: one small map a network, drawn and played in the browser (atlas_grid.js)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from cka_core.store import key_of
+
+HTML = """
+<div class="atlas">
+  <div class="bar">
+    <button type="button" class="play" aria-label="Play the training">▶</button>
+    <label>epoch <input type="range" min="0" step="1" aria-label="Training epoch"> <output>0</output></label>
+    <span class="legend">CKA 0 <span class="scale"></span> 1 <span class="mark"></span> block</span>
+  </div>
+  <div class="maps" data-playing="no"></div>
+</div>
+"""
+FOLDER = Path(__file__).parent
+KEY = "atlas_grid"
+
+
+def is_narrow() -> bool:
+    """Whether the browser said that its window is a phone's."""
+    return bool((st.session_state.get(KEY) or {}).get("narrow"))
+
+
+def is_drawn() -> bool:
+    """Whether the browser said that the maps are on screen."""
+    return bool((st.session_state.get(KEY) or {}).get("drawn"))
+
+
+def scroll_down() -> None:
+    """Show what was just opened below the grid (only from a callback)."""
+    st.session_state["scrolls"] = st.session_state.get("scrolls", 0) + 1
+
+
+def small_maps(
+    values: dict[str, Any], chosen: str, epoch: int, below: str, *, on_open: Callable[[str], None],
+    on_epoch: Callable[[int], None],
+) -> None:  # fmt: skip
+    """``values`` as `atlas_views.grid_values` makes them. A click calls ``on_open`` with a network's name, the slider
+    that was moved ``on_epoch`` with its epoch. After `scroll_down` the page goes to what has the key ``below``."""
+    names = {cell["name"] for cell in (*values["cells"], *values["others"])}
+
+    def opened() -> None:
+        name = (st.session_state.get(KEY) or {}).get("open")
+        if isinstance(name, str) and name in names:
+            on_open(name)
+
+    def moved() -> None:
+        found = (st.session_state.get(KEY) or {}).get("epoch")
+        if isinstance(found, int) and found in values["epochs"]:
+            on_epoch(found)
+
+    # Registered here, not once at import: the registry is the server's, and a module outlives it in a test.
+    grid = st.components.v2.component(
+        KEY,
+        html=HTML,
+        js=(FOLDER / "atlas_grid.js").read_text(encoding="utf-8"),
+        css=(FOLDER / "atlas_grid.css").read_text(encoding="utf-8"),
+    )
+    grid(
+        data={
+            **values, "digest": key_of(values), "chosen": chosen, "epoch": epoch, "narrow": is_narrow(),
+            "below": f"st-key-{below}", "scrolls": st.session_state.get("scrolls", 0), "drawn": is_drawn(),
+        },
+        key=KEY,
+        on_open_change=opened,
+        on_epoch_change=moved,
+        on_narrow_change=lambda: None,
+        on_drawn_change=lambda: None,
+    )  # fmt: skip

@@ -1,0 +1,56 @@
+"""Beside the grid: how to read it, and the paper's question in four steps, each one click."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from cka_core import atlas_pairs, atlas_views, words
+from cka_core.atlas import Atlas
+from pages import address, atlas_grid
+
+
+def panel(atlas: Atlas) -> None:
+    st.markdown("#### Do wide and deep networks learn the same things?")
+    st.caption(
+        f"{len(atlas.members)} networks, each compared with itself, layer by layer. Bright: two layers represent the "
+        "images alike. A bright square is a **block**: a run of layers that hardly change what they represent."
+    )
+    example, twins = atlas_views.example(atlas), atlas_pairs.twins(atlas)
+    _step(
+        "1", "Blocks grow with depth and width", "Press ▶ and watch the bright squares form.", None, {}
+    )  # fmt: skip
+    if example.final.blocks:
+        _step(
+            "2", "What a block is made of",
+            f"In {example.title}: {atlas_views.blocks_text(example.final.blocks)}. Without the direction in which the "
+            f"images differ most: {atlas_views.blocks_text(example.blocks_without.get('component', ()))}.",
+            f"Open {example.title}", {"network": example.name, "without": "first component", "view": "One network"},
+        )  # fmt: skip
+    if twins:
+        _step(
+            "3", "Two seeds disagree inside it",
+            "The same network trained twice: alike outside the block, each its own inside.",
+            f"Show two seeds of {twins[0].title}",
+            {"one": twins[0].name, "other": twins[1].name, "view": "Two networks"},
+        )  # fmt: skip
+    _step(
+        "4" if twins else "3", "Different errors", "Wide and deep: right about different classes and images.",
+        "Show wide against deep", {"view": "Wide against deep"},
+    )  # fmt: skip
+    st.caption(address.plain(_facts(atlas)))
+
+
+def _step(number: str, title: str, text: str, label: str | None, to: dict[str, str]) -> None:
+    st.markdown(f"**{number} · {address.plain(title)}**  \n{address.plain(text)}")
+    if label:
+        st.button(label, key=f"step {number}", icon=":material/arrow_downward:", on_click=_go, args=(to,))
+
+
+def _go(to: dict[str, str]) -> None:
+    st.session_state.update(to)
+    atlas_grid.scroll_down()
+
+
+def _facts(atlas: Atlas) -> str:
+    about = words.provenance_text({"images": atlas.facts["images"], "measure": "cka-linear-unbiased"})
+    return f"{atlas.study.name} · {about} · accuracies with their 95 % interval"

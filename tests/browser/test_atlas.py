@@ -1,0 +1,175 @@
+"""The Atlas page as a person uses it, in a real browser, on a small atlas whose blocks are planted."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from scripts.running import running_app
+from tests import synthetic_atlas
+from tests.browser.test_compare import settled
+from tests.synthetic_atlas import name
+
+ADDRESS = "/atlas?atlas=synthetic"
+SECONDS = 2.0
+"""From the request to the grid, where the browser and the server know the app already."""
+
+
+@pytest.fixture(scope="module")
+def atlas_app(tmp_path_factory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("atlas")
+    synthetic_atlas.save(folder / "store")
+    with running_app(folder / "store", folder / "log.txt") as address:
+        yield address + ADDRESS
+
+
+def cell(page: Page, size: str) -> Locator:
+    return page.locator(f".cell[data-name='{name(size)}']")
+
+
+def open_atlas(page: Page, address: str) -> None:
+    page.goto(address)
+    page.wait_for_selector(".cell canvas")
+    page.wait_for_selector("[data-testid=stTabs]")  # all else follows the grid
+    settled(page)
+
+
+def bright(page: Page, size: str) -> float:
+    """Share of a small map's pixels that are brighter than the middle of the scale."""
+    return float(
+        cell(page, size).locator("canvas").evaluate(
+            """(canvas) => {
+              const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+              let bright = 0;
+              for (let at = 0; at < pixels.length; at += 4) bright += pixels[at + 1] > 150;
+              return bright / (pixels.length / 4);
+            }"""
+        )
+    )  # fmt: skip
+
+
+def wait_for_large(page: Page, title: str) -> None:
+    page.wait_for_function(
+        "(title) => document.querySelector('.st-key-map .js-plotly-plot')?.layout.xaxis.title.text.includes(title)",
+        arg=title,
+    )
+
+
+def test_the_grid_is_there_within_two_seconds(page: Page, atlas_app: str):
+    open_atlas(page, atlas_app)  # the first visit of all loads modules and the atlas
+    seconds = []
+    for _ in range(3):
+        began = time.monotonic()
+        page.goto(atlas_app)
+        page.wait_for_selector(".cell canvas")
+        seconds.append(time.monotonic() - began)
+        page.wait_for_selector("[data-testid=stTabs]")
+        settled(page)
+    print(f"grid after {min(seconds):.2f} s")
+    assert min(seconds) < SECONDS
+
+
+def test_depth_runs_down_and_width_across(page: Page, atlas_app: str):
+    open_atlas(page, atlas_app)
+    at = {size: cell(page, size).bounding_box() for size in ("14x1", "14x2", "14x4", "38x1")}
+    assert at["14x1"]["x"] < at["14x2"]["x"] < at["14x4"]["x"]
+    assert at["38x1"]["x"] == at["14x1"]["x"] and at["38x1"]["y"] > at["14x1"]["y"]
+    assert cell(page, "14x4").get_attribute("aria-label") == (
+        "ResNet 14x4, seed 0: 60 % ±3 of the test images right, training 95 %; layers 16–35, 0.95"
+    )
+
+
+def test_playing_shows_the_blocks_form_and_ends_at_the_last_epoch(page: Page, atlas_app: str):
+    open_atlas(page, atlas_app)
+    last = bright(page, "38x1")
+    page.get_by_role("button", name="Play the training").click()
+    expect(page.locator("output")).to_have_text("0")
+    page.wait_for_function("document.querySelector('.st-key-atlas_grid') !== null")
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    assert bright(page, "38x1") < last
+    expect(cell(page, "38x1")).to_contain_text("no block")
+    expect(page.locator("output")).to_have_text("10")
+    expect(page.get_by_role("button", name="Play the training")).to_be_visible()
+    expect(cell(page, "38x1")).to_contain_text("layers 44–110, 0.95")
+
+
+def test_the_large_view_follows_the_slider_and_so_does_the_address(page: Page, atlas_app: str):
+    open_atlas(page, atlas_app)
+    last = bright(page, "38x1")
+    page.get_by_role("slider", name="Training epoch").press("ArrowLeft")
+    expect(page.get_by_text("As it is, after epoch 5")).to_be_visible()
+    assert bright(page, "38x1") < last
+    assert "epoch=5" in page.url
+    page.reload()
+    expect(page.locator("output")).to_have_text("5")
+
+
+def test_a_click_opens_the_network_large_and_scrolls_to_it(page: Page, atlas_app: str):
+    open_atlas(page, atlas_app)
+    wait_for_large(page, "ResNet 38x1")
+    for size in ("14x4", "14x2"):
+        cell(page, size).click()
+        wait_for_large(page, f"ResNet {size}")
+        assert cell(page, size).get_attribute("aria-pressed") == "true"
+        assert f"network={name(size)}" in page.url
+        expect(page.get_by_role("tab", name="One network")).to_be_in_viewport()
+
+
+def test_the_strips_are_aligned_with_the_map(page: Page, atlas_app: str):
+    open_atlas(page, atlas_app)
+    page.wait_for_selector(".st-key-map .heatmaplayer image")
+    boxes = page.evaluate(
+        """[...document.querySelectorAll('.st-key-map .nsewdrag')]
+             .map((one) => one.getBoundingClientRect()).map((box) => [box.left, box.right])"""
+    )
+    left, right = zip(*boxes, strict=True)
+    assert len(boxes) == 4  # the map, the blocks, the first components, the probes
+    assert max(left) - min(left) < 1 and max(right) - min(right) < 1
+
+
+def test_two_seeds_are_one_click_away(page: Page, atlas_app: str):
+    open_atlas(page, atlas_app)
+    page.get_by_role("button", name="Show two seeds of ResNet 38x1").click()
+    page.wait_for_selector(".st-key-pair .heatmaplayer image")
+    assert page.locator("[data-testid=stMetricValue]").all_text_contents() == ["0.30", "0.90"]
+    expect(page.get_by_role("tab", name="Two networks")).to_be_in_viewport()
+
+
+def test_pointing_at_an_example_shows_its_picture_and_a_click_keeps_it(page: Page, atlas_app: str):
+    open_atlas(page, f"{atlas_app}&view=Wide+against+deep")
+    chart = page.locator(".st-key-examples")
+    chart.scroll_into_view_if_needed()
+    page.wait_for_selector(".st-key-examples .scatterlayer .point")
+    page.wait_for_selector(".atlas-picture", state="attached")
+    point = chart.locator(".scatterlayer .trace").nth(2).locator(".point").last
+    settled(page)
+    box = point.bounding_box()
+    where = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(where[0] + 30, where[1] + 30)
+    page.mouse.move(*where)
+    picture = page.locator(".atlas-picture")
+    expect(picture).to_be_visible()
+    position = picture.get_attribute("data-image")
+    page.mouse.click(*where)
+    expect(page.get_by_text(re.compile(rf"\w+, test image {position}$"))).to_be_visible()
+    expect(page.get_by_text("ResNet 14x4, seed 1:")).to_be_visible()
+
+
+def test_on_a_phone_three_widths_fit_and_can_be_read(page: Page, atlas_app: str):
+    page.set_viewport_size({"width": 390, "height": 844})
+    open_atlas(page, atlas_app)
+    box = cell(page, "14x4").bounding_box()
+    assert box["x"] + box["width"] <= 390
+    assert cell(page, "14x4").locator("canvas").bounding_box()["width"] >= 88
+    page.wait_for_function("document.querySelector('.st-key-map .js-plotly-plot')?.clientHeight < 600")
+
+
+def test_the_keyboard_opens_a_network(page: Page, atlas_app: str):
+    open_atlas(page, atlas_app)
+    cell(page, "14x1").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("location.search.includes('network=cifar-resnet-14x1')")

@@ -1,0 +1,261 @@
+"""A study ends in the same atlas however often it is interrupted, and its numbers are those of the plain functions."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cka_core import analysis, atlas_build, library
+from cka_core.activations import Extractor
+from cka_core.atlas import Atlas
+from cka_core.engine import compare
+from cka_core.networks import build_network
+from cka_core.similarity import HsicSums
+from cka_core.store import Store
+from cka_core.study import Study, study_of
+
+ROOT = Path(__file__).parent.parent
+TINY = study_of(
+    {
+        "name": "tiny", "samples": 64, "batch_size": 32, "probes": 40, "influential": 2,
+        "recipe": {
+            "epochs": 2, "fraction": 0.0625, "batch_size": 64, "augment": False, "held_out": 0.0, "keep_every": 1,
+            "deterministic": True,
+        },
+        "networks": [{"depths": [8], "widths": [1], "seeds": [0, 1]}],
+    }
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    store = Store(tmp_path_factory.mktemp("store"))
+    seen = []
+    folder = tmp_path_factory.mktemp("atlas")
+    return store, atlas_build.build(TINY, store, folder, seen.append), seen, folder
+
+
+def test_every_network_is_there_with_its_epochs(built):
+    _, atlas, _, _ = built
+    assert [member.seed for member in atlas.members] == [0, 1]
+    for member in atlas.members:
+        assert member.epochs == (0, 1, 2) and len(member.layers) == 29
+        assert len(member.probes) == 3 and len(member.deletions) >= 4 and len(member.influential) == 2
+        assert atlas.scores(member.name).shape == (29, 64) and atlas.outputs(member.name).shape == (1000, 10)
+    assert atlas.grid() == ([8], [1])
+
+
+def test_maps_are_what_compare_gives(built):
+    store, atlas, _, _ = built
+    images = atlas.sample.load(store)
+    a, b = (library.load_model(library.find(m.name, store).spec, store) for m in atlas.members)
+    pair = compare(a, b, images, batch_size=32)
+    own = compare(a, a, images, batch_size=32)
+    assert np.allclose(atlas.pair(atlas.members[0].name, atlas.members[1].name), pair.matrix, atol=2e-6, equal_nan=True)
+    assert np.allclose(atlas.pair(atlas.members[1].name, atlas.members[0].name), pair.matrix.T, atol=2e-6)
+    assert np.allclose(atlas.map(atlas.members[0].name), own.matrix, atol=2e-5)
+    assert atlas.comparison(atlas.members[0].name).is_self
+
+
+def test_epoch_zero_is_the_untrained_network(built):
+    store, atlas, _, _ = built
+    untrained = build_network("cifar-resnet-8x1", seed=1)
+    expected = compare(untrained, untrained, atlas.sample.load(store), batch_size=32).matrix
+    assert np.allclose(atlas.map(atlas.members[1].name, epoch=0), expected, atol=2e-5)
+
+
+def test_accuracies_are_those_of_the_training(built):
+    store, atlas, _, _ = built
+    for member in atlas.members:
+        record = library.find(member.name, store).record
+        assert member.final.test_accuracy == pytest.approx(record["test_accuracy"])
+        assert member.final.train_accuracy == pytest.approx(record["train_accuracy"])
+        assert (atlas.outputs(member.name).argmax(1) == atlas.labels).mean() == pytest.approx(record["test_accuracy"])
+        assert member.deletions[0].blocks == ()
+
+
+def test_progress_grows_to_the_end(built):
+    _, _, seen, _ = built
+    done = [progress.done for progress in seen]
+    assert done == sorted(done) and done[-1] == pytest.approx(seen[-1].total)
+
+
+def test_an_atlas_survives_its_files(built, tmp_path):
+    _, atlas, _, folder = built
+    again = Atlas.load(folder)
+    again.save(tmp_path / "copy")
+    copy = Atlas.load(tmp_path / "copy")
+    assert copy.members[0].snapshots[-1].blocks == atlas.members[0].snapshots[-1].blocks
+    assert np.array_equal(copy.map(atlas.members[0].name), atlas.map(atlas.members[0].name))
+    (folder / "atlas.json").write_text("{}")
+    with pytest.raises(ValueError, match="Build it again"):
+        Atlas.load(folder)
+    with pytest.raises(ValueError, match="missing"):
+        Atlas.load(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="No network 'x' in this atlas"):
+        atlas.member("x")
+
+
+def equal(a: Atlas, b: Atlas) -> None:
+    for one, other in zip(a.members, b.members, strict=True):
+        assert one.weights == other.weights
+        assert np.allclose(a.map(one.name), b.map(one.name), atol=1e-6)
+        assert [p.accuracy for p in one.probes] == [p.accuracy for p in other.probes]
+    names = [member.name for member in a.members]
+    assert np.allclose(a.pair(*names), b.pair(*names), atol=1e-6)
+
+
+KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+from cka_core import atlas_build
+from cka_core.store import Store
+from cka_core.study import Study
+
+def kill(progress):
+    if progress.detail.startswith("comparing all networks, minibatch 2"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+study = Study.from_json(json.loads(sys.argv[1]))
+atlas_build.build(study, Store(sys.argv[2]), Path(sys.argv[3]), kill)
+"""
+
+
+def test_killed_during_the_comparison_it_goes_on(built, store, tmp_path):
+    arguments = [json.dumps(TINY.to_json()), store.root, str(tmp_path / "atlas")]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], cwd=ROOT, capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
+    left = [part for part in atlas_build.parts(TINY) if not atlas_build.is_done(part, store)]
+    assert [(part.part, part.index) for part in left] == [("minibatch", 1)]
+    equal(atlas_build.build(TINY, store, tmp_path / "atlas"), built[1])
+
+
+def test_damaged_gram_matrices_are_made_again(built, store, tmp_path):
+    source, atlas, _, _ = built
+    for entry in source.entries("networks"):
+        store.put("networks", entry.key, source.get("networks", entry.key), "keras")
+    for name in TINY.names:
+        store.write_record(f"networks/{name}.json", source.read_record(f"networks/{name}.json"))
+    parts = atlas_build.parts(TINY)
+    for part in parts[:-2]:
+        atlas_build.do(part, store)
+    place = atlas_build._place(TINY, 0)
+    damaged = next(entry for entry in store.entries(place) if entry.key == "grams-1")
+    Path(damaged.path).write_bytes(b"damaged")
+    equal(atlas_build.build(TINY, store, tmp_path / "atlas"), atlas)
+    assert len(store.damaged()) == 1
+
+
+def test_more_networks_begin_with_what_was_found(built, tmp_path):
+    """Gram matrices of a finished study are removed; what was found of its networks is taken over."""
+    store, atlas, _, _ = built
+    atlas_build.forget(TINY, store)
+    names = {entry.key for index in (0, 1) for entry in store.entries(atlas_build._place(TINY, index))}
+    assert names == {"network"}
+    more = dataclasses.replace(TINY, name="more", trainings=TINY.trainings[::-1], names=TINY.names[::-1])
+    left = [part.part for part in atlas_build.parts(more) if not atlas_build.is_done(part, store)]
+    assert left == ["minibatch", "minibatch"]
+    again = atlas_build.build(more, store, tmp_path / "more")
+    assert np.allclose(again.pair(*more.names), atlas.pair(*TINY.names).T, atol=1e-6)
+
+
+def test_minibatches_computed_apart_add_up():
+    model = build_network("cifar-resnet-8x1", seed=5)
+    x = np.random.default_rng(0).random((48, 32, 32, 3), np.float32)
+    extractor = Extractor(model)
+    whole = HsicSums(29, 29)
+    apart = []
+    for start in (0, 16, 32):
+        batch = extractor.grams(x[start : start + 16] * np.float32(10.0**start), start)
+        whole.add(batch, batch)
+        apart.append(atlas_build.all_pairs([batch]))
+    merged = HsicSums.from_state(apart[2].state())
+    merged.merge(apart[0])
+    merged.merge(apart[1])
+    assert np.allclose(merged.matrix(), whole.matrix(), atol=1e-12) and merged.images == 48
+    with pytest.raises(ValueError, match="Expected sums of"):
+        merged.merge(HsicSums(2, 2))
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e14, 1e-10])
+def test_the_gram_matrix_is_won_back_from_its_triangle(scale):
+    """HKH from the stored triangle and the norms, against the activations themselves in float64."""
+    import keras
+
+    inputs = keras.Input((6,))
+    hidden = keras.layers.Dense(40, name="hidden")(inputs)
+    extractor = Extractor(keras.Model(inputs, hidden))
+    x = (np.random.default_rng(1).normal(3, 1, (24, 6)) * scale).astype(np.float32)
+    batch = extractor.grams(x)
+    found = np.ldexp(atlas_build.centred(batch)[0].astype(np.float64), int(batch.exponents[0]))
+    activations = np.asarray(extractor.model(x), np.float64)
+    expected = analysis.centred_gram(activations)
+    assert np.allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_two_workers_and_one_of_them_killed(built, store, tmp_path, monkeypatch):
+    """On a cluster of two worker processes, each of any role, one of which is killed while it is at work."""
+    from scripts.running import free_port
+    from tests.clusters import wait_for
+
+    port = free_port()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    scheduler = f"tcp://127.0.0.1:{port}"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port),
+             "--no-dashboard"],
+            env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )
+    ]  # fmt: skip
+    for _ in range(2):
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "distributed.cli.dask_worker", scheduler, "--nthreads", "1", "--no-dashboard",
+                 "--resources", "compare=1 train=1", "--nanny", "--local-directory", str(tmp_path / "work")],
+                env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )
+        )  # fmt: skip
+    monkeypatch.setenv("CKA_SCHEDULER", scheduler)
+    killed = []
+
+    def kill_one(progress):
+        import psutil
+
+        if not killed and "training" in progress.detail:
+            children = psutil.Process(processes[1].pid).children(recursive=True)
+            victim = next(child for child in children if "spawn_main" in " ".join(child.cmdline()))
+            victim.kill()
+            killed.append(victim)
+
+    from cka_core import atlas_cluster, cluster
+
+    try:
+        wait_for(lambda: _reached(cluster, store))
+        equal(atlas_cluster.build(TINY, store, tmp_path / "atlas", kill_one), built[1])
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(20)
+    assert killed
+
+
+def _reached(cluster, store) -> bool:
+    try:
+        with cluster.connection(store, "compare"):
+            return True
+    except cluster.ClusterUnavailable:
+        return False
+
+
+def test_a_study_is_plain_values():
+    assert Study.from_json(json.loads(json.dumps(TINY.to_json()))) == TINY

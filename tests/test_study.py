@@ -1,0 +1,70 @@
+"""A study says which networks are trained and how they are compared; what makes no sense is refused in words."""
+
+from __future__ import annotations
+
+import pytest
+
+from cka_core.study import Study, bundled, read_study, study_of
+
+GRID = {"name": "a grid", "samples": 64, "networks": [{"depths": [8, 14], "widths": [1, 2], "seeds": [0, 1]}]}
+
+
+def test_a_grid_is_depths_by_widths_by_seeds():
+    study = study_of(GRID)
+    assert len(study.trainings) == 8
+    assert study.trainings[0].architecture == "cifar-resnet-8x1" and study.trainings[1].seed == 1
+    assert study.names[-1] == "cifar-resnet-14x2-cifar10-mini-s1"
+
+
+def test_a_group_changes_the_recipe():
+    study = study_of(
+        {"recipe": {"epochs": 7, "l2": 0.0}, "networks": [{"architectures": ["resnet50"], "recipe": {"epochs": 3}}]}
+    )
+    assert study.trainings[0].epochs == 3 and study.trainings[0].l2 == 0.0
+
+
+def test_a_study_survives_json():
+    study = study_of(GRID)
+    assert Study.from_json(study.to_json()) == study and Study.from_json(study.to_json()).key == study.key
+
+
+def test_the_bundled_study_has_depth_width_and_seeds():
+    study = bundled()
+    names = {spec.architecture.removeprefix("cifar-resnet-") for spec in study.trainings}
+    assert names >= {"14x1", "38x1", "14x2"}
+    for twice in ("14x1", "38x1"):
+        assert {s.seed for s in study.trainings if s.architecture.endswith(twice)} == {0, 1}
+
+
+def test_a_toml_file_is_read(tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text('name = "tiny"\nsamples = 64\n[[networks]]\ndepths = [8]\nwidths = [1]\n')
+    assert read_study(path).names == ("cifar-resnet-8x1-cifar10-mini-s0",)
+
+
+@pytest.mark.parametrize("text, message", [("not toml", "is not TOML"), ("", "at least one network")])
+def test_a_file_that_is_no_study_is_refused(tmp_path, text, message):
+    path = tmp_path / "study.toml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_study(path)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"sampels": 3}, "Unknown in a study: sampels. Valid: batch_size"),
+        ({"samples": 2}, "from 4 to 1,000"),
+        ({"samples": 5000}, "from 4 to 1,000"),
+        ({"networks": [{"depths": [8]}]}, "depths and widths, or architectures"),
+        ({"networks": [{"depths": [9], "widths": [1]}]}, "nearest are 8 and 14"),
+        ({"recipe": {"epoch": 3}}, "Unknown in a recipe: epoch. Valid: augment"),
+        ({"networks": GRID["networks"] * 2}, "more than once"),
+        ({"batch_size": 6}, "at least 9"),
+        ({"name": "../up"}, "a study's name"),
+        ({"networks": [{"depths": [8], "widths": [1], "names": ["a", "b"]}]}, "Expected 1 names"),
+    ],
+)
+def test_a_study_that_makes_no_sense_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        study_of({**GRID, **changes})
