@@ -98,6 +98,8 @@ class Extractor:
         The layers kept, and all that there are, in the network's order.
     steps : int
         How many times `grams` reports on a minibatch.
+    repeats : dict of position -> position
+        Layers whose Gram matrix is that of another, such as a padding's.
     """
 
     def __init__(self, model: keras.Model, layers: Sequence[str] | None = None):
@@ -111,7 +113,7 @@ class Extractor:
         self.layers = tuple(self._graph.layers[i] for i in self._chosen)
         self._names = [layer.name for layer in self.layers]
         place = {position: index for index, position in enumerate(self._chosen)}
-        self._repeats = {
+        self.repeats = {
             place[i]: place[source] for i, source in self._graph.same_gram.items() if i in place and source in place
         }
         self._segments = self._cut()
@@ -145,10 +147,10 @@ class Extractor:
         after each segment with its number from 1 and the positions of the first and last layer done.
         """
         batch = GramBatch.empty(self._names, len(x), first)
-        for positions, arrays in self._activations(x, report):
+        for positions, arrays in self.activations(x, report):
             batch.fill(arrays, positions)
             del arrays  # before the next segment makes its own
-        for position, source in self._repeats.items():
+        for position, source in self.repeats.items():
             batch.repeat(position, source)
         return batch
 
@@ -156,7 +158,7 @@ class Extractor:
         self, x: np.ndarray, first: int = 0, report: StepReport | None = None
     ) -> Iterator[tuple[GramBatch, list[int]]]:
         """The same, some layers at a time, with their positions, for those who need not keep them all."""
-        segments = self._activations(x, report)
+        segments = self.activations(x, report)
         for members in self._groups():
             group = [position for segment in members for position in segment.recorded]
             batch = GramBatch.empty([self._names[position] for position in group], len(x), first)
@@ -165,8 +167,8 @@ class Extractor:
                 positions, arrays = next(segments)
                 batch.fill(arrays, [place[position] for position in positions])
                 del arrays
-            repeated = [position for position, source in self._repeats.items() if source in place]
-            rows = [place[self._repeats[position]] for position in repeated]
+            repeated = [position for position, source in self.repeats.items() if source in place]
+            rows = [place[self.repeats[position]] for position in repeated]
             yield batch.extended(rows, [self._names[position] for position in repeated]), [*group, *repeated]
         for _ in segments:  # the last report
             pass
@@ -180,8 +182,13 @@ class Extractor:
             groups[-1].append(segment)
         return groups
 
-    def _activations(self, x: np.ndarray, report: StepReport | None) -> Iterator[tuple[list[int], list[np.ndarray]]]:
-        """Run segment by segment; of each the positions and the activations of its layers."""
+    def activations(
+        self, x: np.ndarray, report: StepReport | None = None
+    ) -> Iterator[tuple[list[int], list[np.ndarray]]]:
+        """Run segment by segment; of each the positions of its layers and their activations, to be used and dropped.
+
+        A layer whose Gram matrix is another's (see `repeats`) is left out.
+        """
         values: dict[Key, Any] = {self._graph.input: _as_tensor(pixels(x))}
         for number, segment in enumerate(self._segments, start=1):
             results = segment.function(*(values[key] for key in segment.needs))
@@ -199,7 +206,7 @@ class Extractor:
         """Cut the calls into segments of at most `SEGMENT_FEATURES` recorded activations, as far as needed."""
         recorded_by_key: dict[Key, list[int]] = {}
         for index, position in enumerate(self._chosen):
-            if index not in self._repeats:
+            if index not in self.repeats:
                 recorded_by_key.setdefault(self._graph.tensors[position], []).append(index)
         last = max(i for i, call in enumerate(self._graph.calls) if any(k in recorded_by_key for k in call.outputs))
         calls = self._graph.calls[: last + 1]

@@ -1,7 +1,7 @@
 """What ships with the package, and the one command that makes it: ``python -m cka_core demo build``.
 
-Three trained networks, their untrained counterparts, and their finished comparisons, all from the bundled images. Each
-step that is finished is kept, so that a stopped build goes on where it was.
+Three trained networks, their untrained counterparts, and their finished comparisons; and the atlas of the bundled study
+with its networks; all from the bundled images. Each step that is finished is kept, so that a stopped build goes on.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from cka_core.comparison import BUNDLE as COMPARISONS
 from cka_core.comparison import CompareSpec
 from cka_core.images import SampleSpec
 from cka_core.progress import Progress, Report, silent
+from cka_core.recipe import TrainSpec
 from cka_core.store import Store, write_atomically
-from cka_core.training import TrainSpec, train
+from cka_core.training import train
 
 TRAININGS = tuple(TrainSpec(f"cifar-resnet-{name}", epochs=50) for name in ("14x1", "38x1", "14x4"))
 SAMPLE = SampleSpec("cifar10-mini", "test", 768, 0)
@@ -38,7 +39,7 @@ def comparisons(store: Store) -> list[CompareSpec]:
 def build(store: Store, report: Report = silent) -> Iterator[Path]:
     """Make the bundle; yields each file as it is finished."""
     for spec in TRAININGS:
-        yield from _network(spec, store, report)
+        yield from _network(spec, spec.default_name, store, report)
     library._bundled_records.cache_clear()
     from cka_core import engine
 
@@ -58,12 +59,28 @@ def build(store: Store, report: Report = silent) -> Iterator[Path]:
             path.unlink()
 
 
-def _network(spec: TrainSpec, store: Store, report: Report) -> Iterator[Path]:
-    name = spec.default_name
+def build_atlas(store: Store, report: Report = silent) -> Iterator[Path]:
+    """Make the bundled atlas and its networks; yields each file as it is finished."""
+    from cka_core import atlas, atlas_build, study
+
+    wanted = study.bundled()
+    for spec, name in zip(wanted.trainings, wanted.names, strict=True):
+        yield from _network(spec, name, store, report)
+    library._bundled_records.cache_clear()
+    atlas_build.build(wanted, store, atlas.BUNDLE, report)
+    atlas_build.forget(wanted, store)
+    yield atlas.BUNDLE
+
+
+def _network(spec: TrainSpec, name: str, store: Store, report: Report) -> Iterator[Path]:
     record_path, weights_path = library.BUNDLE / f"{name}.json", library.BUNDLE / f"{name}.keras"
     record = json.loads(record_path.read_text()) if record_path.exists() else None
     if record is None or record["training_key"] != spec.key or not weights_path.exists():
-        record = train(spec, store, report=lambda p: report(Progress(p.phase, p.done, p.total, f"{name} · {p.detail}")))
+
+        def inner(progress: Progress) -> None:
+            report(Progress(progress.phase, progress.done, progress.total, f"{name} · {progress.detail}"))
+
+        record = train(spec, store, name=name, report=inner)
         data = store.get("networks", name)
         assert data is not None
         write_atomically(weights_path, data)

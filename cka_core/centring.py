@@ -59,6 +59,8 @@ class LayerGram:
     square : sum of the squares of ``triangle``
     reason : why this minibatch of the layer says nothing (`kernels.degenerate_reason`), or None
     outlier : (row, times) of an image far larger than the typical one, or None
+    norms : float64 (m,), squared norms of the images' mean-removed activations, in units of 2**exponent
+        The diagonal of HKH, which U-centring leaves out; zeros where ``reason`` is given.
     """
 
     triangle: np.ndarray
@@ -66,6 +68,7 @@ class LayerGram:
     square: float
     reason: str | None
     outlier: tuple[int, float] | None
+    norms: np.ndarray
 
 
 def gram(x: Any, layer: str = "layer", *, first: int = 0, out: np.ndarray | None = None) -> LayerGram:
@@ -201,12 +204,13 @@ def _centred(
     )
     if reason is not None:
         triangle[:] = 0
-        return LayerGram(triangle, 0, 0.0, reason, None)
+        return LayerGram(triangle, 0, 0.0, reason, None, np.zeros(m))
+    norms = np.maximum(diagonal - 2 / m * rows + everything / m**2, 0.0)
     halved = math.frexp(square)[1] // 2
     if abs(halved) > 20:
         np.ldexp(triangle, -halved, out=triangle)
-        exponent, square = exponent + halved, _square(triangle)
-    return LayerGram(triangle, exponent, square, None, outlier)
+        exponent, square, norms = exponent + halved, _square(triangle), np.ldexp(norms, -halved)
+    return LayerGram(triangle, exponent, square, None, outlier, norms)
 
 
 @lru_cache(maxsize=4)

@@ -22,10 +22,16 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Image sets: list them, bring in the full CIFAR-10.", no_args_is_help=True)
 demo_app = typer.Typer(help="The bundled networks and comparisons.", no_args_is_help=True)
+atlas_app = typer.Typer(help="Studies of many networks.", no_args_is_help=True)
 cluster_app = typer.Typer(help="The local cluster that computes for the app.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(demo_app, name="demo")
+app.add_typer(atlas_app, name="atlas")
 app.add_typer(cluster_app, name="cluster")
+activations_app = typer.Typer(
+    help="Activation sets: a network's Gram matrices in one file, to compare it elsewhere.", no_args_is_help=True
+)
+app.add_typer(activations_app, name="activations")
 
 StoreOption = Annotated[
     str | None, typer.Option("--store", help="Folder of results; default: CKA_STORE or the user's cache folder.")
@@ -47,7 +53,11 @@ def main() -> None:
 
 @app.command()
 def compare(
-    a: Annotated[str, typer.Argument(help="A network of the library, an architecture (untrained), or a .keras file.")],
+    context: typer.Context,
+    a: Annotated[
+        str,
+        typer.Argument(help="A network of the library, an architecture, a .keras file, or an activation set (.npz)."),
+    ],
     b: Annotated[str, typer.Argument(help="The other one; the same again for a self-comparison.")],
     images: ImagesOption = "cifar10-mini",
     split: Annotated[str, typer.Option(help="test or train.")] = "test",
@@ -71,17 +81,19 @@ def compare(
     """Compare every layer of two networks by CKA."""
     from cka_core import comparison as results
     from cka_core import library
+    from cka_core.activation_sets import shared_sample
     from cka_core.images import SampleSpec
 
     place = Store(store)
     sample = SampleSpec(images, split, samples, None if first else seed, balanced)
-    spec = results.CompareSpec(
-        library.find(a, place).spec,
-        library.find(b, place).spec,
-        sample,
-        batch_size,
-        tuple(layers) if layers else None,
-    )
+    sides = library.find(a, place), library.find(b, place)
+    sets = [side.activations for side in sides if side.activations is not None]
+    if sets:  # made from certain images, in certain minibatches
+        shared, size_of_set = shared_sample(sets)
+        given = _given(context, "images", "split", "samples", "first", "seed", "balanced")
+        sample = sample if given else shared.spec
+        batch_size = batch_size if _given(context, "batch_size") else size_of_set
+    spec = results.CompareSpec(sides[0].spec, sides[1].spec, sample, batch_size, tuple(layers) if layers else None)
     inches = _size(size)
     for path, endings in ((out, (".npz", ".csv")), (figure, (".png", ".svg", ".pdf", ".html"))):
         if path is not None and path.suffix.lower() not in endings:
@@ -96,7 +108,7 @@ def compare(
         print("Found in the store, nothing to compute.")
     print(
         f"{result.name_a} × {result.name_b}: {result.matrix.shape[0]} × {result.matrix.shape[1]} layers, "
-        f"sample {result.provenance['images']['digest'][:12]}"
+        f"sample {result.provenance['images']['digest'][:12] or 'not known'}"
     )
     for warning in result.warnings:
         print(f"note: {warning}")
@@ -129,21 +141,30 @@ def train(
     l2: Annotated[float | None, typer.Option()] = None,
     augment: Annotated[bool | None, typer.Option(help="Flip and pad-crop.")] = None,
     held_out: Annotated[float | None, typer.Option(help="Share of the training images to choose the epoch on.")] = None,
+    fraction: Annotated[float, typer.Option(help="Share of the training images used, such as 0.25 or 0.0625.")] = 1.0,
+    keep_every: Annotated[int, typer.Option(help="Keep the weights after every so many epochs, as NAME@EPOCH.")] = 0,
     weights: Annotated[str | None, typer.Option(help="Start: random, imagenet, or a local weights file (.h5).")] = None,
     history: Annotated[Path | None, typer.Option(help="Write the history as JSON after every epoch.")] = None,
+    mixed_precision: Annotated[
+        bool, typer.Option("--mixed-precision", help="bfloat16 on a TPU and CPUs that have it, float16 on a GPU.")
+    ] = False,
+    xla: Annotated[bool, typer.Option("--xla", help="Compile the step with XLA.")] = False,
+    cpu: Annotated[bool, typer.Option("--cpu", help="Pass by every GPU and TPU.")] = False,
     deterministic: Annotated[bool, typer.Option("--deterministic", help="The same digits each time; slower.")] = False,
     name: Annotated[str | None, typer.Option(help="In the library; default ARCHITECTURE-IMAGES-sSEED.")] = None,
     store: StoreOption = None,
 ) -> None:
     """Train a network and put it into the library. Stopped, the same command goes on from the last epoch."""
-    from cka_core.training import PRESETS, TrainSpec, file_digest
+    from cka_core.recipe import PRESETS, TrainSpec
     from cka_core.training import train as run
+    from cka_core.training_state import file_digest
 
     if preset not in PRESETS:
         raise ValueError(f"Unknown preset {preset!r}. Valid: {', '.join(PRESETS)}.")
     given = {
         "epochs": epochs, "batch_size": batch_size, "optimizer": optimizer, "learning_rate": learning_rate,
-        "schedule": schedule, "l2": l2, "augment": augment, "held_out": held_out,
+        "schedule": schedule, "l2": l2, "augment": augment, "held_out": held_out, "fraction": fraction,
+        "keep_every": keep_every, "mixed_precision": mixed_precision, "xla": xla, "force_cpu": cpu,
     }  # fmt: skip
     values = PRESETS[preset] | {key: value for key, value in given.items() if value is not None}
     if optimizer == "adam" and learning_rate is None:
@@ -217,12 +238,169 @@ def data_import(
 
 @demo_app.command("build")
 def demo_build(store: StoreOption = None) -> None:
-    """Make the bundled networks and comparisons again from the bundled images. Goes on where it was stopped."""
+    """Make the bundled networks, comparisons and atlas again from the bundled images. Goes on where it was stopped."""
     from cka_core import bundle
 
     with _bar("steps") as report:
         for path in bundle.build(Store(store), report):
             print(f"Made {path}")
+    with _bar("steps") as report:
+        for path in bundle.build_atlas(Store(store), report):
+            print(f"Made {path}")
+
+
+@activations_app.command("extract")
+def activations_extract(
+    network: Annotated[str, typer.Argument(help="A network of the library, an architecture, or a .keras file.")],
+    out: Annotated[Path, typer.Option(help="The file to write, .npz.")],
+    images: ImagesOption = "cifar10-mini",
+    split: Annotated[str, typer.Option(help="test or train.")] = "test",
+    samples: Annotated[int | None, typer.Option(help="Number of images; all of the split if not given.")] = None,
+    first: Annotated[bool, typer.Option("--first", help="Take the first images instead of drawing them.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    balanced: Annotated[bool, typer.Option("--balanced", help="As many of each class.")] = False,
+    batch_size: Annotated[int, typer.Option(help="Images in a minibatch.")] = 256,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option(help="Only layers of this name, pattern (*_add) or kind (Conv2D); may be repeated."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of the set; default: that of the file.")] = None,
+    store: StoreOption = None,
+) -> None:
+    """Write a network's Gram matrices on some images to a file, to compare it where neither of them is."""
+    from cka_core import extraction, library
+    from cka_core.images import SampleSpec
+
+    place = Store(store)
+    found = library.find(network, place).spec
+    sample = SampleSpec(images, split, samples, None if first else seed, balanced)
+    _npz(out)
+    try:
+        with _bar() as report:
+            made = extraction.extract(
+                found, sample, batch_size, out, place, layers=layers or None, name=name or out.stem, report=report
+            )
+    except KeyboardInterrupt:
+        print(f"\nStopped; {out} was not written. The same command goes on where it was.", file=sys.stderr)
+        raise SystemExit(130) from None
+    print(f"{made.name}: {len(made.layers)} layers on {made.sample}")
+    print(f"Wrote {out} ({out.expanduser().stat().st_size / 1e6:,.1f} MB)")
+
+
+@activations_app.command("import")
+def activations_import(
+    file: Annotated[Path, typer.Argument(help="An activation set, .npz.")],
+    name: Annotated[str | None, typer.Option(help="In the library; default: its own.")] = None,
+    store: StoreOption = None,
+) -> None:
+    """Put an activation set into the library, to compare it by name and in the browser."""
+    from cka_core import keeping
+
+    made = keeping.import_set(file, Store(store), name)
+    print(f"{made.name}: {len(made.layers)} layers on {made.sample}. In the library.")
+
+
+@activations_app.command("list")
+def activations_list(store: StoreOption = None) -> None:
+    """List the activation sets of the library."""
+    from cka_core import library
+
+    found = library.sets(Store(store))
+    for name, one in found.items():
+        print(
+            f"{name}\n    {len(one.layers)} layers of {one.network['name']}, {one.sample}, batch size {one.batch_size}"
+        )
+    if not found:
+        print("No activation sets yet. Make one: python -m cka_core activations extract NETWORK --out acts.npz")
+
+
+@activations_app.command("convert")
+def activations_convert(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A pickled list of activations, one array a layer.")],
+    out: Annotated[Path, typer.Option(help="The file to write, .npz.")],
+    trust: Annotated[
+        bool, typer.Option("--trust", help="I wrote this pickle myself. Unpickling runs the code a file contains.")
+    ] = False,
+    name: Annotated[str | None, typer.Option(help="Of the set; default: that of the file.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Images in a minibatch.")] = 256,
+    images: Annotated[str | None, typer.Option(help="Which images these were, if you know: their set.")] = None,
+    split: Annotated[str, typer.Option(help="test or train.")] = "test",
+    samples: Annotated[int | None, typer.Option(help="Number of images; all of the split if not given.")] = None,
+    first: Annotated[bool, typer.Option("--first", help="They were the first ones.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    balanced: Annotated[bool, typer.Option("--balanced", help="As many of each class.")] = False,
+    images_digest: Annotated[str, typer.Option(help="Or the digest of the images, 32 hex digits.")] = "",
+    sample_label: Annotated[str, typer.Option(help="Or a word of yours for these images, the same each time.")] = "",
+    store: StoreOption = None,
+) -> None:
+    """Turn a pickled list of activations, as the original notebook wrote it, into an activation set."""
+    from cka_core import extraction
+    from cka_core.activation_sets import Sample
+    from cka_core.images import SampleSpec
+
+    _npz(out)
+    if sum(map(bool, (images, images_digest, sample_label))) > 1:
+        raise ValueError("Say which images these were in one way: --images, --images-digest or --sample-label.")
+    if images_digest and not (len(images_digest) == 32 and set(images_digest) <= set("0123456789abcdef")):
+        raise ValueError(f"Expected --images-digest as 32 hex digits, got {images_digest!r}.")
+    if images is None and _given(context, "split", "samples", "first", "seed", "balanced"):
+        raise ValueError(
+            "Expected --images with --split, --samples, --first, --seed or --balanced: which set they are of."
+        )
+    sample = None
+    if images is not None:
+        asked = SampleSpec(images, split, samples, None if first else seed, balanced)
+        sample = Sample.of(asked, asked.load(Store(store)))
+    made = extraction.convert(
+        file, out, trust=trust, name=name or out.stem, batch_size=batch_size, sample=sample,
+        images_digest=images_digest, label=sample_label,
+    )  # fmt: skip
+    print(f"{made.name}: {len(made.layers)} layers on {made.sample}")
+    if not (sample or images_digest or sample_label):
+        print("note: compared with nothing but itself, since its images are not known. If you know them, say so with")
+        print("      --images, --images-digest or --sample-label.")
+    print(f"Wrote {out} ({out.expanduser().stat().st_size / 1e6:,.1f} MB)")
+
+
+@atlas_app.command("build")
+def atlas_build(
+    study: Annotated[str, typer.Argument(help='A TOML file that describes the study, or "bundled".')],
+    out: Annotated[Path | None, typer.Option(help="Folder to write the atlas to; the store's if not given.")] = None,
+    submit: Annotated[
+        bool, typer.Option("--submit", help="Spread it over the cluster; so it is with CKA_SCHEDULER set.")
+    ] = False,
+    store: StoreOption = None,
+) -> None:
+    """Train what is missing, compare all networks, and write one atlas. Stopped, the same command goes on."""
+    from cka_core import atlas as atlases
+    from cka_core import atlas_build as build
+    from cka_core import study as studies
+
+    place = Store(store)
+    wanted = studies.bundled() if study == "bundled" else studies.read_study(study)
+    folder = out or atlases.folder_of(wanted, place)
+    if submit or os.environ.get("CKA_SCHEDULER"):
+        from cka_core import atlas_cluster
+
+        carry_out = atlas_cluster.build
+    else:
+        carry_out = build.build
+    try:
+        with _bar("steps") as report:
+            atlas = carry_out(wanted, place, folder, report)
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on from what is finished.", file=sys.stderr)
+        raise SystemExit(130) from None
+    build.forget(wanted, place)
+    for member in atlas.members:
+        fitted = "" if member.fitted else ", not fitted"
+        blocks = ", ".join(f"{block.start}–{block.stop - 1}" for block in member.final.blocks) or "none"
+        print(
+            f"{member.name}: test accuracy {member.final.test_accuracy:.3f} on {member.test_images:,} images, training "
+            f"accuracy {member.final.train_accuracy:.3f}{fitted}; blocks of layers: {blocks}"
+        )
+    print(f"Wrote {folder}")
 
 
 @cluster_app.command("start")
@@ -255,6 +433,16 @@ def cluster_stop(store: StoreOption = None) -> None:
     from cka_core import cluster
 
     cluster.command_stop(Store(store))
+
+
+def _given(context: typer.Context, *names: str) -> bool:
+    """Whether any of these options was typed, rather than left at its default."""
+    return any(getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE" for name in names)
+
+
+def _npz(out: Path) -> None:
+    if out.suffix.lower() != ".npz":
+        raise ValueError(f"Expected a file ending in .npz, got {out.name}.")
 
 
 @contextmanager

@@ -35,14 +35,15 @@ WAKE_SECONDS = 5.0  # one that is silent for longer than this (after `SILENT_AFT
 CONNECT_SECONDS = 10.0
 
 
-def start(store: Store) -> Cluster:
+def start(store: Store, role: str = "compare") -> Cluster:
     """The local cluster of this store and version, started if there is none, which takes 1 to 3 seconds.
 
-    Raises `ClusterUnavailable` if the store is not a local folder or the cluster does not start.
+    A new one begins with a worker of ``role``; others come when they are needed. Raises `ClusterUnavailable` if the
+    store is not a local folder or the cluster does not start.
     """
     home = files.folder(store)
     with _start_lock(home):
-        return _ensure(home, store)
+        return _ensure(home, store, role)
 
 
 def status(store: Store) -> list[Cluster]:
@@ -70,10 +71,10 @@ def stop(store: Store) -> list[Cluster]:
 
 
 @contextlib.contextmanager
-def connection(store: Store) -> Iterator[tuple[str, Client]]:
+def connection(store: Store, role: str) -> Iterator[tuple[str, Client]]:
     """The name of the cluster for this store and a client of it. It does not leave as long as the ``with`` block lasts.
 
-    The local cluster is started if need be. Raises `ClusterUnavailable`.
+    The local cluster is started if need be, with a worker of ``role``. Raises `ClusterUnavailable`.
     """
     remote = os.environ.get("CKA_SCHEDULER")
     if remote:
@@ -82,7 +83,7 @@ def connection(store: Store) -> Iterator[tuple[str, Client]]:
     home = files.folder(store)
     with _start_lock(home):
         try:
-            cluster = _ensure(home, store)
+            cluster = _ensure(home, store, role)
             certificate = files.security(home)
         except OSError as error:
             raise ClusterUnavailable(_no_access(error)) from error
@@ -92,13 +93,15 @@ def connection(store: Store) -> Iterator[tuple[str, Client]]:
 def send(client: Client, function: Callable[..., Any], *args: Any, key: str, role: str) -> None:
     """Have ``function(*args)`` run by a worker of a role, whatever becomes of this process. Equal keys run once.
 
-    Returns when the scheduler has it.
+    What is sent first is done first. Returns when the scheduler has it.
     """
     from distributed import fire_and_forget
 
     deadline = time.monotonic() + CONNECT_SECONDS
     try:
-        future = client.submit(function, *args, key=key, resources=ROLES[role], pure=False)
+        # Dask leaves the order of what comes within a minute open, unless it is told.
+        order = {"priority": -time.time(), "pure": False}
+        future = client.submit(function, *args, key=key, resources=ROLES[role], **order)
         fire_and_forget(future)
         # `future` is held meanwhile, so that even a task which has ended by now is known.
         while client.sync(client.scheduler.get_task_status, keys=[key])[key] is None:
@@ -121,13 +124,13 @@ def _start_lock(home: Path) -> Iterator[None]:
         yield
 
 
-def _ensure(home: Path, store: Store) -> Cluster:
+def _ensure(home: Path, store: Store, role: str) -> Cluster:
     digest = files.version_digest()
     cluster = files.read(home, digest)
     if cluster is not None and not cluster.alive:
         cluster = _woken(home, cluster)
     if cluster is None:
-        return _spawn(home, digest, files.root(store))
+        return _spawn(home, digest, files.root(store), role)
     files.set_current(home, digest)
     return dataclasses.replace(cluster, current=True)
 
@@ -144,7 +147,7 @@ def _woken(home: Path, cluster: Cluster) -> Cluster | None:
     return None
 
 
-def _spawn(home: Path, digest: str, root: str) -> Cluster:
+def _spawn(home: Path, digest: str, root: str, role: str) -> Cluster:
     files.address_file(home, digest).unlink(missing_ok=True)
     detached: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
@@ -153,7 +156,7 @@ def _spawn(home: Path, digest: str, root: str) -> Cluster:
     with open(log, "ab") as output:
         begin = output.tell()
         process = subprocess.Popen(
-            [sys.executable, "-m", "cka_core.cluster_process", root, digest],
+            [sys.executable, "-m", "cka_core.cluster_process", root, digest, role],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -45,8 +45,8 @@ class ClusterUnavailable(RuntimeError):
 class Cluster:
     """A local cluster as its address file tells it.
 
-    ``id`` names this very process; ``created`` is when the operating system says that it began; ``memory_limit`` is the
-    bytes each worker may use. ``alive`` and ``current`` are found out when the file is read.
+    ``id`` names this very process; ``created`` is when the operating system says that it began; ``memory_limits`` has
+    the bytes that the worker of each role may use. ``alive`` and ``current`` are found out when the file is read.
     """
 
     id: str
@@ -55,7 +55,7 @@ class Cluster:
     pid: int
     created: float
     host: str
-    memory_limit: int
+    memory_limits: dict[str, int] = dataclasses.field(default_factory=dict)
     alive: bool = True
     current: bool = True
 
@@ -107,12 +107,12 @@ def address_file(home: Path, digest: str) -> Path:
     return home / f"{digest}.json"
 
 
-def publish(home: Path, digest: str, address: str, memory_limit: int) -> Cluster:
+def publish(home: Path, digest: str, address: str, memory_limits: dict[str, int]) -> Cluster:
     """Tell where this process's cluster listens, and that it is the newest."""
     import psutil
 
     created = psutil.Process().create_time()
-    cluster = Cluster(uuid.uuid4().hex[:12], digest, address, os.getpid(), created, host(), memory_limit)
+    cluster = Cluster(uuid.uuid4().hex[:12], digest, address, os.getpid(), created, host(), memory_limits)
     values = {name: value for name, value in dataclasses.asdict(cluster).items() if name not in ("alive", "current")}
     replace(address_file(home, digest), json.dumps(values).encode())
     set_current(home, digest)
@@ -120,12 +120,13 @@ def publish(home: Path, digest: str, address: str, memory_limit: int) -> Cluster
 
 
 def read(home: Path, digest: str) -> Cluster | None:
-    """The cluster of a version; None if there is no address file of it."""
+    """The cluster of a version; None if there is no address file of it. Another version's file may say other things."""
     path = address_file(home, digest)
+    known = {field.name for field in dataclasses.fields(Cluster)} - {"alive", "current"}
     try:
-        cluster = Cluster(**json.loads(path.read_bytes()))
+        cluster = Cluster(**{name: value for name, value in json.loads(path.read_bytes()).items() if name in known})
         age = time.time() - path.stat().st_mtime
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
     alive = age < SILENT_AFTER and (cluster.host != host() or is_running(cluster))
     return dataclasses.replace(cluster, alive=alive, current=current(home) in (None, digest))
@@ -169,14 +170,16 @@ def log_file(home: Path) -> Path:
     return home / "log.txt"
 
 
-def about_workers(store: Store) -> str:
-    """How much memory each worker may use and where its output is, in sentences for error messages."""
+def about_workers(store: Store, role: str | None = None) -> str:
+    """How much memory the workers may use, or that of a role, and where their output is: for error messages."""
     if os.environ.get("CKA_SCHEDULER") or not store.is_local:
         return "The log of the Dask worker says more."
     home = folder(store)
     found = read(home, current(home) or "")
-    limit = f"Each worker may use {found.memory_limit / 2**30:.1f} GB. " if found else ""
-    return f"{limit}Log: {log_file(home)}"
+    limits = found.memory_limits if found else {}
+    shown = [name for name in limits if role in (None, name)]
+    told = [f"The {name} worker may use {limits[name] / 2**30:.1f} GB. " for name in shown]
+    return f"{''.join(told)}Log: {log_file(home)}"
 
 
 def replace(path: Path, data: bytes, mode: int = 0o666) -> None:

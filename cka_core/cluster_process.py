@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,19 +27,23 @@ if TYPE_CHECKING:
     from distributed import Nanny, Scheduler
     from distributed.security import Security
 
-# One local worker for each role, told apart by Dask resources. A remote cluster's workers offer the same:
+# At most one local worker for each role, told apart by Dask resources. A remote cluster's workers offer the same:
 # dask worker ADDRESS --nthreads 1 --resources "compare=1"
-ROLES: dict[str, dict[str, float]] = {"compare": {"compare": 1}}
-MEMORY_SHARE = 0.8  # of this machine's memory, for all workers together
+# dask worker ADDRESS --nthreads 1 --resources "train=1"
+ROLES: dict[str, dict[str, float]] = {"compare": {"compare": 1}, "train": {"train": 1}}
+MEMORY_SHARES = {"compare": 0.4, "train": 0.5}  # of this machine's memory
 IDLE_MINUTES = 15.0
 BEAT = 1.0  # seconds between two signs of life
 WORKER_SECONDS = 60.0  # a worker that does not come up by then is missed
 CLOSE_SECONDS = 15.0
 LOG_LIMIT = 4_000_000  # bytes; as much again is kept in log.1.txt
+HIRE_EVERY = 0.05  # seconds between two looks whether a job waits for a worker that is not there yet
 AT_WORK = ("waiting", "no-worker", "queued", "processing")  # states of a Dask task
 
 CONFIG: dict[str, Any] = {
-    "distributed.scheduler.allowed-failures": 1,
+    # A worker that is killed takes down, in Dask's count, all that waits for it. How often a job is begun again is
+    # decided by its own record instead (`job_files.begin`).
+    "distributed.scheduler.allowed-failures": 1_000_000,
     "distributed.scheduler.worker-ttl": None,  # a laptop that wakes up must not lose its workers; nannies watch them
     "distributed.scheduler.active-memory-manager.start": False,
     "distributed.scheduler.http.routes": [],  # the HTTP sockets stay, but know no page
@@ -55,10 +60,11 @@ CONFIG: dict[str, Any] = {
 }
 
 
-def serve(store: Store, digest: str | None = None) -> bool:
+def serve(store: Store, digest: str | None = None, role: str = "compare") -> bool:
     """Run the local cluster in this process until it leaves. Its output goes to the log.
 
-    ``digest`` is the version to be found under, by default this code's. Returns False if one of it runs already.
+    ``digest`` is the version to be found under, by default this code's; ``role`` that of the worker to begin with.
+    Returns False if one of this version runs already.
     """
     home = files.folder(store)
     digest = digest or files.version_digest()
@@ -70,20 +76,20 @@ def serve(store: Store, digest: str | None = None) -> bool:
             with open(files.log_file(home), "ab") as output:
                 for stream in (1, 2):
                     os.dup2(output.fileno(), stream)
-            asyncio.run(_serve(home, digest))
+            asyncio.run(_serve(home, digest, role))
             return True
     except TimeoutError:
         return False
 
 
-async def _serve(home: Path, digest: str) -> None:
+async def _serve(home: Path, digest: str, role: str) -> None:
     import dask
     from distributed import Scheduler
 
     loop, leave = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(leave.set))
-    security, limit = files.security(home), _memory_limit()
+    security, limits = files.security(home), _memory_limits()
     work = home / f"work-{digest}"
     shutil.rmtree(work, ignore_errors=True)
     certificate = {"distributed.scheduler.dashboard.tls.cert": security.tls_worker_cert}  # for its HTTP sockets
@@ -91,47 +97,62 @@ async def _serve(home: Path, digest: str) -> None:
         scheduler = await Scheduler(
             host="127.0.0.1", protocol="tls", security=security, dashboard=False, dashboard_address="127.0.0.1:0"
         )
-        cluster = files.publish(home, digest, scheduler.address, limit)
-        print(f"cluster {cluster.id}: {scheduler.address}, process {os.getpid()}, {limit:,} bytes a worker", flush=True)
-        nannies = _nannies(scheduler, security, work, limit)
-        hiring = asyncio.gather(*nannies, return_exceptions=True)
+        cluster = files.publish(home, digest, scheduler.address, limits)
+        print(f"cluster {cluster.id}: {scheduler.address}, process {os.getpid()}, {limits} bytes a worker", flush=True)
+        nannies: dict[str, Nanny] = {}
+
+        def spawn(role: str) -> Nanny:
+            return _nanny(role, scheduler, security, work, limits[role])
+
+        hiring = asyncio.ensure_future(_hire(nannies, role, scheduler, spawn))
         try:
-            reason = await _watch(home, cluster, scheduler, leave)
+            reason = await _watch(home, cluster, scheduler, nannies, leave)
             print(f"cluster {cluster.id}: leaves, {reason}", flush=True)
         finally:
             overdue = threading.Timer(CLOSE_SECONDS, os._exit, args=(1,))  # which ends the workers, too
             overdue.daemon = True
             overdue.start()
-            await asyncio.gather(*(nanny.close(timeout=1) for nanny in nannies), return_exceptions=True)
             hiring.cancel()
+            await asyncio.gather(*(nanny.close(timeout=1) for nanny in nannies.values()), return_exceptions=True)
             await scheduler.close()
             shutil.rmtree(work, ignore_errors=True)
             overdue.cancel()
 
 
-def _nannies(scheduler: Scheduler, security: Security, work: Path, limit: int) -> list[Nanny]:
-    """One for each role: it spawns the worker process, and another one when that ends."""
+async def _hire(nannies: dict[str, Nanny], first: str, scheduler: Scheduler, nanny: Callable[[str], Nanny]) -> None:
+    """Begin with one worker, and add that of another role when a job waits for it: most sessions need one only."""
+    starting, wanted = [], {first}
+    while True:
+        for role in (wanted & ROLES.keys()) - nannies.keys():
+            nannies[role] = nanny(role)
+            starting.append(asyncio.ensure_future(nannies[role]))
+        await asyncio.sleep(HIRE_EVERY)
+        waiting = [task for task in scheduler.tasks.values() if task.state == "no-worker"]
+        wanted = {role for task in waiting for role in task.resource_restrictions or ()}
+
+
+def _nanny(role: str, scheduler: Scheduler, security: Security, work: Path, limit: int) -> Nanny:
+    """It spawns the worker process of a role, and another one when that ends."""
     from distributed import Nanny
 
-    return [
-        Nanny(
-            scheduler.address,
-            name=role,
-            nthreads=1,
-            resources=resources,
-            memory_limit=limit,
-            local_directory=str(work),
-            host="127.0.0.1",
-            security=security,
-            death_timeout=WORKER_SECONDS,
-            env={"TF_CPP_MIN_LOG_LEVEL": "2"},
-            dashboard=False,
-        )
-        for role, resources in ROLES.items()
-    ]
+    return Nanny(
+        scheduler.address,
+        name=role,
+        nthreads=1,
+        resources=ROLES[role],
+        memory_limit=limit,
+        local_directory=str(work),
+        host="127.0.0.1",
+        security=security,
+        death_timeout=WORKER_SECONDS,
+        env={"TF_CPP_MIN_LOG_LEVEL": "2"},
+        dashboard=False,
+    )
 
 
-async def _watch(home: Path, cluster: Cluster, scheduler: Scheduler, leave: asyncio.Event) -> str:
+async def _watch(
+    home: Path, cluster: Cluster, scheduler: Scheduler, nannies: dict[str, Nanny], leave: asyncio.Event
+) -> str:
     """Give signs of life until it is time to leave; returns why, with the address file removed."""
     idle_seconds = 60 * float(os.environ.get("CKA_IDLE_MINUTES") or IDLE_MINUTES)
     address = files.address_file(home, cluster.digest)
@@ -145,7 +166,7 @@ async def _watch(home: Path, cluster: Cluster, scheduler: Scheduler, leave: asyn
         if there is None or there.id != cluster.id:
             return "it was stopped or its store is gone"
         now = time.monotonic()
-        if len(scheduler.workers) >= len(ROLES):
+        if len(scheduler.workers) >= len(nannies):
             complete = now
         if leave.is_set() or now - complete > WORKER_SECONDS:
             address.unlink(missing_ok=True)
@@ -173,11 +194,11 @@ def _has_work(scheduler: Scheduler) -> bool:
     return any(task.state in AT_WORK for task in scheduler.tasks.values())
 
 
-def _memory_limit() -> int:
-    """Bytes a worker may use before it is ended: its share of what this machine or container has."""
+def _memory_limits() -> dict[str, int]:
+    """Bytes the worker of each role may use before it is ended: its share of what this machine or container has."""
     from distributed.system import MEMORY_LIMIT
 
-    return int(MEMORY_SHARE * MEMORY_LIMIT / len(ROLES))
+    return {role: int(MEMORY_SHARES[role] * MEMORY_LIMIT) for role in ROLES}
 
 
 def _bound_log(path: Path) -> None:
@@ -189,8 +210,8 @@ def _bound_log(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (2, 3):
-        sys.exit("Expected: python -m cka_core.cluster_process STORE [VERSION]")
+    if not 2 <= len(sys.argv) <= 4:
+        sys.exit("Expected: python -m cka_core.cluster_process STORE [VERSION [ROLE]]")
     # The workers look this module up by its name, not in this copy, which is called __main__.
     from cka_core import cluster_process
 

@@ -16,7 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 BUNDLE = Path(__file__).parent / "demo" / "comparisons"
 MEASURE = "cka-linear-unbiased"
 FORMAT = "cka-explorer comparison 1"
+UPLOADED = "uploaded-"
+"""How the keys of comparisons begin that were brought in from a file: they answer no question unasked."""
 LARGEST_FILE = 1 << 30  # bytes unpacked: 11,000 x 11,000 layers
 
 
@@ -49,7 +51,7 @@ class Layer:
 
 @dataclasses.dataclass(frozen=True)
 class CompareSpec:
-    """What to compare. Equal specs are the same result: ``key`` names its job and its file.
+    """What to compare. ``key`` names its job and its file; what the networks are called is no part of it.
 
     ``layers`` keeps only the layers with these names, of either network; None keeps every layer.
     """
@@ -64,7 +66,7 @@ class CompareSpec:
 
     @property
     def key(self) -> str:
-        return key_of(self)
+        return key_of(dataclasses.asdict(self) | {"a": self.a.identity, "b": self.b.identity})
 
     def swapped(self) -> CompareSpec:
         """The same comparison seen from the other network: its result is the transpose."""
@@ -147,12 +149,7 @@ class Comparison:
 
     @property
     def is_self(self) -> bool:
-        """Whether both sides are one network: same architecture and weights (or seed, where nothing was trained)."""
-        a, b = self.provenance.get("network_a") or {}, self.provenance.get("network_b") or {}
-        told_apart_by = ["architecture", "weights"]
-        if not a.get("weights"):
-            told_apart_by += ["source", "seed", "name"]
-        return bool(a) and all(a.get(key) == b.get(key) for key in told_apart_by)
+        return is_self(self.provenance)
 
     # Views of the same result.
 
@@ -289,22 +286,30 @@ class Comparison:
             raise ValueError(f"{path}: {error} Save the comparison again, or compare again.") from error
 
 
+def is_self(provenance: Mapping[str, Any]) -> bool:
+    """Whether both sides are one network: same architecture and weights (or seed, where nothing was trained)."""
+    a, b = provenance.get("network_a") or {}, provenance.get("network_b") or {}
+    told_apart_by = ["architecture", "weights"]
+    if not a.get("weights"):
+        told_apart_by += ["source", "seed", "name"]
+    return bool(a) and all(a.get(key) == b.get(key) for key in told_apart_by)
+
+
 def find(spec: CompareSpec, store: Store) -> Comparison | None:
     """A finished comparison: bundled, or in the store, or the other way round (then transposed); None if there is none.
 
     A file that cannot be read is reported and passed over, the store's is set aside: it will be computed again.
+    The networks are called what ``spec`` calls them: one may have been renamed since.
     """
-    found = _find(spec.key, store)
-    if found is not None:
-        return found
-    swapped = spec.swapped()
-    if swapped == spec:
-        return None
-    found = _find(swapped.key, store)
-    return found.transpose() if found is not None else None
+    found = read(spec.key, store)
+    if found is None and spec.swapped().key != spec.key:
+        found = read(spec.swapped().key, store)
+        found = found.transpose() if found is not None else None
+    return _renamed(found, spec) if found is not None else None
 
 
-def _find(key: str, store: Store) -> Comparison | None:
+def read(key: str, store: Store) -> Comparison | None:
+    """The comparison stored or bundled under a key; see `find`."""
     bundled = BUNDLE / f"{key}.npz"
     if bundled.is_file():
         try:
@@ -317,10 +322,24 @@ def _find(key: str, store: Store) -> Comparison | None:
     try:
         return Comparison.from_bytes(data)
     except ValueError as error:
-        for entry in store.entries("comparisons"):
-            if entry.key == key:
-                store.set_aside(entry.path, str(error))
+        store.set_aside_object("comparisons", key, str(error))
         return None
+
+
+def read_about(file: str | BinaryIO) -> dict[str, Any]:
+    """What a saved comparison says about itself, its matrix unread; ValueError if the file is anything else."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            member = archive.getinfo("about.npy")
+            if member.file_size > LARGEST_FILE:
+                raise ValueError(f"it unpacks to {member.file_size:,} bytes, at most {LARGEST_FILE:,} are read")
+            with archive.open(member) as content:
+                about = json.loads(np.lib.format.read_array(content, allow_pickle=False).tobytes())
+        if about["format"] != FORMAT or not isinstance(about["provenance"], dict):
+            raise ValueError(f"its format is {about['format']!r}, expected {FORMAT!r}")
+        return dict(about)
+    except _DAMAGE as error:
+        raise ValueError(f"Expected a saved comparison (.npz), got something else: {_message(error)}.") from error
 
 
 _DAMAGE = (
@@ -362,6 +381,27 @@ def _positions(which: Any, count: int, network: str) -> np.ndarray:
 
 def _cell(name: str) -> str:
     return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name
+
+
+def _renamed(result: Comparison, spec: CompareSpec) -> Comparison:
+    """The same result, its networks called as in ``spec``."""
+    sides = {"network_a": spec.a, "network_b": spec.b}
+    changed = {
+        side: result.provenance[side] | {"name": network.name}
+        for side, network in sides.items()
+        if side in result.provenance and result.provenance[side].get("name") != network.name
+    }
+    if not changed:
+        return result
+    provenance = result.provenance | changed
+    words = shlex.split(provenance.get("command") or "")
+    if "compare" in words[:-2]:
+        first = words.index("compare") + 1
+        for position, (side, network) in enumerate(sides.items(), first):
+            if side in changed:
+                words[position] = network.path or network.name
+        provenance["command"] = shlex.join(words)
+    return dataclasses.replace(result, provenance=provenance)
 
 
 def _swapped(provenance: dict[str, Any]) -> dict[str, Any]:

@@ -9,37 +9,31 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import json
-import os
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cka_core import estimate, library
-from cka_core.activations import Extractor, StepReport, check_patterns
+from cka_core.activation_sets import ActivationSet, Sample, shared_sample
+from cka_core.activations import StepReport, check_patterns
 from cka_core.arrays import check_memory, compare_activations
-from cka_core.comparison import MEASURE, CompareSpec, Comparison, Layer
-from cka_core.grams import GramBatch
-from cka_core.images import Images, digest
-from cka_core.networks import NetworkSpec, weights_digest
+from cka_core.comparison import MEASURE, CompareSpec, Comparison
+from cka_core.images import IMAGE_SETS, Images, SampleSpec, digest
+from cka_core.networks import NetworkSpec
 from cka_core.progress import Progress, Report, silent
 from cka_core.similarity import HsicSums, minibatches
-from cka_core.store import Store, key_of
+from cka_core.sources import FromSet, Live, Source, Stored, now, preprocessing, versions, warm_extractor
+from cka_core.store import Store, gram_budget
 
 if TYPE_CHECKING:
     import keras
 
 __all__ = ["compare", "compare_activations", "run"]
 
-GRAM_BUDGET = 4 << 30
-"""Bytes of Gram matrices kept in a store; the environment variable CKA_GRAM_BUDGET changes it."""
 SAVE_SUMS_EVERY = 30.0
 """Seconds between two savings of the sums of a comparison whose Gram matrices are not kept."""
-WARM_NETWORKS = 3
 
 
 def compare(
@@ -72,25 +66,26 @@ def compare(
     """
     started = time.perf_counter()
     x = images.x if isinstance(images, Images) else np.asarray(images)
-    a = _Live(_extractor(str(id(model_a)), layers, lambda: model_a), x)
-    b = a if model_b is model_a else _Live(_extractor(str(id(model_b)), layers, lambda: model_b), x)
+    a = Live(warm_extractor(str(id(model_a)), layers, lambda: model_a), x)
+    b = a if model_b is model_a else Live(warm_extractor(str(id(model_b)), layers, lambda: model_b), x)
     check_patterns(layers, {a.name: a.all_layers, b.name: b.all_layers})
     slices = minibatches(len(x), batch_size)
     sums = _stream(a, b, slices, progress or silent)
+    network_a = a.provenance()
     provenance = {
-        "network_a": a.provenance(),
-        "network_b": b.provenance(),
+        "network_a": network_a,
+        "network_b": network_a if b is a else b.provenance(),
         "images": {
             "images": "given as an array",
             "n": len(x),
             "digest": images.digest if isinstance(images, Images) else digest(x),
         },
-        "preprocessing": _preprocessing(x),
+        "preprocessing": preprocessing(x),
         "batch_size": batch_size,
         "measure": MEASURE,
-        "versions": _versions(),
+        "versions": versions(),
         "seconds": round(time.perf_counter() - started, 3),
-        "created": _now(),
+        "created": now(),
     }
     return _result(sums, a, b, provenance)
 
@@ -102,172 +97,137 @@ def run(spec: CompareSpec, store: Store, report: Report = silent) -> Comparison:
     finished so far. Errors about the request are ValueErrors that say what to do.
     """
     started = time.perf_counter()
-    report(Progress("loading images", 0, 1, f"loading {spec.sample.images}"))
-    images = spec.sample.load(store)
-    slices = minibatches(len(images), spec.batch_size)
-    a = _Stored(spec.a, spec, images, store, report)
-    b = a if _identity(spec.b) == _identity(spec.a) else _Stored(spec.b, spec, images, store, report)
+    sets = {side.weights: library.load_set(side, store) for side in (spec.a, spec.b) if side.source == "activations"}
+    sample, images = _images(spec, sets, store, report)
+    slices = minibatches(sample.n, spec.batch_size)
+
+    def source(network: NetworkSpec) -> FromSet | Stored:
+        if network.source == "activations":
+            return FromSet(sets[network.weights], spec.layers)
+        assert images is not None
+        return Stored(network, spec.sample, images, spec.batch_size, spec.layers, store, report)
+
+    a = source(spec.a)
+    b = a if spec.b.identity == spec.a.identity else source(spec.b)
     check_patterns(spec.layers, {spec.a.name: a.all_layers, spec.b.name: b.all_layers})
-    keep = _fits_budget(a, b, slices)
-    a.keep = b.keep = keep
+    networks = [side for side in ((a,) if b is a else (a, b)) if isinstance(side, Stored)]
+    keep = _fits_budget(networks, slices)
+    for network in networks:
+        network.keep = keep
     partial = None if keep else _PartialSums(spec.key, store)
     sums = _stream(a, b, slices, report, partial)
     seconds = time.perf_counter() - started
+    network_a = a.provenance()
     provenance = {
-        "network_a": a.provenance(),
-        "network_b": b.provenance() if b is not a else a.provenance() | {"name": spec.b.name},
-        "images": dataclasses.asdict(spec.sample) | {"n": len(images), "digest": images.digest},
-        "preprocessing": _preprocessing(images.x),
+        "network_a": network_a,
+        "network_b": b.provenance() if b is not a else network_a | {"name": spec.b.name},
+        "images": _described(sample),
+        "preprocessing": preprocessing(images.x) if images is not None else sets[spec.a.weights].preprocessing,
         "batch_size": spec.batch_size,
         "layers": list(spec.layers) if spec.layers else None,
         "measure": spec.measure,
-        "versions": _versions(),
+        "versions": versions(),
         "seconds": round(seconds, 3),
         "command": command(spec),
-        "created": _now(),
+        "created": now(),
     }
     result = _result(sums, a, b, provenance)
     store.put("comparisons", spec.key, result.to_bytes())
     if partial is not None:
         partial.forget()
-    if keep:
+    if networks and keep:
         store.shrink("grams", gram_budget())
-    if a.computed == len(slices) and b.computed == len(slices):
-        names = [spec.a.architecture] if a is b else [spec.a.architecture, spec.b.architecture]
-        estimate.remember(names, len(images), spec.batch_size, seconds, store)
+    if not sets and all(network.computed == len(slices) for network in networks):
+        architectures = [network.network.architecture for network in networks]
+        estimate.remember(architectures, sample.n, spec.batch_size, seconds, store)
     return result
+
+
+def _images(
+    spec: CompareSpec, sets: dict[str, ActivationSet], store: Store, report: Report
+) -> tuple[Sample, Images | None]:
+    """Which images are compared on, and the images themselves if a network is to see them.
+
+    Activation sets were made from certain images in certain minibatches: anything else is refused.
+    """
+    sample = _images_of_sets(spec, sets) if sets else None
+    if sample is not None and {spec.a.source, spec.b.source} == {"activations"}:
+        return sample, None
+    if sample is not None and not (sample.images or sample.digest):
+        raise ValueError(
+            f"{_names(sets)} was made from {sample}: no network can be shown the same images. Compare it with another "
+            "activation set of them."
+        )
+    if not spec.sample.images:
+        raise ValueError(
+            f"{_names(sets)} was made from {sample}. Say which these are, for the network: --images, --split, "
+            "--samples, --seed."
+        )
+    report(Progress("loading images", 0, 1, f"loading {spec.sample.images}"))
+    images = spec.sample.load(store)
+    asked = Sample.of(spec.sample, images)
+    if sample is not None and not sample.is_sure_to_be(asked):
+        raise ValueError(
+            f"{_names(sets)} was made from other images than asked for, and refuses the comparison. Made from: "
+            f"{sample}. Asked for: {asked}. Leave the images to the set, or make it again with these."
+        )
+    return asked, images
+
+
+def _images_of_sets(spec: CompareSpec, sets: dict[str, ActivationSet]) -> Sample:
+    """The images that the sets share; a ValueError where they share none, or others were asked for."""
+    sample, batch_size = shared_sample(sets.values())
+    names = _names(sets)
+    if batch_size != spec.batch_size:
+        raise ValueError(
+            f"{names} was made in minibatches of {batch_size} images, asked for are {spec.batch_size}. Compare with "
+            f"batch size {batch_size}, or make it again with --batch-size {spec.batch_size}."
+        )
+    asked = spec.sample
+    if asked.n is None and asked.images in IMAGE_SETS and asked.split in IMAGE_SETS[asked.images].sizes:
+        asked = dataclasses.replace(asked, n=IMAGE_SETS[asked.images].sizes[asked.split])
+    if {spec.a.source, spec.b.source} == {"activations"} and asked != sample.spec:
+        raise ValueError(
+            f"{names} was made from other images than asked for, and refuses the comparison. Made from: {sample}. "
+            f"Asked for: {_in_words(asked)}. Leave the images to the set, or make it again with these."
+        )
+    return sample
+
+
+def _names(sets: dict[str, ActivationSet]) -> str:
+    return " and ".join(found.name for found in sets.values())
+
+
+def _in_words(asked: SampleSpec) -> str:
+    draw = "the first" if asked.seed is None else f"seed {asked.seed}"
+    balance = ", balanced over the classes" if asked.balanced else ""
+    return f"{asked.n or 'all'} {asked.split} images of {asked.images} ({draw}{balance})"
+
+
+def _described(sample: Sample) -> dict[str, Any]:
+    """A sample in a provenance: of unknown images only what is known."""
+    fields = dataclasses.asdict(sample)
+    if sample.images:
+        del fields["label"]
+        return fields
+    return {"images": sample.label, "n": sample.n, "digest": sample.digest}
 
 
 def command(spec: CompareSpec) -> str:
     """The command line that computes a spec."""
     import shlex
 
-    a, b = (side.path if side.source == "file" else side.name for side in (spec.a, spec.b))
-    words = ["python", "-m", "cka_core", "compare", a, b, "--images", spec.sample.images, "--split", spec.sample.split]
-    if spec.sample.n is not None:
-        words += ["--samples", str(spec.sample.n)]
-    words += ["--first"] if spec.sample.seed is None else ["--seed", str(spec.sample.seed)]
-    words += ["--balanced"] if spec.sample.balanced else []
-    words += ["--batch-size", str(spec.batch_size)]
+    words = ["python", "-m", "cka_core", "compare", *(side.path or side.name for side in (spec.a, spec.b))]
+    if spec.sample.images:  # else the activation sets say which
+        words += ["--images", spec.sample.images, "--split", spec.sample.split]
+        if spec.sample.n is not None:
+            words += ["--samples", str(spec.sample.n)]
+        words += ["--first"] if spec.sample.seed is None else ["--seed", str(spec.sample.seed)]
+        words += ["--balanced"] if spec.sample.balanced else []
+        words += ["--batch-size", str(spec.batch_size)]
     for pattern in spec.layers or ():
         words += ["--layers", pattern]
     return shlex.join([*words, "--out", "result.npz", "--figure", "result.png"])
-
-
-class _Source(Protocol):
-    """One network's Gram matrices, a minibatch at a time."""
-
-    name: str
-    layers: tuple[Layer, ...]
-    steps: int
-
-    def batch(self, index: int, where: slice, report: StepReport) -> GramBatch: ...
-
-    def parts(self, index: int, where: slice, report: StepReport) -> Iterator[tuple[GramBatch, Sequence[int]]]: ...
-
-
-class _Live:
-    """Gram matrices computed as they are asked for."""
-
-    def __init__(self, extractor: Extractor, x: np.ndarray):
-        extractor.check_images(x.shape)
-        self.extractor, self.x = extractor, x
-        self.name, self.layers, self.steps = extractor.name, extractor.layers, extractor.steps
-        self.all_layers = extractor.all_layers
-
-    def batch(self, index: int, where: slice, report: StepReport) -> GramBatch:
-        return self.extractor.grams(self.x[where], where.start, report)
-
-    def parts(self, index: int, where: slice, report: StepReport) -> Iterator[tuple[GramBatch, Sequence[int]]]:
-        return self.extractor.parts(self.x[where], where.start, report)
-
-    def provenance(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "architecture": self.name,
-            "weights": self.extractor.weights_digest(),
-            "source": "given as a model",
-            "seed": None,
-            "layers": len(self.layers),
-        }
-
-
-class _Stored:
-    """Gram matrices from the store, computed and kept there where missing. The network is loaded only if needed."""
-
-    def __init__(self, network: NetworkSpec, spec: CompareSpec, images: Images, store: Store, report: Report):
-        self.network, self.spec, self.images, self.store, self.report = network, spec, images, store, report
-        self.name = library.find(network.name, store).title if network.source != "file" else network.name
-        self.keep = True
-        self.computed = 0
-        self._extractor: Extractor | None = None
-        self.key = key_of({
-            "network": _identity(network), "sample": images.digest, "batch_size": spec.batch_size,
-            "layers": spec.layers, "grams": 1,
-        })  # fmt: skip
-        self.about = store.read_record(f"grams/{self.key}/about.json")
-        if self.about is None:
-            extractor = self._load()
-            extractor.check_images(images.x.shape)
-            self.about = {
-                "layers": [dataclasses.asdict(layer) for layer in extractor.layers],
-                "steps": extractor.steps,
-                "weights": extractor.weights_digest(),
-            }
-            store.write_record(f"grams/{self.key}/about.json", self.about)
-        self.layers = tuple(Layer(**layer | {"shape": tuple(layer["shape"])}) for layer in self.about["layers"])
-        self.all_layers = self.layers
-        self.steps = int(self.about["steps"])
-
-    def parts(self, index: int, where: slice, report: StepReport) -> Iterator[tuple[GramBatch, Sequence[int]]]:
-        if self.keep:
-            batch = self.batch(index, where, report)
-            yield batch, range(len(batch.triangles))
-        else:
-            yield from self._load().parts(self.images.x[where], where.start, report)
-
-    def batch(self, index: int, where: slice, report: StepReport) -> GramBatch:
-        key = f"{self.key}/{index:05d}"
-        stored = self.store.get("grams", key) if self.keep else None
-        if stored is not None:
-            try:
-                batch = GramBatch.from_bytes(stored)
-            except ValueError as error:
-                for entry in self.store.entries(f"grams/{self.key}"):
-                    if entry.key == f"{index:05d}":
-                        self.store.set_aside(entry.path, str(error))
-            else:
-                report(self.steps, 1, len(self.layers))
-                return batch
-        batch = self._load().grams(self.images.x[where], where.start, report)
-        self.computed += 1
-        if self.keep:
-            self.store.put("grams", key, batch.to_bytes())
-        return batch
-
-    def _load(self) -> Extractor:
-        if self._extractor is None:
-            self.report(Progress("loading networks", 0, 1, f"loading {self.name}"))
-            name = json.dumps(_identity(self.network))
-            self._extractor = _extractor(name, self.spec.layers, self._load_model)
-        return self._extractor
-
-    def _load_model(self) -> keras.Model:
-        model = library.load_model(self.network, self.store)
-        if self.network.source in ("bundled", "trained") and weights_digest(model) != self.network.weights:
-            raise ValueError(f"{self.network.name} has other weights than when it was chosen. Choose it again.")
-        return model
-
-    def provenance(self) -> dict[str, Any]:
-        assert self.about is not None
-        return {
-            "name": self.network.name,
-            "architecture": self.network.architecture or self.name,
-            "weights": self.about["weights"],
-            "source": self.network.source,
-            "seed": self.network.seed,
-            "layers": len(self.layers),
-        }
 
 
 class _PartialSums:
@@ -302,7 +262,7 @@ class _PartialSums:
 
 
 def _stream(
-    a: _Source, b: _Source, slices: Sequence[slice], report: Report, partial: _PartialSums | None = None
+    a: Source, b: Source, slices: Sequence[slice], report: Report, partial: _PartialSums | None = None
 ) -> HsicSums:
     """Minibatch by minibatch: the Gram matrices of both networks, then one matrix product."""
     sides = [a] if b is a else [a, b]
@@ -314,7 +274,7 @@ def _stream(
     start, sums = resumed if resumed is not None else (0, HsicSums(len(a.layers), len(b.layers)))
     for index in range(start, len(slices)):
 
-        def teller(side: _Source, before: int, index: int = index) -> StepReport:
+        def teller(side: Source, before: int, index: int = index) -> StepReport:
             def tell(step: int, low: int, high: int) -> None:
                 layers = f"{side.name}, layers {low} to {high} of {len(side.layers)}"
                 where = f"minibatch {index + 1} of {len(slices)} · {layers}"
@@ -340,44 +300,6 @@ def _result(sums: HsicSums, a: Any, b: Any, provenance: dict[str, Any]) -> Compa
     )
 
 
-def gram_budget() -> int:
-    return int(os.environ.get("CKA_GRAM_BUDGET", GRAM_BUDGET))
-
-
-def _fits_budget(a: _Stored, b: _Stored, slices: Sequence[slice]) -> bool:
+def _fits_budget(networks: Sequence[Stored], slices: Sequence[slice]) -> bool:
     pairs = sum((part.stop - part.start) * (part.stop - part.start - 1) // 2 for part in slices)
-    layers = len(a.layers) + (0 if b is a else len(b.layers))
-    return layers * pairs * 4 <= gram_budget()
-
-
-def _identity(network: NetworkSpec) -> list[Any]:
-    """What makes two networks the same one, whatever they are called."""
-    if network.weights:
-        return [network.architecture, network.weights]
-    return [network.architecture, network.seed, version("keras"), version("tensorflow")]
-
-
-_warm: OrderedDict[str, Extractor] = OrderedDict()
-"""The last few networks stay loaded and traced in this process."""
-
-
-def _extractor(name: str, layers: Sequence[str] | None, load: Callable[[], keras.Model]) -> Extractor:
-    key = json.dumps([name, None if layers is None else list(layers)])
-    if key not in _warm:
-        _warm[key] = Extractor(load(), layers)
-        while len(_warm) > WARM_NETWORKS:
-            _warm.popitem(last=False)
-    _warm.move_to_end(key)
-    return _warm[key]
-
-
-def _preprocessing(x: np.ndarray) -> str:
-    return "uint8 / 255" if x.dtype == np.uint8 else "as given"
-
-
-def _versions() -> dict[str, str]:
-    return {package: version(package) for package in ("keras", "tensorflow", "numpy")}
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return sum(len(network.layers) for network in networks) * pairs * 4 <= gram_budget()

@@ -71,7 +71,7 @@ def heatmap(
             y=rows,
             zmin=zmin,
             zmax=zmax,
-            colorscale=_scale(colours),
+            colorscale=colour_scale(colours),
             colorbar=bar,
             opacity=0.45 if faded else 1.0,
             hoverongaps=False,
@@ -123,7 +123,7 @@ def is_square(comparison: Comparison) -> bool:
     return bool(columns) and SQUARE[0] <= rows / columns <= SQUARE[1]
 
 
-def _scale(colours: str) -> list[list[Any]]:
+def colour_scale(colours: str) -> list[list[Any]]:
     """A colour map as "rgb(…)": Streamlit takes magma's "#000004" for a place where a theme's colour goes."""
     from plotly.colors import get_colorscale, hex_to_rgb
 

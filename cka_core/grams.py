@@ -29,7 +29,8 @@ class GramBatch:
     """The Gram matrices of a network's layers on one minibatch of ``m`` images, the first of them image ``first``.
 
     ``triangles`` float32 (layers, m(m-1)/2), ``exponents`` int64, ``squares`` float64, ``reasons``, and ``outliers``
-    hold the fields of `LayerGram`, one a layer.
+    hold the fields of `LayerGram`, one a layer. So do ``norms``, float64 (layers, m), as long as the batch stays in
+    memory: comparing needs none, so that files have none, and a batch read from one has None.
     """
 
     names: tuple[str, ...]
@@ -40,6 +41,7 @@ class GramBatch:
     squares: np.ndarray
     reasons: list[str | None]
     outliers: list[tuple[int, float] | None]
+    norms: np.ndarray | None = None
 
     @classmethod
     def empty(cls, names: Sequence[str], m: int, first: int = 0) -> GramBatch:
@@ -56,6 +58,7 @@ class GramBatch:
             squares=np.zeros(count),
             reasons=[None] * count,
             outliers=[None] * count,
+            norms=np.zeros((count, m)),
         )
 
     def fill(self, arrays: Sequence[Any], positions: Sequence[int] | None = None) -> None:
@@ -77,6 +80,8 @@ class GramBatch:
                 return error
             self.exponents[position], self.squares[position] = made.exponent, made.square
             self.reasons[position], self.outliers[position] = made.reason, made.outlier
+            if self.norms is not None:
+                self.norms[position] = made.norms
             return None
 
         # The largest first, so that the threads end together.
@@ -92,6 +97,8 @@ class GramBatch:
         self.triangles[position] = self.triangles[source]
         self.exponents[position], self.squares[position] = self.exponents[source], self.squares[source]
         self.reasons[position], self.outliers[position] = self.reasons[source], self.outliers[source]
+        if self.norms is not None:
+            self.norms[position] = self.norms[source]
 
     def extended(self, rows: Sequence[int], names: Sequence[str]) -> GramBatch:
         """This batch and, after it, some of its rows again under other names; itself if there are none."""
@@ -106,6 +113,7 @@ class GramBatch:
             squares=self.squares[order],
             reasons=[self.reasons[row] for row in order],
             outliers=[self.outliers[row] for row in order],
+            norms=None if self.norms is None else self.norms[order],
         )
 
     def to_bytes(self) -> bytes:

@@ -5,15 +5,20 @@
     jobs/<key>/error.txt     the traceback of the last failure
     jobs/active/<key>        there while it is queued or running
 
-Each time a job is submitted again is a new attempt, and an older one that is still at work gives up.
+Each time a job is submitted again is a new attempt, and an older one that is still at work gives up. Records of ended
+jobs are small and go by themselves; those of trainings stay until they are removed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import re
+import shutil
 import time
 import traceback
+from pathlib import Path
 from typing import Any
 
 from cka_core import cluster_files
@@ -21,6 +26,20 @@ from cka_core.progress import Progress, Stopped
 from cka_core.store import Store
 
 QUEUED, RUNNING, DONE, FAILED, STOPPED = "queued", "running", "done", "failed", "stopped"
+ROLES = {
+    "compare": "compare", "check": "compare", "atlas": "compare",
+    "train": "train", "measure": "train", "atlas-train": "train",
+}  # fmt: skip
+"""Kind of job -> role of the worker that does it."""
+LESS_MEMORY = {
+    "compare": "Choose fewer images or smaller minibatches.",
+    "train": "Resume goes on from the last finished epoch; if it ends this way again, choose smaller minibatches or a "
+    "smaller network.",
+}
+"""What to do about a job that needs too much, for each role."""
+PRUNED = ("compare", "check", "measure")
+KEPT_JOBS, KEPT_DAYS = 200, 30
+"""Ended jobs of these kinds are forgotten beyond so many, or when this old. What they made stays."""
 FIELDS = {"kind", "title", "spec", "state", "progress", "error", "submitted", "started", "finished"}
 FIELDS |= {"cluster", "attempt", "restarts"}
 TRACEBACK_LENGTH = 20_000
@@ -87,6 +106,38 @@ def no_longer_active(key: str, store: Store) -> None:
     store.remove(store.path(_active_file(key)))
 
 
+def all_keys(store: Store) -> list[str]:
+    """Keys of every job there ever was, but those removed."""
+    folder = store.path("jobs")
+    store.fs.invalidate_cache(folder)
+    try:
+        names = [path.rstrip("/").rsplit("/", 1)[-1] for path in store.fs.ls(folder, detail=False)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [name for name in names if re.fullmatch(r"[0-9a-f]{8,64}", name)]
+
+
+def forget(key: str, store: Store) -> None:
+    """Remove a job's record and what lies beside it. A worker still at work on it gives up."""
+    with contextlib.suppress(FileNotFoundError):
+        store.fs.rm(store.path(f"jobs/{key}"), recursive=True)
+    no_longer_active(key, store)
+
+
+def prune(store: Store) -> None:
+    """Forget old jobs that ended (see `PRUNED`)."""
+    found = [(key, record(key, store)) for key in all_keys(store)]
+    ended = [
+        (known["finished"] or known["submitted"], key)
+        for key, known in found
+        if known and known["kind"] in PRUNED and known["state"] not in (QUEUED, RUNNING)
+    ]
+    oldest = time.time() - KEPT_DAYS * 86400
+    for rank, (finished, key) in enumerate(sorted(ended, reverse=True)):
+        if rank >= KEPT_JOBS or finished < oldest:
+            forget(key, store)
+
+
 # What a worker tells of its attempt.
 
 
@@ -99,10 +150,11 @@ def begin(key: str, attempt: int, store: Store) -> dict[str, Any] | None:
     if stop_asked(key, attempt, store):
         finish(key, attempt, STOPPED, None, store)
     elif restarts > 1:
-        finish(key, attempt, FAILED, killed_twice(store), store)
+        finish(key, attempt, FAILED, killed_twice(found["kind"], store), store)
     else:
         started = found["started"] or time.time()
-        update(key, attempt, store, state=RUNNING, started=started, restarts=restarts, progress=None)
+        values = {"state": RUNNING, "started": started, "restarts": restarts, "progress": None}
+        update(key, attempt, store, **values, process=os.getpid())
         return dict(found["spec"])
     return None
 
@@ -140,20 +192,47 @@ def sentence(error: Exception, key: str, store: Store) -> str:
     """What a person reads about a failure. Anything but a refused request leaves its traceback in ``error.txt``."""
     if isinstance(error, ValueError) and str(error):
         return str(error)
+    if is_disk_full(error):
+        return f"{disk_full(error, store)} Resume goes on from what is kept."
     path = store.path(f"jobs/{key}/error.txt")
     with contextlib.suppress(OSError):
         store.fs.pipe_file(path, "".join(traceback.format_exception(error))[-TRACEBACK_LENGTH:].encode())
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
-        return f"There was not enough memory. Choose fewer images or smaller minibatches. Details: {path}"
+        return f"There was not enough memory. {LESS_MEMORY[_role(key, store)]} Details: {path}"
     return f"{type(error).__name__}: {str(error) or 'it says nothing more'}. Details: {path}"
 
 
-def killed_twice(store: Store) -> str:
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error came of a full disk. HDF5 and TensorFlow only say so in words."""
+    codes = (errno.ENOSPC, errno.EDQUOT)
+    return getattr(error, "errno", None) in codes or "No space left on device" in str(error)
+
+
+def disk_full(error: BaseException, store: Store) -> str:
+    """What is full, how much is free there, and what to do."""
+    place = Path(getattr(error, "filename", None) or store.path(""))
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        usage = shutil.disk_usage(place)
+        space = f" ({usage.free / 1e6:,.0f} MB of {usage.total / 1e9:,.1f} GB are free)"
+    except OSError:
+        space = ""
+    return f"The disk with {place} is full{space}. Make room on it."
+
+
+def killed_twice(kind: str, store: Store) -> str:
     """Why a job failed whose worker process did not live to tell."""
+    role = ROLES.get(kind, "compare")
     return (
         "Its worker process was killed, started again and killed again, most likely because it needed too much memory. "
-        f"Choose fewer images or smaller minibatches. {cluster_files.about_workers(store)}"
+        f"{LESS_MEMORY[role]} {cluster_files.about_workers(store, role)}"
     )
+
+
+def _role(key: str, store: Store) -> str:
+    found = record(key, store)
+    return ROLES.get(found["kind"], "compare") if found else "compare"
 
 
 def _wanted(key: str, attempt: int, store: Store) -> dict[str, Any]:

@@ -13,12 +13,11 @@ from typing import Any, Protocol
 from cka_core import cluster, worker
 from cka_core import job_files as files
 from cka_core.cluster_files import SILENT_AFTER, root
-from cka_core.job_files import DONE, FAILED, QUEUED, RUNNING, STOPPED
+from cka_core.job_files import DONE, FAILED, QUEUED, ROLES, RUNNING, STOPPED
 from cka_core.progress import Progress
 from cka_core.store import Store, key_of
 
 INTERRUPTED = "interrupted"
-ROLES = {"compare": "compare", "check": "compare"}  # kind of job -> role of the worker that does it
 FORGET_AFTER = 3600.0  # seconds after which a job that went silent is not looked for among the active ones
 
 
@@ -35,7 +34,8 @@ class JobStatus:
 
     ``state`` is "queued", "running", "done", "failed", "stopped" or "interrupted"; the last means that its worker or
     its cluster went away, and that submitting it again goes on. ``stopping``: it still runs but was asked to stop.
-    ``error`` says why it failed or was interrupted, and what to do. Times are in seconds since 1970.
+    ``error`` says why it failed or was interrupted, and what to do. ``restarts``: how often its worker process was
+    killed and begun again. Times are in seconds since 1970.
     """
 
     key: str
@@ -49,6 +49,7 @@ class JobStatus:
     started: float | None
     finished: float | None
     stopping: bool = False
+    restarts: int = 0
 
 
 def submit(kind: str, spec: Spec, title: str, store: Store) -> str:
@@ -65,7 +66,7 @@ def submit(kind: str, spec: Spec, title: str, store: Store) -> str:
     values: Any = spec
     request = (key, kind, dataclasses.asdict(values), title, store)
     try:
-        with cluster.connection(store) as (name, client):
+        with cluster.connection(store, ROLES[kind]) as (name, client):
             state = _state(key, store)
             if state == RUNNING:
                 return key
@@ -74,6 +75,7 @@ def submit(kind: str, spec: Spec, title: str, store: Store) -> str:
             attempt = known["attempt"] if known and state == QUEUED else files.write_new(*request, cluster=name)
             arguments = (kind, key, attempt, root(store))
             cluster.send(client, worker.run_job, *arguments, key=f"{key}-{attempt}", role=ROLES[kind])
+            files.prune(store)
     except cluster.ClusterUnavailable as error:
         attempt = files.write_new(*request, cluster="")
         files.finish(key, attempt, FAILED, str(error), store)
@@ -101,6 +103,7 @@ def status(key: str, store: Store) -> JobStatus | None:
         started=record["started"],
         finished=record["finished"],
         stopping=stopping and state == RUNNING,
+        restarts=record["restarts"],
     )
 
 
@@ -123,6 +126,20 @@ def active(store: Store) -> list[JobStatus]:
     return sorted(found, key=lambda job: job.submitted)
 
 
+def listed(kind: str, store: Store) -> list[JobStatus]:
+    """Every known job of a kind, ended ones too, the last submitted first."""
+    found = (status(key, store) for key in files.all_keys(store))
+    return sorted((job for job in found if job and job.kind == kind), key=lambda job: -job.submitted)
+
+
+def remove(key: str, store: Store) -> None:
+    """Forget a job; one that waits leaves the queue. Raises ValueError for one at work: stop it first."""
+    job = status(key, store)
+    if job is not None and job.state == RUNNING:
+        raise ValueError(f"{job.title} is at work. Stop it before removing it.")
+    files.forget(key, store)
+
+
 def _state(key: str, store: Store) -> str | None:
     known = status(key, store)
     return known.state if known else None
@@ -143,7 +160,7 @@ def _at_work(key: str, record: dict[str, Any], stopping: bool, store: Store) -> 
     if not there:
         return INTERRUPTED, "The cluster ended while this was at work. Resume goes on."
     if record["restarts"]:
-        return FAILED, files.killed_twice(store)
+        return FAILED, files.killed_twice(record["kind"], store)
     return INTERRUPTED, f"Nothing was heard of its worker process for {silence:.0f} s. Resume goes on."
 
 

@@ -1,8 +1,9 @@
-"""The library of networks: bundled, trained here, untrained, or a ``.keras`` file; found by name.
+"""The library: networks (bundled, trained here, untrained, or a ``.keras`` file) and activation sets; found by name.
 
 A trained network is a record (JSON: how it was made, its history, its accuracy) and a ``.keras`` file with its weights.
-Bundled ones lie in ``cka_core/demo/networks``, others in the store under ``networks/``. Everything here but
-`load_model` works without Keras.
+Bundled ones lie in ``cka_core/demo/networks``, others in the store under ``networks/``; the weights along a training
+stand beside them as ``name@epoch``. An activation set is a record and an ``.npz`` file under ``activations/``. No two
+share a name. Everything here but `load_model` works without Keras.
 """
 
 from __future__ import annotations
@@ -10,17 +11,23 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
 import tempfile
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+from cka_core import activation_sets
+from cka_core.activation_sets import ActivationSet
 from cka_core.comparison import Layer
 from cka_core.networks import SUGGESTED, NetworkSpec, UnknownNetwork, architecture, build_network, is_architecture
 from cka_core.store import Store
 
 if TYPE_CHECKING:
     import keras
+
+log = logging.getLogger(__name__)
 
 BUNDLE = Path(__file__).parent / "demo" / "networks"
 
@@ -43,12 +50,14 @@ class NetworkInfo:
     history: dict[str, list[float]] = dataclasses.field(default_factory=dict)
     untrained_name: str | None = None
     record: dict[str, Any] = dataclasses.field(default_factory=dict)
+    activations: ActivationSet | None = None
+    """Where there is no network but what it made of certain images."""
 
 
 def networks(store: Store | None = None) -> dict[str, NetworkInfo]:
     """Every network one can pick by name: bundled, trained here, then untrained."""
     bundled = {record["name"]: _trained(record, "bundled") for record in _bundled_records()}
-    trained = {record["name"]: _trained(record, "trained") for record in _stored_records(store or Store())}
+    trained = {info.spec.name: info for info in _stored_networks(store or Store())}
     # The same network in both places is the bundled one, so that its bundled comparisons are found.
     trained = {
         name: info
@@ -60,14 +69,37 @@ def networks(store: Store | None = None) -> dict[str, NetworkInfo]:
     return bundled | trained | {name: _untrained(name, 0) for name in names}
 
 
-def find(name: str, store: Store | None = None) -> NetworkInfo:
-    """The network a name means.
+def comparable(store: Store | None = None) -> dict[str, NetworkInfo]:
+    """Everything one can compare by name: the networks, then the activation sets."""
+    store = store or Store()
+    return networks(store) | {name: _of_set(found) for name, found in sets(store).items()}
 
-    ``name`` is a name of `networks`, an architecture (untrained, seed 0), ``architecture:seed``, or the path of a
-    ``.keras`` file. Raises `UnknownNetwork` with the valid names.
+
+def sets(store: Store) -> dict[str, ActivationSet]:
+    """The activation sets of a store, by name. Those with a damaged record are left out."""
+    found = {}
+    for name in sorted({entry.key for entry in store.entries("activations")}):
+        record = store.read_record(f"activations/{name}.json")
+        if record is None:
+            continue
+        try:
+            about = activation_sets.from_about(record)
+        except ValueError as error:
+            log.warning("The record of the activation set %s is damaged: %s.", name, error)
+            continue
+        found[name] = dataclasses.replace(about, name=name, open=stored_file(name, store))
+    return found
+
+
+def find(name: str, store: Store | None = None) -> NetworkInfo:
+    """The network, or the activation set, that a name means.
+
+    ``name`` is a name of `comparable`, ``name@epoch`` (weights kept along a training), an architecture (untrained,
+    seed 0), ``architecture:seed``, or the path of a ``.keras`` file or of an activation set (``.npz``). Raises
+    `UnknownNetwork` with the valid names.
     """
     store = store or Store()
-    known = networks(store)
+    known = comparable(store)
     if name in known:
         return known[name]
     base, _, seed = name.partition(":")
@@ -75,13 +107,29 @@ def find(name: str, store: Store | None = None) -> NetworkInfo:
         return _untrained(base, int(seed or 0))
     if name.endswith(".keras"):
         return _file(Path(name).expanduser())
+    if name.endswith(".npz"):
+        return _set_file(Path(name).expanduser())
+    trained, at, epoch = name.partition("@")
+    if at and trained in known and known[trained].trained_on:
+        return _checkpoint(known[trained], epoch)
     if name.startswith("cifar-resnet-") and "-" not in base.removeprefix("cifar-resnet-"):
         architecture(base)
-    trained = [key for key, info in known.items() if info.spec.source != "untrained"]
+    here = [key for key, info in known.items() if info.spec.source != "untrained"]
     raise UnknownNetwork(
-        f"Unknown network {name!r}. In the library: {', '.join(trained) or 'none trained yet'}. Untrained: "
-        f"{', '.join(SUGGESTED)}, or any cifar-resnet-DEPTHxWIDTH of depth 6n+2. Or give a .keras file."
+        f"Unknown network {name!r}. In the library: {', '.join(here) or 'none trained yet'}. Untrained: "
+        f"{', '.join(SUGGESTED)}, or any cifar-resnet-DEPTHxWIDTH of depth 6n+2. Or give a .keras file, or an "
+        "activation set (.npz)."
     )
+
+
+def load_set(spec: NetworkSpec, store: Store) -> ActivationSet:
+    """The activation set of a spec, as it was when the spec was made."""
+    found = activation_sets.read(spec.path) if spec.path else sets(store).get(spec.name)
+    if found is None:
+        raise ValueError(f"The activation set {spec.name} is not in the library any more. Import it again.")
+    if found.digest != spec.weights:
+        raise ValueError(f"{spec.path or spec.name} has changed since it was chosen. Choose it again.")
+    return found
 
 
 def load_model(spec: NetworkSpec, store: Store | None = None) -> keras.Model:
@@ -152,6 +200,58 @@ def _trained(record: dict[str, Any], source: str) -> NetworkInfo:
     )
 
 
+def _checkpoint(info: NetworkInfo, epoch: str) -> NetworkInfo:
+    """The network as it was after an epoch of its training."""
+    kept = info.record.get("checkpoints") or {}
+    if epoch not in kept:
+        epochs = ", ".join(sorted(kept, key=int)) if kept else "none: train with --keep-every"
+        raise UnknownNetwork(
+            f"The weights of {info.spec.name} after epoch {epoch!r} were not kept. Epochs kept: {epochs}."
+        )
+    return dataclasses.replace(
+        info,
+        spec=dataclasses.replace(info.spec, name=f"{info.spec.name}@{epoch}", weights=kept[epoch]),
+        subtitle=f"{info.subtitle}, after epoch {epoch}",
+        test_accuracy=None,
+        test_images=None,
+        train_accuracy=None,
+    )
+
+
+def _of_set(found: ActivationSet, path: str = "") -> NetworkInfo:
+    network = found.network.get("name") or "an unnamed network"
+    known = found.network.get("architecture") or ""
+    described = architecture(known) if is_architecture(known) else None
+    return NetworkInfo(
+        NetworkSpec(found.name, "activations", known, None, found.digest, path),
+        found.name,
+        f"activations of {network}",
+        described.depth if described else 0,
+        described.width if described else 0,
+        described.parameters if described else 0,
+        found.layers,
+        activations=found,
+    )
+
+
+def _set_file(path: Path) -> NetworkInfo:
+    if not path.is_file():
+        raise UnknownNetwork(f"Expected an activation set, got {path}, which does not exist.")
+    return _of_set(activation_sets.read(path), str(path.resolve()))
+
+
+def stored_file(name: str, store: Store) -> Callable[[], BinaryIO]:
+    """What opens the file of an activation set of the store."""
+
+    def open_set() -> BinaryIO:
+        file = store.open("activations", name)
+        if file is None:
+            raise FileNotFoundError(f"The file of the activation set {name} is missing. Import it again.")
+        return file
+
+    return open_set
+
+
 def _untrained(name: str, seed: int) -> NetworkInfo:
     described = architecture(name)
     return NetworkInfo(
@@ -181,7 +281,13 @@ def _bundled_records() -> tuple[dict[str, Any], ...]:
     return tuple(sorted(records, key=lambda record: architecture(record["architecture"]).parameters))
 
 
-def _stored_records(store: Store) -> list[dict[str, Any]]:
-    names = sorted({entry.key for entry in store.entries("networks")})
-    records = (store.read_record(f"networks/{name}.json") for name in names)
-    return [record for record in records if record is not None]
+def _stored_networks(store: Store) -> Iterator[NetworkInfo]:
+    """The networks of a store that are whole: a readable record, and weights."""
+    for name in sorted({entry.key for entry in store.entries("networks")}):
+        record = None if "@" in name else store.read_record(f"networks/{name}.json")
+        if record is None:
+            continue
+        try:
+            yield _trained(record | {"name": name}, "trained")
+        except (KeyError, TypeError, ValueError) as error:
+            log.warning("The record of the network %s is damaged (%s: %s).", name, type(error).__name__, error)

@@ -43,8 +43,9 @@ class NetworkSpec:
     """Which network, in plain values.
 
     ``source`` is "bundled" or "trained" (in the library), "untrained" (``architecture`` with random weights drawn with
-    ``seed``) or "file" (a ``.keras`` file at ``path``). ``weights`` is the SHA-256 of the network's file, empty where
-    it is untrained.
+    ``seed``), "file" (a ``.keras`` file at ``path``) or "activations" (no network but its activation set, in the
+    library or at ``path``). ``weights`` is the digest of the network's weights, of its file, or of what the activation
+    set holds; empty where it is untrained.
     """
 
     name: str
@@ -53,6 +54,13 @@ class NetworkSpec:
     seed: int | None = None
     weights: str = ""
     path: str = ""
+
+    @property
+    def identity(self) -> list[Any]:
+        """What makes two networks the same one, whatever they are called."""
+        if self.source == "activations":
+            return ["activations", self.weights]
+        return [self.architecture, self.weights or self.seed]
 
 
 @dataclasses.dataclass(frozen=True)

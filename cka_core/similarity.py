@@ -87,6 +87,21 @@ class HsicSums:
 
         return add_part
 
+    def merge(self, other: HsicSums) -> None:
+        """Add the sums over other minibatches of the same layers. HSIC adds up, so the order makes no difference.
+
+        Raises ValueError where the numbers of layers differ.
+        """
+        if other._cross.shape != self._cross.shape:
+            raise ValueError(f"Expected sums of {self._cross.shape} layers, got {other._cross.shape}.")
+        own_a, theirs_a = self._a.merge(other._a)
+        own_b, theirs_b = self._b.merge(other._b)
+        self._cross = own_a[:, None] * self._cross * own_b + theirs_a[:, None] * other._cross * theirs_b
+        self.images += other.images
+        for image, (times, layer, count) in other._outliers.items():
+            before, known, known_count = self._outliers.get(image, (0.0, layer, 0))
+            self._outliers[image] = (max(times, before), layer if times > before else known, count + known_count)
+
     def matrix(self) -> np.ndarray:
         """CKA, float64 (layers of A, layers of B), not clamped; NaN for layers that have none."""
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -203,6 +218,16 @@ class _Side:
         self.usable[at] += live
         self.one_image[at] |= np.array([reason == ONE_IMAGE for reason in batch.reasons], bool)
         return relative, before
+
+    def merge(self, other: _Side) -> tuple[np.ndarray, np.ndarray]:
+        """Add another's sums. Returns the factors that bring either's cross sums to the common exponents."""
+        exponents = np.maximum(self.exponents, other.exponents)
+        own, theirs = (np.ldexp(1.0, np.maximum(side.exponents - exponents, -2000)) for side in (self, other))
+        self.squares = self.squares * own**2 + other.squares * theirs**2
+        self.exponents = exponents
+        self.usable = self.usable + other.usable
+        self.one_image = self.one_image | other.one_image
+        return own, theirs
 
     def reasons(self) -> tuple[str | None, ...]:
         return tuple(

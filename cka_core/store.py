@@ -10,15 +10,18 @@ The root is a folder or any fsspec URL that all machines of a cluster share.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import logging
 import os
+import shutil
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import fsspec
 import platformdirs
@@ -26,6 +29,13 @@ import platformdirs
 log = logging.getLogger(__name__)
 
 CHECKSUM_LENGTH = 16
+HEX = frozenset("0123456789abcdef")
+GRAM_BUDGET = 4_000_000_000
+"""Bytes of Gram matrices kept in a store; the environment variable CKA_GRAM_BUDGET changes it."""
+
+
+def gram_budget() -> int:
+    return int(os.environ.get("CKA_GRAM_BUDGET", GRAM_BUDGET))
 
 
 def default_root() -> str:
@@ -93,6 +103,35 @@ class Store:
         self._replace(target, data)
         return target
 
+    def put_file(self, kind: str, key: str, source: str | os.PathLike[str] | BinaryIO, suffix: str = "npz") -> str:
+        """The same from a file, which is copied piece by piece: it may be larger than memory."""
+        folder = self.path(kind)
+        self.fs.makedirs(self.path(f"{kind}/{key}").rsplit("/", 1)[0], exist_ok=True)
+        temporary = f"{folder}/{key}.tmp-{uuid.uuid4().hex[:8]}"
+        sha = hashlib.sha256()
+        try:
+            with contextlib.ExitStack() as opened:
+                file = source if hasattr(source, "read") else opened.enter_context(open(source, "rb"))
+                target = opened.enter_context(self.fs.open(temporary, "wb"))
+                while piece := file.read(1 << 22):
+                    sha.update(piece)
+                    target.write(piece)
+            path = f"{folder}/{key}.{sha.hexdigest()[:CHECKSUM_LENGTH]}.{suffix}"
+            self._move(temporary, path)
+        except BaseException:
+            self.remove(temporary)
+            raise
+        return path
+
+    def open(self, kind: str, key: str) -> BinaryIO | None:
+        """An object as an open file, its checksum not looked at, for readers that check what they read; or None."""
+        for entry in self._versions(kind, key):
+            with contextlib.suppress(FileNotFoundError):
+                file: BinaryIO = self.fs.open(entry.path, "rb")
+                self.touch(entry.path)
+                return file
+        return None
+
     def get(self, kind: str, key: str) -> bytes | None:
         """The bytes of an object; None if there is none or only a damaged one, which is then set aside."""
         for entry in self._versions(kind, key):
@@ -108,6 +147,12 @@ class Store:
 
     def has(self, kind: str, key: str) -> bool:
         return bool(self._versions(kind, key))
+
+    def rename(self, kind: str, key: str, new: str) -> None:
+        """Give an object another key; its bytes stay."""
+        for entry in self._versions(kind, key):
+            ending = entry.path.rsplit("/", 1)[-1][len(key.rsplit("/", 1)[-1]) :]
+            self._move(entry.path, self.path(f"{kind}/{new}{ending}"))
 
     def entries(self, kind: str) -> list[Entry]:
         """All objects of a kind, in subfolders too, most recently used first."""
@@ -138,6 +183,15 @@ class Store:
             except OSError:
                 pass
 
+    def name_of(self, path: str) -> str:
+        """A path of this store, from its root."""
+        return path[len(self._base) + 1 :]
+
+    def move(self, name: str, new: str) -> None:
+        """Move a file; both names are from the root. One that is missing is passed over."""
+        with contextlib.suppress(FileNotFoundError):
+            self._move(self.path(name), self.path(new))
+
     def set_aside(self, path: str, why: str) -> None:
         """Move a damaged file out of the way, under ``damaged/``, and report it."""
         name = path.rsplit("/", 1)[-1]
@@ -148,6 +202,10 @@ class Store:
         except FileNotFoundError:
             return
         log.warning("A stored file is damaged and was set aside: %s (%s). It will be computed again.", target, why)
+
+    def set_aside_object(self, kind: str, key: str, why: str) -> None:
+        for entry in self._versions(kind, key):
+            self.set_aside(entry.path, why)
 
     def damaged(self) -> list[str]:
         """Paths of the files set aside so far."""
@@ -169,7 +227,35 @@ class Store:
             for entry in group:
                 self.remove(entry.path)
                 freed += entry.size
+            if "/" in group[0].key:  # what describes the folder goes with it
+                self.remove_folder(f"{kind}/{group[0].key.split('/')[0]}")
         return freed
+
+    def remove_folder(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self.fs.rm(self.path(name), recursive=True)
+
+    def names(self, folder: str) -> list[str]:
+        """Everything in a folder and the folders in it, named from the root."""
+        try:
+            found = self.fs.find(self.path(folder))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(self.name_of(path) for path in found if ".tmp-" not in path.rsplit("/", 1)[-1])
+
+    def size(self, folder: str = "") -> int:
+        """Bytes of all files in a folder."""
+        try:
+            return int(sum(info["size"] for info in self.fs.find(self.path(folder), detail=True).values()))
+        except (FileNotFoundError, NotADirectoryError):
+            return 0
+
+    def free(self) -> int | None:
+        """Bytes left where the store is; None where that cannot be known."""
+        place = Path(self._base)
+        while self.is_local and not place.exists() and place != place.parent:
+            place = place.parent
+        return shutil.disk_usage(place).free if self.is_local else None
 
     # Records: small JSON files that change.
 
@@ -210,7 +296,7 @@ class Store:
         for info in listing:
             path = info["name"]
             name = path.rsplit("/", 1)[-1]
-            if name.startswith(stem + ".") and _checksum(path) is not None and ".tmp-" not in name:
+            if _checksum(path) is not None and name.rsplit(".", 2)[0] == stem and ".tmp-" not in name:
                 found.append(Entry(kind, key, path, int(info["size"]), _modified(info)))
         return sorted(found, key=lambda entry: entry.used, reverse=True)
 
@@ -220,32 +306,43 @@ class Store:
         temporary = f"{target}.tmp-{uuid.uuid4().hex[:8]}"
         try:
             self.fs.pipe_file(temporary, data)
-            if self.is_local:
-                os.replace(temporary, target)
-            else:
-                self.fs.mv(temporary, target)
+            self._move(temporary, target)
         except BaseException:
             self.remove(temporary)
             raise
 
+    def _move(self, source: str, target: str) -> None:
+        self.fs.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
+        if self.is_local:
+            os.replace(source, target)
+        else:
+            self.fs.mv(source, target)
 
-def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
-    """Write a file the user named: to a temporary name beside it, then moved. Folders are made as needed."""
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary name beside a file the user named; moved there at the end, removed if anything went wrong."""
     target = Path(path).expanduser()
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.tmp-{uuid.uuid4().hex[:8]}")
     try:
-        temporary.write_bytes(data)
+        yield temporary
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
-    return target
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
+    """Write a file the user named: to a temporary name beside it, then moved. Folders are made as needed."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+    return Path(path).expanduser()
 
 
 def _checksum(path: str) -> str | None:
-    """The checksum in a file name ``key.checksum.suffix``; None if the name has no such form."""
+    """The checksum in a file name ``key.checksum.suffix``; None if the name has no such form, as that of a record."""
     parts = path.rsplit("/", 1)[-1].rsplit(".", 2)
-    if len(parts) == 3 and len(parts[1]) == CHECKSUM_LENGTH:
+    if len(parts) == 3 and len(parts[1]) == CHECKSUM_LENGTH and parts[2] != "json" and set(parts[1]) <= HEX:
         return parts[1]
     return None
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cka_core.activation_sets import Sample
     from cka_core.comparison import Comparison
     from cka_core.library import NetworkInfo
 
@@ -15,18 +16,31 @@ MEASURES = {"cka-linear-unbiased": "unbiased CKA"}
 
 def facts(comparison: Comparison) -> str:
     """What the result rests on, in one line: "768 test images · unbiased CKA · 0.4 s"."""
-    provenance = comparison.provenance
+    return provenance_text(comparison.provenance)
+
+
+def provenance_text(provenance: Mapping[str, Any]) -> str:
+    """The same of a comparison's provenance."""
     images = provenance.get("images") or {}
     parts = []
     if images.get("n"):
         which = "first " if images.get("seed", 0) is None else ""
         balance = ", balanced over the classes" if images.get("balanced") else ""
-        source = "" if images.get("images") in (None, "cifar10-mini") else f" of {images['images']}"
+        source = "" if images.get("images") in (None, "", "cifar10-mini") else f" of {images['images']}"
         parts.append(f"{which}{images['n']:,} {images.get('split', '')} images{source}{balance}".replace("  ", " "))
     parts.append(MEASURES.get(provenance.get("measure", ""), provenance.get("measure", "CKA")))
     if isinstance(provenance.get("seconds"), (int, float)):
         parts.append(seconds_text(provenance["seconds"]))
     return " · ".join(parts)
+
+
+def sample_text(sample: Sample) -> str:
+    """The images of an activation set, in one line: "768 test images of cifar10-mini, seed 0"."""
+    if not sample.images:
+        return f"{sample.n:,} images{f', labelled “{sample.label}”' if sample.label else ''}"
+    draw = ", the first ones" if sample.seed is None else f", seed {sample.seed}"
+    balance = ", balanced over the classes" if sample.balanced else ""
+    return f"{sample.n:,} {sample.split} images of {sample.images}{draw}{balance}"
 
 
 def command(comparison: Comparison) -> str:
@@ -42,7 +56,7 @@ def command(comparison: Comparison) -> str:
 
 def network_labels(networks: Mapping[str, NetworkInfo]) -> dict[str, str]:
     """A line to pick each network by, as short as tells them apart: "ResNet 38x1 · trained"."""
-    short = {name: f"{info.title} · {'trained' if info.trained_on else 'untrained'}" for name, info in networks.items()}
+    short = {name: f"{info.title} · {_state(info)}" for name, info in networks.items()}
     longer = {name: f"{info.title} · {info.subtitle}" for name, info in networks.items()}
     longest = {name: f"{longer[name]} ({name})" for name in networks}
     labels = {}
@@ -54,12 +68,18 @@ def network_labels(networks: Mapping[str, NetworkInfo]) -> dict[str, str]:
 
 def titles(a: NetworkInfo, b: NetworkInfo) -> tuple[str, str]:
     """What to call the two sides of a map: short, and never the same for two different networks."""
-    short = [info.title if info.trained_on else f"{info.title}, untrained" for info in (a, b)]
+    short = [f"{info.title}, untrained" if _state(info) == "untrained" else info.title for info in (a, b)]
     if short[0] == short[1] and a.spec != b.spec:
         short = [f"{info.title}, {info.subtitle}" for info in (a, b)]
     if short[0] == short[1] and a.spec != b.spec:
         short = [a.spec.name, b.spec.name]
     return short[0], short[1]
+
+
+def _state(info: NetworkInfo) -> str:
+    if info.trained_on:
+        return "trained"
+    return {"untrained": "untrained", "activations": "activation set"}.get(info.spec.source, "from a file")
 
 
 def counterpart(info: NetworkInfo, networks: Mapping[str, NetworkInfo]) -> str | None:
@@ -93,6 +113,15 @@ def count_text(count: int) -> str:
     if count < 999_500:
         return f"{count / 1e3:.0f}k"
     return f"{count / 1e6:.1f}M" if count < 99_500_000 else f"{count / 1e6:.0f}M"
+
+
+def size_text(size: int) -> str:
+    """1234 -> "1.2 kB", 271000000 -> "271 MB", 4000000000 -> "4 GB"."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= factor * 0.9995:
+            number = size / factor
+            return f"{number:.1f} {unit}".replace(".0 ", " ") if number < 9.95 else f"{number:.0f} {unit}"
+    return f"{size} B"
 
 
 def seconds_text(seconds: float) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +17,8 @@ from cka_core.store import Store
 
 BEAT = 3.0  # seconds between two signs of life
 WRITE_EVERY = 0.2  # seconds between two reports of progress within a phase
+TELL_SECONDS, TRY_AGAIN = 60.0, 1.0  # how long, and how often, it is tried to write how a job ended
+NICE = 10
 
 
 def run_job(kind: str, key: str, attempt: int, store_root: str) -> None:
@@ -32,8 +36,7 @@ def run_job(kind: str, key: str, attempt: int, store_root: str) -> None:
             state = STOPPED
         except Exception as failure:
             state, error = FAILED, job_files.sentence(failure, key, store)
-        with lock:
-            job_files.finish(key, attempt, state, error, store)
+        _finish(key, attempt, state, error, store, lock)
 
 
 def _compare(spec: dict[str, Any], store: Store, report: Report) -> None:
@@ -53,7 +56,87 @@ def _check(spec: dict[str, Any], store: Store, report: Report) -> None:
         time.sleep(pause)
 
 
-KINDS: dict[str, Callable[[dict[str, Any], Store, Report], None]] = {"compare": _compare, "check": _check}
+def _train(spec: dict[str, Any], store: Store, report: Report) -> None:
+    _be_polite()
+    from cka_core import training
+    from cka_core.recipe import TrainSpec
+
+    wanted = TrainSpec.from_json(spec)
+    try:
+        training.train(wanted, store, report=report)
+    finally:
+        _forget_networks()
+
+
+def _measure(spec: dict[str, Any], store: Store, report: Report) -> None:
+    """See `cka_core.estimate.MeasureSpec`."""
+    _be_polite()
+    from cka_core import estimate, training
+    from cka_core.recipe import TrainSpec
+
+    wanted = TrainSpec.from_json(spec["training"])
+    try:
+        speed = training.measure_speed(wanted, store, report)
+    finally:
+        _forget_networks()
+    estimate.remember_speed(wanted.architecture, wanted.batch_size, speed, store)
+
+
+def _atlas(spec: dict[str, Any], store: Store, report: Report) -> None:
+    """See `cka_core.atlas_build.AtlasPart`."""
+    from cka_core import atlas_build
+
+    part = atlas_build.AtlasPart.from_json(spec)
+    if part.part == "train":
+        _be_polite()
+    try:
+        atlas_build.do(part, store, report)
+    finally:
+        _forget_networks()
+
+
+def _be_polite() -> None:
+    """A comparison asked for meanwhile comes first on the processor. TensorFlow's threads, begun later, inherit it."""
+    if sys.platform == "win32":
+        import psutil
+
+        psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
+    else:
+        os.setpriority(os.PRIO_PROCESS, 0, NICE)
+
+
+def _forget_networks() -> None:
+    """Trainings follow each other in one process: what Keras keeps of the last one would stay in memory."""
+    import gc
+
+    import keras
+
+    keras.backend.clear_session()
+    gc.collect()
+
+
+KINDS: dict[str, Callable[[dict[str, Any], Store, Report], None]] = {
+    "compare": _compare,
+    "check": _check,
+    "train": _train,
+    "measure": _measure,
+    "atlas": _atlas,
+    "atlas-train": _atlas,
+}
+
+
+def _finish(key: str, attempt: int, state: str, error: str | None, store: Store, lock: threading.Lock) -> None:
+    """Write how a job ended, as soon as the store takes it; one that never does learns it from the silence."""
+    until = time.monotonic() + TELL_SECONDS
+    while True:
+        try:
+            with lock:
+                job_files.finish(key, attempt, state, error, store)
+            return
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(TRY_AGAIN)
 
 
 def _reporter(key: str, attempt: int, store: Store, lock: threading.Lock) -> Report:
@@ -67,7 +150,8 @@ def _reporter(key: str, attempt: int, store: Store, lock: threading.Lock) -> Rep
         if progress.phase == phase and now < due:
             return
         phase, due = progress.phase, now + WRITE_EVERY
-        with lock:
+        # Work goes on where only its progress cannot be written; what must be kept complains by itself.
+        with lock, contextlib.suppress(OSError):
             job_files.tell(key, attempt, progress, store)
 
     return report

@@ -25,8 +25,17 @@ PICTURES = {
     "compare-phone": ("light", PHONE, f"/?{CELL}"),
     "compare-itself": ("light", WIDE, f"/?a={A}{TRAINED}&b={A}{TRAINED}"),
     "compare-untrained": ("light", WIDE, f"/?a={A}&b={B}"),
+    "train": ("light", WIDE, "/train"),
+    "atlas": ("light", WIDE, "/atlas"),
+    "library": ("light", WIDE, "/library"),
 }
 """File name: theme, width and height, address of the view."""
+DRAWN = {
+    "/train": ".js-plotly-plot .heatmaplayer image",
+    "/atlas": ".cell canvas",
+    "/library": "[data-testid=stDataFrame]",
+}
+"""What is there when a page is drawn; on the Compare page it is the map."""
 
 
 def take(browser: Browser, address: str, name: str) -> Path:
@@ -38,18 +47,20 @@ def take(browser: Browser, address: str, name: str) -> Path:
     )
     page = context.new_page()
     page.goto(address + view)
-    wait_until_drawn(page)
+    wait_until_drawn(page, DRAWN.get(view, ""))
     path = FOLDER / f"{name}.png"
     page.screenshot(path=path)
     context.close()
     return path
 
 
-def wait_until_drawn(page: Page) -> None:
-    """The map is there, the phone's map has its height, and nothing runs any more."""
-    page.wait_for_selector(".st-key-map .heatmaplayer image")
+def wait_until_drawn(page: Page, selector: str) -> None:
+    """The map, or what else the page is about, is there; the phone's map has its height; nothing runs any more."""
+    page.wait_for_selector(selector or ".st-key-map .heatmaplayer image")
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
     page.wait_for_function("document.fonts.status === 'loaded'")
+    if selector:
+        return
     narrow = "document.querySelector('.st-key-map .js-plotly-plot').clientWidth < 480"
     page.wait_for_function(f"!({narrow}) || document.querySelector('.st-key-map .js-plotly-plot').clientHeight < 600")
 

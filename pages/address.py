@@ -8,14 +8,31 @@ be had is said above the map, once, until the reader chooses something else.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
 
 
-def read(key: str, default: str, valid: Callable[[str], bool]) -> None:
+def through_the_app() -> None:
+    """Every page begins with this, for links to a page that are the first a server hears.
+
+    Until app.py has run once, Streamlit takes each file of this folder for a page and runs it alone, beside a list of
+    all of them. So it does after the server was started again and an open tab is reloaded.
+    """
+    if "through the app" in st.session_state:
+        return  # only as the first thing in a session, so that no click is lost
+    st.session_state["through the app"] = True
+    if PagesManager.uses_pages_directory:
+        PagesManager.uses_pages_directory = False
+        st.rerun()
+
+
+def read(key: str, default: Any, valid: Callable[[str], bool], parse: Callable[[str], Any] = str) -> None:
     """Put what the address says under ``key`` into the widget of that key, before it is drawn.
 
     The address is read when the page opens and when it changed otherwise than by `write` (the browser's Back).
+    ``parse`` makes the widget's value of a text that is ``valid``.
     """
     asked = st.query_params.get(key)
     if key in st.session_state and asked == st.session_state.get(f"{key} in the address"):
@@ -23,7 +40,7 @@ def read(key: str, default: str, valid: Callable[[str], bool]) -> None:
     usable = asked is not None and valid(asked)
     if asked is not None and not usable:
         _note(key, asked)
-    st.session_state[key] = asked if usable else default
+    st.session_state[key] = parse(asked) if asked is not None and usable else default
 
 
 def write(key: str, value: str, default: str) -> None:
@@ -32,6 +49,18 @@ def write(key: str, value: str, default: str) -> None:
         st.query_params.pop(key, None)
     elif st.query_params.get(key) != value:
         st.query_params[key] = value
+    st.session_state[f"{key} in the address"] = st.query_params.get(key)
+
+
+def forget(key: str) -> None:
+    """Let the widget of a key take its default again (only from a callback)."""
+    st.session_state.pop(key, None)
+    st.query_params.pop(key, None)
+
+
+def put(key: str, value: Any) -> None:
+    """Let the widget of a key hold a value, whatever the address says (only from a callback)."""
+    st.session_state[key] = value
     st.session_state[f"{key} in the address"] = st.query_params.get(key)
 
 

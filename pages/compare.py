@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from cka_core import estimate, figures, jobs, library, views, words
+from cka_core import estimate, figures, inventory, jobs, library, views, words
 from cka_core.comparison import CompareSpec, Comparison, find
 from cka_core.images import is_available
 from cka_core.library import NetworkInfo
@@ -33,16 +33,20 @@ WORDS = {
 }
 
 
-def choose(networks: dict[str, NetworkInfo], store: Store) -> tuple[CompareSpec, NetworkInfo, NetworkInfo]:
-    """The column at the left, down to the button: what to compare."""
+def choose(networks: dict[str, NetworkInfo], store: Store) -> tuple[CompareSpec, NetworkInfo, NetworkInfo, str]:
+    """The column at the left, down to the button: what to compare, and why it cannot be, or ""."""
     st.subheader("CKA Explorer", anchor=False)
     st.caption("Do two neural networks learn the same things?")
     default = [name if name in networks else next(iter(networks)) for name in (DEFAULT_A, DEFAULT_B)]
     a = widgets.network_picker("a", networks, default[0], store)
     b = widgets.network_picker("b", networks, default[1], store)
     st.button("Swap A and B", icon=":material/swap_vert:", type="tertiary", on_click=show, args=(b, a))
-    sample, batch_size = widgets.images_picker(store)
-    return CompareSpec(a.spec, b.spec, sample, batch_size), a, b
+    problem = ""
+    if a.activations or b.activations:
+        sample, batch_size, problem = widgets.images_of_sets(a, b)
+    else:
+        sample, batch_size = widgets.images_picker(store)
+    return CompareSpec(a.spec, b.spec, sample, batch_size), a, b, problem
 
 
 def show(a: NetworkInfo | str, b: NetworkInfo | str) -> None:
@@ -62,22 +66,32 @@ def show_job(values: dict[str, Any]) -> None:
 
 
 def compare_button(
-    spec: CompareSpec, a: NetworkInfo, b: NetworkInfo, finished: bool, job: jobs.JobStatus | None, store: Store
+    spec: CompareSpec,
+    a: NetworkInfo,
+    b: NetworkInfo,
+    finished: bool,
+    problem: str,
+    job: jobs.JobStatus | None,
+    store: Store,
 ) -> None:
     """The one action, and how long it will take, or why there is nothing to do."""
     at_work = widgets.at_work(job)
     label = LABELS.get(job.state if job and not finished else "", "Compare")
-    if st.button(label, type="primary", width="stretch", disabled=finished or at_work, key="compare"):
+    no_use = finished or at_work or bool(problem)
+    if st.button(label, type="primary", width="stretch", disabled=no_use, key="compare"):
         with st.spinner("Starting the worker"):
             jobs.submit("compare", spec, " × ".join(words.titles(a, b)), store)
         st.rerun()
-    if finished:
+    if problem:
+        st.warning(address.plain(problem), icon=":material/block:")
+    elif finished:
         st.caption("Nothing to compute: this result is stored.")
     elif at_work:
         st.caption("At work: see above the map." if "shown" in st.session_state else "At work.")
     else:
         seconds = estimate.estimate_seconds(a, b, spec.sample.n or 0, spec.batch_size, store)
-        first = "" if is_available(spec.sample.images, store) else ", after the download"
+        here = bool(a.activations and b.activations) or is_available(spec.sample.images, store)
+        first = "" if here else ", after the download"
         st.caption(f"≈ {words.seconds_text(seconds)}{first}")
     for other in jobs.active(store):
         if other.kind == "compare" and (job is None or other.key != job.key):
@@ -181,36 +195,63 @@ def last_shown(store: Store) -> tuple[Comparison, NetworkInfo, NetworkInfo] | No
         return None
     spec = CompareSpec.from_json(st.session_state["shown"])
     comparison = find(spec, store)
-    if comparison is None:
+    try:
+        networks = library.find(spec.a.name, store), library.find(spec.b.name, store)
+    except ValueError:  # deleted or renamed since
         return None
-    return comparison, library.find(spec.a.name, store), library.find(spec.b.name, store)
+    return (comparison, *networks) if comparison is not None else None
+
+
+def opened(spec: CompareSpec, store: Store) -> tuple[Comparison, NetworkInfo, NetworkInfo] | None:
+    """A comparison that the Library opened by its key, since its networks are not here; until something is chosen."""
+    key = st.query_params.get("result")
+    if key is None:
+        return None
+    chosen = st.session_state.setdefault(f"chosen when {key} was opened", asdict(spec))
+    found = inventory.opened(key, store) if chosen == asdict(spec) else None
+    if found is None:
+        del st.query_params["result"]
+        st.session_state.pop(f"chosen when {key} was opened")
+    return found
 
 
 def screen() -> None:
+    address.through_the_app()
     store = Store()
-    networks = library.networks(store)
+    networks = library.comparable(store)
     left, right = st.columns([1, 3.7], gap="medium")
     with left:
-        spec, a, b = choose(networks, store)
+        spec, a, b, problem = choose(networks, store)
+    from_library = opened(spec, store)
     result = find(spec, store)
     job = job_of(spec, store) if result is None else None
     with left:
-        compare_button(spec, a, b, result is not None, job, store)
+        compare_button(spec, a, b, result is not None, problem, job, store)
 
     with right:
         notes = st.container()
-        if result is not None:
+        if from_library is not None:
+            st.info(
+                "Opened from the Library. Choose at the left to compare something else.", icon=":material/inventory_2:"
+            )
+            explore(*from_library, networks, foreign=True)
+        elif result is not None:
             st.session_state["shown"] = asdict(spec)
             explore(result, a, b, networks)
         else:
             tell_job(job)
-            wait_for_result(spec, " × ".join(words.titles(a, b)), job, networks, store)
+            wait_for_result(spec, " × ".join(words.titles(a, b)), bool(problem), job, networks, store)
         with notes:  # known when all widgets are drawn
             address.show_notes(WORDS)
 
 
 def wait_for_result(
-    spec: CompareSpec, title: str, job: jobs.JobStatus | None, networks: dict[str, NetworkInfo], store: Store
+    spec: CompareSpec,
+    title: str,
+    refused: bool,
+    job: jobs.JobStatus | None,
+    networks: dict[str, NetworkInfo],
+    store: Store,
 ) -> None:
     """There is no result yet: the last map, if there was one."""
     at_work = widgets.at_work(job)
@@ -218,17 +259,26 @@ def wait_for_result(
     before = last_shown(store)
     if before is None:
         st.subheader(title, anchor=False)
-        st.caption("The map appears here as soon as it is done." if at_work else f"Not compared yet: press {press}.")
+        wait = "The map appears here as soon as it is done." if at_work else f"Not compared yet: press {press}."
+        st.caption("These two cannot be compared: the reason stands at the left." if refused else wait)
         return
-    if job is None:
+    if refused:
+        st.info(f"{title} cannot be compared: the reason stands at the left. Below, the last map.")
+    elif job is None:
         st.info(f"{title} with {spec.sample.n:,} images is not compared yet: press Compare. Below, the last map.")
     explore(*before, networks, faded=True)
 
 
 def explore(
-    comparison: Comparison, a: NetworkInfo, b: NetworkInfo, networks: dict[str, NetworkInfo], *, faded: bool = False
+    comparison: Comparison,
+    a: NetworkInfo,
+    b: NetworkInfo,
+    networks: dict[str, NetworkInfo],
+    *,
+    faded: bool = False,
+    foreign: bool = False,
 ) -> None:
-    """The result, from its title down to the downloads."""
+    """The result, from its title down to the downloads. ``foreign``: of networks that may not be here."""
     titles = words.titles(a, b)
     st.subheader(f"{titles[0]} × {'itself' if comparison.is_self else titles[1]}", anchor=False)
     st.caption(("Still showing: " if faded else "") + words.facts(comparison))
@@ -248,7 +298,8 @@ def explore(
         with map_column:
             name = results.file_stem(comparison)
             widgets.heatmap(shown, titles, name, colours=colours, on_cell=choose_cell, cell=cell, faded=faded)
-    how_to_read(comparison, a, b, networks)
+    if not foreign:
+        how_to_read(comparison, a, b, networks)
     results.tabs(comparison, shown, titles, colours)
 
 

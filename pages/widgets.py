@@ -10,6 +10,7 @@ from typing import Literal
 import streamlit as st
 
 from cka_core import figures, jobs, library, views, words
+from cka_core.activation_sets import shared_sample
 from cka_core.comparison import Comparison
 from cka_core.images import IMAGE_SETS, SPLITS, SampleSpec, image_set, is_available
 from cka_core.library import NetworkInfo
@@ -24,7 +25,7 @@ def network_picker(side: str, networks: Mapping[str, NetworkInfo], default: str,
     """Choose a network of the library; a link may name any other architecture too. ``side`` is "a" or "b"."""
 
     def known(name: str) -> NetworkInfo | None:
-        if name in networks or name.endswith(".keras"):  # a link opens no files
+        if name in networks or name.endswith((".keras", ".npz")):  # a link opens no files
             return networks.get(name)
         try:
             return library.find(name, store)
@@ -42,7 +43,9 @@ def network_picker(side: str, networks: Mapping[str, NetworkInfo], default: str,
     name = chosen or default
     address.write(side, name, default)
     info = choices[name]
-    facts, hint = [info.subtitle, f"{words.count_text(info.parameters)} parameters"], None
+    facts, hint = [info.subtitle], None
+    if info.parameters and info.activations is None:
+        facts.append(f"{words.count_text(info.parameters)} parameters")
     if info.test_accuracy is not None and info.test_images:
         right = words.accuracy_text(info.test_accuracy, info.test_images)
         facts.append(f"{right} right")
@@ -85,6 +88,27 @@ def images_picker(store: Store) -> tuple[SampleSpec, int]:
         if not is_available(name, store):
             images_missing()
     return SampleSpec(name, split, int(n), int(seed) if draw == "random" else None, balanced), int(batch)
+
+
+def images_of_sets(a: NetworkInfo, b: NetworkInfo) -> tuple[SampleSpec, int, str]:
+    """Where an activation set is compared there is no choice of images: they are those that it was made from.
+
+    Returns them, the minibatch size, and why the two cannot be compared, or "".
+    """
+    sets = [info.activations for info in (a, b) if info.activations is not None]
+    sample, batch_size, problem = sets[0].sample, sets[0].batch_size, ""
+    try:
+        sample, batch_size = shared_sample(sets)
+        if len(sets) == 1 and a.spec != b.spec and not sample.images:
+            problem = f"{sets[0].name} does not say which images it was made from: no network can be shown the same."
+    except ValueError as error:
+        problem = str(error)
+    st.markdown("Images")
+    st.caption(
+        f"{address.plain(words.sample_text(sample))}, in minibatches of {batch_size}",
+        help="An activation set holds what a network made of certain images, so the comparison uses these.",
+    )
+    return sample.spec, batch_size, problem
 
 
 def choice(

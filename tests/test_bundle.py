@@ -26,7 +26,7 @@ def test_every_comparison_of_the_bundle_is_there_and_no_other(store):
 
 
 def test_it_stays_small():
-    assert sum(path.stat().st_size for path in DEMO.rglob("*") if path.is_file()) < 40e6
+    assert sum(path.stat().st_size for path in DEMO.rglob("*") if path.is_file()) < 80e6
 
 
 @pytest.mark.parametrize("spec", bundle.TRAININGS, ids=lambda spec: spec.architecture)
@@ -45,6 +45,20 @@ def test_a_bundled_comparison_is_what_the_engine_computes(store):
 
     spec = bundle.comparisons(store)[0]
     assert np.abs(engine.run(spec, store).matrix - results.find(spec, Store(store.root)).matrix).max() < 1e-5
+
+
+def test_the_bundled_atlas_is_of_the_bundled_study_and_networks(store):
+    from cka_core import atlas, study
+
+    found, wanted = atlas.bundled(), study.bundled()
+    assert found.study == wanted and [member.name for member in found.members] == list(wanted.names)
+    for member, spec in zip(found.members, wanted.trainings, strict=True):
+        info = library.find(member.name, store)
+        assert info.spec.source == "bundled" and info.spec.weights == member.weights
+        assert info.record["training_key"] == spec.key and info.test_accuracy == member.final.test_accuracy
+        assert member.epochs == (0, 5, 10, 15, 20, 25) and member.fitted
+        right = (found.outputs(member.name).argmax(1) == found.labels).mean()
+        assert right == pytest.approx(member.final.test_accuracy)
 
 
 def test_a_finished_build_has_nothing_to_do(store, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import shutil
 import signal
@@ -20,7 +21,7 @@ import dask
 import psutil
 import pytest
 
-from cka_core import cluster, cluster_files, cluster_process, jobs
+from cka_core import cluster, cluster_files, cluster_process, job_files, jobs
 from cka_core.cluster import ClusterUnavailable
 from cka_core.cluster_files import version_digest
 from cka_core.jobs import CheckSpec
@@ -120,6 +121,36 @@ print(cluster.start(Store({store.root!r})).id)
     assert ids == {cluster.start(store).id}
     assert log(store).count("bytes a worker") == 1
     assert sum("cka_core.cluster_process" in process.cmdline() for process in processes(store)) == 1
+
+
+def test_a_worker_of_another_role_comes_when_a_job_waits_for_it(store, monkeypatch):
+    cluster.start(store)
+    wait_for(lambda: workers(store))
+    key = jobs.submit("check", CheckSpec(steps=2), "compare", store)
+    wait_for(lambda: state(key, store) == "done")
+    assert len(workers(store)) == 1
+    monkeypatch.setitem(jobs.ROLES, "check", "train")
+    other = jobs.submit("check", CheckSpec(steps=3), "train", store)
+    wait_for(lambda: state(other, store) == "done")
+    processes = {job_files.record(job, store)["process"] for job in (key, other)}
+    assert processes == {process.pid for process in workers(store)} and len(processes) == 2
+
+
+def test_each_role_has_its_share_of_the_memory(running):
+    assert set(cluster_process.MEMORY_SHARES) == set(cluster_process.ROLES) == set(jobs.ROLES.values())
+    assert sum(cluster_process.MEMORY_SHARES.values()) <= 0.9
+    limits = cluster.start(running).memory_limits
+    assert limits["train"] > limits["compare"] > 0
+    said = cluster_files.about_workers(running, "train")
+    assert f"The train worker may use {limits['train'] / 2**30:.1f} GB." in said
+
+
+def test_the_address_file_of_another_version_is_read_all_the_same(store):
+    started = cluster.start(store)
+    path = cluster_files.address_file(home(store), started.digest)
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps({**values, "memory_limit": 1, "colour": "red"}))
+    assert cluster.status(store) == [started]
 
 
 def test_a_second_process_for_the_same_store_ends_at_once(running):

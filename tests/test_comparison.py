@@ -286,8 +286,17 @@ class TestFind:
         assert equal(find(SPEC, store), made())
 
     def test_a_comparison_done_the_other_way_round_is_turned(self, store):
-        store.put("comparisons", SPEC.swapped().key, made().to_bytes())
-        assert equal(find(SPEC, store), made().transpose())
+        store.put("comparisons", SPEC.swapped().key, made().transpose().to_bytes())
+        assert equal(find(SPEC, store), made())
+
+    def test_a_network_that_was_renamed_since_keeps_its_comparisons(self, store):
+        store.put("comparisons", SPEC.key, made().to_bytes())
+        renamed = dataclasses.replace(SPEC, b=dataclasses.replace(SPEC.b, name="broad"))
+        assert renamed.key == SPEC.key
+        found = find(renamed, store)
+        assert (found.name_a, found.name_b) == ("small", "broad")
+        assert found.provenance["command"].startswith("python -m cka_core compare small broad --samples 64")
+        assert (find(renamed.swapped(), store).name_a, found.matrix.shape) == ("broad", (5, 3))
 
     def test_the_bundle_comes_first(self, store, bundle):
         made(warnings=("bundled",)).save(bundle / f"{SPEC.key}.npz")

@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pytest
 
-from cka_core import Comparison, build_network, compare, engine, library, load_images
+from cka_core import Comparison, build_network, compare, engine, library, load_images, sources
 from cka_core import comparison as results
 from cka_core.comparison import CompareSpec
 from cka_core.grams import NonFiniteActivation
@@ -215,7 +215,7 @@ def test_a_third_network_costs_one_forward_pass(store, monkeypatch):
     monkeypatch.setattr(
         library, "load_model", lambda network, place: loaded.append(network.name) or load(network, place)
     )
-    engine._warm.clear()
+    sources._warm.clear()
     engine.run(spec(b="cifar-resnet-8x1:2"), store)
     assert loaded == ["cifar-resnet-8x1:2"]
 

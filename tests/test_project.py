@@ -29,15 +29,19 @@ PAGES = [ROOT / "app.py", *sorted((ROOT / "pages").glob("*.py"))]
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 
 LEVELS = (
-    {"progress", "store", "kernels", "words"},
-    {"images", "centring", "cluster_files"},
+    {"progress", "store", "kernels", "words", "plain_npz", "devices", "blocks", "pictures", "ranks"},
+    {"images", "centring", "behaviour", "cluster_files"},
     {"grams", "cluster_process", "job_files"},
     {"similarity", "comparison", "cluster", "worker"},
-    {"arrays", "networks", "views", "jobs"},
-    {"figures", "layer_graph"},
+    {"arrays", "analysis", "surgery", "networks", "views", "jobs", "activation_sets"},
+    {"figures", "layer_graph", "recipe", "estimate"},
+    {"training_state", "training_images", "several_hosts", "study", "atlas"},
     {"activations", "library", "training"},
-    {"estimate"},
-    {"engine"},
+    {"training_queue", "training_figures", "atlas_numbers", "atlas_errors"},
+    {"evidence", "growth", "findings", "claims"},
+    {"atlas_views", "atlas_images", "atlas_pairs", "atlas_figures", "claim_figures"},
+    {"sources", "keeping", "inventory"},
+    {"engine", "extraction", "atlas_build", "atlas_cluster"},
     {"bundle", "cli", "__init__"},
     {"__main__"},
 )
@@ -46,6 +50,10 @@ LEVELS = (
 NEVER_TENSORFLOW = {
     "kernels", "centring", "grams", "similarity", "comparison", "arrays", "views", "words", "figures", "store",
     "progress", "estimate", "jobs", "job_files", "cluster", "cluster_files", "cluster_process",
+    "training_queue", "training_figures", "plain_npz", "activation_sets", "keeping", "inventory",
+    "atlas_numbers", "atlas_errors", "ranks", "evidence", "growth", "findings", "claims", "atlas", "study", "recipe",
+    "training_state", "analysis", "blocks", "behaviour", "atlas_views", "atlas_images", "atlas_pairs", "atlas_figures",
+    "claim_figures", "pictures",
 }  # fmt: skip
 """Not even inside a function: pages call these."""
 
@@ -201,7 +209,7 @@ def test_a_newcomer_finds_every_bundled_comparison(tmp_path):
 
 def test_the_bundle_stays_small():
     files = [path for path in (ROOT / "cka_core" / "demo").rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) < 40e6
+    assert sum(path.stat().st_size for path in files) < 80e6
 
 
 # What the documents say
@@ -250,7 +258,7 @@ def test_networks_in_the_documents_exist(tmp_path):
             trained.add(values["name"] or f"{values['architecture']}-{values['images']}-s{values['seed']}")
         elif command == "compare":
             compared |= {values["a"], values["b"]}
-    for name in compared - trained:
+    for name in {name.partition("@")[0] for name in compared} - trained:
         if not name.endswith(".keras"):
             assert library.find(name, Store(tmp_path)).spec.name
 

@@ -93,3 +93,45 @@ def test_write_atomically_replaces_and_leaves_no_temporary_file(tmp_path):
     write_atomically(target, b"two")
     assert target.read_bytes() == b"two"
     assert os.listdir(target.parent) == ["file.txt"]
+
+
+def test_a_file_is_put_piece_by_piece_and_is_the_same_object(store, tmp_path):
+    data = os.urandom(9 << 20)
+    (tmp_path / "large").write_bytes(data)
+    path = store.put_file("things", "a", tmp_path / "large", "bin")
+    assert path == store.put("things", "a", data, "bin")
+    assert store.get("things", "a") == data
+    with open(tmp_path / "large", "rb") as file:
+        assert store.put_file("things", "b", file) and store.get("things", "b") == data
+    with store.open("things", "a") as opened:
+        assert opened.read(10) == data[:10]
+    assert store.open("things", "c") is None
+
+
+def test_a_file_that_cannot_be_read_leaves_nothing(store):
+    class Broken:
+        def read(self, size):
+            raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        store.put_file("things", "a", Broken())
+    assert store.names("") == []
+
+
+def test_shrinking_takes_what_describes_a_folder_along(store):
+    store.put("grams", "old/00000", bytes(100))
+    store.write_record("grams/old/about.json", {"layers": []})
+    store.shrink("grams", 50)
+    assert store.names("grams") == []
+
+
+def test_objects_and_records_are_renamed_moved_and_measured(store):
+    store.put("things", "a", b"one")
+    store.write_record("things/a.json", {})
+    store.rename("things", "a", "b")
+    store.move("things/a.json", "elsewhere/b.json")
+    store.move("things/nothing", "elsewhere/nothing")
+    assert store.get("things", "b") == b"one" and not store.has("things", "a")
+    assert store.names("elsewhere") == ["elsewhere/b.json"]
+    assert store.size("things") == 3 and store.size("nothing") == 0
+    assert store.free() > 0 and Store("memory://cka-free").free() is None

@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from cka_core import library, words
+from cka_core.activation_sets import Sample
 from tests.synthetic import comparison
 
 
@@ -72,3 +73,19 @@ def test_time_left_goes_by_the_speed_seen():
     assert words.left_text(0.5, 0.25, 100, 110) == "20 s left"
     assert words.left_text(0.26, 0.25, 100, 110) == ""
     assert words.left_text(0.5, 0.25, 100, 100.5) == ""
+
+
+@pytest.mark.parametrize("size, text", [
+    (0, "0 B"), (999, "999 B"), (1234, "1.2 kB"), (346_000, "346 kB"), (999_900, "1 MB"), (271e6, "271 MB"),
+    (4_000_000_000, "4 GB"),
+])  # fmt: skip
+def test_sizes_are_said_as_people_say_them(size, text):
+    assert words.size_text(size) == text
+
+
+def test_the_images_of_an_activation_set_are_said_as_far_as_they_are_known():
+    known = Sample("cifar10", "test", 1024, 3, True, "d" * 32)
+    assert words.sample_text(known) == "1,024 test images of cifar10, seed 3, balanced over the classes"
+    assert words.sample_text(dataclasses.replace(known, seed=None, balanced=False)).endswith(", the first ones")
+    assert words.sample_text(Sample("", "", 20, None, False, "", "mine")) == "20 images, labelled “mine”"
+    assert words.sample_text(Sample("", "", 20, None, False, "")) == "20 images"
