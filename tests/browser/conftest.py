@@ -6,10 +6,13 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import ConsoleMessage, Page
+from playwright.sync_api import ConsoleMessage, Page, expect
 
 from scripts.browser import find
 from scripts.running import BROWSER_OPTIONS, running_app
+
+# A busy machine may take longer than the five seconds that are usual.
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="session")

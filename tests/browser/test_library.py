@@ -35,8 +35,11 @@ def files(tmp_path_factory) -> dict[str, Path]:
 
 
 def bring_in(page: Page, file: Path) -> None:
+    """Drop a file, and wait for the sentence about this very one: the one before it may still have its own there."""
     page.locator("input[type=file]").set_input_files(file)
-    expect(page.get_by_text("in the library.")).to_be_visible()
+    expect(
+        page.get_by_text(re.compile(rf"^{file.stem} is in the library|^The comparison is in the library"))
+    ).to_be_visible()
     settled(page)
 
 
