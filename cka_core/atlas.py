@@ -85,6 +85,11 @@ class Member:
     history: dict[str, list[float]]
 
     @property
+    def trained_on(self) -> str:
+        """The name of the image set it was trained on."""
+        return str(self.recipe["images"])
+
+    @property
     def epochs(self) -> tuple[int, ...]:
         return tuple(snapshot.epoch for snapshot in self.snapshots)
 
@@ -206,14 +211,21 @@ class Atlas:
     def sample(self) -> SampleSpec:
         return self.study.sample
 
+    @cached_property
+    def studied(self) -> Atlas:
+        """The same without the networks that stand beside the study: those trained on a larger image set."""
+        members = [one for one in self._about["members"] if one["recipe"]["images"] == self.sample.images]
+        return self if len(members) == len(self.members) else Atlas({**self._about, "members": members}, self._maps)
+
     def grid(self) -> tuple[list[int], list[int]]:
-        """Depths, down, and widths, across, of the networks that are CIFAR ResNets."""
-        found = [member for member in self.members if member.architecture.startswith("cifar-resnet")]
+        """Depths, down, and widths, across, of the studied networks that are CIFAR ResNets."""
+        members = self.studied.members
+        found = [member for member in members if member.architecture.startswith("cifar-resnet")]
         return sorted({member.depth for member in found}), sorted({member.width for member in found})
 
     def seeds_of(self, architecture: str) -> list[Member]:
-        """The networks of an architecture and recipe that differ in their seed only."""
-        return [member for member in self.members if member.architecture == architecture]
+        """The studied networks of an architecture, which differ in their seed."""
+        return [member for member in self.studied.members if member.architecture == architecture]
 
     def pairs(self) -> Iterator[tuple[Member, Member]]:
         """Every two different networks once, in the study's order."""

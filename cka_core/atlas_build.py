@@ -223,7 +223,7 @@ def _look_at(study: Study, index: int, store: Store, report: Report) -> None:
     member = Member(
         name=name,
         architecture=spec.architecture,
-        title=described.title,
+        title=described.title if spec.images == study.sample.images else f"{described.title} on {spec.images}",
         depth=described.depth,
         width=described.width,
         seed=spec.seed,
@@ -247,7 +247,9 @@ class _Seen:
         self.sample: Images = study.sample.load(store)
         self.slices = minibatches(len(self.sample), study.batch_size)
         self.test = load_images(study.sample.images, "test", store=store)
-        self.train = TrainingImages(spec, store)
+        # Of a network trained on a larger set, what the study's own training images show: the set may not be here.
+        own = spec.images == study.sample.images
+        self.train = TrainingImages(spec, store) if own else load_images(study.sample.images, "train", store=store)
 
 
 def _moments(spec: TrainSpec, name: str, model: keras.Model, store: Store) -> Iterator[tuple[int, Callable[[], None]]]:

@@ -88,7 +88,7 @@ def wide_and_deep_groups(atlas: Atlas) -> tuple[str, str]:
     several = [pair for pair in alike if min(map(len, pair)) > 1] or alike
     if several:
         return several[0][0][0].name, several[0][1][0].name
-    first = [group[0] for group in seed_groups(atlas)]
+    first = [group[0] for group in seed_groups(atlas.studied)]
     wide = max(first, key=lambda member: (member.width, -member.depth))
     rest = [member for member in first if member is not wide] or first
     return wide.name, max(rest, key=lambda member: (member.depth, -member.width)).name

@@ -92,8 +92,9 @@ def seed_groups(atlas: Atlas) -> list[tuple[Member, ...]]:
 
 
 def recipe_text(member: Member) -> str:
-    """A network's recipe without what tells seeds and architectures apart: equal for networks trained alike."""
-    recipe = {key: value for key, value in member.recipe.items() if key not in ("seed", "architecture")}
+    """A network's recipe without what tells seeds and architectures apart, or keeps weights only: equal for networks
+    trained alike."""
+    recipe = {key: value for key, value in member.recipe.items() if key not in ("seed", "architecture", "keep_every")}
     return json.dumps(recipe, sort_keys=True, default=str)
 
 

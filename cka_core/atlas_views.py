@@ -58,7 +58,8 @@ def grid(atlas: Atlas, seed: int) -> Grid:
         place = member.depth, member.width
         if member.seed != seed:
             continue
-        if member.architecture.startswith("cifar-resnet") and place not in cells:
+        studied = member.trained_on == atlas.sample.images
+        if studied and member.architecture.startswith("cifar-resnet") and place not in cells:
             cells[place] = member
         else:
             others.append(member)
@@ -156,7 +157,7 @@ def grid_values(atlas: Atlas, seed: int, removed: str, kinds: str, colours: str)
 
 def _missing(atlas: Atlas, places: Grid, seed: int) -> dict[tuple[int, int], str]:
     """What is said at the places, by row and column, where no network of this seed stands."""
-    elsewhere = {(member.depth, member.width) for member in atlas.members} - set(places.cells)
+    elsewhere = {(member.depth, member.width) for member in atlas.studied.members} - set(places.cells)
     return {
         (row, column): f"no seed {seed}" if (depth, width) in elsewhere else "not trained"
         for row, depth in enumerate(places.depths)
@@ -182,7 +183,8 @@ def _cell(atlas: Atlas, member: Member, removed: str, kinds: str) -> dict[str, A
             "blocks": blocks_text(found),
             "marks": [[at / mask.sum() for at in within(block, mask)] for block in found],
         }
-    size = f"{member.depth}×{member.width}" if member.architecture.startswith("cifar-resnet") else member.title
+    in_grid = member.architecture.startswith("cifar-resnet") and member.trained_on == atlas.sample.images
+    size = f"{member.depth}×{member.width}" if in_grid else member.title
     return {"name": member.name, "size": size, "title": f"{member.title}, seed {member.seed}", "frames": frames}
 
 
@@ -263,7 +265,7 @@ def _median(values: np.ndarray) -> float:
 
 def example(atlas: Atlas) -> Member:
     """The network to begin with: the one with the largest share of its layers in a block."""
-    return max(atlas.members, key=lambda member: (block_share(member), len(member.layers)))
+    return max(atlas.studied.members, key=lambda member: (block_share(member), len(member.layers)))
 
 
 def ranges(member: Member, shown: Sequence[Layer]) -> list[tuple[int, int]]:

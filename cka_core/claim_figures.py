@@ -26,8 +26,8 @@ MOST_NAMES = 16
 
 
 def claim_figure(key: str, atlas: Atlas) -> tuple[plotly.graph_objects.Figure, str] | None:
-    """The figure of a claim and what it shows in one line; None where the atlas has nothing to draw."""
-    found: tuple[plotly.graph_objects.Figure, str] | None = _FIGURES[key](atlas)
+    """The figure of a claim, of the studied networks, and what it shows in one line; None with nothing to draw."""
+    found: tuple[plotly.graph_objects.Figure, str] | None = _FIGURES[key](atlas.studied)
     return found
 
 

@@ -37,7 +37,8 @@ class Claim:
 
 
 def claims(atlas: Atlas) -> tuple[Claim, ...]:
-    """The paper's claims and what the atlas shows of each, in the order of `CLAIMS`."""
+    """The paper's claims and what the atlas's studied networks show of each, in the order of `CLAIMS`."""
+    atlas = atlas.studied
     around = setting(atlas)
     found = []
     for key, (title, claim, gather) in CLAIMS.items():

@@ -33,16 +33,20 @@ Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class ImageSet:
-    """An image set one can choose. ``sizes``: images in each split of the usual distribution."""
+    """An image set one can choose. ``sizes``: images in each split of the usual distribution; ``part_of``: the name of
+    a set that has all of its images, in the same splits."""
 
     name: str
     title: str
     sizes: dict[str, int]
     bundled: bool
+    part_of: str = ""
 
 
 IMAGE_SETS = {
-    "cifar10-mini": ImageSet("cifar10-mini", "CIFAR-10, one sixteenth (bundled)", {"test": 1000, "train": 3125}, True),
+    "cifar10-mini": ImageSet(
+        "cifar10-mini", "CIFAR-10, one sixteenth (bundled)", {"test": 1000, "train": 3125}, True, part_of="cifar10"
+    ),
     "cifar10": ImageSet("cifar10", "CIFAR-10, all images", {"test": 10000, "train": 50000}, False),
 }
 

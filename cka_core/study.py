@@ -19,6 +19,11 @@ A study is a small TOML file:
     [[networks]]                  # or by name, with a recipe of their own
     architectures = ["resnet50"]
     recipe = { epochs = 5 }
+
+    [[networks]]                  # beside the study: trained on the larger set that the study's images are part of
+    depths = [20]
+    widths = [1]
+    images = "cifar10"
 """
 
 from __future__ import annotations
@@ -47,7 +52,8 @@ class Study:
 
     Attributes
     ----------
-    trainings : the networks' recipes, in the order of the grid; ``names`` what each is called
+    trainings : the networks' recipes, in the order of the grid; ``names`` what each is called. Those trained on the
+        larger set that the sample's images are part of stand beside the grid, to compare with
     sample : the test images that are compared on, in minibatches of ``batch_size``
     probes : training images for the linear probes; 0 for none
     influential : images removed for the map "without the most influential images"
@@ -69,8 +75,13 @@ class Study:
         if len(set(self.names)) != len(self.names):
             twice = sorted({name for name in self.names if self.names.count(name) > 1})
             raise ValueError(f"Expected each network once, got {', '.join(twice)} more than once.")
-        if {spec.images for spec in self.trainings} != {self.sample.images}:
-            raise ValueError("Expected the networks of a study to be trained on the images it compares them on.")
+        trained_on = {spec.images for spec in self.trainings}
+        if self.sample.images not in trained_on or trained_on - {self.sample.images, self._larger}:
+            also = f", or some of them on {self._larger}" if self._larger else ""
+            raise ValueError(
+                f"Expected the networks of a study to be trained on the images it compares them on, "
+                f"{self.sample.images}{also}, got {', '.join(sorted(trained_on))}."
+            )
         if self.batch_size < MIN_IMAGES + self.influential or self.influential < 0 or self.probes < 0:
             raise ValueError(
                 f"Expected batch_size of at least {MIN_IMAGES + max(0, self.influential)}, and influential and probes "
@@ -80,6 +91,10 @@ class Study:
     @property
     def key(self) -> str:
         return key_of(self)
+
+    @property
+    def _larger(self) -> str:
+        return image_set(self.sample.images).part_of
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -122,13 +137,14 @@ def study_of(values: Mapping[str, Any]) -> Study:
     trainings: list[TrainSpec] = []
     names: list[str] = []
     for group in values.get("networks", ()):
-        _check_keys(group, {"architectures", "depths", "widths", "seeds", "recipe", "names"}, "[[networks]]")
+        _check_keys(group, {"architectures", "depths", "widths", "seeds", "images", "recipe", "names"}, "[[networks]]")
         recipe = {**values.get("recipe", {}), **group.get("recipe", {})}
         architectures = list(group.get("architectures", ()))
         architectures += [f"cifar-resnet-{d}x{w}" for w in group.get("widths", ()) for d in group.get("depths", ())]
         if not architectures:
             raise ValueError("Expected depths and widths, or architectures, in each [[networks]] of the study.")
-        specs = [_spec(name, images, seed, recipe) for name in architectures for seed in group.get("seeds", (0,))]
+        own = group.get("images", images)
+        specs = [_spec(name, own, seed, recipe) for name in architectures for seed in group.get("seeds", (0,))]
         given = list(group.get("names", ()))
         if given and len(given) != len(specs):
             raise ValueError(f"Expected {len(specs)} names, one a network and seed, got {len(given)}.")

@@ -107,10 +107,12 @@ def _outputs(member: Member, labels: np.ndarray) -> np.ndarray:
     return np.log(probabilities)
 
 
-def build(members: int | None = None) -> Atlas:
-    """The synthetic atlas, or its first ``members`` networks."""
+def build(members: int | None = None, *, beside: bool = False) -> Atlas:
+    """The synthetic atlas, or its first ``members`` networks; ``beside`` it a 14x1 trained on all of CIFAR-10."""
     recipe = {"epochs": EPOCHS[-1], "keep_every": 5}
     groups = [{"architectures": [one], "seeds": [0, 1] if one in TWO_SEEDS else [0]} for one in PLANTED]
+    if beside:
+        groups.append({"architectures": ["cifar-resnet-14x1"], "images": "cifar10"})
     study = study_of({"name": "synthetic", "samples": SAMPLES, "recipe": recipe, "influential": 2, "networks": groups})
     if members is not None:
         study = dataclasses.replace(study, trainings=study.trainings[:members], names=study.names[:members])

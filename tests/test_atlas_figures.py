@@ -50,6 +50,13 @@ def test_negative_cka_is_as_dark_as_none():
     assert atlas_views.small_map(np.full((4, 4), -0.1)).max() == 1
 
 
+def test_a_network_beside_the_study_stands_beside_the_grid(atlas):
+    both = synthetic_atlas.build(beside=True)
+    places, alone = atlas_views.grid(both, 0), atlas_views.grid(atlas, 0)
+    assert [member.name for member in places.others] == ["cifar-resnet-14x1-cifar10-s0"]
+    assert places.cells.keys() == alone.cells.keys() and places.cells[14, 1].trained_on == "cifar10-mini"
+
+
 @pytest.mark.parametrize("colours", COLOURS)
 def test_the_small_maps_have_the_colours_of_the_large_one(colours):
     colour = atlas_views.palette(colours)

@@ -20,6 +20,7 @@ from cka_core.atlas_numbers import (
     inside_and_outside,
     inside_blocks,
     probe_slopes,
+    recipe_text,
     seed_groups,
     spread,
     student,
@@ -434,6 +435,20 @@ def test_seeds_of_one_recipe_are_a_group():
     assert [len(group) for group in seed_groups(atlas)] == [3] * 5
     atlas.members[0].recipe["epochs"] = 7
     assert [len(group) for group in seed_groups(atlas)] == [1, 2, 3, 3, 3, 3]
+
+
+def test_weights_kept_along_the_training_are_no_other_recipe():
+    member = synthetic_atlas.build(1).members[0]
+    often = dataclasses.replace(member, recipe={**member.recipe, "keep_every": 2})
+    assert recipe_text(often) == recipe_text(member)
+
+
+def test_a_network_beside_the_study_is_no_evidence():
+    alone, both = synthetic_atlas.build(), synthetic_atlas.build(beside=True)
+    assert len(both.members) == len(alone.members) + 1
+    assert [c.shows for c in claims(both)] == [c.shows for c in claims(alone)]
+    assert [c.caveat for c in claims(both)] == [c.caveat for c in claims(alone)]
+    assert both.grid() == alone.grid() and len(both.seeds_of("cifar-resnet-14x1")) == 1
 
 
 def test_blocks_form_along_the_epochs():

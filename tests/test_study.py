@@ -23,6 +23,20 @@ def test_a_group_changes_the_recipe():
     assert study.trainings[0].epochs == 3 and study.trainings[0].l2 == 0.0
 
 
+def test_a_network_trained_on_the_whole_set_may_stand_beside_the_study():
+    whole = {"depths": [20], "widths": [1], "images": "cifar10"}
+    study = study_of({**GRID, "networks": [*GRID["networks"], whole]})
+    assert study.names[-1] == "cifar-resnet-20x1-cifar10-s0" and study.sample.images == "cifar10-mini"
+    with pytest.raises(ValueError, match="cifar10-mini, or some of them on cifar10, got cifar10"):
+        study_of({**GRID, "networks": [whole]})
+
+
+def test_a_part_of_the_images_is_no_training_set_for_the_whole():
+    part = {"depths": [20], "widths": [1], "images": "cifar10-mini"}
+    with pytest.raises(ValueError, match="compares them on, cifar10, got cifar10, cifar10-mini"):
+        study_of({**GRID, "images": "cifar10", "networks": [*GRID["networks"], part]})
+
+
 def test_a_study_survives_json():
     study = study_of(GRID)
     assert Study.from_json(study.to_json()) == study and Study.from_json(study.to_json()).key == study.key

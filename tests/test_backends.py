@@ -1,0 +1,91 @@
+"""The same recipe trains the same network with another Keras backend, and its weights load here.
+
+What runs here is JAX on the CPU, in a process of its own: a process has one backend.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cka_core import library
+from cka_core.images import load_images
+from cka_core.networks import build_network, weights_digest
+from cka_core.recipe import TrainSpec
+from cka_core.store import Store
+from cka_core.training import train
+from cka_core.training_state import file_digest
+
+ROOT = Path(__file__).parent.parent
+NAME, IMAGES = "short", 64
+TRAIN = """
+import json, sys
+import numpy as np
+from cka_core import library
+from cka_core.images import load_images
+from cka_core.recipe import TrainSpec
+from cka_core.store import Store
+from cka_core.training import train
+
+store = Store(sys.argv[1])
+train(TrainSpec(**json.loads(sys.argv[2])), store, name="short", start_path=sys.argv[3])
+network = library.load_model(library.find("short", store).spec, store)
+np.save(sys.argv[4], network.predict_on_batch(load_images("cifar10-mini", "test", 64).x.astype("float32") / 255))
+"""
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory) -> dict[str, tuple[Store, np.ndarray]]:
+    """Three steps with each backend from the same weights: the store, and what the network says of 64 images there."""
+    folder = tmp_path_factory.mktemp("backends")
+    start = folder / "start.weights.h5"
+    build_network("cifar-resnet-8x1", seed=0).save_weights(start)
+    recipe = {
+        "architecture": "cifar-resnet-8x1", "fraction": 0.0625, "batch_size": 65, "epochs": 1, "held_out": 0.0,
+        "start": "file", "start_digest": file_digest(start),
+    }  # fmt: skip
+    here, elsewhere = Store(folder / "tensorflow"), Store(folder / "jax")
+    train(TrainSpec(**recipe), here, name=NAME, start_path=start)
+    command = [sys.executable, "-c", TRAIN, str(elsewhere.root), json.dumps(recipe), str(start), str(folder / "x.npy")]
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return {"tensorflow": (here, outputs(here)), "jax": (elsewhere, np.load(folder / "x.npy"))}
+
+
+def outputs(store: Store) -> np.ndarray:
+    network = library.load_model(library.find(NAME, store).spec, store)
+    found: np.ndarray = network.predict_on_batch(load_images("cifar10-mini", "test", IMAGES).x.astype("float32") / 255)
+    return found
+
+
+def record(store: Store) -> dict:
+    return library.find(NAME, store).record
+
+
+def test_a_network_trained_with_jax_loads_here_and_says_the_same(both):
+    store, there = both["jax"]
+    assert "jax" in record(store)["versions"] and "tensorflow" not in record(store)["versions"]
+    np.testing.assert_allclose(outputs(store), there, rtol=1e-4, atol=1e-4)
+    network = library.load_model(library.find(NAME, store).spec, store)
+    assert weights_digest(network) == record(store)["weights"]
+
+
+def test_both_saw_the_same_minibatches_and_learned_the_same(both):
+    (here, ours), (elsewhere, theirs) = both["tensorflow"], both["jax"]
+    history, other = record(here)["history"], record(elsewhere)["history"]
+    assert history.keys() == other.keys()
+    assert history["accuracy"] == pytest.approx(other["accuracy"])  # of each minibatch before its step
+    assert history["loss"] == pytest.approx(other["loss"], rel=1e-3)
+    assert history["learning_rate"] == pytest.approx(other["learning_rate"])
+    assert np.abs(ours - theirs).max() < 0.02 * np.abs(ours).max()
+    untrained = build_network("cifar-resnet-8x1", seed=0).predict_on_batch(
+        load_images("cifar10-mini", "test", IMAGES).x.astype("float32") / 255
+    )
+    assert np.abs(ours - untrained).max() > 0.2 * np.abs(ours).max()  # three steps change far more than the backend
