@@ -18,7 +18,7 @@ run: setup
 # Check everything: formatting, types, and all tests, those in a browser too.
 test: lint
 	$(VENV) scripts/browser.py
-	$(VENV) -m pytest
+	$(VENV) -m pytest -n 2 --dist loadfile
 
 # Check formatting and types only.
 lint: setup-dev

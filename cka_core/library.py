@@ -201,7 +201,7 @@ def _trained(record: dict[str, Any], source: str) -> NetworkInfo:
 
 
 def _checkpoint(info: NetworkInfo, epoch: str) -> NetworkInfo:
-    """The network as it was after an epoch of its training."""
+    """The network as it was after an epoch of its training: its weights are in a store, also those of a bundled one."""
     kept = info.record.get("checkpoints") or {}
     if epoch not in kept:
         epochs = ", ".join(sorted(kept, key=int)) if kept else "none: train with --keep-every"
@@ -210,7 +210,7 @@ def _checkpoint(info: NetworkInfo, epoch: str) -> NetworkInfo:
         )
     return dataclasses.replace(
         info,
-        spec=dataclasses.replace(info.spec, name=f"{info.spec.name}@{epoch}", weights=kept[epoch]),
+        spec=dataclasses.replace(info.spec, name=f"{info.spec.name}@{epoch}", source="trained", weights=kept[epoch]),
         subtitle=f"{info.subtitle}, after epoch {epoch}",
         test_accuracy=None,
         test_images=None,

@@ -62,6 +62,13 @@ def test_weights_kept_along_a_training_are_found_by_epoch_and_are_no_networks_of
         library.find(f"{BUNDLED}@7", store)
 
 
+def test_the_kept_weights_of_a_bundled_network_are_looked_for_in_the_store(store):
+    kept = library.find("cifar-resnet-14x1-plain-s0@5", store).spec
+    assert kept.source == "trained"
+    with pytest.raises(ValueError, match="missing or damaged in the store. Train it again"):
+        library.load_model(kept, store)
+
+
 def test_weights_of_an_epoch_can_be_loaded(store):
     trained(store, checkpoints=(5,))
     assert library.load_model(library.find("mine@5", store).spec, store).count_params() > 100_000

@@ -38,7 +38,7 @@ def read(page: AppTest) -> str:
 
 def test_a_new_library_shows_what_is_bundled_and_how_to_bring_in_more():
     page = open_library()
-    assert list(table(page, "Networks")["origin"]) == ["bundled"] * 3
+    assert list(table(page, "Networks")["origin"]) == ["bundled"] * len(list(library.BUNDLE.glob("*.json")))
     assert len(table(page, "Comparisons")) == 15
     assert "activations extract NETWORK" in texts(page)
     assert "Damaged" not in texts(page)

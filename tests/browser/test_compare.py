@@ -37,7 +37,8 @@ def hover_text(page: Page) -> str:
 
 
 def rows_of_map(page: Page) -> int:
-    return int(page.evaluate(f"{CHART}.data[0].y.length"))
+    """Rows of the map; it may be drawn again at this very moment."""
+    return int(page.wait_for_function(f"{CHART}?.data?.[0]?.y.length").json_value())
 
 
 def card(page: Page) -> Locator:
@@ -106,7 +107,7 @@ def test_the_best_match_is_one_click_away(page: Page, reader: str):
 def test_the_layer_filter_applies_to_the_map_at_once(page: Page, reader: str):
     open_map(page, reader)
     page.get_by_role("radio", name="block outputs").or_(page.get_by_role("button", name="block outputs")).click()
-    page.wait_for_function(f"{CHART}.data[0].y.length === 18")
+    page.wait_for_function(f"{CHART}?.data?.[0]?.y.length === 18")
     assert page.evaluate(f"{CHART}.data[0].y.every((name) => name.includes('_add · Add · '))")
 
 
@@ -123,7 +124,7 @@ def test_a_copied_address_restores_the_view(page: Page, reader: str, browser: Br
     expect(page.get_by_role("heading", name="ResNet 38x1, untrained × ResNet 14x4, untrained")).to_be_visible()
     page.get_by_role("textbox", name="Search").fill("stage2")
     page.get_by_role("textbox", name="Search").press("Enter")
-    page.wait_for_function(f"{CHART}.data[0].y.every((name) => name.startsWith('stage2'))")
+    page.wait_for_function(f"{CHART}?.data?.[0]?.y.every((name) => name.startsWith('stage2'))")
     page.get_by_text("Show a cell").click()
     expect(card(page)).to_have_count(1)
     page.get_by_role("tab", name="Table").click()
@@ -158,7 +159,7 @@ def test_each_sentence_under_the_map_leads_somewhere(page: Page, reader: str):
 def test_on_a_phone_the_pickers_come_first_then_the_map_then_the_cell(page: Page, reader: str):
     page.set_viewport_size({"width": 390, "height": 844})
     open_map(page, reader)
-    page.wait_for_function(f"{CHART}.clientHeight < 500")
+    page.wait_for_function(f"{CHART}?.clientHeight < 500")
     tops = [
         place.bounding_box()["y"]  # type: ignore[index]
         for place in (page.get_by_text("Network A"), page.locator(MAP), page.get_by_text("This cell"))
