@@ -28,8 +28,9 @@ def twins(atlas: Atlas) -> tuple[Member, Member] | None:
     if not several:
         return None
 
-    def in_blocks(pair: tuple[Member, ...]) -> float:
-        return min(sum(map(len, member.final.blocks)) / len(member.layers) for member in pair)
+    def in_blocks(pair: tuple[Member, ...]) -> tuple[float, float]:
+        shares = [sum(map(len, member.final.blocks)) / len(member.layers) for member in pair]
+        return min(shares), max(shares)
 
     a, b = max(several, key=in_blocks)
     return a, b

@@ -52,11 +52,12 @@ def setting(atlas: Atlas) -> str:
     """What everything here rests on: how many networks, how large, how many images and seeds, and which not fitted."""
     members, groups = atlas.members, seed_groups(atlas)
     sizes, images = [member.parameters for member in members], [member.train_images for member in members]
-    seeds = [len(group) for group in groups]
+    seeds, epochs = [len(group) for group in groups], [int(member.recipe["epochs"]) for member in members]
     of = " of CIFAR-10's 50,000" if max(images) < 50_000 and atlas.sample.images.startswith("cifar10") else ""
     text = (
         f"Seen in {count(len(members), 'network')} of {_range(sizes, count_text)} parameters, trained on "
-        f"{_range(images, '{:,}'.format)}{of} images, {_range(seeds)} seed{'' if max(seeds) == 1 else 's'} each."
+        f"{_range(images, '{:,}'.format)}{of} images for {_range(epochs)} epoch{'' if max(epochs) == 1 else 's'}, "
+        f"{_range(seeds)} seed{'' if max(seeds) == 1 else 's'} each."
     )
     missed = []
     for group in groups:

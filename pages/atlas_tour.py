@@ -17,24 +17,25 @@ def panel(atlas: Atlas) -> None:
     )
     example, twins = atlas_views.example(atlas), atlas_pairs.twins(atlas)
     _step(
-        "1", "Blocks grow with depth and width", "Press ▶ and watch the bright squares form.", None, {}
+        "1", "Do blocks grow with depth and width?", "Press ▶ and watch bright squares form.", None, {}
     )  # fmt: skip
     if example.final.blocks:
         _step(
-            "2", "What a block is made of",
+            "2", "What is a block made of?",
             f"In {example.title}: {atlas_views.blocks_text(example.final.blocks)}. Without the direction in which the "
             f"images differ most: {atlas_views.blocks_text(example.blocks_without.get('component', ()))}.",
             f"Open {example.title}", {"network": example.name, "without": "first component", "view": "One network"},
         )  # fmt: skip
     if twins:
         _step(
-            "3", "Two seeds disagree inside it",
-            "The same network trained twice: alike outside the block, each its own inside.",
+            "3", "Do two seeds agree inside it?",
+            "The same network trained twice: how alike its layers are inside a block, and outside.",
             f"Show two seeds of {twins[0].title}",
             {"one": twins[0].name, "other": twins[1].name, "view": "Two networks"},
         )  # fmt: skip
     _step(
-        "4" if twins else "3", "Different errors", "Wide and deep: right about different classes and images.",
+        "4" if twins else "3", "Do wide and deep make the same errors?",
+        "Which classes and images only one of them gets right.",
         "Show wide against deep", {"view": "Wide against deep"},
     )  # fmt: skip
     st.caption(address.plain(_facts(atlas)))
