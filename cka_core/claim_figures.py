@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core import atlas_errors, atlas_images
+from cka_core import atlas_errors, atlas_images, words
 from cka_core import atlas_numbers as known
 from cka_core.figures import CURVE_A, CURVE_B
 from cka_core.images import CIFAR10_CLASSES
@@ -51,7 +51,10 @@ def _block_structure(atlas: Atlas) -> tuple[Any, str]:
                 hovertemplate="%{customdata}<br>%{x:.3s} parameters<br>%{y:.0%} of the layers in blocks<extra></extra>",
             )
     _finish(figure, "layers in blocks")
-    figure.update_xaxes(type="log", title={"text": "parameters"}, dtick="D2")
+    sizes = [step * 10**power for power in range(3, 10) for step in (1, 2, 5)]
+    figure.update_xaxes(
+        type="log", title={"text": "parameters"}, tickvals=sizes, ticktext=[words.count_text(size) for size in sizes]
+    )
     figure.update_yaxes(tickformat=".0%", range=[-0.05, 1.15])
     return figure, "Each network’s share of layers in blocks, by its number of parameters."
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from cka_core.atlas import Atlas
 from cka_core.atlas_numbers import seed_groups
-from cka_core.evidence import Evidence, Numbers, count, percent
+from cka_core.evidence import Evidence, Numbers, Part, count, percent
 from cka_core.findings import different_errors, first_component, outside_and_inside, probes_and_deletion
 from cka_core.growth import block_structure
 from cka_core.study import FITTED
@@ -23,7 +23,8 @@ class Claim:
     """A claim of the paper and what an atlas shows of it.
 
     ``claim`` is the claim in one sentence, ``shows`` what is seen here, or why it cannot be said, ``caveat`` what to
-    know before believing it. ``numbers`` are the figures by name, shares of 1 (None for one that is not known).
+    know before believing it. ``parts`` are the differences that ``shows`` tells, each with its own verdict, between
+    ``why_not`` and ``more``. ``numbers`` are the figures by name, shares of 1 (None for one that is not known).
     ``holds`` is "yes", "partly", "no" or "cannot say".
     """
 
@@ -34,6 +35,9 @@ class Claim:
     caveat: str
     numbers: Numbers
     holds: str
+    parts: tuple[Part, ...] = ()
+    why_not: str = ""
+    more: str = ""
 
 
 def claims(atlas: Atlas) -> tuple[Claim, ...]:
@@ -44,7 +48,10 @@ def claims(atlas: Atlas) -> tuple[Claim, ...]:
     for key, (title, claim, gather) in CLAIMS.items():
         seen = gather(atlas)
         caveat = " ".join(filter(None, (seen.caveat, seen.missing, around)))
-        found.append(Claim(key, title, claim, seen.text, caveat, seen.figures, seen.verdict))
+        parts = tuple(part for part in seen.parts if part.text)
+        found.append(
+            Claim(key, title, claim, seen.text, caveat, seen.figures, seen.verdict, parts, seen.why_not, seen.more)
+        )
     return tuple(found)
 
 

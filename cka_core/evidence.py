@@ -62,11 +62,15 @@ class Evidence:
     @property
     def text(self) -> str:
         """What is seen, in whole sentences; why it is not, where nothing is."""
-        clauses = [part.text for part in self.parts if part.text]
-        text, reason = "; ".join(clauses), self.reason
-        if not clauses and not reason:
-            reason = f"This atlas has no figures for {' or '.join(part.name for part in self.parts)}."
-        return " ".join(filter(None, (reason, f"{text[:1].upper()}{text[1:]}." if text else "", self.more)))
+        text = "; ".join(part.text for part in self.parts if part.text)
+        return " ".join(filter(None, (self.why_not, f"{text[:1].upper()}{text[1:]}." if text else "", self.more)))
+
+    @property
+    def why_not(self) -> str:
+        """Why nothing can be said, in a sentence; empty if something can."""
+        if self.reason or any(part.text for part in self.parts):
+            return self.reason
+        return f"This atlas has no figures for {' or '.join(part.name for part in self.parts)}."
 
     @property
     def missing(self) -> str:

@@ -38,6 +38,15 @@ def cards(atlas: Atlas, folder: str, changed: float) -> None:
                 card(claim, figure)
 
 
+def _seen(claim: Claim) -> str:
+    """What is seen, a line a difference with its own verdict in front."""
+    lines = []
+    for part in claim.parts:
+        _, colour, icon = BADGES[part.verdict or "cannot say"]
+        lines.append(f"- :{colour}[{icon}] {address.plain(part.text[:1].upper() + part.text[1:])}.")
+    return "\n".join(lines) + (f"\n\n{address.plain(claim.more)}" if claim.more else "")
+
+
 def card(claim: Claim, figure: tuple[Any, str] | None) -> None:
     with st.container(border=True, key=f"claim {claim.key}"):
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -45,7 +54,7 @@ def card(claim: Claim, figure: tuple[Any, str] | None) -> None:
             label, colour, icon = BADGES[claim.holds]
             st.badge(label, color=colour, icon=icon)
         st.markdown(f"*The claim.* {address.plain(claim.claim)}")
-        st.markdown(f"*This atlas.* {address.plain(claim.shows)}")
+        st.markdown(f"*This atlas.* {address.plain(claim.why_not)}\n\n{_seen(claim)}")
         if figure is not None:
             chart, said = figure
             st.plotly_chart(
