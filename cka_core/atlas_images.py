@@ -82,13 +82,16 @@ def group_text(group: Sequence[Member]) -> str:
 def wide_and_deep_groups(atlas: Atlas) -> tuple[str, str]:
     """The keys of the two `groups` to begin with: of similar accuracy, two seeds each, if there are such.
 
-    Else the widest (the shallowest of those) and the deepest (the narrowest).
+    Else the widest (the shallowest of those) and the deepest (the narrowest), of those with two seeds if they can be.
     """
     alike = wide_and_deep(atlas)
     several = [pair for pair in alike if min(map(len, pair)) > 1] or alike
     if several:
         return several[0][0][0].name, several[0][1][0].name
-    first = [group[0] for group in seed_groups(atlas.studied)]
+    every = seed_groups(atlas.studied)
+    twice = [group[0] for group in every if len(group) > 1]
+    differ = len({member.width for member in twice}) > 1 and len({member.depth for member in twice}) > 1
+    first = twice if differ else [group[0] for group in every]
     wide = max(first, key=lambda member: (member.width, -member.depth))
     rest = [member for member in first if member is not wide] or first
     return wide.name, max(rest, key=lambda member: (member.depth, -member.width)).name
