@@ -103,6 +103,7 @@ class Extractor:
     """
 
     def __init__(self, model: keras.Model, layers: Sequence[str] | None = None):
+        _check_backend()
         self.model = model
         self.name = model.name
         self._graph = layer_graph(model)
@@ -261,6 +262,16 @@ def _traced(
         return [values[key] for key in outputs]
 
     return run.get_concrete_function()
+
+
+def _check_backend() -> None:
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "A network's activations are taken with Keras' TensorFlow backend, got "
+            f"{keras.backend.backend()!r}. Unset KERAS_BACKEND; networks trained with another backend load here."
+        )
 
 
 def _as_tensor(x: np.ndarray) -> Any:

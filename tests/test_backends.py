@@ -89,3 +89,13 @@ def test_both_saw_the_same_minibatches_and_learned_the_same(both):
         load_images("cifar10-mini", "test", IMAGES).x.astype("float32") / 255
     )
     assert np.abs(ours - untrained).max() > 0.2 * np.abs(ours).max()  # three steps change far more than the backend
+
+
+def test_another_backend_is_told_where_it_cannot_compare(tmp_path):
+    words = ["-m", "cka_core", "compare", "cifar-resnet-8x1", "cifar-resnet-8x1:1", "--samples", "16"]
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    done = subprocess.run(
+        [sys.executable, *words, "--out", str(tmp_path / "never.npz")],
+        env=environment, cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2 and "Unset KERAS_BACKEND" in done.stderr and "Traceback" not in done.stderr

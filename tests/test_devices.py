@@ -145,7 +145,8 @@ names = [device.name for device in tf.config.list_logical_devices("CPU")]
 found = devices.choose(find_tpu=lambda: None, find_gpus=lambda: names)
 assert (found.kind, found.replicas) == ("mirrored", 2), found
 training.devices_module.choose = lambda **_: found
-record = training.train(TrainSpec("cifar-resnet-8x1", fraction=0.25, epochs=1, batch_size=256, augment=False), Store(sys.argv[1]))
+spec = TrainSpec("cifar-resnet-8x1", fraction=0.25, epochs=1, batch_size=256, augment=False)
+record = training.train(spec, Store(sys.argv[1]))
 print("loss", record["history"]["loss"][0], record["weights"], record["device"])
 """
 
@@ -155,7 +156,8 @@ from cka_core import training
 from cka_core.recipe import TrainSpec
 from cka_core.store import Store
 
-record = training.train(TrainSpec("cifar-resnet-8x1", fraction=0.25, epochs=1, batch_size=256, augment=False), Store(sys.argv[1]))
+spec = TrainSpec("cifar-resnet-8x1", fraction=0.25, epochs=1, batch_size=256, augment=False)
+record = training.train(spec, Store(sys.argv[1]))
 print("loss", record["history"]["loss"][0], record["weights"], record["device"])
 """
 
