@@ -93,6 +93,8 @@ class TrainingImages:
 
         options = tf.data.Options()
         options.deterministic = True  # the order of the minibatches, not their making
+        # There is nothing to tune, and an epoch would end only when the tuning thread wakes: up to a minute later.
+        options.autotune.enabled = False
         dataset = tf.data.Dataset.range(self.steps).map(load, num_parallel_calls=2)
         # A minibatch is an element here, so hosts that share the work take turns at them.
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA

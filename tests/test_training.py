@@ -8,6 +8,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,21 @@ def test_augmentation_depends_on_seed_epoch_and_step_alone(store):
     one, same, other = (data.minibatch(data.order(e), e, 1)[0] for e in (0, 0, 1))
     assert (one == same).all() and not (one == other).all()
     assert one.dtype == np.float32 and 0 <= one.min() and one.max() <= 1
+
+
+def test_an_epoch_ends_with_its_last_minibatch(store):
+    """tf.data's tuning thread sleeps for twice as long each time, and an iterator is gone only when it wakes."""
+    import tensorflow as tf
+
+    data = TrainingImages(TINY, store)
+    dataset = tf.distribute.OneDeviceStrategy("/cpu:0").experimental_distribute_dataset(data.epoch(0))
+    started = time.monotonic()
+    for _ in dataset:
+        time.sleep(2 / data.steps)
+    worked = time.monotonic() - started
+    del dataset
+    assert time.monotonic() - started < worked + 0.3
+    assert data.epoch(0).options().autotune.enabled is False
 
 
 def test_a_loss_that_is_not_finite_stops_with_a_suggestion(store):
