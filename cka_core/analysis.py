@@ -1,5 +1,8 @@
 """Why layers are similar: principal components, and what changes when they or a few images are removed.
 
+The other analyses of a network have modules of their own and are names of this one, too: block structure (`blocks`),
+linear probes and behaviour (`behaviour`), deleted residual blocks (`surgery`).
+
 Everything starts from the Gram matrix of mean-removed activations *with its diagonal*, HKH (`centred_gram`). The stored
 triangles of `grams.GramBatch` have lost the diagonal, and with it the variance: they do not suffice.
 
@@ -17,10 +20,30 @@ from typing import Any
 
 import numpy as np
 
+from cka_core.behaviour import (
+    accuracy_by_class,
+    compare_behaviour,
+    hellinger_distance,
+    kl_divergence,
+    log_probabilities,
+    probe,
+    probe_grams,
+    seed_variation,
+    wilson_interval,
+)
+from cka_core.blocks import Block, block_text, find_blocks
 from cka_core.centring import COLUMNS, NonFiniteActivation
 from cka_core.grams import GramBatch, in_threads
 from cka_core.kernels import MIN_IMAGES, NO_VARIANCE, ONE_IMAGE_LIMIT, centre, degenerate_reason, u_centre
 from cka_core.similarity import HsicSums
+from cka_core.surgery import residual_blocks, without_blocks
+
+__all__ = [
+    "Block", "Components", "accuracy_by_class", "block_text", "centred_gram", "cka_matrix", "compare_behaviour",
+    "component_cosines", "find_blocks", "hellinger_distance", "influence", "kl_divergence", "log_probabilities",
+    "most_influential", "principal_components", "probe", "probe_grams", "residual_blocks", "seed_variation",
+    "wilson_interval", "without_blocks", "without_components", "without_images",
+]  # fmt: skip
 
 INFLUENCES = ("component", "hsic")
 

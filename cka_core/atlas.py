@@ -10,6 +10,7 @@ import dataclasses
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,9 @@ from cka_core.study import FITTED, Study
 
 BUNDLE = Path(__file__).parent / "demo" / "atlas"
 FORMAT = "cka-explorer atlas 1"
+UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError)
+"""What reading a damaged npz raises, besides ValueError and OSError."""
+
 REMOVED = ("nothing", "component", "images")
 """What a map is made without: nothing, each layer's first principal component, or the most influential images."""
 
@@ -138,11 +142,33 @@ class Atlas:
         folder = Path(folder)
         try:
             about = json.loads((folder / "atlas.json").read_text(encoding="utf-8"))
-            return cls(about, np.load(folder / "maps.npz", allow_pickle=False))
+            maps = np.load(folder / "maps.npz", allow_pickle=False)
+            atlas = cls(about, maps)
+            atlas._check(_shapes(maps))
+            return atlas
         except FileNotFoundError as error:
             raise ValueError(f"Expected an atlas in {folder}: {Path(error.filename).name} is missing.") from error
-        except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OSError, *UNREADABLE) as error:
             raise ValueError(f"The atlas in {folder} is damaged ({error}). Build it again.") from error
+
+    def _check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """ValueError unless there are networks, each with its maps, and everything has as many layers as they have."""
+        if not self.members:
+            raise ValueError("it has no networks")
+        layers = {member.name: len(member.layers) for member in self.members}
+        for member in self.members:
+            if not member.snapshots:
+                raise ValueError(f"{member.name} has no epochs")
+            for snapshot in member.snapshots:
+                if f"self/{member.name}/{snapshot.epoch}/nothing" not in shapes:
+                    raise ValueError(f"the map of {member.name} after epoch {snapshot.epoch} is missing")
+        for name, shape in shapes.items():
+            kind, *of = name.split("/")
+            if kind in ("self", "cosines", "scores", "pair") and of[0] in layers:
+                square = kind in ("self", "cosines")
+                sides = (layers[of[0]], layers[of[0]] if square else layers.get(of[-1], shape[-1] if shape else 0))
+                if shape != sides:
+                    raise ValueError(f"expected {name} of shape {sides}, got {shape}")
 
     def save(self, folder: str | Path) -> None:
         """Write both files; the maps first, so that an atlas.json always has its maps."""
@@ -152,6 +178,13 @@ class Atlas:
         write_atomically(Path(folder) / "maps.npz", buffer.getvalue())
         text = json.dumps(self._about, separators=(",", ":"), allow_nan=False) + "\n"
         write_atomically(Path(folder) / "atlas.json", text.encode())
+
+    def alone(self, name: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """What is known of one network by itself, as `save` writes it: its part of atlas.json, and its arrays."""
+        self.member(name)
+        about = next(one for one in self._about["members"] if one["name"] == name)
+        kept = [key for key in self._maps if key.split("/")[0] != "pair" and key.split("/")[1:2] == [name]]
+        return about, {key: np.asarray(self._maps[key]) for key in kept}
 
     def member(self, name: str) -> Member:
         if name not in self._by_name:
@@ -236,7 +269,10 @@ class Atlas:
     def _matrix(self, name: str) -> np.ndarray:
         if name not in self._maps:
             raise ValueError(f"This atlas has no {name}; {self.study.name} was not asked for it.")
-        return np.asarray(self._maps[name], np.float64)
+        try:
+            return np.asarray(self._maps[name], np.float64)
+        except (ValueError, OSError, *UNREADABLE) as error:
+            raise ValueError(f"{name} of this atlas is damaged ({error}). Build it again.") from error
 
 
 def bundled() -> Atlas | None:
@@ -256,6 +292,17 @@ def listed(store: Store) -> dict[str, Path]:
     for folder in folders:
         if (folder / "atlas.json").is_file():
             found["bundled" if folder == BUNDLE else folder.name] = folder
+    return found
+
+
+def _shapes(maps: Any) -> dict[str, tuple[int, ...]]:
+    """The shape of every array of an npz, from their headers alone."""
+    found = {}
+    for entry in maps.zip.namelist():
+        with maps.zip.open(entry) as file:
+            major, _ = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+            found[entry.removesuffix(".npy")] = read(file)[0]
     return found
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from cka_core import atlas_build, jobs
+from cka_core import atlas_build, atlas_steps, jobs
 from cka_core.atlas import Atlas
-from cka_core.atlas_build import AtlasPart
+from cka_core.atlas_steps import AtlasPart
 from cka_core.progress import Progress, Report, silent
 from cka_core.store import Store
 from cka_core.study import Study
@@ -28,10 +28,11 @@ def build(study: Study, store: Store, folder: Path, report: Report = silent) -> 
     is finished is kept, and the same call goes on.
     """
     started = time.perf_counter()
-    steps = atlas_build.parts(study)
+    atlas_steps.take_over(study, store, folder)
+    steps = atlas_steps.parts(study)
     given: dict[AtlasPart, int] = {}
     try:
-        while left := [part for part in steps if not atlas_build.is_done(part, store)]:
+        while left := [part for part in steps if not atlas_steps.is_done(part, store)]:
             for part in left:
                 if _is_ready(part, left):
                     _see_to(part, given, store)

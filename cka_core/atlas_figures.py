@@ -113,10 +113,16 @@ def _line(
     fill: bool = False,
     markers: bool = False,
 ) -> None:
+    about: dict[str, Any] = {
+        "x": x, "y": np.asarray(y, np.float32), "yaxis": f"y{axis}",
+        "hovertemplate": f"%{{x}}<br>{hover}<extra></extra>",
+    }  # fmt: skip
+    if fill:  # a bar is as wide as its layer's cells, a line would end in the middle of the first and the last
+        figure.add_bar(**about, width=1, marker={"color": colour, "line": {"width": 0}})
+        return
     figure.add_scatter(
-        x=x, y=np.asarray(y, np.float32), yaxis=f"y{axis}", mode="lines+markers" if markers else "lines",
-        line={"color": colour, "width": 1.5, "shape": "linear" if markers else "hvh"}, marker={"size": 5},
-        fill="tozeroy" if fill else None, hovertemplate=f"%{{x}}<br>{hover}<extra></extra>",
+        **about, mode="lines+markers" if markers else "lines", marker={"size": 5},
+        line={"color": colour, "width": 1.5, "shape": "linear" if markers else "hvh"},
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from cka_core.atlas import Atlas, Member
-from cka_core.blocks import Block
+from cka_core.blocks import Block, strength
 from cka_core.surgery import residual_blocks
 
 SIMILAR = 0.03
@@ -134,7 +134,8 @@ class FirstComponent:
     Attributes
     ----------
     shares : `Contrast` of the medians over layers of the component's share of the variance
-    before, after : mean similarity of layers of one block, with everything and without each layer's component
+    before, after : similarity of the layers of a block to each other (`blocks.strength`), with everything and without
+        each layer's component; the mean over blocks, weighted by their layers
     left : share of the layers in blocks that are still in one without the component
     cosines : `Contrast` of |cos| between the components of two layers of one block and of two that are not, over pairs
         as many layers apart
@@ -163,11 +164,19 @@ def first_component(atlas: Atlas, member: Member) -> FirstComponent:
     medians = [float(np.median(part)) if part.size else NAN for part in (one, other)]
     return FirstComponent(
         Contrast(medians[0], medians[1], one.size, other.size),
-        NAN if before is None else mean(before[same]),
-        NAN if after is None else mean(after[same]),
+        _strength(before, member.final.blocks),
+        _strength(after, member.final.blocks),
         left,
         Contrast(NAN, NAN, 0, 0) if cosines is None else _at_equal_distance(cosines, same),
     )
+
+
+def _strength(matrix: np.ndarray | None, blocks: Sequence[Block]) -> float:
+    if matrix is None or not blocks:
+        return NAN
+    found = np.array([strength(matrix, block.start, block.stop) for block in blocks])
+    known, sizes = np.isfinite(found), np.array([len(block) for block in blocks])
+    return float(np.average(found[known], weights=sizes[known])) if known.any() else NAN
 
 
 def _at_equal_distance(matrix: np.ndarray, same: np.ndarray) -> Contrast:

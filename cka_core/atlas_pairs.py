@@ -71,9 +71,9 @@ def contrast_text(found: Contrast, same_layers: bool) -> str:
         return f"{said} Blocks cover everything: there is no outside."
     gap = found.outside - found.inside
     if gap > LARGE:
-        return f"{said} Outside the blocks the two agree more: a block is its own network’s."
+        return f"{said} Outside the blocks the two agree more: blocks are each network’s own."
     if gap < -LARGE:
-        return f"{said} Inside the blocks the two agree more: here a block is not its own network’s."
+        return f"{said} Inside the blocks the two agree more: here blocks are shared, not each network’s own."
     return f"{said} Inside and outside the two agree about as much."
 
 

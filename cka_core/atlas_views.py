@@ -112,10 +112,6 @@ def test_text(member: Member, snapshot: Snapshot) -> str:
     return words.accuracy_text(snapshot.test_accuracy, member.test_images)
 
 
-def train_text(member: Member, snapshot: Snapshot) -> str:
-    return words.accuracy_text(snapshot.train_accuracy, member.train_images)
-
-
 # The grid of small maps, in plain values for the browser.
 
 

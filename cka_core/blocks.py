@@ -121,9 +121,17 @@ def find_blocks(matrix: Any) -> list[Block]:
     else:
         chosen = [_Segment(0, n, 0.0)] if _all_alike(raw, noise) else []
     return [
-        Block(int(alive[s.start]), int(alive[s.stop - 1]) + 1, _strength(values, s.start, s.stop), s.contrast)
+        Block(int(alive[s.start]), int(alive[s.stop - 1]) + 1, strength(values, s.start, s.stop), s.contrast)
         for s in chosen
     ]
+
+
+def strength(matrix: Any, start: int, stop: int) -> float:
+    """How similar the layers ``start`` to ``stop`` - 1 are to each other, see `Block`; NaN if none is alive."""
+    inside = np.array(matrix, np.float64)[start:stop, start:stop]
+    np.fill_diagonal(inside, np.nan)
+    inside = inside[~np.isnan(inside).all(axis=1)]
+    return float(np.median(np.nanmedian(inside, axis=1))) if len(inside) else float("nan")
 
 
 def block_text(block: Block, shares: Any = None) -> str:
@@ -304,9 +312,3 @@ def _all_alike(values: np.ndarray, noise: float) -> bool:
     corner = float(values[:third, n - third :].mean())
     error = noise * np.sqrt(1 / third**2 + 1 / (n - close).sum())
     return bool(corner >= 1 - CONTRAST and near - corner <= error + TOLERANCE)
-
-
-def _strength(values: np.ndarray, start: int, stop: int) -> float:
-    inside = values[start:stop, start:stop].copy()
-    np.fill_diagonal(inside, np.nan)
-    return float(np.median(np.nanmedian(inside, axis=1)))

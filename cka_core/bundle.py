@@ -61,14 +61,14 @@ def build(store: Store, report: Report = silent) -> Iterator[Path]:
 
 def build_atlas(store: Store, report: Report = silent) -> Iterator[Path]:
     """Make the bundled atlas and its networks; yields each file as it is finished."""
-    from cka_core import atlas, atlas_build, study
+    from cka_core import atlas, atlas_build, atlas_steps, study
 
     wanted = study.bundled()
     for spec, name in zip(wanted.trainings, wanted.names, strict=True):
         yield from _network(spec, name, store, report)
     library._bundled_records.cache_clear()
     atlas_build.build(wanted, store, atlas.BUNDLE, report)
-    atlas_build.forget(wanted, store)
+    atlas_steps.forget(wanted, store)
     yield atlas.BUNDLE
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core import atlas_errors, atlas_images, words
+from cka_core import atlas_errors, words
 from cka_core import atlas_numbers as known
 from cka_core.figures import CURVE_A, CURVE_B
 from cka_core.images import CIFAR10_CLASSES
@@ -44,7 +44,7 @@ def _block_structure(atlas: Atlas) -> tuple[Any, str]:
                 y=[known.block_share(member) for member in members],
                 mode="markers+text",
                 marker={"size": 11, "color": CURVE_A, "symbol": symbol, "line": {"width": 2, "color": CURVE_A}},
-                text=[_short(member) if member.seed == _first_seed(atlas, member) else "" for member in members],
+                text=[_point(atlas, member) for member in members],
                 textposition="top center",
                 name=name,
                 customdata=[_title(member) for member in members],
@@ -66,7 +66,7 @@ def _first_component(atlas: Atlas) -> tuple[Any, str] | None:
     if not rows:
         return None
     figure = _dumbbells(rows, "as it is", "without the first component", ".2f")
-    _finish(figure, "", x="mean CKA inside the blocks")
+    _finish(figure, "", x="median CKA inside the blocks")
     return figure, "How alike layers of a block are, before and after each layer’s first component is removed."
 
 
@@ -118,7 +118,7 @@ def _outside_and_inside(atlas: Atlas) -> tuple[Any, str] | None:
     if not rows:
         return None
     figure = _dumbbells(rows, "inside a block of either", "outside", ".2f")
-    _finish(figure, "", x="mean CKA of the same layer in two seeds")
+    _finish(figure, "", x="mean CKA, same layer, two seeds")
     return figure, "How alike the same layer of two seeds is, inside blocks and outside."
 
 
@@ -126,10 +126,10 @@ def _errors(atlas: Atlas) -> tuple[Any, str] | None:
     """Difference in accuracy by class, with its interval over seeds."""
     import plotly.graph_objects as go
 
-    groups = atlas_images.groups(atlas)
-    wide, deep = (groups[name] for name in atlas_images.wide_and_deep_groups(atlas))
-    if wide == deep:
-        return None
+    pairs = atlas_errors.wide_and_deep(atlas)
+    if not pairs:
+        return None  # of a better and a worse network this figure would show just that
+    wide, deep = next((pair for pair in pairs if min(map(len, pair)) > 1), pairs[0])
     found = atlas_errors.errors_by_class(atlas, wide, deep)
     order = np.argsort(-found.difference, kind="stable")
     names = [CIFAR10_CLASSES[at] if at < len(CIFAR10_CLASSES) else str(at) for at in order]
@@ -198,5 +198,7 @@ def _label(member: Member) -> str:
     return f"{_short(member)}, seed {member.seed}"
 
 
-def _first_seed(atlas: Atlas, member: Member) -> int:
-    return min(other.seed for other in atlas.seeds_of(member.architecture))
+def _point(atlas: Atlas, member: Member) -> str:
+    """What a point of the scatter is called: "14×1", and a further seed of it "14×1 s1"."""
+    first = min(other.seed for other in atlas.seeds_of(member.architecture))
+    return _short(member) if member.seed == first else f"{_short(member)} s{member.seed}"

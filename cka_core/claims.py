@@ -25,7 +25,7 @@ class Claim:
     ``claim`` is the claim in one sentence, ``shows`` what is seen here, or why it cannot be said, ``caveat`` what to
     know before believing it. ``parts`` are the differences that ``shows`` tells, each with its own verdict, between
     ``why_not`` and ``more``. ``numbers`` are the figures by name, shares of 1 (None for one that is not known).
-    ``holds`` is "yes", "partly", "no" or "cannot say".
+    ``holds`` is "yes", "partly", "unclear", "no" or "cannot say".
     """
 
     key: str

@@ -318,7 +318,9 @@ def activations_list(store: StoreOption = None) -> None:
 def activations_convert(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="A pickled list of activations, one array a layer.")],
-    out: Annotated[Path, typer.Option(help="The file to write, .npz.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write, .npz; default: the name of the pickle, in the same folder.")
+    ] = None,
     trust: Annotated[
         bool, typer.Option("--trust", help="I wrote this pickle myself. Unpickling runs the code a file contains.")
     ] = False,
@@ -339,7 +341,10 @@ def activations_convert(
     from cka_core.activation_sets import Sample
     from cka_core.images import SampleSpec
 
+    out = out or file.with_suffix(".npz")
     _npz(out)
+    if out == file:
+        raise ValueError(f"{file} would be written over itself. Name another file with --out.")
     if sum(map(bool, (images, images_digest, sample_label))) > 1:
         raise ValueError("Say which images these were in one way: --images, --images-digest or --sample-label.")
     if images_digest and not (len(images_digest) == 32 and set(images_digest) <= set("0123456789abcdef")):
@@ -375,6 +380,7 @@ def atlas_build(
     """Train what is missing, compare all networks, and write one atlas. Stopped, the same command goes on."""
     from cka_core import atlas as atlases
     from cka_core import atlas_build as build
+    from cka_core import atlas_steps
     from cka_core import study as studies
 
     place = Store(store)
@@ -392,7 +398,7 @@ def atlas_build(
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on from what is finished.", file=sys.stderr)
         raise SystemExit(130) from None
-    build.forget(wanted, place)
+    atlas_steps.forget(wanted, place)
     for member in atlas.members:
         fitted = "" if member.fitted else ", not fitted"
         blocks = ", ".join(f"{block.start}–{block.stop - 1}" for block in member.final.blocks) or "none"

@@ -1,12 +1,14 @@
 """A piece of evidence for or against a claim: a difference, its figures, a clause in words and a verdict by rule.
 
-a difference over networks (`clear`)   yes: its 95 % interval is above 0; partly: it is above its standard error;
-                                       no: otherwise
+a difference over networks (`clear`)   yes: its 95 % interval is above 0, and it is as large as it has to be; partly: it
+                                       is above 0, but smaller; no: its mean is not above 0; unclear: otherwise
 growth with capacity (`growing`)       yes: rank correlation of at least 0.5, as much by chance in at most 1 of 20
-                                       orders of the architectures; partly: at least 0.3; no: otherwise
-classes (`beyond_chance`)              yes: more differ than would by chance; no: none does; partly: otherwise
-together (`together`)                  yes or no if all agree; partly if they do not, or if one that belongs to a
-                                       yes is not known; cannot say if none is known
+                                       orders of the architectures; no: less than 0.3; unclear: otherwise
+something seen in networks (`most`)    yes: in more of them than a coin would give in 19 of 20 cases; no: in at most
+                                       half; unclear: otherwise
+classes (`beyond_chance`)              yes: more differ than would by chance; no: none does; unclear: otherwise
+together (`together`)                  what all say if they agree; partly if they do not and one is yes, or if one that
+                                       belongs to a yes is not known; cannot say if none is known; unclear otherwise
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import numpy as np
 
 from cka_core.atlas_numbers import Contrast, Spread, mean, spread
 
-YES, PARTLY, NO, CANNOT_SAY = "yes", "partly", "no", "cannot say"
+YES, PARTLY, UNCLEAR, NO, CANNOT_SAY = "yes", "partly", "unclear", "no", "cannot say"
 
 STRONG, WEAK = 0.5, 0.3
 """Rank correlations."""
@@ -87,27 +89,35 @@ class Evidence:
 # Rules.
 
 
-def clear(found: Spread) -> str | None:
-    """Whether a difference is above 0, as the claim says; None without any value. One alone says "partly" at most."""
+def clear(found: Spread, least: float = 0.0) -> str | None:
+    """Whether a difference is above 0, as the claim says, and at least ``least``; None without any value. One value
+    alone is unclear at most."""
     if not found.n:
         return None
     if found.low > ROUNDING:
-        return YES
-    error = found.sd / math.sqrt(found.n) if found.n > 1 else 0.0
-    return PARTLY if found.mean > max(error, ROUNDING) else NO
+        return YES if found.mean >= least - ROUNDING else PARTLY
+    return UNCLEAR if found.mean > ROUNDING else NO
 
 
 def growing(rho: float, chance: float | None = None) -> str:
     """Whether something grows with capacity, from its rank correlation; NaN is that of what does not change."""
     if rho >= STRONG - ROUNDING and (chance is None or chance <= CHANCE):
         return YES
-    return PARTLY if rho >= WEAK - ROUNDING else NO
+    return UNCLEAR if rho >= WEAK - ROUNDING else NO
+
+
+def most(found: int, networks: int) -> str | None:
+    """Whether something is seen in most networks, in ``found`` of them; None without any."""
+    if not networks:
+        return None
+    by_coin = sum(math.comb(networks, i) for i in range(found, networks + 1)) / 2**networks
+    return YES if by_coin <= CHANCE else UNCLEAR if 2 * found > networks else NO
 
 
 def beyond_chance(found: int, classes: int) -> str:
     """Whether more classes differ than if each did in 1 of 20 cases (at least so many in at most 1 of 20 draws)."""
     draws = (math.comb(classes, i) * CHANCE**i * (1 - CHANCE) ** (classes - i) for i in range(found, classes + 1))
-    return NO if not found else YES if sum(draws) <= CHANCE else PARTLY
+    return NO if not found else YES if sum(draws) <= CHANCE else UNCLEAR
 
 
 def together(verdicts: Sequence[str | None]) -> str:
@@ -115,18 +125,20 @@ def together(verdicts: Sequence[str | None]) -> str:
     found = {verdict for verdict in verdicts if verdict is not None}
     if not found:
         return CANNOT_SAY
-    if len(found) > 1 or (None in verdicts and found == {YES}):
-        return PARTLY
+    if found == {YES}:
+        return PARTLY if None in verdicts else YES
+    if len(found) > 1:
+        return PARTLY if found & {YES, PARTLY} else UNCLEAR
     return found.pop()
 
 
 # Parts from spreads and contrasts.
 
 
-def part(name: str, key: str, found: Spread, text: str, numbers: dict[str, Any]) -> Part:
+def part(name: str, key: str, found: Spread, text: str, numbers: dict[str, Any], least: float = 0.0) -> Part:
     """A part from the `Spread` of its difference, which stands in the figures under ``key``."""
     figures = {f"{key}_difference": found.mean, f"{key}_low": found.low, f"{key}_high": found.high, f"{key}_n": found.n}
-    return Part(name, clear(found), text if found.n else "", {**numbers, **figures})
+    return Part(name, clear(found, least), text if found.n else "", {**numbers, **figures})
 
 
 def inside_more(
@@ -170,10 +182,14 @@ def decimal(value: float) -> str:
 
 
 def interval(found: Spread, number: Callable[[float], str]) -> str:
-    """A difference in brackets, " (difference 0.50, 95 % interval 0.40 to 0.60)"; empty for one value alone."""
+    """A difference in brackets, " (difference 0.50, 95 % interval 0.40 to 0.60)"; of two values these themselves,
+    since their interval is wider than any difference; empty for one value alone."""
     if found.n < 2:
         return ""
     show = decimal if number is decimal else points
+    if found.n == 2:
+        half = found.sd / math.sqrt(2)
+        return f" (two differences, {show(found.mean - half).removesuffix(' points')} and {show(found.mean + half)})"
     low = show(found.low).removesuffix(" points")
     return f" (difference {show(found.mean)}, 95 % interval {low} to {show(found.high)})"
 

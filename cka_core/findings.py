@@ -16,6 +16,7 @@ from cka_core import atlas_errors as errors
 from cka_core import atlas_numbers as numbers
 from cka_core.atlas import Atlas, Member
 from cka_core.atlas_numbers import Contrast, mean, spread
+from cka_core.blocks import CONTRAST
 from cka_core.evidence import (
     Evidence,
     Part,
@@ -24,6 +25,7 @@ from cka_core.evidence import (
     decimal,
     inside_more,
     interval,
+    most,
     part,
     percent,
     points,
@@ -31,7 +33,7 @@ from cka_core.evidence import (
 from cka_core.images import CIFAR10_CLASSES
 
 LEFT = 0.5
-"""Blocks "largely go" if less than this share of their layers is in a block afterwards."""
+"""A network's blocks "largely go" if less than this share of their layers is in a block afterwards."""
 
 ONE_NETWORK = "Each network with blocks counts once, though seeds of one architecture are not independent."
 
@@ -44,7 +46,9 @@ def first_component(atlas: Atlas) -> Evidence:
     found = [numbers.first_component(atlas, member) for member in atlas.members if member.final.blocks]
     both = [one for one in found if math.isfinite(one.before - one.after)]
     before, after = mean([one.before for one in both]), mean([one.after for one in both])
-    fall, left = spread([one.before - one.after for one in both]), mean([one.left for one in found])
+    fall = spread([one.before - one.after for one in both])
+    left = [one.left for one in found if math.isfinite(one.left)]
+    gone = sum(share < LEFT for share in left)
     parts = (
         inside_more(
             "the component's share of variance", "share", [one.shares for one in found],
@@ -53,11 +57,13 @@ def first_component(atlas: Atlas) -> Evidence:
         part(
             "similarity without the component", "fall", fall,
             f"similarity inside blocks is {decimal(before)}, without it {decimal(after)}{interval(fall, decimal)}",
-            {"similarity_before": before, "similarity_after": after},
+            {"similarity_before": before, "similarity_after": after}, CONTRAST,
         ),
-        part(
-            "blocks without the component", "gone", spread([LEFT - one.left for one in found]),
-            f"{percent(left)} of the layers in blocks are still in one without it", {"left": left},
+        Part(
+            "blocks without the component", most(gone, len(left)),
+            f"in {gone} of {count(len(left), 'network')} with blocks less than half of their layers are still in one "
+            "without it" if left else "",
+            {"gone": gone, "gone_of": len(left), "left": mean(left)},
         ),
         inside_more(
             "the components' directions", "cosine", [one.cosines for one in found],
@@ -171,7 +177,9 @@ def different_errors(atlas: Atlas) -> Evidence:
             "wide": wide[0].title, "accuracy_wide": errors.accuracy_of(wide),
             "deep": deep[0].title, "accuracy_deep": errors.accuracy_of(deep),
         }  # fmt: skip
-    caveat = "The interval is over test images: networks of other seeds may differ by more or by less."
+    caveat = (
+        "The interval is over test images: networks of other seeds may differ by more or by less." if several else ""
+    )
     return Evidence(parts, figures, caveat, reason)
 
 

@@ -23,10 +23,10 @@ def block_structure(atlas: Atlas) -> Evidence:
     """Whether blocks grow with parameters, with depth or width alone, and with parameters among fitted networks."""
     members = atlas.members
     shares = {member.name: numbers.block_share(member) for member in members}
-    fitted = [member for member in members if member.fitted]
     start, end = _formation(members)
     figures = {
-        "networks": len(members), "fitted": len(fitted), "with_blocks": sum(share > 0 for share in shares.values()),
+        "networks": len(members), "fitted": sum(member.fitted for member in members),
+        "with_blocks": sum(share > 0 for share in shares.values()),
         "share_at_start": start, "share_at_end": end, **_block_correlations(members, shares),
     }  # fmt: skip
     reason = more = ""
@@ -36,29 +36,34 @@ def block_structure(atlas: Atlas) -> Evidence:
         reason = "Networks of at least three sizes are needed to see whether blocks grow with capacity."
     if not math.isnan(start) and any(shares.values()):
         more = f"On average {percent(start)} of the layers lie in blocks before training and {percent(end)} after it."
-    growth = (_growth(atlas, shares), _growth_by_pairs(atlas, shares), _growth_of_fitted(fitted, shares))
+    growth = (_growth(atlas, shares), _growth_by_pairs(atlas, shares), _growth_of_fitted(atlas, shares))
     caveat = "A block has at least 5 layers, which is much of a short network."
     return Evidence(() if reason else growth, figures, caveat, reason, more)
 
 
 def _growth(atlas: Atlas, shares: dict[str, float]) -> Part:
-    """The rank correlation of the share of layers in blocks with parameters, over all networks.
+    """The rank correlation of the share of layers in blocks with parameters, over all networks."""
+    groups = numbers.seed_groups(atlas)
+    rho, chance = _with_parameters(groups, shares)
+    text = f"{percent(next(iter(shares.values())))} of the layers lie in blocks in every network"
+    if not math.isnan(rho):
+        text = (
+            f"over {count(len(shares), 'network')} the share of layers in blocks has a rank correlation of "
+            f"{decimal(rho)} with parameters (as much by chance: {_chance(chance)})"
+        )
+    return Part("growth with parameters", growing(rho, chance), text, {"rho": rho, "chance": chance})
+
+
+def _with_parameters(groups: Sequence[Sequence[Member]], shares: dict[str, float]) -> tuple[float, float]:
+    """A rank correlation with parameters, and how often chance does as well.
 
     For chance whole architectures change places: seeds of one are no evidence of their own.
     """
-    groups = numbers.seed_groups(atlas)
     capacity = np.array([math.log(max(1, group[0].parameters)) for group in groups])
     which = np.array([number for number, group in enumerate(groups) for _ in group])
     values = [shares[member.name] for group in groups for member in group]
     rho = rank_correlation(capacity[which], values)
-    chance = by_chance(lambda order: rank_correlation(capacity[order][which], values), len(groups))
-    text = f"{percent(values[0])} of the layers lie in blocks in every network"
-    if not math.isnan(rho):
-        text = (
-            f"over {count(len(values), 'network')} the share of layers in blocks has a rank correlation of "
-            f"{decimal(rho)} with parameters (as much by chance: {_chance(chance)})"
-        )
-    return Part("growth with parameters", growing(rho, chance), text, {"rho": rho, "chance": chance})
+    return rho, by_chance(lambda order: rank_correlation(capacity[order][which], values), len(groups))
 
 
 def _growth_by_pairs(atlas: Atlas, shares: dict[str, float]) -> Part:
@@ -87,14 +92,17 @@ def _growth_by_pairs(atlas: Atlas, shares: dict[str, float]) -> Part:
     return Part(name, verdict, text, {**figures, "size_pairs_chance": chance})
 
 
-def _growth_of_fitted(members: Sequence[Member], shares: dict[str, float]) -> Part:
-    name = "growth among fitted networks"
-    if len({member.parameters for member in members}) < SIZES:
-        return Part(name, None, "", {"rho_fitted": None})
-    rho = rank_correlation(_capacity(members), [shares[member.name] for member in members])
-    text = f"over the {len(members)} fitted ones "
-    text += "the share is always the same" if math.isnan(rho) else f"the rank correlation is {decimal(rho)}"
-    return Part(name, growing(rho), text, {"rho_fitted": rho})
+def _growth_of_fitted(atlas: Atlas, shares: dict[str, float]) -> Part:
+    """The same over the fitted networks alone."""
+    fitted = [[member for member in group if member.fitted] for group in numbers.seed_groups(atlas)]
+    groups, name = [group for group in fitted if group], "growth among fitted networks"
+    if len({group[0].parameters for group in groups}) < SIZES:
+        return Part(name, None, "", {"rho_fitted": None, "chance_fitted": None})
+    rho, chance = _with_parameters(groups, shares)
+    found = f"the rank correlation is {decimal(rho)} (as much by chance: {_chance(chance)})"
+    found = "the share is always the same" if math.isnan(rho) else found
+    text = f"over the {sum(map(len, groups))} fitted ones {found}"
+    return Part(name, growing(rho, chance), text, {"rho_fitted": rho, "chance_fitted": chance})
 
 
 def _chance(share: float) -> str:

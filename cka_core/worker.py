@@ -83,10 +83,10 @@ def _measure(spec: dict[str, Any], store: Store, report: Report) -> None:
 
 
 def _atlas(spec: dict[str, Any], store: Store, report: Report) -> None:
-    """See `cka_core.atlas_build.AtlasPart`."""
-    from cka_core import atlas_build
+    """See `cka_core.atlas_steps.AtlasPart`."""
+    from cka_core import atlas_build, atlas_steps
 
-    part = atlas_build.AtlasPart.from_json(spec)
+    part = atlas_steps.AtlasPart.from_json(spec)
     if part.part == "train":
         _be_polite()
     try:

@@ -131,10 +131,24 @@ def screen() -> None:
     try:
         atlas = load(str(folder), changed)
     except ValueError as error:
+        if len(names) > 1:
+            widgets.choice("Atlas", names, "atlas", width=160)
         st.error(address.plain(str(error)), icon=":material/error:")
         return
     notes = st.container()
     seed, kinds, removed, colours = switches(atlas, names)
+    try:
+        views_of(atlas, folder, changed, seed, kinds, removed, colours, store)
+    except ValueError as error:  # of an array that cannot be read, which shows when it is first asked for
+        st.error(address.plain(str(error)), icon=":material/error:")
+    with notes:
+        address.show_notes(WORDS)
+
+
+def views_of(
+    atlas: Atlas, folder: Path, changed: float, seed: int, kinds: str, removed: str, colours: str, store: Store
+) -> None:
+    """The grid, and when it is drawn what is below it."""
     shown = atlas_views.epochs(atlas, atlas_views.grid(atlas, seed).members, removed)
     epoch, network = epoch_asked(shown), network_asked(atlas, seed)
     maps, tour = st.columns([2.1, 1], gap="large")
@@ -161,8 +175,6 @@ def screen() -> None:
         with behaviour:
             atlas_behaviour.section(atlas, store)
     atlas_claims.cards(atlas, str(folder), changed)
-    with notes:
-        address.show_notes(WORDS)
 
 
 screen()

@@ -101,10 +101,18 @@ def by_example(
         one_image(atlas, [*wide, *deep], images, int(points[0]["customdata"][0]) if points else None)
     for side, title, other in (("a", titles[0], titles[1]), ("b", titles[1], titles[0])):
         only = found.only(side)
-        st.markdown(f"**Only {address.plain(title)}**, all seeds, and no {address.plain(other)}: {len(only)} images")
+        several = min(found.seeds_a, found.seeds_b) > 1
+        whose = ("every seed of ", "every seed of ") if several else ("", "")
+        st.markdown(
+            f"**Right in {whose[0]}{address.plain(title)}, wrong in {whose[1]}{address.plain(other)}**: "
+            f"{len(only)} images" + (f", the first {SHOWN}" if len(only) > SHOWN else "")
+        )
         with st.container(horizontal=True, gap="small"):
             for position in only[:SHOWN].tolist():
-                st.image(pictures.enlarged(images.x[position]), width=96, caption=images.classes[images.y[position]])
+                name = images.classes[images.y[position]]
+                st.image(
+                    pictures.enlarged(images.x[position]), width=96, alt=f"test image {position}: {name}", caption=name
+                )
 
 
 def hovered_pictures(chart: str, sheet: str) -> None:
@@ -123,7 +131,8 @@ def one_image(atlas: Atlas, members: Sequence[Member], images: Images, position:
             st.caption("Point at the chart to see an image, click to keep it here.")
             return
         label = images.classes[images.y[position]]
-        st.image(pictures.enlarged(images.x[position], 10), width=160, caption=f"{label}, test image {position}")
+        said = f"{label}, test image {position}"
+        st.image(pictures.enlarged(images.x[position], 10), width=160, alt=said, caption=said)
         for member, taken, chance, right in atlas_images.answers(atlas, members, position):
             answer = images.classes[taken]
             st.markdown(

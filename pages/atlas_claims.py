@@ -14,9 +14,19 @@ from pages import address
 BADGES: dict[str, tuple[str, Any, str]] = {
     "yes": ("seen here", "green", ":material/check_circle:"),
     "partly": ("partly seen here", "orange", ":material/contrast:"),
+    "unclear": ("not clear here", "orange", ":material/help:"),
     "no": ("not seen here", "red", ":material/cancel:"),
-    "cannot say": ("cannot be said here", "gray", ":material/help:"),
+    "cannot say": ("cannot be said here", "gray", ":material/block:"),
 }
+
+
+RULES = (
+    "A difference is **seen** if its 95 % interval over networks lies on the claim’s side of 0, **not seen** if its "
+    "mean does not, and **not clear** in between.  \nGrowth is seen with a rank correlation of at least 0.5 that "
+    "chance gives in at most 1 of 20 orders of the architectures.  \nA count of networks or classes is seen if chance "
+    "would give as many in at most 1 of 20 cases.  \nA card is **partly** seen if some of its lines are."
+)
+"""Those of `cka_core.evidence`."""
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -29,7 +39,8 @@ def cards(atlas: Atlas, folder: str, changed: float) -> None:
     st.markdown("#### What the paper claims, and what is seen here")
     st.caption(
         "Nguyen, Raghu & Kornblith, “Do Wide and Deep Networks Learn the Same Things?”, ICLR 2021. "
-        "Every verdict follows the same rules, whatever the atlas."
+        "Every verdict follows the same rules, whatever the atlas.",
+        help=RULES,
     )
     every = found(folder, changed, atlas)
     for start in range(0, len(every), 2):

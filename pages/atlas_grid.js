@@ -116,7 +116,11 @@ export default function({ data, parentElement, setStateValue, setTriggerValue })
 
   const open = (name) => setTriggerValue('open', name);
   if (state.scrolls !== undefined && state.scrolls !== data.scrolls) {
-    document.querySelector(`.${data.below}`)?.scrollIntoView({ behavior: calm() ? 'auto' : 'smooth', block: 'start' });
+    const below = document.querySelector(`.${data.below}`);
+    if (below) {
+      below.style.scrollMarginTop = '4.5rem'; // not under the page's header
+      below.scrollIntoView({ behavior: calm() ? 'auto' : 'smooth', block: 'start' });
+    }
   }
   state.scrolls = data.scrolls;
   if (state.digest !== data.digest) { // drawn anew only if the maps changed

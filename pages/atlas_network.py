@@ -19,7 +19,11 @@ REMOVALS = {"first component": "component", "influential images": "images"}
 def section(atlas: Atlas, network: str, epoch: int, kinds: str, colours: str, store: Store) -> None:
     lines = atlas_views.network_lines(atlas)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.selectbox("Network", list(lines), format_func=lines.__getitem__, key="network", width=260)
+        # The choice outlives the picker, which is gone while another tab is open.
+        st.session_state["network shown"] = network
+        st.selectbox(
+            "Network", list(lines), format_func=lines.__getitem__, key="network shown", width=260, on_change=_choose
+        )
         address.check("without", REMOVALS.__contains__)
         without = st.segmented_control(
             "Beside it, the map without the", list(REMOVALS), default="first component", required=True, key="without",
@@ -32,6 +36,14 @@ def section(atlas: Atlas, network: str, epoch: int, kinds: str, colours: str, st
     images(atlas, member, store)
 
 
+def _choose() -> None:
+    st.session_state["network"] = st.session_state["network shown"]
+
+
+def _to_the_end(epoch: int) -> None:
+    st.session_state["epoch"] = epoch
+
+
 def _removal(member: Member, what: str) -> str:
     return "each layer’s first component" if what == "component" else f"{len(member.influential)} influential images"
 
@@ -39,10 +51,11 @@ def _removal(member: Member, what: str) -> str:
 def facts(member: Member, epoch: int) -> None:
     """The network in two lines."""
     snapshot = atlas_views.at_or_before(member, epoch)
-    fit = atlas_views.train_text(member, snapshot) + ("" if atlas_views.is_fitted(snapshot) else ", **not fitted**")
+    fit = f"{100 * snapshot.train_accuracy:.0f} % of {member.train_images:,} training images"
+    fit += "" if atlas_views.is_fitted(snapshot) else ", **not fitted**"
     st.markdown(
         f"After epoch {snapshot.epoch}: **{atlas_views.test_text(member, snapshot)}** of {member.test_images:,} test "
-        f"images right, {fit} of {member.train_images:,} training images · {len(member.layers)} layers · "
+        f"images right, {fit} · {len(member.layers)} layers · "
         f"{words.count_text(member.parameters)} parameters",
         help="Not fitted: fewer than 90 % of the training images right. The paper’s networks fit theirs.",
     )
@@ -55,7 +68,7 @@ def facts(member: Member, epoch: int) -> None:
         f"**Block: {atlas_views.blocks_text(snapshot.blocks)}.** There the first component holds {100 * inside:.0f} % "
         f"of a layer’s variance{beyond} (medians).",
         help="A block is a run of layers at least 0.1 more alike than the layers beyond its edges. The number after "
-        "the layers is their CKA with each other.",
+        "the layers is their median CKA with each other.",
     )
 
 
@@ -77,6 +90,14 @@ def maps(atlas: Atlas, member: Member, epoch: int, removed: str, kinds: str, col
     with right:
         if not atlas.has_map(member.name, member.final.epoch, removed):
             st.info("This atlas was not asked for this map.")
+            return
+        if snapshot is not member.final:
+            st.markdown(f"**Without {_removal(member, removed)}**")
+            st.caption(f"Known after the last epoch, {member.final.epoch}.")
+            st.button(
+                f"Show epoch {member.final.epoch}", icon=":material/last_page:", on_click=_to_the_end,
+                args=(member.final.epoch,),
+            )  # fmt: skip
             return
         without = atlas_views.large_view(atlas, member.name, member.final.epoch, removed, kinds)
         whole = atlas_views.large_view(atlas, member.name, member.final.epoch, kinds=kinds)
@@ -117,6 +138,7 @@ def images(atlas: Atlas, member: Member, store: Store) -> None:
             st.image(
                 pictures.enlarged(seen.x[position]),
                 width=96,
+                alt=f"test image {position}: {name}",
                 caption=f"{name} {100 * share:.1f}\N{NO-BREAK SPACE}%{mark}",
             )
     if member.influential:

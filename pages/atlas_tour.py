@@ -13,11 +13,14 @@ def panel(atlas: Atlas) -> None:
     st.markdown("#### Do wide and deep networks learn the same things?")
     st.caption(
         f"{len(atlas.members)} networks, each compared with itself, layer by layer. Bright: two layers represent the "
-        "images alike. A bright square is a **block**: a run of layers that hardly change what they represent."
+        "images alike. A bright square is a **block**: a run of layers that hardly change what they represent. Under "
+        "each map: test images right, with the 95 % interval, and its blocks: which layers, and their median CKA."
     )
     example, twins = atlas_views.example(atlas), atlas_pairs.twins(atlas)
     _step(
-        "1", "Do blocks grow with depth and width?", "Press ▶ and watch bright squares form.", None, {}
+        "1", "Do blocks grow with depth and width?",
+        "Untrained, nearly all layers look alike. Press ▶: training tells them apart; what stays bright is a block.",
+        None, {},
     )  # fmt: skip
     if example.final.blocks:
         _step(
@@ -49,6 +52,7 @@ def _step(number: str, title: str, text: str, label: str | None, to: dict[str, s
 
 def _go(to: dict[str, str]) -> None:
     st.session_state.update(to)
+    address.forget("epoch")  # what is said of the step is said of the end
     atlas_grid.scroll_down()
 
 

@@ -415,6 +415,14 @@ def test_a_converted_list_gives_the_cka_of_its_activations(tmp_path, arrays, for
     assert np.abs(result.matrix - compare_activations(arrays, arrays, batch_size=10).matrix).max() < 1e-6
 
 
+def test_a_converted_list_stands_beside_its_pickle_unless_told_otherwise(tmp_path, arrays):
+    path = pickled(tmp_path / "resnet50", list(arrays.values()))  # the notebook's files have no ending
+    assert run("activations", "convert", path, "--trust").exit_code == 0
+    assert activation_sets.read(tmp_path / "resnet50.npz").name == "resnet50"
+    same = pickled(tmp_path / "same.npz", list(arrays.values()))
+    assert "would be written over" in str(run("activations", "convert", same, "--trust").exception)
+
+
 def test_converted_sets_are_compared_where_their_owner_says_that_the_images_are_the_same(tmp_path, arrays, store):
     other = {name: x[::-1] ** 3 for name, x in arrays.items()}
     for name, content in (("a", arrays), ("b", other)):

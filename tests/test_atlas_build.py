@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cka_core import analysis, atlas_build, library
+from cka_core import analysis, atlas_build, atlas_look, atlas_steps, library
 from cka_core.activations import Extractor
 from cka_core.atlas import Atlas
 from cka_core.engine import compare
@@ -133,7 +133,7 @@ def test_killed_during_the_comparison_it_goes_on(built, store, tmp_path):
     arguments = [json.dumps(TINY.to_json()), store.root, str(tmp_path / "atlas")]
     killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], cwd=ROOT, capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
-    left = [part for part in atlas_build.parts(TINY) if not atlas_build.is_done(part, store)]
+    left = [part for part in atlas_steps.parts(TINY) if not atlas_steps.is_done(part, store)]
     assert [(part.part, part.index) for part in left] == [("minibatch", 1)]
     equal(atlas_build.build(TINY, store, tmp_path / "atlas"), built[1])
 
@@ -144,10 +144,10 @@ def test_damaged_gram_matrices_are_made_again(built, store, tmp_path):
         store.put("networks", entry.key, source.get("networks", entry.key), "keras")
     for name in TINY.names:
         store.write_record(f"networks/{name}.json", source.read_record(f"networks/{name}.json"))
-    parts = atlas_build.parts(TINY)
+    parts = atlas_steps.parts(TINY)
     for part in parts[:-2]:
         atlas_build.do(part, store)
-    place = atlas_build._place(TINY, 0)
+    place = atlas_steps.place(TINY, 0)
     damaged = next(entry for entry in store.entries(place) if entry.key == "grams-1")
     Path(damaged.path).write_bytes(b"damaged")
     equal(atlas_build.build(TINY, store, tmp_path / "atlas"), atlas)
@@ -157,14 +157,63 @@ def test_damaged_gram_matrices_are_made_again(built, store, tmp_path):
 def test_more_networks_begin_with_what_was_found(built, tmp_path):
     """Gram matrices of a finished study are removed; what was found of its networks is taken over."""
     store, atlas, _, _ = built
-    atlas_build.forget(TINY, store)
-    names = {entry.key for index in (0, 1) for entry in store.entries(atlas_build._place(TINY, index))}
+    atlas_steps.forget(TINY, store)
+    names = {entry.key for index in (0, 1) for entry in store.entries(atlas_steps.place(TINY, index))}
     assert names == {"network"}
     more = dataclasses.replace(TINY, name="more", trainings=TINY.trainings[::-1], names=TINY.names[::-1])
-    left = [part.part for part in atlas_build.parts(more) if not atlas_build.is_done(part, store)]
+    left = [part.part for part in atlas_steps.parts(more) if not atlas_steps.is_done(part, store)]
     assert left == ["minibatch", "minibatch"]
     again = atlas_build.build(more, store, tmp_path / "more")
     assert np.allclose(again.pair(*more.names), atlas.pair(*TINY.names).T, atol=1e-6)
+
+
+@pytest.fixture
+def elsewhere(built, store):
+    """A store with the finished networks, but without the weights along their training and without what was found."""
+    source = built[0]
+    for name in TINY.names:
+        store.put("networks", name, source.get("networks", name), "keras")
+        store.write_record(f"networks/{name}.json", source.read_record(f"networks/{name}.json"))
+    return store
+
+
+def left_of(study: Study, store: Store) -> list[tuple[str, int]]:
+    return [(part.part, part.index) for part in atlas_steps.parts(study) if not atlas_steps.is_done(part, store)]
+
+
+def test_a_study_that_grew_begins_with_its_atlas_so_far(built, elsewhere, tmp_path):
+    atlas = built[1]
+    assert ("train", 0) in left_of(TINY, elsewhere)
+    atlas.save(tmp_path)
+    third = dataclasses.replace(TINY.trainings[0], seed=2)
+    grown = dataclasses.replace(TINY, trainings=(*TINY.trainings, third), names=(*TINY.names, third.default_name))
+    atlas_steps.take_over(grown, elsewhere, tmp_path)
+    assert left_of(grown, elsewhere) == [("train", 2), ("network", 2), ("minibatch", 0), ("minibatch", 1)]
+    again = atlas_build.build(TINY, elsewhere, tmp_path)
+    equal(again, atlas)
+    for name in TINY.names:
+        assert again.member(name).snapshots[0] == atlas.member(name).snapshots[0]
+        assert np.array_equal(again.outputs(name), atlas.outputs(name))
+
+
+@pytest.mark.parametrize("what", ["images", "versions", "weights", "recipe", "damaged", "none"])
+def test_an_atlas_of_something_else_is_not_begun_with(built, elsewhere, tmp_path, monkeypatch, what):
+    built[1].save(tmp_path)
+    about, study = json.loads((tmp_path / "atlas.json").read_text()), TINY
+    if what == "images":
+        study = dataclasses.replace(TINY, sample=dataclasses.replace(TINY.sample, seed=1))
+    elif what == "versions":
+        about["facts"]["versions"]["keras"] = "3.0.0"
+    elif what == "weights":
+        about["members"][0]["weights"] = about["members"][1]["weights"] = "0" * 32
+    elif what == "recipe":
+        study = dataclasses.replace(TINY, trainings=tuple(dataclasses.replace(spec, l2=0.0) for spec in TINY.trainings))
+    elif what == "damaged":
+        (tmp_path / "maps.npz").write_bytes((tmp_path / "maps.npz").read_bytes()[:1000])
+    (tmp_path / "atlas.json").write_text(json.dumps(about))
+    before = left_of(study, elsewhere)
+    atlas_steps.take_over(study, elsewhere, tmp_path / "nowhere" if what == "none" else tmp_path)
+    assert left_of(study, elsewhere) == before
 
 
 def test_minibatches_computed_apart_add_up():
@@ -195,7 +244,7 @@ def test_the_gram_matrix_is_won_back_from_its_triangle(scale):
     extractor = Extractor(keras.Model(inputs, hidden))
     x = (np.random.default_rng(1).normal(3, 1, (24, 6)) * scale).astype(np.float32)
     batch = extractor.grams(x)
-    found = np.ldexp(atlas_build.centred(batch)[0].astype(np.float64), int(batch.exponents[0]))
+    found = np.ldexp(atlas_look.centred(batch)[0].astype(np.float64), int(batch.exponents[0]))
     activations = np.asarray(extractor.model(x), np.float64)
     expected = analysis.centred_gram(activations)
     assert np.allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())

@@ -92,10 +92,11 @@ def test_a_network_kept_after_other_epochs_shows_its_last_one_until_then(atlas):
 
 def test_the_strips_share_the_axis_of_the_map(atlas):
     figure = atlas_figures.large_map(atlas_views.large_view(atlas, DEEP, None), "ResNet 38x1")
-    lines = [trace for trace in figure.data if trace.type == "scatter"]
-    assert {trace.xaxis for trace in lines} == {None}  # the one x axis there is
-    assert {trace.yaxis for trace in lines} == {"y2", "y3", "y4"}
-    assert set(lines[1].x) <= set(figure.data[0].x)
+    strips = figure.data[1:]
+    assert {trace.xaxis for trace in strips} == {None}  # the one x axis there is
+    assert [trace.yaxis for trace in strips] == ["y2", "y3", "y4"]
+    assert all(set(trace.x) <= set(figure.data[0].x) for trace in strips)
+    assert strips[1].type == "bar" and strips[1].width == 1  # as wide as its layer's cells, the first one's too
     domains = [figure.layout[axis].domain for axis in ("yaxis", "yaxis2", "yaxis3", "yaxis4")]
     assert all(one[1] < two[0] for one, two in zip(domains, domains[1:], strict=False))
 

@@ -28,7 +28,21 @@ from cka_core.atlas_numbers import (
 from cka_core.behaviour import seed_variation
 from cka_core.blocks import Block
 from cka_core.claims import CLAIMS, Claim, claims
-from cka_core.evidence import CANNOT_SAY, NO, PARTLY, YES, beyond_chance, clear, growing, together
+from cka_core.evidence import (
+    CANNOT_SAY,
+    NO,
+    PARTLY,
+    UNCLEAR,
+    YES,
+    beyond_chance,
+    clear,
+    decimal,
+    growing,
+    interval,
+    most,
+    percent,
+    together,
+)
 from cka_core.networks import architecture
 from cka_core.ranks import by_chance, concordance, rank_correlation
 from cka_core.study import study_of
@@ -149,7 +163,7 @@ def by_key(atlas: Atlas) -> dict[str, Claim]:
             assert "  " not in text and ".." not in text, text
         for value in claim.numbers.values():
             assert value is None or isinstance(value, (int, str)) or math.isfinite(value)
-        assert claim.holds in (YES, PARTLY, NO, CANNOT_SAY)
+        assert claim.holds in (YES, PARTLY, UNCLEAR, NO, CANNOT_SAY)
     return {claim.key: claim for claim in found}
 
 
@@ -202,6 +216,18 @@ def test_the_planted_figures_are_read(key, true):
         assert found == (value if isinstance(value, str) else pytest.approx(value, abs=0.006)), name
 
 
+def test_some_networks_may_keep_their_blocks():
+    """A mean over networks, some of which lose their blocks whole and some not at all, would hide just that."""
+
+    def keep(member: Member) -> Member:
+        kept = member.final.blocks if member.seed == 0 else ()
+        return dataclasses.replace(member, blocks_without={"component": kept})
+
+    found = by_key(plant(change=keep))["first-component"]
+    assert "in 8 of 12 networks with blocks less than half of their layers are still in one" in found.shows
+    assert next(part for part in found.parts if part.name == "blocks without the component").verdict == UNCLEAR
+
+
 def test_the_figures_stand_in_the_sentences(true):
     assert "rank correlation of 1.00 with parameters" in true["block-structure"].shows
     assert "0 % of the layers lie in blocks before training" in true["block-structure"].shows
@@ -249,7 +275,7 @@ def test_one_seed_says_nothing_of_seeds():
 def test_one_network_alone():
     found = by_key(plant(Plan(sizes=("38x1",), in_blocks=(0.4,), seeds=(0,))))
     reads_cannot_say(found["block-structure"], "at least three sizes")
-    assert found["first-component"].holds == PARTLY
+    assert found["first-component"].holds == UNCLEAR
     assert found["outside-and-inside"].holds == found["errors"].holds == CANNOT_SAY
 
 
@@ -353,17 +379,34 @@ def test_any_atlas_can_be_asked():
 
 @pytest.mark.parametrize(
     "values, verdict",
-    [([], None), ([np.nan], None), ([0.2], PARTLY), ([-0.2], NO), ([0.0] * 5, NO), ([0.2, 0.2, 0.2], YES),
-     ([0.3, 0.2, 0.1, np.nan], PARTLY), ([0.5, -0.4, 0.1], NO), ([-0.1, -0.2, -0.3], NO)],
+    [([], None), ([np.nan], None), ([0.2], UNCLEAR), ([-0.2], NO), ([0.0] * 5, NO), ([0.2, 0.2, 0.2], YES),
+     ([0.3, 0.2, 0.1, np.nan], UNCLEAR), ([0.5, -0.4, 0.1], UNCLEAR), ([-0.1, -0.2, -0.3], NO)],
 )  # fmt: skip
 def test_a_difference_is_clear_if_its_interval_is_above_0(values, verdict):
     assert clear(spread(values)) == verdict
 
 
+def test_a_clear_difference_has_to_be_large_enough_too():
+    assert [clear(spread([0.2, 0.2, 0.2]), least) for least in (0.1, 0.2, 0.3)] == [YES, YES, PARTLY]
+    assert clear(spread([0.9, -0.2, 0.1]), 0.1) == UNCLEAR
+
+
+def test_most_is_more_than_a_coin_gives():
+    assert [most(found, 5) for found in range(6)] == [NO, NO, NO, UNCLEAR, UNCLEAR, YES]
+    assert most(1, 1) == UNCLEAR and most(0, 0) is None
+
+
+def test_two_values_are_told_instead_of_their_interval():
+    assert interval(spread([0.5, -0.2]), decimal) == " (two differences, −0.20 and 0.50)"
+    assert interval(spread([0.05, 0.02]), percent) == " (two differences, 2.0 and 5.0 points)"
+    assert "95 % interval" in interval(spread([0.5, 0.4, 0.3]), decimal) and interval(spread([0.5]), decimal) == ""
+
+
 @pytest.mark.parametrize(
     "verdicts, verdict",
     [([YES, YES], YES), ([NO, NO], NO), ([YES, NO], PARTLY), ([PARTLY], PARTLY), ([YES, None], PARTLY),
-     ([NO, None], NO), ([None, None], CANNOT_SAY), ([], CANNOT_SAY)],
+     ([NO, None], NO), ([None, None], CANNOT_SAY), ([], CANNOT_SAY), ([UNCLEAR, NO], UNCLEAR),
+     ([YES, UNCLEAR], PARTLY), ([UNCLEAR, None], UNCLEAR)],
 )  # fmt: skip
 def test_parts_make_one_verdict(verdicts, verdict):
     assert together(verdicts) == verdict
@@ -371,12 +414,12 @@ def test_parts_make_one_verdict(verdicts, verdict):
 
 def test_growth_must_not_be_chance():
     assert growing(0.9, 0.01) == growing(0.5) == YES
-    assert growing(0.9, 0.2) == growing(0.3) == PARTLY
+    assert growing(0.9, 0.2) == growing(0.3) == UNCLEAR
     assert growing(float("nan")) == growing(-1.0) == NO
 
 
 def test_three_classes_of_ten_are_more_than_chance():
-    assert [beyond_chance(found, 10) for found in range(5)] == [NO, PARTLY, PARTLY, YES, YES]
+    assert [beyond_chance(found, 10) for found in range(5)] == [NO, UNCLEAR, UNCLEAR, YES, YES]
 
 
 def test_noise_alone_rarely_reads_yes():

@@ -41,7 +41,7 @@ LEVELS = (
     {"evidence", "growth", "findings", "claims"},
     {"atlas_views", "atlas_images", "atlas_pairs", "atlas_figures", "claim_figures"},
     {"sources", "keeping", "inventory"},
-    {"engine", "extraction", "atlas_build", "atlas_cluster"},
+    {"engine", "extraction", "atlas_steps", "atlas_look", "atlas_build", "atlas_cluster"},
     {"bundle", "cli", "__init__"},
     {"__main__"},
 )

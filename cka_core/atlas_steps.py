@@ -1,0 +1,165 @@
+"""The steps of a study, what each leaves in the store, and which are done.
+
+Three kinds, each of which leaves a finished file, so that a study stopped anywhere goes on:
+
+    train       a network of the study                         (`training.train`)
+    network     its Gram matrices on every minibatch, its map against itself at each kept epoch, what explains it
+                                                               (`atlas_look.look_at`)
+    minibatch   HSIC of all layers of all networks with each other: one matrix product  (`atlas_build`)
+
+A study that grew begins with what its atlas so far knows of its networks (`take_over`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cka_core import library, sources
+from cka_core.atlas import UNREADABLE, Atlas
+from cka_core.images import image_set
+from cka_core.networks import architecture
+from cka_core.similarity import minibatches
+from cka_core.store import Store, key_of
+from cka_core.study import Study
+
+
+@dataclasses.dataclass(frozen=True)
+class AtlasPart:
+    """One step of a study that a worker can do: ``part`` "train", "network" or "minibatch", and its number."""
+
+    study: Study
+    part: str
+    index: int
+
+    @property
+    def key(self) -> str:
+        return key_of(self)
+
+    @property
+    def title(self) -> str:
+        if self.part == "minibatch":
+            return f"comparing all networks, minibatch {self.index + 1}"
+        return f"{'training' if self.part == 'train' else 'looking at'} {self.study.names[self.index]}"
+
+    @property
+    def weight(self) -> float:
+        """Roughly how long it takes, in seconds."""
+        if self.part == "minibatch":
+            return 5.0
+        spec = self.study.trainings[self.index]
+        work = architecture(spec.architecture).multiply_adds / 1e10
+        if self.part == "train":
+            return 1 + 3 * work * spec.epochs * image_set(spec.images).sizes["train"] * spec.fraction
+        return 5 + 8000 * work * (2 + (spec.epochs // spec.keep_every if spec.keep_every else 0))
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> AtlasPart:
+        return cls(Study.from_json(values["study"]), values["part"], values["index"])
+
+
+def parts(study: Study) -> list[AtlasPart]:
+    """The steps of a study in their order: every training, every network, every minibatch."""
+    counts = {part: len(study.trainings) for part in ("train", "network")}
+    counts["minibatch"] = len(minibatches(study.sample.n or 0, study.batch_size))
+    return [AtlasPart(study, part, index) for part, count in counts.items() for index in range(count)]
+
+
+def is_done(part: AtlasPart, store: Store) -> bool:
+    if part.part == "train":
+        return has_network(part.study, part.index, store)
+    if part.part == "network":
+        return was_looked_at(part.study, part.index, store)
+    return store.has(sums_place(part.study), f"minibatch-{part.index}")
+
+
+def has_network(study: Study, index: int, store: Store) -> bool:
+    """Whether a study's network is there, trained by this very recipe, with the weights kept along its training, if
+    they are still to be looked at."""
+    name, spec = study.names[index], study.trainings[index]
+    info = library.networks(store).get(name)
+    if info is None or info.record.get("training_key") != spec.key:
+        return False
+    if not spec.keep_every or was_looked_at(study, index, store):
+        return True
+    kept = {entry.key for entry in store.entries("networks")}
+    return all(f"{name}@{epoch}" in kept for epoch in info.record["checkpoints"])
+
+
+def take_over(study: Study, store: Store, folder: Path) -> None:
+    """Begin with what the atlas in ``folder`` already knows of the study's networks, so that a study that grew costs
+    its new networks only.
+
+    What counts is the same recipe and weights, looked at on the same images, in the same way, by the same versions.
+    """
+    try:
+        atlas = Atlas.load(folder)
+    except ValueError:
+        return  # none yet, or a damaged one: everything is made
+    asked = [study.sample, study.batch_size, study.probes, study.influential]
+    before = [atlas.study.sample, atlas.study.batch_size, atlas.study.probes, atlas.study.influential]
+    if asked != before or atlas.facts["versions"] != sources.versions():
+        return
+    known = {member.name: member for member in atlas.members}
+    here = library.networks(store)
+    for index, (name, spec) in enumerate(zip(study.names, study.trainings, strict=True)):
+        member, info = known.get(name), here.get(name)
+        if member is None or info is None or was_looked_at(study, index, store):
+            continue
+        if member.recipe == dataclasses.asdict(spec) and member.weights == info.spec.weights:
+            try:
+                about, arrays = atlas.alone(name)
+            except (ValueError, OSError, *UNREADABLE):
+                continue  # damaged: looked at again
+            store.put(place(study, index), "network", packed(about, arrays))
+
+
+def was_looked_at(study: Study, index: int, store: Store) -> bool:
+    return store.has(place(study, index), "network")
+
+
+def forget(study: Study, store: Store) -> None:
+    """Remove the Gram matrices and sums of a finished study. What was found of each network stays, and it is small:
+    a study with more networks, or another atlas of the same ones, begins with it."""
+    for entry in store.entries(sums_place(study)):
+        store.remove(entry.path)
+    for index in range(len(study.trainings)):
+        for entry in store.entries(place(study, index)):
+            if entry.key.startswith("grams-"):
+                store.remove(entry.path)
+
+
+# What a step leaves.
+
+
+def place(study: Study, index: int) -> str:
+    """Where what is found of a network stands: whatever other networks the study has, it is the same."""
+    asked = [study.trainings[index], study.names[index], study.sample, study.batch_size]
+    values = [dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value for value in asked]  # type: ignore[arg-type]
+    return f"atlas/{key_of([*values, study.probes, study.influential])}"
+
+
+def sums_place(study: Study) -> str:
+    return f"atlas/{study.key}"
+
+
+def packed(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> bytes:
+    text = json.dumps(about, allow_nan=False).encode()
+    buffer = io.BytesIO()
+    named: dict[str, Any] = {**arrays, "about": np.frombuffer(text, np.uint8)}
+    np.savez(buffer, **named)
+    return buffer.getvalue()
+
+
+def read(store: Store, kind: str, name: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    data = store.get(kind, name)
+    if data is None:
+        raise ValueError(f"A step of the study, {name}, is missing or damaged. Build again: it is made again.")
+    with np.load(io.BytesIO(data), allow_pickle=False) as file:
+        arrays = {key: file[key] for key in file.files if key != "about"}
+        return json.loads(file["about"].tobytes()), arrays
