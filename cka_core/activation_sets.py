@@ -18,6 +18,7 @@ import math
 import os
 import time
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -28,12 +29,14 @@ from cka_core import plain_npz
 from cka_core.comparison import Layer
 from cka_core.grams import GramBatch
 from cka_core.images import Images, SampleSpec
+from cka_core.kernels import MIN_IMAGES
 from cka_core.similarity import minibatches
 from cka_core.store import canonical_json, replacing
 
 FORMAT = "cka-explorer activations 1"
 LARGEST_ABOUT = 64 << 20
 MOST_LAYERS = 20_000
+MOST_IMAGES = 1_000_000
 MEMBERS = ("triangles", "exponents", "squares", "outliers")
 WHAT = "an activation set"
 MADE_AGAIN = "Make the file again: python -m cka_core activations extract NETWORK --out acts.npz."
@@ -196,8 +199,9 @@ def write(path: str | os.PathLike[str], header: ActivationSet, batches: Iterable
     return dataclasses.replace(complete, open=lambda: open(target, "rb"))
 
 
-def read(source: str | os.PathLike[str] | bytes | BinaryIO) -> ActivationSet:
-    """A set in a file, in bytes or in an open file (which must stay open while minibatches are read).
+def read(source: str | os.PathLike[str] | bytes | BinaryIO, file_name: str = "the file") -> ActivationSet:
+    """A set in a file, in bytes or in an open file (which must stay open while minibatches are read), then of the name
+    ``file_name`` in messages.
 
     Only what it says about itself is read now; each minibatch is read and checked when it is asked for.
 
@@ -209,12 +213,12 @@ def read(source: str | os.PathLike[str] | bytes | BinaryIO) -> ActivationSet:
     """
     opener: Callable[[], contextlib.AbstractContextManager[BinaryIO]]
     if isinstance(source, bytes):
-        opener, name = (lambda: io.BytesIO(source)), "the file"
+        opener, name = (lambda: io.BytesIO(source)), file_name
     elif isinstance(source, str | os.PathLike):
         path = Path(source).expanduser()
         opener, name = (lambda: open(path, "rb")), path.name
     else:
-        opener, name = (lambda: contextlib.nullcontext(source)), "the file"
+        opener, name = (lambda: contextlib.nullcontext(source)), file_name
     with plain_npz.reading(WHAT, name), opener() as file:
         size = file.seek(0, os.SEEK_END)
         with zipfile.ZipFile(file) as archive:
@@ -268,17 +272,25 @@ def from_about(values: dict[str, Any]) -> ActivationSet:
 
 def _check_description(found: ActivationSet) -> None:
     sample, count = found.sample, len(found.layers)
-    names = [layer.name for layer in found.layers]
-    repeated = {name for name in names if names.count(name) > 1} if len(set(names)) < count else set()
     texts = (sample.images, sample.split, sample.digest, sample.label)
     whole = [sample.n, *([] if sample.seed is None else [sample.seed])]
     if not 1 <= count <= MOST_LAYERS:
         raise ValueError(f"expected 1 to {MOST_LAYERS:,} layers, got {count:,}")
+    repeated = [name for name, times in Counter(layer.name for layer in found.layers).items() if times > 1]
     if repeated:
         raise ValueError(f"two layers are called {sorted(repeated)[0]!r}")
+    if any(size < 0 for layer in found.layers for size in layer.shape):
+        raise ValueError("a layer has a negative size")
     if not (all(isinstance(text, str) for text in texts) and all(type(number) is int for number in whole)):
-        raise ValueError(f"its images are described by {sample!r}")
-    if any(not isinstance(v, str | None) for k, v in found.network.items() if k != "seed"):
+        raise ValueError(f"its images are described by {sample!r:.200}")
+    if type(sample.balanced) is not bool or (sample.seed is not None and sample.seed < 0):
+        raise ValueError(f"its images are described by {sample!r:.200}")
+    if not (MIN_IMAGES <= found.batch_size <= MOST_IMAGES and MIN_IMAGES <= sample.n <= MOST_IMAGES):
+        raise ValueError(
+            f"expected a batch_size of at least {MIN_IMAGES} and {MIN_IMAGES} to {MOST_IMAGES:,} images, got "
+            f"{found.batch_size!r:.20} and {sample.n!r:.20}"
+        )
+    if any(not isinstance(v, int | None if k == "seed" else str | None) for k, v in found.network.items()):
         raise ValueError(f"its network is described by {found.network!r}")
     slices = found.slices
     if found.parts and len(found.parts) != len(slices):

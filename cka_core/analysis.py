@@ -168,9 +168,11 @@ def without_components(grams: Any, k: int = 1) -> np.ndarray:
         gram = centre(np.asarray(grams[layer], np.float64))
         scale = float(np.trace(gram))
         if scale > 0 and k:
-            values, vectors = _largest(gram / scale, k)
-            rest = gram - (vectors.T * (values * scale)) @ vectors
-            gram = rest if np.linalg.norm(rest) > ONE_IMAGE_LIMIT * np.linalg.norm(gram) else np.zeros_like(gram)
+            whole = gram / scale  # whose squares are numbers, however large or small the activations are
+            values, vectors = _largest(whole, k)
+            rest = whole - (vectors.T * values) @ vectors
+            nothing = np.linalg.norm(rest) <= ONE_IMAGE_LIMIT * np.linalg.norm(whole)
+            gram = np.zeros_like(gram) if nothing else rest * scale
         left[layer] = gram
 
     in_threads(one, range(len(grams)))
@@ -229,7 +231,10 @@ def most_influential(batches: Any, k: int, rule: str = "component") -> list[np.n
 def without_images(grams: Any, images: Any) -> np.ndarray:
     """Gram matrices (layers, m - r, m - r) without the r images at positions ``images``, centred again; float64."""
     grams = _stack(grams)
-    kept = np.delete(np.arange(grams.shape[1]), np.asarray(images, np.intp))
+    removed, m = np.asarray(images), grams.shape[1]
+    if removed.size and (removed.dtype.kind not in "iu" or removed.min() < 0 or removed.max() >= m):
+        raise ValueError(f"Expected positions of images from 0 to {m - 1}, got {images!r:.80}.")
+    kept = np.delete(np.arange(m), removed.astype(np.intp))
     if len(kept) < MIN_IMAGES:
         raise ValueError(f"Expected at least {MIN_IMAGES} images to be left, got {len(kept)}.")
     return np.array([centre(np.asarray(gram, np.float64)[np.ix_(kept, kept)]) for gram in grams])
@@ -306,10 +311,10 @@ def _stack(grams: Any) -> np.ndarray:
         raise ValueError(
             f"Expected Gram matrices (layers, m, m) of at least {MIN_IMAGES} images, got shape {grams.shape}."
         )
-    if grams.dtype.kind != "f" or not np.isfinite(grams).all():
-        raise ValueError(
-            f"Expected finite Gram matrices in float32 or float64, got {grams.dtype} with NaN or infinity."
-        )
+    if grams.dtype.kind != "f":
+        raise ValueError(f"Expected Gram matrices in float32 or float64, got {grams.dtype}.")
+    if not np.isfinite(grams).all():
+        raise ValueError(f"Expected finite Gram matrices, got {grams.dtype} with NaN or infinity.")
     return grams
 
 
@@ -324,7 +329,7 @@ def _batches(batches: Any) -> list[np.ndarray]:
 
 
 def _check_count(k: int, m: int, least: int = 1) -> None:
-    if not least <= k < m:
+    if not isinstance(k, int | np.integer) or not least <= k < m:
         raise ValueError(f"Expected from {least} to {m - 1} components of {m} images, got {k}.")
 
 

@@ -164,10 +164,10 @@ class Atlas:
                     raise ValueError(f"the map of {member.name} after epoch {snapshot.epoch} is missing")
         for name, shape in shapes.items():
             kind, *of = name.split("/")
-            if kind in ("self", "cosines", "scores", "pair") and of[0] in layers:
-                square = kind in ("self", "cosines")
-                sides = (layers[of[0]], layers[of[0]] if square else layers.get(of[-1], shape[-1] if shape else 0))
-                if shape != sides:
+            if kind in ("self", "cosines", "scores", "pair"):
+                second = {"scores": shape[-1:], "pair": (layers.get(of[-1]),)}.get(kind, (layers.get(of[0]),))
+                sides = (layers.get(of[0]), *second)
+                if None not in sides and shape != sides:
                     raise ValueError(f"expected {name} of shape {sides}, got {shape}")
 
     def save(self, folder: str | Path) -> None:

@@ -19,7 +19,7 @@ from cka_core import library, sources
 from cka_core.activations import Extractor
 from cka_core.atlas import FORMAT, Atlas
 from cka_core.atlas_look import look_at
-from cka_core.atlas_steps import AtlasPart, is_done, packed, parts, place, read, sums_place, take_over
+from cka_core.atlas_steps import AtlasPart, is_done, packed, parts, place, prepare, read, sums_place
 from cka_core.grams import GramBatch
 from cka_core.images import load_images
 from cka_core.progress import Progress, Report, silent
@@ -32,7 +32,7 @@ from cka_core.training import train
 def build(study: Study, store: Store, folder: Path, report: Report = silent) -> Atlas:
     """Carry out a study in this process and write its atlas into ``folder``. Goes on where it was stopped."""
     started = time.perf_counter()
-    take_over(study, store, folder)
+    prepare(study, store, folder)
     steps = parts(study)
     left = [part for part in steps if not is_done(part, store)]
     total = sum(part.weight for part in steps)

@@ -91,6 +91,17 @@ def has_network(study: Study, index: int, store: Store) -> bool:
     return all(f"{name}@{epoch}" in kept for epoch in info.record["checkpoints"])
 
 
+def prepare(study: Study, store: Store, folder: Path) -> None:
+    """Before a study is carried out, or goes on: damaged steps are set aside, and what is known is taken over."""
+    for entry in [
+        *store.entries(sums_place(study)),
+        *(e for i in range(len(study.names)) for e in store.entries(place(study, i))),
+    ]:
+        if not store.is_whole(entry):
+            store.set_aside(entry.path, "its bytes do not have the checksum in its name")
+    take_over(study, store, folder)
+
+
 def take_over(study: Study, store: Store, folder: Path) -> None:
     """Begin with what the atlas in ``folder`` already knows of the study's networks, so that a study that grew costs
     its new networks only.

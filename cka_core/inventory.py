@@ -56,12 +56,13 @@ class Damage:
 
 def networks(store: Store) -> list[Row]:
     """The trained networks, bundled ones too, newest first."""
-    sizes = _sizes(store.entries("networks"))
+    entries = store.entries("networks")
+    sizes, broken = _sizes(entries), _broken(entries, store)
     rows = []
     for name, info in library.networks(store).items():
-        if info.trained_on is None:
-            continue
         bundled = info.spec.source == "bundled"
+        if info.trained_on is None or (name in broken and not bundled):
+            continue
         file = library.BUNDLE / f"{name}.keras"
         rows.append(
             Row(
@@ -94,10 +95,10 @@ def _training(info: NetworkInfo) -> str:
 def activation_sets(store: Store) -> list[Row]:
     """Sets that were brought in, then the Gram matrices that comparisons kept, each newest first."""
     entries = store.entries("activations")
-    sizes, added = _sizes(entries), {entry.key: entry.used for entry in entries}
+    sizes, broken = _sizes(entries), _broken(entries, store)
     rows = []
     for name, found in library.sets(store).items():
-        if name in added:
+        if name in sizes and name not in broken:
             what = f"{len(found.layers)} layers of {found.network.get('name') or 'a network'}"
             how = f"{words.sample_text(found.sample)} · minibatches of {found.batch_size}"
             rows.append(
@@ -135,7 +136,7 @@ def comparisons(store: Store) -> list[Row]:
     for path in sorted(comparison.BUNDLE.glob("*.npz")):
         rows.append(_comparison(path.stem, _about(str(path)), infos, path.stat().st_size, str(path)))
     for entry in store.entries("comparisons"):
-        about = _about_in(entry.path, store)
+        about = _about_in(entry, store)
         if about is not None:
             rows.append(_comparison(entry.key, about, infos, entry.size, ""))
     return _newest_first(rows)
@@ -221,25 +222,32 @@ def _described(network: dict[str, Any], layers: tuple[comparison.Layer, ...], na
 def damaged(store: Store) -> list[Damage]:
     """Everything that cannot be used, and what to do about it."""
     found = [Damage(store.name_of(path), *_set_aside(path.rsplit("/", 1)[-1])) for path in store.damaged()]
+    found += [
+        Damage(store.name_of(entry.path), f"{entry.key}: its file is not what was written", f"{again}, or remove this.")
+        for kind, again in (("networks", "Train it again"), ("activations", "Bring the file in again"))
+        for entry in store.entries(kind)
+        if not store.is_whole(entry)
+    ]
     whole = set(library.networks(store)) | {entry.key for entry in store.entries("networks") if "@" in entry.key}
     for kind, usable, again in (
         ("networks", whole, "Train it again"),
         ("activations", set(library.sets(store)), "Bring the file in again"),
     ):
-        files = {entry.key: store.name_of(entry.path) for entry in store.entries(kind)}
+        files = {entry.key: store.name_of(entry.path) for entry in store.entries(kind) if store.is_whole(entry)}
+        broken = _broken(store.entries(kind), store)
         records = {
             name.removeprefix(f"{kind}/").removesuffix(".json"): name
             for name in store.names(kind)
             if name.endswith(".json")
         }
-        for name in sorted((set(files) | set(records)) - usable):
+        for name in sorted((set(files) | set(records)) - usable - broken):
             if name not in files:
                 found.append(Damage(records[name], f"{name}: its file is missing", f"{again}, or remove this."))
             else:
                 why = "its description is damaged" if name in records else "its description is missing"
                 found.append(Damage(files[name], f"{name}: {why}", f"{again}, or remove this."))
     for entry in store.entries("comparisons"):
-        if _about_in(entry.path, store) is None:
+        if _about_in(entry, store) is None:
             advice = "Remove this; compare again where the result is wanted."
             found.append(Damage(store.name_of(entry.path), "A comparison that cannot be read", advice))
     return found
@@ -247,15 +255,25 @@ def damaged(store: Store) -> list[Damage]:
 
 def _set_aside(name: str) -> tuple[str, str]:
     """What a file under ``damaged/`` was, by its name, and what to do."""
-    original = name.split("-", 2)[-1]
+    kind, _, original = name.split("-", 2)[-1].rpartition("~")
     key = original.rsplit(".", 2)[0]
-    if name.endswith(".keras"):
-        return f"The weights of {key}", "Train it again, then remove this."
-    if name.endswith(".npz") and key.isdecimal() and len(key) == 5:
-        return "Gram matrices kept by a comparison", "They are computed again when needed. Remove this."
-    if name.endswith(".npz"):
-        return "A comparison, or images", "It is computed or fetched again when asked for. Remove this."
-    return f"The record {original}", "Remove this; what it described may have to be made again."
+    if original.endswith(".json"):
+        return f"The record {original}", "Remove this; what it described may have to be made again."
+    found = SET_ASIDE.get(kind)
+    if found is None:
+        return original, "It is made again when it is needed. Remove this."
+    return found[0].format(key), found[1]
+
+
+SET_ASIDE = {
+    "networks": ("The weights of {}", "Train it again, then remove this."),
+    "activations": ("The activation set {}", "Bring the file in again, then remove this."),
+    "comparisons": ("A comparison", "It is computed again when asked for. Remove this."),
+    "grams": ("Gram matrices kept by a comparison", "They are computed again when needed. Remove this."),
+    "images": ("The images of {}", "They are fetched again when asked for, or import them. Remove this."),
+    "trainings": ("What a training was to go on from", "It goes on from the epoch before. Remove this."),
+}
+"""By the store's kind: what it was, and what to do."""
 
 
 def sizes(store: Store) -> dict[str, int]:
@@ -282,7 +300,10 @@ def budget(store: Store) -> Budget:
     """Gram matrices against their budget, then everything else."""
     found = sizes(store)
     grams, limit, free = found.pop("Gram matrices", 0), gram_budget(), store.free()
-    text = f"{words.size_text(grams)} of {words.size_text(limit)} for Gram matrices kept by comparisons"
+    text = (
+        f"{words.size_text(grams + sum(found.values()))} in all, of which {words.size_text(grams)} of at most "
+        f"{words.size_text(limit)} for Gram matrices kept by comparisons"
+    )
     rest = [f"{words.size_text(size)} {name}" for name, size in found.items()]
     rest += [f"{words.size_text(free)} free on the disk"] if free is not None else []
     return Budget(min(1.0, grams / limit) if limit else 1.0, text, " · ".join(rest) or "Nothing else is kept yet.")
@@ -304,10 +325,17 @@ def table(rows: Sequence[Row]) -> pandas.DataFrame:
     )
 
 
-def _about_in(path: str, store: Store) -> dict[str, Any] | None:
+def _broken(entries: Sequence[Entry], store: Store) -> set[str]:
+    """The names of things whose own file is not what was written."""
+    return {entry.key for entry in entries if not store.is_whole(entry)}
+
+
+def _about_in(entry: Entry, store: Store) -> dict[str, Any] | None:
     """What a comparison of the store says of itself; None where it cannot be read. Its path holds its checksum."""
+    if not store.is_whole(entry):
+        return None
     try:
-        return _about(path) if store.is_local else _about_far(path, store)
+        return _about(entry.path) if store.is_local else _about_far(entry.path, store)
     except (ValueError, OSError):
         return None
 

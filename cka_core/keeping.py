@@ -87,13 +87,17 @@ def kind_of(name: str, store: Store) -> str:
 
 
 def import_set(
-    source: str | os.PathLike[str] | bytes | BinaryIO, store: Store, name: str | None = None
+    source: str | os.PathLike[str] | bytes | BinaryIO,
+    store: Store,
+    name: str | None = None,
+    *,
+    file_name: str = "the file",
 ) -> ActivationSet:
     """Put an activation set into the library, under ``name`` or its own, once it was read and checked to its end.
 
     One that is here already is not kept twice: the one that is here is returned.
     """
-    found = activation_sets.read(source)
+    found = activation_sets.read(source, file_name)
     if name is not None:
         check_name(name, store)
     same = next((one for one in library.sets(store).values() if one.digest == found.digest), None)
@@ -131,7 +135,7 @@ def bring_in(source: BinaryIO, file_name: str, store: Store) -> tuple[str, str]:
     try:
         comparison.read_about(source)
     except ValueError:
-        return "activations", import_set(source, store).name
+        return "activations", import_set(source, store, file_name=file_name).name
     source.seek(0)
     data = source.read()
     comparison.Comparison.from_bytes(data)

@@ -53,8 +53,11 @@ def reading(what: str, name: str) -> Iterator[None]:
         yield
     except (FileNotFoundError, NotReadable):
         raise
-    except (ValueError, KeyError, TypeError, EOFError, OSError, MemoryError, NotImplementedError, RecursionError,
-            RuntimeError, zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
-        text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-        why = text.rstrip(".") or type(error).__name__
+    except Exception as error:  # whatever a crafted header makes the parsers raise, SyntaxError and the like included
+        if isinstance(error, zipfile.BadZipFile | zlib.error | EOFError):
+            why = "it is no npz file, or not all of one; copy it again"
+        elif isinstance(error, KeyError):
+            why = "CKA Explorer did not write it"
+        else:
+            why = str(error).rstrip(".") or type(error).__name__
         raise NotReadable(f"Expected {what} (.npz) in {name}, got something else or a damaged file: {why}.") from error

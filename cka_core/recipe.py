@@ -65,6 +65,7 @@ class TrainSpec:
     deterministic: bool = False
 
     def __post_init__(self) -> None:
+        _check_types(self)
         architecture(self.architecture)
         image_set(self.images)
         for name, value, valid in (
@@ -74,13 +75,20 @@ class TrainSpec:
         ):
             if value not in valid:
                 raise ValueError(f"Unknown {name} {value!r}. Valid: {', '.join(valid)}.")
+        if self.start == "imagenet" and self.architecture not in APPLICATIONS:
+            raise ValueError(
+                f"There are no ImageNet weights for {self.architecture}, only for {', '.join(APPLICATIONS)}. "
+                'Start with "random" weights, or from a file.'
+            )
         if not (1 <= self.epochs <= 10_000 and 1 <= self.batch_size <= LARGEST_BATCH and self.seed >= 0):
             raise ValueError(
                 f"Expected at least 1 epoch, a batch size from 1 to {LARGEST_BATCH:,} and a seed from 0, "
                 f"got {self.epochs}, {self.batch_size} and {self.seed}."
             )
         if not 0 <= self.keep_every <= self.epochs:
-            raise ValueError(f"Expected keep_every from 0 (none) to {self.epochs} epochs, got {self.keep_every}.")
+            raise ValueError(
+                f"Expected weights to be kept every 1 to {self.epochs} epochs, or never (0), got {self.keep_every}."
+            )
         if not (
             0 < self.fraction <= 1
             and 0 <= self.held_out < 1
@@ -109,6 +117,9 @@ class TrainSpec:
         return cls(**values)
 
 
+USUAL_RATES = {"sgd": 0.05, "adam": 1e-3}
+"""Learning rates that each optimizer usually learns well with."""
+
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
     "seed": {
@@ -119,8 +130,39 @@ PRESETS: dict[str, dict[str, Any]] = {
 """What each preset changes of `TrainSpec`'s defaults."""
 
 
+KINDS: dict[str, tuple[type, str]] = {
+    "str": (str, "a text"),
+    "int": (int, "a whole number"),
+    "float": (float, "a number"),
+    "bool": (bool, "true or false"),
+}
+
+
+def _check_types(spec: TrainSpec) -> None:
+    """ValueError unless every value is of its field's type. A whole number where any will do becomes a float, so that
+    1 and 1.0 are one recipe."""
+    for field in dataclasses.fields(spec):
+        value, (kind, words) = getattr(spec, field.name), KINDS[str(field.type)]
+        if kind is float and type(value) is int:
+            object.__setattr__(spec, field.name, float(value))
+        elif type(value) is not kind:
+            raise ValueError(f"Expected {field.name} to be {words}, got {value!r}.")
+
+
 class TrainingFailed(ValueError):
     """The training cannot go on as specified; the message says why and what to change."""
+
+
+class Diverged(TrainingFailed):
+    """The loss or the weights are not numbers any more; ``lower_rate`` is a learning rate to start again with."""
+
+    def __init__(self, spec: TrainSpec, when: str, rate: float):
+        self.lower_rate = float(f"{min(spec.learning_rate / 5, USUAL_RATES[spec.optimizer]):.2g}")
+        began = "" if spec.schedule == "constant" else f" (it began with {spec.learning_rate:.3g})"
+        super().__init__(
+            f"The loss is not finite in {when}, at learning rate {rate:.3g}{began}. Start again with a lower one, such "
+            f"as {self.lower_rate:g}: --learning-rate {self.lower_rate:g}."
+        )
 
 
 SLOW_MOMENTUM = 0.99

@@ -20,6 +20,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -148,6 +149,17 @@ class Store:
     def has(self, kind: str, key: str) -> bool:
         return bool(self._versions(kind, key))
 
+    def is_whole(self, entry: Entry) -> bool:
+        """Whether an object's bytes have the checksum in its name. A file here is read for it when it changed since it
+        was last asked about; one of a store elsewhere counts as whole until it is read."""
+        if not self.is_local:
+            return True
+        try:
+            stat = os.stat(entry.path)
+        except FileNotFoundError:
+            return False
+        return _file_checksum(entry.path, stat.st_size, stat.st_mtime_ns) == _checksum(entry.path)
+
     def rename(self, kind: str, key: str, new: str) -> None:
         """Give an object another key; its bytes stay."""
         for entry in self._versions(kind, key):
@@ -194,8 +206,8 @@ class Store:
 
     def set_aside(self, path: str, why: str) -> None:
         """Move a damaged file out of the way, under ``damaged/``, and report it."""
-        name = path.rsplit("/", 1)[-1]
-        target = self.path(f"damaged/{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}-{name}")
+        kind, name = self.name_of(path).split("/", 1)[0], path.rsplit("/", 1)[-1]
+        target = self.path(f"damaged/{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}-{kind}~{name}")
         self.fs.makedirs(self.path("damaged"), exist_ok=True)
         try:
             self.fs.mv(path, target)
@@ -337,6 +349,15 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
     with replacing(path) as temporary:
         temporary.write_bytes(data)
     return Path(path).expanduser()
+
+
+@lru_cache(maxsize=4000)
+def _file_checksum(path: str, size: int, changed: int) -> str:
+    sha = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 22):
+            sha.update(piece)
+    return sha.hexdigest()[:CHECKSUM_LENGTH]
 
 
 def _checksum(path: str) -> str | None:

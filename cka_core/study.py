@@ -72,6 +72,11 @@ class Study:
             raise ValueError(f"Expected a study's name of letters, digits, spaces and - _ . only, got {self.name!r}.")
         if not self.trainings:
             raise ValueError("Expected at least one network in the study, got none: add [[networks]] to it.")
+        if bad := [name for name in self.names if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name)]:
+            raise ValueError(
+                f"Expected names of networks of letters, digits, '-', '_' and '.', beginning with a letter or digit, "
+                f"got {bad[0]!r}."
+            )
         if len(set(self.names)) != len(self.names):
             twice = sorted({name for name in self.names if self.names.count(name) > 1})
             raise ValueError(f"Expected each network once, got {', '.join(twice)} more than once.")
@@ -127,17 +132,16 @@ def bundled() -> Study:
 
 def study_of(values: Mapping[str, Any]) -> Study:
     """A study from what its TOML file says."""
-    known = {"name", "images", "samples", "sample_seed", "batch_size", "probes", "influential", "recipe", "networks"}
-    _check_keys(values, known, "a study")
+    _check(values, STUDY, "a study")
     images = values.get("images", "cifar10-mini")
     total = image_set(images).sizes["test"]
     n = values.get("samples", min(512, total))
-    if not isinstance(n, int) or not MIN_IMAGES <= n <= total:
+    if not MIN_IMAGES <= n <= total:
         raise ValueError(f"Expected samples from {MIN_IMAGES} to {total:,} of {images}'s test images, got {n!r}.")
     trainings: list[TrainSpec] = []
     names: list[str] = []
     for group in values.get("networks", ()):
-        _check_keys(group, {"architectures", "depths", "widths", "seeds", "images", "recipe", "names"}, "[[networks]]")
+        _check(group, NETWORKS, "[[networks]]")
         recipe = {**values.get("recipe", {}), **group.get("recipe", {})}
         architectures = list(group.get("architectures", ()))
         architectures += [f"cifar-resnet-{d}x{w}" for w in group.get("widths", ()) for d in group.get("depths", ())]
@@ -165,6 +169,38 @@ def _spec(architecture: str, images: str, seed: int, recipe: dict[str, Any]) -> 
     fields = {field.name for field in dataclasses.fields(TrainSpec)} - {"architecture", "images", "seed"}
     _check_keys(recipe, fields, "a recipe")
     return TrainSpec(architecture, images, seed=seed, **recipe)
+
+
+STUDY = {
+    "name": "a text", "images": "a text", "samples": "a whole number", "sample_seed": "a whole number",
+    "batch_size": "a whole number", "probes": "a whole number", "influential": "a whole number",
+    "recipe": "a table, [recipe]", "networks": "tables, [[networks]]",
+}  # fmt: skip
+NETWORKS = {
+    "architectures": "a list of texts", "depths": "a list of whole numbers", "widths": "a list of whole numbers",
+    "seeds": "a list of whole numbers", "images": "a text", "recipe": "a table", "names": "a list of texts",
+}  # fmt: skip
+"""What each key of the file is."""
+
+
+def _check(values: Any, kinds: Mapping[str, str], what: str) -> None:
+    if not isinstance(values, Mapping):
+        raise ValueError(f"Expected {what} to be a table of the file, got {values!r:.80}.")
+    _check_keys(values, set(kinds), what)
+    for key, value in values.items():
+        if not _is(value, kinds[key]):
+            raise ValueError(f"Expected {key} in {what} to be {kinds[key]}, got {value!r:.80}.")
+
+
+def _is(value: Any, kind: str) -> bool:
+    if kind.startswith("a list of "):
+        one = {"texts": "a text", "whole numbers": "a whole number"}[kind.removeprefix("a list of ")]
+        return isinstance(value, list | tuple) and all(_is(item, one) for item in value)
+    if kind == "a whole number":
+        return type(value) is int and value >= 0
+    if kind == "a text":
+        return isinstance(value, str)
+    return isinstance(value, list | tuple if kind.startswith("tables") else Mapping)
 
 
 def _check_keys(values: Mapping[str, Any], known: set[str], what: str) -> None:

@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cka_core import devices as devices_module
-from cka_core import library, training_state
+from cka_core import job_files, library, training_state
 from cka_core.cluster_files import file_lock
 from cka_core.devices import Devices
 from cka_core.images import Images, load_images
 from cka_core.networks import build_network, weights_digest
 from cka_core.progress import Progress, Report, silent
-from cka_core.recipe import PRESETS, TrainingFailed, TrainSpec, about_batch_norm, batch_norm_momentum
+from cka_core.recipe import PRESETS, Diverged, TrainingFailed, TrainSpec, about_batch_norm, batch_norm_momentum
 from cka_core.store import Store, write_atomically
 from cka_core.training_images import TrainingImages
 from cka_core.training_state import Work
@@ -42,6 +42,8 @@ __all__ = ["PRESETS", "TrainSpec", "TrainingFailed", "measure_speed", "put_into_
 
 LOCK_SECONDS = 5.0
 MEASURED_STEPS = 4
+TELLING_STEPS = 10
+"""An epoch of fewer says little of how fast the next ones are: what comes around its steps takes too much of it."""
 AT_ONCE = 256
 """Images in a forward pass that measures accuracy."""
 
@@ -69,23 +71,26 @@ def train(
     Stopped
         If ``report`` raised it; the last finished epoch is kept.
     """
-    with _alone(spec, store):
+    with _alone(spec, store), _room(store):
         name = _checked_name(name, spec, store) if name else free_name(spec, store)
         finished = _finished(spec, name, store)
         if finished is not None:
             _write_history(history_path, spec, finished)
             return finished
-        if spec.deterministic:
-            _make_deterministic(spec.seed)
+        threads = _make_deterministic(spec.seed) if spec.deterministic else None
         devices = devices_module.choose(xla=spec.xla, mixed_precision=spec.mixed_precision, force_cpu=spec.force_cpu)
         report(Progress("building", 0, spec.epochs, f"building {spec.architecture}"))
         data = TrainingImages(spec, store)
         work = Work(spec, name, len(data), devices.words, store)
+        if threads is not None:
+            work.check_threads(threads)
         try:
             with devices.scope():
                 _fit(spec, store, work, data, devices, start_path, history_path, report)
             result = _finish(name, spec, work, data, devices, store, report)
         except BaseException as error:
+            if isinstance(error, Diverged):
+                work.note(lower_rate=error.lower_rate)
             work.say(f"Ended after epoch {work.record['epochs_done']}: {type(error).__name__}. {error}".rstrip(". "))
             raise
         finally:
@@ -135,8 +140,8 @@ def _checked_name(name: str, spec: TrainSpec, store: Store) -> str:
     """A name that was asked for: safe, and not that of anything else."""
     from cka_core import keeping
 
-    record = _record_of(name, store)
-    if record is None or record["training_key"] != spec.key:
+    known = (_record_of(name, store), store.read_record(f"networks/{name}.json"))  # the file itself may be damaged
+    if not any(record and record.get("training_key") == spec.key for record in known):
         keeping.check_name(name, store)
     return name
 
@@ -172,6 +177,8 @@ def _fit(
     if model is None:
         work.start_again()
         model = build_network(spec.architecture, weights=_start(spec, start_path, work), seed=spec.seed)
+        if not _finite(model):
+            raise TrainingFailed("The weights this training starts from are not all numbers. Give another file.")
         _set_momentum(model, batch_norm_momentum(spec, len(data)), keras)
         _compile(model, spec, data.steps, keras)
     _set_l2(model, spec.l2, keras)
@@ -184,9 +191,11 @@ def _fit(
         started = time.perf_counter()
         row = _run_epoch(model, spec, data, epoch, devices, report, keras)
         seconds = time.perf_counter() - started
+        if not (all(map(math.isfinite, row.values())) and _finite(model)):  # which a step's own loss does not show
+            raise Diverged(spec, f"epoch {epoch + 1}, after its last minibatch", _learning_rate(model))
         work.finish_epoch(epoch + 1, row, seconds, model.save, lambda path: _without_optimizer(model).save(path))
         work.say(f"Epoch {epoch + 1} of {spec.epochs}: {_describe(row)}, {len(data) / seconds:,.0f} images/s")
-        if epoch > done:  # the first one is traced
+        if epoch > done and data.steps >= TELLING_STEPS:  # the first one is traced
             _remember_speed(spec, len(data) / seconds, store)
         _write_history(history_path, spec, work.record)
         report(Progress("training", epoch + 1, spec.epochs, f"epoch {epoch + 1} of {spec.epochs} · {_describe(row)}"))
@@ -221,11 +230,7 @@ def _run_epoch(
 
     def after_step(step: int, logs: dict[str, float]) -> None:
         if not math.isfinite(logs.get("loss", 0.0)):
-            raise TrainingFailed(
-                f"The loss is not finite in epoch {epoch + 1}, minibatch {step + 1}, at learning rate "
-                f"{_learning_rate(model):.3g}. Start again with a lower one: "
-                f"--learning-rate {spec.learning_rate / 5:.2g}."
-            )
+            raise Diverged(spec, f"epoch {epoch + 1}, minibatch {step + 1}", _learning_rate(model))
         images = min((step + 1) * spec.batch_size, len(data))
         speed = images / (time.perf_counter() - began)
         detail = f"epoch {epoch + 1} of {spec.epochs} · image {images:,} of {len(data):,} · {speed:,.0f} images/s"
@@ -298,14 +303,29 @@ def _without_optimizer(model: keras.Model) -> keras.Model:
     return keras.Model(model.inputs, model.outputs, name=model.name)
 
 
-def _make_deterministic(seed: int) -> None:
+def _finite(model: keras.Model) -> bool:
+    return all(bool(np.isfinite(weight).all()) for weight in model.get_weights())
+
+
+def _make_deterministic(seed: int) -> int | None:
+    """The same digits each time; returns on how many threads, which they depend on, None where that is not known.
+
+    TensorFlow takes as many as it may use when it begins, so that a limit of the shell or of a container would change
+    them: all of the machine's are asked for instead.
+    """
     import keras
 
     keras.utils.set_random_seed(seed)
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
+    if keras.backend.backend() != "tensorflow":
+        return None
+    import tensorflow as tf
 
-        tf.config.experimental.enable_op_determinism()
+    tf.config.experimental.enable_op_determinism()
+    machine = os.cpu_count() or 1
+    with contextlib.suppress(RuntimeError):  # it has begun: with what it may use, or with what was asked for then
+        tf.config.threading.set_intra_op_parallelism_threads(machine)
+    asked = int(tf.config.threading.get_intra_op_parallelism_threads())
+    return asked or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else machine)
 
 
 def _learning_rate(model: keras.Model) -> float:
@@ -324,7 +344,19 @@ def _describe(row: dict[str, float]) -> str:
 def _remember_speed(spec: TrainSpec, speed: float, store: Store) -> None:
     from cka_core import estimate
 
-    estimate.remember_speed(spec.architecture, spec.batch_size, speed, store)
+    with contextlib.suppress(OSError):  # a note of no importance ends no training
+        estimate.remember_speed(spec.architecture, spec.batch_size, speed, store)
+
+
+@contextlib.contextmanager
+def _room(store: Store) -> Iterator[None]:
+    """A full disk is said in words, wherever it shows."""
+    try:
+        yield
+    except OSError as error:
+        if not job_files.is_disk_full(error):
+            raise
+        raise TrainingFailed(f"{job_files.disk_full(error, store)} Finished epochs are kept.") from error
 
 
 @contextlib.contextmanager
@@ -347,11 +379,14 @@ def _record_of(name: str, store: Store) -> dict[str, Any] | None:
 
 
 def _finished(spec: TrainSpec, name: str, store: Store) -> dict[str, Any] | None:
-    """The record of this very training, if its network is in the store already."""
+    """The record of this very training, if its network is in the store already, whole, with what it kept on the way."""
     record = store.read_record(f"networks/{name}.json")
-    if record and record.get("training_key") == spec.key and store.has("networks", name):
-        return dict(record)
-    return None
+    if not record or record.get("training_key") != spec.key or store.get("networks", name) is None:
+        return None
+    if any(store.get("networks", f"{name}@{epoch}") is None for epoch in record.get("checkpoints", ())):
+        return None
+    training_state.finish(spec.key, record, store)  # it may have been killed just before that
+    return dict(record)
 
 
 def _finish(
@@ -371,7 +406,10 @@ def _finish(
         found = []
         for start in range(0, len(x), AT_ONCE):
             report(Progress("testing", spec.epochs, spec.epochs, f"measuring {what}, image {start:,} of {len(x):,}"))
-            found.append(model.predict_on_batch(x[start : start + AT_ONCE].astype(np.float32) / 255).argmax(-1))
+            outputs = np.asarray(model.predict_on_batch(x[start : start + AT_ONCE].astype(np.float32) / 255))
+            if not np.isfinite(outputs).all():  # weights may be numbers still, and too large for their products to be
+                raise Diverged(spec, f"the network after epoch {best}", work.record["history"]["learning_rate"][-1])
+            found.append(outputs.argmax(-1))
         return np.concatenate(found)
 
     predicted = predict(test.x, "test accuracy")

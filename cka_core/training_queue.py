@@ -60,6 +60,12 @@ class Training:
         return self.progress.epochs_done if self.progress else 0
 
     @property
+    def lower_rate(self) -> float | None:
+        """A learning rate to start again with, where this one failed: resumed, it would fail again."""
+        ended = self.result is None and self.state not in AT_WORK
+        return self.progress.lower_rate if self.progress and ended else None
+
+    @property
     def fraction(self) -> float:
         """Share of the epochs done, the one at work included."""
         done = self.job.progress.done if self.job and self.job.progress else 0.0
@@ -187,16 +193,22 @@ def title(spec: TrainSpec) -> str:
 
 def short_text(spec: TrainSpec) -> str:
     """What tells a training from another of its network and seed: "15 epochs of 2,813 images, SGD"."""
-    images = round(estimate.epoch_images(spec))
+    images = _images(spec)[1]
     optimizer = "SGD" if spec.optimizer == "sgd" else "Adam"
     return f"{spec.epochs} {'epoch' if spec.epochs == 1 else 'epochs'} of {images:,} images, {optimizer}"
+
+
+def _images(spec: TrainSpec) -> tuple[int, int]:
+    """How many training images a training takes, and how many of them are not held out."""
+    chosen = round(image_set(spec.images).sizes["train"] * spec.fraction)
+    return chosen, chosen - round(chosen * spec.held_out)
 
 
 def images_text(spec: TrainSpec) -> str:
     """The images of a training, in words."""
     total = image_set(spec.images).sizes["train"]
-    chosen = round(total * spec.fraction)
-    held = round(chosen * spec.held_out)
+    chosen, fitted = _images(spec)
+    held = chosen - fitted
     which = f"all {total:,}" if spec.fraction == 1 else f"{chosen:,} of the {total:,}"
     kept_back = f", {held:,} of them held out to choose the epoch" if held else ""
     return f"{which} training images of {spec.images}{kept_back}"
@@ -239,7 +251,7 @@ def command(spec: TrainSpec, store: Store) -> str:
             kept = [entry.path for entry in store.entries("weights") if entry.key == spec.start_digest]
             line += [option, kept[0] if kept else "WEIGHTS.h5"]
         else:
-            line += [option, f"{value:g}" if isinstance(value, float) else str(value)]
+            line += [option, repr(value) if isinstance(value, float) else str(value)]
     return shlex.join(line)
 
 
@@ -289,6 +301,8 @@ def ended_text(training: Training) -> str:
     """Why a training ended before its last epoch and what is kept, in sentences."""
     done, error = training.epochs_done, (training.job.error if training.job else None) or ""
     kept = f"{done} of {training.spec.epochs} epochs are kept: Resume goes on from there."
+    if training.lower_rate is not None:
+        return f"Failed. {error.partition(': --')[0].rstrip('.') or 'The loss did not stay finite'}."
     if not done:
         kept = "No epoch was finished: Resume begins it."
     if training.state == STOPPED:

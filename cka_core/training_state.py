@@ -46,6 +46,7 @@ class TrainingState:
     ``history`` holds a value an epoch of loss, accuracy, learning_rate and, with held-out images, val_loss and
     val_accuracy; ``seconds`` the time of each epoch; ``images`` the training images of one. ``device`` says what it
     runs on and why. Times are in seconds since 1970. ``result`` is the network's library record, None until then.
+    ``lower_rate`` is a learning rate to start again with, where this one made the loss infinite.
     """
 
     key: str
@@ -59,6 +60,7 @@ class TrainingState:
     created: float
     updated: float
     result: dict[str, Any] | None
+    lower_rate: float | None = None
 
 
 def read(key: str, store: Store) -> TrainingState | None:
@@ -79,6 +81,7 @@ def read(key: str, store: Store) -> TrainingState | None:
             record["created"],
             record["updated"],
             record["result"],
+            record.get("lower_rate"),
         )
     except (KeyError, TypeError, ValueError) as error:
         store.set_aside(store.path(_record(key)), f"it is no training's record ({type(error).__name__}: {error})")
@@ -111,6 +114,15 @@ def forget(key: str, store: Store) -> None:
         store.fs.rm(store.path(f"trainings/{key}"), recursive=True)
 
 
+def finish(key: str, result: dict[str, Any], store: Store) -> None:
+    """Complete a training's record whose network is in the library, if it does not say so."""
+    state = read(key, store)
+    if state is not None and state.result is None:
+        work = Work(state.spec, state.name, state.images, state.device, store)
+        work.finish(result)
+        work.close()
+
+
 def keep_start_file(source: str | os.PathLike[str] | bytes, store: Store) -> str:
     """Put a weights file into the store, to start trainings from; returns its SHA-256."""
     data = source if isinstance(source, bytes) else Path(source).read_bytes()
@@ -131,7 +143,9 @@ class Work:
     def __init__(self, spec: TrainSpec, name: str, images: int, device: str, store: Store):
         self.key, self.spec, self.store = spec.key, spec, store
         self.scratch = store.scratch(f"scratch/training-{self.key}-{os.getpid()}")
-        found = store.read_record(_record(self.key))
+        found = (
+            store.read_record(_record(self.key)) if read(self.key, store) else None
+        )  # which sets a damaged one aside
         self.record: dict[str, Any] = found or {"spec": dataclasses.asdict(spec)} | _NOTHING_YET | {
             "created": time.time()
         }
@@ -141,8 +155,24 @@ class Work:
     def start_again(self) -> None:
         """Forget every epoch."""
         self.record |= _NOTHING_YET | {"created": time.time()}
+        self.record.pop("lower_rate", None)
         self._write()
         self._remove_unnamed()
+
+    def note(self, **facts: Any) -> None:
+        """Add facts to the record."""
+        self.record |= facts
+        self._write()
+
+    def check_threads(self, threads: int) -> None:
+        """Say so where a training that is to end with the same digits goes on with another number of threads."""
+        before = self.record.get("threads", threads)
+        if self.record["epochs_done"] and before != threads:
+            self.say(
+                f"It began on {before} threads and goes on with {threads}: its last digits will not be those of an "
+                "uninterrupted training."
+            )
+        self.note(threads=before if self.record["epochs_done"] else threads)
 
     def close(self) -> None:
         shutil.rmtree(self.scratch, ignore_errors=True)

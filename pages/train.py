@@ -20,12 +20,12 @@ def choose() -> tuple[list[TrainSpec], str]:
     """The form: what to train, or nothing and the reason."""
     st.subheader("Train", anchor=False)
     st.caption("Networks trained here can be compared with all others.")
-    described = training_form.architecture_picker()
+    described, wrong = training_form.architecture_picker()
     preset = training_form.preset_picker()
     seeds, problem = training_form.seeds_picker()
     values, missing = training_form.recipe(described.name, preset)
-    if missing or problem:
-        return [], missing or problem
+    if wrong or problem or missing:
+        return [], wrong or problem or missing
     try:
         return [TrainSpec(described.name, seed=seed, **values) for seed in seeds], ""
     except ValueError as error:
@@ -40,6 +40,8 @@ def train_button(
     at_work = {training.key for training in found if training.state in AT_WORK}
     wanted = [spec for spec in specs if spec.key not in trained and spec.key not in at_work]
     states = {training.key: training for training in found}
+    if any(spec.key in states and states[spec.key].lower_rate is not None for spec in wanted):
+        wanted, problem = [], "At this learning rate the loss did not stay finite. Choose a lower one under More."
     going_on = bool(wanted) and all(states[spec.key].epochs_done for spec in wanted if spec.key in states)
     going_on = going_on and all(spec.key in states for spec in wanted)
     pressed = st.button(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import streamlit as st
@@ -12,7 +13,7 @@ from cka_core.library import NetworkInfo
 from cka_core.recipe import TrainSpec
 from cka_core.store import Store
 from cka_core.training_queue import AT_WORK, ELSEWHERE, Training
-from pages import address
+from pages import address, training_form
 
 LOOK_SECONDS, IDLE_SECONDS = 1.5, 5.0
 MOST_SHOWN = 12
@@ -128,7 +129,13 @@ def ended_card(training: Training, store: Store) -> None:
             st.caption(text)
         with st.container(horizontal=True, vertical_alignment="center"):
             label = "Try again" if training.state == FAILED and not training.epochs_done else "Resume"
-            if st.button(label, key=f"resume {training.key}", icon=":material/play_arrow:"):
+            if training.lower_rate is not None:  # resumed, it would fail again
+                st.button(
+                    f"Fill in the form with learning rate {training.lower_rate:g}", key=f"lower {training.key}",
+                    icon=":material/edit_note:", on_click=training_form.take_recipe,
+                    args=(dataclasses.replace(training.spec, learning_rate=training.lower_rate),),
+                )  # fmt: skip
+            elif st.button(label, key=f"resume {training.key}", icon=":material/play_arrow:"):
                 submit([training.spec], store)
             _remove_button(training, store)
         if training.epochs_done and training.progress:
@@ -255,7 +262,8 @@ def _details(training: Training, store: Store) -> None:
         st.code(training_queue.command(training.spec, store), language="bash", wrap_lines=True)
         log = training_state.read_log(training.key, store)
         if log:
-            st.code(log, language=None, wrap_lines=True, height=220)
+            newest_first = "\n".join(reversed(log.splitlines()))
+            st.code(newest_first, language=None, wrap_lines=True, height=220)
 
 
 def _remove_button(training: Training, store: Store) -> None:

@@ -10,7 +10,16 @@ import streamlit as st
 from cka_core import training_queue, training_state, words
 from cka_core.images import IMAGE_SETS
 from cka_core.networks import APPLICATIONS, Architecture, architecture
-from cka_core.recipe import FRACTIONS, LARGEST_BATCH, OPTIMIZERS, PRESETS, SCHEDULES, STARTS
+from cka_core.recipe import (
+    FRACTIONS,
+    LARGEST_BATCH,
+    OPTIMIZERS,
+    PRESETS,
+    SCHEDULES,
+    STARTS,
+    USUAL_RATES,
+    TrainSpec,
+)
 from cka_core.store import Store
 from pages import address
 
@@ -76,14 +85,14 @@ WORDS = {
     "deterministic": "deterministic",
 }
 START_LABELS = {"random": "random weights", "imagenet": "ImageNet weights", "file": "a weights file"}
-OPTIMIZER_LABELS = {"sgd": "SGD, momentum 0.9", "adam": "Adam"}
-RATES = {"sgd": 0.05, "adam": 1e-3}
+OPTIMIZER_LABELS = {"sgd": "SGD", "adam": "Adam"}
 SHARE_LABELS = {1.0: "all", 0.5: "1/2", 0.25: "1/4", 0.0625: "1/16"}
 HELD_OUT_LABELS = {0.0: "none", 0.05: "5 %", 0.1: "10 %", 0.2: "20 %"}
 
 
-def architecture_picker() -> Architecture:
-    """Family, depth and width, and what comes of them."""
+def architecture_picker() -> tuple[Architecture, str]:
+    """Family, depth and width, and what comes of them; and what is wrong with the width, if anything is."""
+    problem = ""
     family = _segments("Family", "family", FAMILIES)
     if family == FAMILIES[1]:
         name = f"resnet{_pick('Depth', 'resnet', RESNETS, RESNETS[0])}"
@@ -92,12 +101,14 @@ def architecture_picker() -> Architecture:
         with deep:
             depth = _pick("Depth", "depth", DEPTHS, 14, "6n+2: three stages of n blocks with two convolutions each.")
         with wide:
-            width = _number("Width", "width", 1, 1, 64, 1, "Multiplies the number of channels: 16, 32, 64 at width 1.")
+            width, problem = _number(
+                "Width", "width", 1, 1, 64, 1, "Multiplies the number of channels: 16, 32, 64 at width 1."
+            )
         name = f"cifar-resnet-{depth}x{width}"
     described = architecture(name)
     count = words.count_text(described.parameters)
     st.caption(_unbroken(f"{count} parameters", f"{len(described.layers)} layers", described.name))
-    return described
+    return described, problem
 
 
 def preset_picker() -> str:
@@ -120,13 +131,14 @@ def recipe(name: str, preset: str) -> tuple[dict[str, Any], str]:
     plain = training_queue.preset_values(preset, name)
     default = {key: plain[field] for key, field in FIELDS.items()}
     with st.expander("More"):
-        values, problem = _images_values(default), ""
-        values |= _optimizer_values(default)
+        values, problem = _images_values(default)
+        of_optimizer, wrong = _optimizer_values(default)
+        values, problem = values | of_optimizer, problem or wrong
         starts = [start for start in STARTS if start != "imagenet" or name in APPLICATIONS]
         values["start"] = _pick("Start", "start", starts, default["start"], "Of the weights.", START_LABELS)
         digest = _start_file() if values["start"] == "file" else ""
         if values["start"] == "file" and not digest:
-            problem = "Choose the weights file to start from, under More."
+            problem = problem or "Choose the weights file to start from, under More."
         values |= _running_values(default)
         edited = [key for key, value in values.items() if value != default[key]]
         st.button(
@@ -137,11 +149,11 @@ def recipe(name: str, preset: str) -> tuple[dict[str, Any], str]:
     return {FIELDS[key]: value for key, value in values.items()} | {"start_digest": digest}, problem
 
 
-def _images_values(default: dict[str, Any]) -> dict[str, Any]:
+def _images_values(default: dict[str, Any]) -> tuple[dict[str, Any], str]:
     left, right = st.columns(2)
     with left:
         values = {"set": _pick("Images", "set", list(IMAGE_SETS), default["set"])}
-        values["epochs"] = _number("Epochs", "epochs", default["epochs"], 1, 10_000, 1)
+        values["epochs"], epochs_wrong = _number("Epochs", "epochs", default["epochs"], 1, 10_000, 1)
         values["heldout"] = _pick(
             "Held out",
             "heldout",
@@ -159,33 +171,41 @@ def _images_values(default: dict[str, Any]) -> dict[str, Any]:
             "Balanced over the classes; the same images for every seed.",
             SHARE_LABELS,
         )
-        values["minibatch"] = _number("Minibatch size", "minibatch", default["minibatch"], 1, LARGEST_BATCH, 1)
-        values["keep"] = _number(
+        values["minibatch"], minibatch_wrong = _number(
+            "Minibatch size", "minibatch", default["minibatch"], 1, LARGEST_BATCH, 1
+        )
+        values["keep"], keep_wrong = _number(
             "Keep weights every", "keep", default["keep"], 0, 10_000, 1, "Epochs. 0 keeps none along the way."
         )
-    return values
+    return values, epochs_wrong or minibatch_wrong or keep_wrong
 
 
-def _optimizer_values(default: dict[str, Any]) -> dict[str, Any]:
+def _optimizer_values(default: dict[str, Any]) -> tuple[dict[str, Any], str]:
     left, right = st.columns(2)
     with left:
         optimizer = _pick(
-            "Optimizer", "optimizer", OPTIMIZERS, default["optimizer"], labels=OPTIMIZER_LABELS, on_change=_forget_rate
+            "Optimizer",
+            "optimizer",
+            OPTIMIZERS,
+            default["optimizer"],
+            "SGD has a momentum of 0.9.",
+            OPTIMIZER_LABELS,
+            _forget_rate,
         )
         values = {"optimizer": optimizer}
-        rate = default["rate"] if optimizer == default["optimizer"] else RATES[optimizer]
+        rate = default["rate"] if optimizer == default["optimizer"] else USUAL_RATES[optimizer]
         values["schedule"] = _pick(
             "Schedule", "schedule", SCHEDULES, default["schedule"], "Cosine lets the learning rate fall to 0."
         )
     with right:
-        values["rate"] = _number("Learning rate", "rate", rate, 1e-6, 10.0, 0.01)
-        values["l2"] = _number(
-            "L2", "l2", default["l2"], 0.0, 1.0, 1e-4, "Times the squared weights, added to the loss."
+        values["rate"], rate_wrong = _number("Learning rate", "rate", rate, 1e-9, 1e9, 0.01)
+        values["l2"], l2_wrong = _number(
+            "L2", "l2", default["l2"], 0.0, 1e3, 1e-4, "Times the squared weights, added to the loss."
         )
     values["augment"] = _switch(
         "Flip and crop", "augment", default["augment"], "At random, anew in each epoch: four pixels of padding."
     )
-    return values
+    return values, rate_wrong or l2_wrong
 
 
 def _running_values(default: dict[str, Any]) -> dict[str, Any]:
@@ -245,6 +265,24 @@ def _forget_rate() -> None:
     address.forget("rate")
 
 
+def take_recipe(spec: TrainSpec) -> None:
+    """Fill in the form with every value of a recipe (only from a callback)."""
+    described, plain = architecture(spec.architecture), training_queue.preset_values("paper", spec.architecture)
+    imagenet = spec.architecture in APPLICATIONS
+    forget_values()
+    address.put("family", FAMILIES[imagenet])
+    if imagenet:
+        address.put("resnet", described.depth)
+    else:
+        address.put("depth", described.depth)
+        address.put("width", described.width)
+    address.put("preset", "paper")
+    address.put("seeds", str(spec.seed))
+    for key, field in FIELDS.items():
+        if getattr(spec, field) != plain[field]:
+            address.put(key, getattr(spec, field))
+
+
 def take_suggestion() -> None:
     forget_values()
     for key, value in SUGGESTION.items():
@@ -288,8 +326,14 @@ def _pick(
     return chosen
 
 
-def _number(label: str, key: str, default: Any, least: Any, most: Any, step: Any, help: str | None = None) -> Any:
-    """A number, in the address as it is."""
+def _number(
+    label: str, key: str, default: Any, least: Any, most: Any, step: Any, help: str | None = None
+) -> tuple[Any, str]:
+    """A number, in the address as it is; and what is wrong with it, if anything is: then the nearest one is returned.
+
+    The limits are not given to the widget: its browser side would keep the number typed to itself, and the one before
+    would be trained with.
+    """
 
     def valid(text: str) -> bool:
         try:
@@ -299,9 +343,14 @@ def _number(label: str, key: str, default: Any, least: Any, most: Any, step: Any
 
     address.read(key, default, valid, type(default))
     form = "%d" if isinstance(default, int) else "%g"
-    chosen = st.number_input(label, least, most, step=step, key=key, format=form, help=help)
-    address.write(key, f"{chosen:g}" if isinstance(chosen, float) else str(chosen), f"{default:g}")
-    return chosen
+    chosen = st.number_input(label, step=step, key=key, format=form, help=help)
+    number = default if chosen is None else chosen
+    address.write(key, f"{number:.10g}" if isinstance(number, float) else str(number), f"{default:g}")
+    if chosen is not None and least <= chosen <= most:
+        return chosen, ""
+    problem = f"{label}: expected {least:,g} to {most:,g}, got {'nothing' if chosen is None else f'{chosen:,g}'}."
+    st.caption(f":red[{address.plain(problem)}]")
+    return min(max(number, least), most), problem
 
 
 def _switch(label: str, key: str, default: bool, help: str) -> bool:

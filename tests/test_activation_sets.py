@@ -139,6 +139,12 @@ def repeat_name(about):
         (about_with(layers=lambda about: [*about["layers"], {"name": 3}]), "missing or wrong"),
         (about_with(batch_size=4), "expected 5 minibatches of 20 images, got 3"),
         (about_with(batch_size=2), "batch_size of at least 4"),
+        (about_with(batch_size=float("inf")), "infinity"),
+        (about_with(sample=lambda about: about["sample"] | {"n": 10**30}), "4 to 1,000,000 images"),
+        (about_with(sample=lambda about: about["sample"] | {"seed": -1}), "images are described by"),
+        (about_with(sample=lambda about: about["sample"] | {"balanced": "yes"}), "images are described by"),
+        (about_with(layers=lambda about: [about["layers"][0] | {"shape": [-1]}, *about["layers"][1:]]), "negative"),
+        (about_with(layers=lambda about: about["layers"] * 30_000), "1 to 20,000 layers"),
         (about_with(sample=None), "missing or wrong"),
         (about_with(sample=lambda about: about["sample"] | {"n": "20"}), "images are described by"),
         (about_with(minibatches=lambda about: about["minibatches"][:2]), "expected 3 minibatches"),
@@ -146,7 +152,7 @@ def repeat_name(about):
         (about_with(network=None), "missing or wrong"),
         (lambda members: members.update(extra=np.ones(3)), "does not hold 3 minibatches"),
         (lambda members: members.pop("00001/squares"), "does not hold 3 minibatches"),
-        (lambda members: members.pop("about"), "about.npy"),
+        (lambda members: members.pop("about"), "did not write it"),
     ],
 )  # fmt: skip
 def test_a_file_whose_description_is_wrong_is_refused_in_words(tmp_path, change, words):
@@ -215,6 +221,17 @@ def test_what_would_unpack_to_more_than_it_is_or_run_code_is_refused(tmp_path):
         archive.writestr("about.npy", header.ljust(128) + b"{}")
     with pytest.raises(ValueError, match="Expected an activation set"):
         activation_sets.read(liar.getvalue())
+
+
+@pytest.mark.parametrize(
+    "header", [b"{'descr': (", b"\x27\x27\x27abc", b"if 1:\n  2\n 3", b"{'descr': ',', 'shape': (1,)}", b"\x00"]
+)
+def test_a_header_that_is_none_is_refused_whatever_its_parser_raises(header):
+    crafted = io.BytesIO()
+    with zipfile.ZipFile(crafted, "w") as archive:
+        archive.writestr("about.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(ValueError, match="Expected an activation set"):
+        activation_sets.read(crafted.getvalue())
 
 
 # Which images

@@ -199,6 +199,32 @@ class TestCkaMatrix:
         assert np.isnan(analysis.cka_matrix(stack(one, draw(20, 3)))[0]).all()
 
 
+@pytest.mark.parametrize("removed", [[True, False], [6], [-1], [1.7]])
+def test_images_to_remove_are_positions(removed):
+    grams = np.stack([np.eye(6)] * 2)
+    with pytest.raises(ValueError, match="positions of images from 0 to 5"):
+        analysis.without_images(grams, removed)
+    assert analysis.without_images(grams, []).shape == (2, 6, 6)
+
+
+@pytest.mark.parametrize("k", [1.5, "1", None, 0, 6])
+def test_so_many_components_are_a_whole_number_of_them(k):
+    with pytest.raises(ValueError, match="components of 6 images"):
+        analysis.principal_components(np.eye(6), k)
+
+
+@pytest.mark.parametrize("scale", [1e-120, 1e120])
+def test_components_are_removed_whatever_the_units(scale):
+    x = np.random.default_rng(0).standard_normal((12, 30))
+    plain, scaled = (analysis.without_components(analysis.centred_gram(x * s)) for s in (1.0, scale))
+    assert np.abs(scaled[0] / scale**2 - plain[0]).max() < 1e-9 * np.abs(plain).max()
+
+
+def test_the_other_analyses_are_names_of_this_module():
+    assert {"find_blocks", "Block", "probe", "compare_behaviour", "without_blocks"} <= set(analysis.__all__)
+    assert all(hasattr(analysis, name) for name in analysis.__all__)
+
+
 def test_what_does_not_fit_is_refused():
     grams = stack(draw(10, 3), draw(10, 4, 1))
     for call, message in (

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,42 @@ def test_progress_grows_to_the_end(built):
     assert done == sorted(done) and done[-1] == pytest.approx(seen[-1].total)
 
 
+def cut(about, maps, name):
+    maps[f"self/{name}/2/nothing"] = maps[f"self/{name}/2/nothing"][:5, :5]
+    return about
+
+
+DAMAGES = {
+    lambda about, maps, name: [1, 2]: "",
+    lambda about, maps, name: None: "",
+    lambda about, maps, name: about | {"members": []}: "no networks",
+    lambda about, maps, name: maps.pop(f"self/{name}/1/nothing") is None or about: "after epoch 1 is missing",
+    cut: r"expected self/.*/2/nothing of shape \(29, 29\), got \(5, 5\)",
+}
+
+
+def test_an_array_that_cannot_be_read_is_said_when_it_is_asked_for(built, tmp_path):
+    _, atlas, _, _ = built
+    atlas.save(tmp_path)
+    name = atlas.members[0].name
+    with zipfile.ZipFile(tmp_path / "maps.npz") as archive:
+        entry = archive.getinfo(f"outputs/{name}.npy")
+    data = bytearray((tmp_path / "maps.npz").read_bytes())
+    data[entry.header_offset + 400] ^= 0xFF
+    (tmp_path / "maps.npz").write_bytes(data)
+    with pytest.raises(ValueError, match=f"outputs/{name} of this atlas is damaged"):
+        Atlas.load(tmp_path).outputs(name)
+
+
+def test_damaged_steps_are_made_again_in_one_go(built, store, tmp_path):
+    atlas_build.build(TINY, store, tmp_path / "one")
+    for index in (0, 1):
+        entry = next(e for e in store.entries(atlas_steps.place(TINY, index)) if e.key == "network")
+        Path(entry.path).write_bytes(b"damaged")
+    equal(atlas_build.build(TINY, store, tmp_path / "two"), built[1])
+    assert len(store.damaged()) == 2
+
+
 def test_an_atlas_survives_its_files(built, tmp_path):
     _, atlas, _, folder = built
     again = Atlas.load(folder)
@@ -98,6 +135,18 @@ def test_an_atlas_survives_its_files(built, tmp_path):
     (folder / "atlas.json").write_text("{}")
     with pytest.raises(ValueError, match="Build it again"):
         Atlas.load(folder)
+    for damage, words in DAMAGES.items():
+        atlas.save(tmp_path / "damaged")
+        about = json.loads((tmp_path / "damaged" / "atlas.json").read_text())
+        maps = dict(np.load(tmp_path / "damaged" / "maps.npz"))
+        about = damage(about, maps, atlas.members[0].name)
+        (tmp_path / "damaged" / "atlas.json").write_text(json.dumps(about))
+        np.savez(tmp_path / "damaged" / "maps.npz", **maps)
+        with pytest.raises(ValueError, match=f"{words}.*Build it again"):
+            Atlas.load(tmp_path / "damaged")
+    (tmp_path / "damaged" / "maps.npz").write_bytes(b"")
+    with pytest.raises(ValueError, match="Build it again"):
+        Atlas.load(tmp_path / "damaged")
     with pytest.raises(ValueError, match="missing"):
         Atlas.load(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="No network 'x' in this atlas"):

@@ -62,6 +62,29 @@ def button(page: AppTest, label: str) -> Any:
     return next(one for one in page.button if one.label == label)
 
 
+def test_the_network_that_is_open_stays_open_while_another_tab_is(store):
+    page = open_page(network=WIDE)
+    for tab in ("Two networks", "One network", "Wide against deep", "One network"):
+        page.session_state["view"] = tab
+        page.run()
+        assert page.session_state["network"] == WIDE and not page.exception
+    assert page.selectbox(key="network shown").value == WIDE
+    page.selectbox(key="network shown").set_value(DEEP).run()
+    assert page.session_state["network"] == DEEP
+
+
+def test_from_a_damaged_atlas_another_can_be_chosen(store):
+    other = Path(store.root) / "atlases" / "broken"
+    other.mkdir(parents=True)
+    (other / "atlas.json").write_text("[1, 2]")
+    (other / "maps.npz").write_bytes(b"")
+    page = open_page(atlas="broken")
+    assert "is damaged" in texts(page) and "Build it again" in texts(page)
+    good = next(option for option in page.selectbox(key="atlas").options if option != "broken")
+    page.selectbox(key="atlas").set_value(good).run()
+    assert not page.error and not page.exception and grid(page)["cells"]
+
+
 def test_each_network_stands_at_its_depth_and_width_with_its_accuracies_and_its_block_in_words():
     shown = grid(open_page())
     assert shown["rows"] == ["depth 14", "depth 38"]
@@ -100,7 +123,7 @@ def test_another_seed_shows_its_networks_and_leaves_the_other_places_empty():
     assert {cell["name"] for cell in grid(page)["cells"]} == {name("38x1", 1), name("14x4", 1)}
     assert len(grid(page)["columns"]) == 3
     assert grid(page)["missing"]["0 0"] == "no seed 1" and grid(page)["missing"]["1 2"] == "not trained"
-    assert page.selectbox(key="network").value == name("38x1", 1)
+    assert page.selectbox(key="network shown").value == name("38x1", 1)
 
 
 def test_without_the_first_component_the_maps_of_the_last_epoch_are_shown_without_blocks():
@@ -119,11 +142,11 @@ def test_the_layer_filter_holds_for_the_grid_and_the_large_view():
 
 def test_the_network_with_the_longest_block_is_open_and_another_one_can_be():
     page = open_page()
-    assert page.selectbox(key="network").value == DEEP
+    assert page.selectbox(key="network shown").value == DEEP
     said = texts(page)
     assert "60 % ±3" in said and "not fitted" in said and "Block: layers 44–110, 0.95." in said
     assert "first component holds 80 %" in said
-    page.selectbox(key="network").set_value(WIDE).run()
+    page.selectbox(key="network shown").set_value(WIDE).run()
     assert page.query_params["network"] == WIDE
     assert "Block: layers 16–35, 0.95." in texts(page) and "not fitted**" not in texts(page)
 
@@ -146,7 +169,7 @@ def test_two_seeds_agree_outside_the_block_and_not_inside():
     page = open_page(view="Two networks")
     assert (page.selectbox(key="one").value, page.selectbox(key="other").value) == (DEEP, name("38x1", 1))
     assert [(one.label, one.value) for one in page.metric] == [("inside", "0.30"), ("outside", "0.90")]
-    assert "a block is its own network’s" in texts(page)
+    assert "blocks are each network’s own" in texts(page)
 
 
 def test_what_is_open_on_the_page_compare_is_not_what_the_atlas_opens():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -284,8 +285,32 @@ def test_the_budget_counts_gram_matrices_and_names_the_rest(store, monkeypatch):
     store.put("grams", "x/00000", bytes(250))
     store.put("comparisons", "y", bytes(2000))
     full = inventory.budget(store)
-    assert full.share == 0.25 and full.text.startswith("250 B of 1 kB")
+    assert full.share == 0.25 and full.text.startswith("2.2 kB in all, of which 250 B of at most 1 kB")
     assert "2 kB comparisons" in full.rest and "free on the disk" in full.rest
+
+
+def test_files_cut_short_are_damaged_and_not_in_the_tables(store, tmp_path):
+    trained(store, "cut-network")
+    made(tmp_path / "s.npz", "cut-set")
+    keeping.import_set(tmp_path / "s.npz", store)
+    assert "cut-network" in [row.name for row in inventory.networks(store)]
+    for kind in ("networks", "activations"):
+        path = Path(store.entries(kind)[0].path)
+        path.write_bytes(path.read_bytes()[:-1])
+    assert "cut-network" not in [row.name for row in inventory.networks(store)]
+    assert inventory.activation_sets(store) == []
+    assert [damage.what for damage in inventory.damaged(store)] == [
+        "cut-network: its file is not what was written", "cut-set: its file is not what was written"
+    ]  # fmt: skip
+
+
+def test_what_was_set_aside_is_called_what_it_was(store):
+    for kind, key in (("comparisons", "0" * 24), ("networks", "mine"), ("images", "cifar10")):
+        Path(store.put(kind, key, b"whole", "keras" if kind == "networks" else "npz")).write_bytes(b"altered")
+        assert store.get(kind, key) is None
+    assert sorted(damage.what for damage in inventory.damaged(store)) == [
+        "A comparison", "The images of cifar10", "The weights of mine"
+    ]  # fmt: skip
 
 
 def test_damage_is_listed_with_what_to_do_and_can_be_removed(store, tmp_path):

@@ -5,11 +5,24 @@ from __future__ import annotations
 import logging
 import os
 import time
+from pathlib import Path
 
 import pytest
 
 from cka_core.images import SampleSpec
 from cka_core.store import Store, canonical_json, key_of, write_atomically
+
+
+def test_an_object_is_whole_until_its_bytes_change(store):
+    path = Path(store.put("kind", "key", b"some bytes"))
+    (entry,) = store.entries("kind")
+    assert store.is_whole(entry)
+    path.write_bytes(b"some byte")
+    assert not store.is_whole(entry)
+    path.write_bytes(b"some bytes")
+    assert store.is_whole(entry)
+    path.unlink()
+    assert not store.is_whole(entry)
 
 
 def test_what_is_put_is_what_comes_back(store):

@@ -154,7 +154,7 @@ def test_a_weights_file_is_uploaded_into_the_store(asked, store):
     [
         ("family", "VGG"), ("depth", "15"), ("depth", "x"), ("width", "0"), ("width", "65"), ("preset", "mine"),
         ("set", "imagenet"), ("share", "2"), ("epochs", "0"), ("epochs", "1.5"), ("epochs", "9" * 30),
-        ("minibatch", "-1"), ("optimizer", "lion"), ("rate", "nan"), ("rate", "1e9"), ("rate", "inf"),
+        ("minibatch", "-1"), ("optimizer", "lion"), ("rate", "nan"), ("rate", "1e99"), ("rate", "inf"),
         ("schedule", "step"), ("l2", "-1"), ("augment", "yes"), ("heldout", "0.9"), ("start", "imagenet"),
         ("start", "../../etc/passwd"), ("keep", "-2"), ("xla", "<b>"), ("cpu", "1"), ("resnet", "51"),
     ],
@@ -174,9 +174,38 @@ def test_seeds_that_cannot_be_meant_are_explained(asked, seeds):
     assert button(page, "Train").disabled and "Expected" in texts(page)
 
 
+@pytest.mark.parametrize(
+    "key, bad, said",
+    [("epochs", 0, "Epochs: expected 1 to 10,000, got 0."), ("epochs", -3, "got -3"), ("minibatch", 10**6, "to 4,096"),
+     ("rate", -0.1, "Learning rate: expected 1e-09 to 1e+09, got -0.1."), ("rate", 0.0, "got 0."), ("l2", -1.0, "L2:"),
+     ("width", 0, "Width: expected 1 to 64, got 0."), ("keep", -1, "Keep weights every")],
+)  # fmt: skip
+def test_a_number_out_of_range_is_explained_and_nothing_else_is_trained(asked, key, bad, said):
+    page = open_page()
+    page.number_input(key=key).set_value(bad).run()
+    assert not page.exception and button(page, "Train").disabled
+    assert said in texts(page).replace("\\", "")
+    page.number_input(key=key).set_value(1).run()
+    assert not button(page, "Train").disabled
+
+
+def test_a_loss_that_is_not_finite_leads_to_a_lower_rate_and_not_to_resume(asked, store):
+    spec = dataclasses.replace(SPEC, learning_rate=10.0)
+    trained(spec, store, 1)
+    training_state.Work(spec, spec.default_name, 2812, "CPU.", store).note(lower_rate=0.05)
+    submitted(spec, store, "failed")
+    page = open_page(depth="8", epochs="4", rate="10")
+    assert button(page, "Train").disabled and "did not stay finite" in texts(page)
+    assert not [one for one in page.button if one.label == "Resume"] and "Resume" not in texts(page)
+    button(page, "Fill in the form with learning rate 0.05").click().run()
+    assert page.number_input(key="rate").value == 0.05
+    button(page, "Train").click().run()
+    assert asked == [("train", dataclasses.replace(SPEC, learning_rate=0.05))]
+
+
 def test_values_that_do_not_fit_together_are_explained():
     page = open_page(epochs="4", keep="9")
-    assert button(page, "Train").disabled and "keep_every" in texts(page).replace("\\", "")
+    assert button(page, "Train").disabled and "kept every 1 to 4 epochs, or never" in texts(page)
 
 
 def test_what_is_trained_is_not_trained_again(asked, store):

@@ -112,7 +112,7 @@ def test_a_loss_that_is_not_finite_stops_with_a_suggestion(store):
     spec = TrainSpec(
         "cifar-resnet-8x1", fraction=0.25, epochs=1, batch_size=256, learning_rate=1e30, schedule="constant"
     )
-    with pytest.raises(TrainingFailed, match=r"epoch 1.*learning rate 1e\+30.*--learning-rate 2e\+29"):
+    with pytest.raises(TrainingFailed, match=r"epoch 1.*learning rate 1e\+30.*--learning-rate 0.05"):
         train(spec, store)
 
 
@@ -130,6 +130,19 @@ def kill(progress):
 
 train(TrainSpec.from_json(__import__("json").loads(sys.argv[1])), Store(sys.argv[2]), report=kill)
 """
+
+
+@pytest.mark.parametrize("held_out", [0.1, 0.0])
+def test_weights_that_the_last_step_made_infinite_are_not_kept(store, held_out):
+    """Each step's loss is that before its update: of one step it is finite whatever comes of it."""
+    spec = TrainSpec(
+        "cifar-resnet-8x1", fraction=0.0625, epochs=1, batch_size=512, learning_rate=1e38, held_out=held_out
+    )
+    with pytest.raises(TrainingFailed, match=r"epoch 1.*lower one, such as 0.05: --learning-rate 0.05"):
+        train(spec, store)
+    state = training_state.read(spec.key, store)
+    assert (state.lower_rate, state.result) == (0.05, None)
+    assert store.entries("networks") == []
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +223,43 @@ def test_asked_again_a_finished_training_is_not_repeated(short):
         raise AssertionError("it trained again")
 
     assert train(SHORT, store, report=never) == record
+
+
+@pytest.mark.parametrize("what", ["", "@1"])
+def test_a_network_that_was_damaged_is_trained_again_under_its_name(short, what):
+    store, record = short
+    entry = next(one for one in store.entries("networks") if one.key == record["name"] + what)
+    Path(entry.path).write_bytes(b"damaged")
+    again = train(SHORT, store, name=record["name"])
+    assert again["name"] == record["name"] and again["weights"] == record["weights"]
+    assert store.get("networks", record["name"] + what) is not None
+
+
+def test_killed_after_its_network_was_kept_the_record_is_completed(short):
+    store, record = short
+    place = f"trainings/{SHORT.key}/record.json"
+    store.write_record(place, {**store.read_record(place), "result": None})
+    assert train(SHORT, store)["weights"] == record["weights"]
+    assert training_state.read(SHORT.key, store).result["name"] == record["name"]
+
+
+@pytest.mark.parametrize("damage", [{"spec": 3}, {"epochs_done": 2}])
+def test_a_record_that_is_none_is_set_aside_and_the_training_begins(short, store, damage):
+    store.write_record(f"trainings/{SHORT.key}/record.json", damage)
+    assert train(SHORT, store)["history"] == short[1]["history"]
+    assert len(store.damaged()) == 1
+
+
+def test_another_number_of_threads_is_told_since_the_digits_depend_on_it(short, store):
+    place = f"trainings/{SHORT.key}/record.json"
+    threads = short[0].read_record(place)["threads"]
+    assert threads >= 1
+    with pytest.raises(Stopped):
+        train(SHORT, store, report=stop_at(1.01))
+    store.write_record(place, {**store.read_record(place), "threads": threads + 3})
+    train(SHORT, store)
+    log = training_state.read_log(SHORT.key, store)
+    assert f"began on {threads + 3} threads and goes on with {threads}" in log
 
 
 def test_another_recipe_does_not_replace_a_network(short):
@@ -311,7 +361,7 @@ def test_the_speed_is_measured_and_remembered(store):
         ({"held_out": 1.0}, "held_out < 1"),
         ({"fraction": 0}, "0 < fraction <= 1"),
         ({"learning_rate": float("nan")}, "learning_rate > 0"),
-        ({"keep_every": 41}, "from 0 .none. to 40 epochs, got 41"),
+        ({"keep_every": 41}, "every 1 to 40 epochs, or never .0., got 41"),
         ({"start": "file"}, "start_digest"),
         ({"schedule": "step"}, "Valid: cosine, constant"),
     ],
