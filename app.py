@@ -9,10 +9,11 @@ ICON = Path(__file__).parent / "pages" / "icon.svg"
 st.set_page_config(page_title="CKA Explorer", page_icon=str(ICON), layout="wide")
 st.navigation(
     [
-        st.Page("pages/compare.py", title="Compare", icon=":material/grid_on:", url_path="compare", default=True),
+        st.Page("pages/compare.py", title="Compare", icon=":material/grid_on:", url_path="home", default=True),
         st.Page("pages/train.py", title="Train", icon=":material/model_training:", url_path="train"),
         st.Page("pages/atlas.py", title="Atlas", icon=":material/grid_view:", url_path="atlas"),
         st.Page("pages/library.py", title="Library", icon=":material/inventory_2:", url_path="library"),
+        st.Page("pages/compare_address.py", title="Compare", url_path="compare", visibility="hidden"),
     ],
     position="top",
 ).run()

@@ -294,7 +294,7 @@ def _start(spec: TrainSpec, start_path: str | os.PathLike[str] | None, work: Wor
         raise TrainingFailed(f"This training starts from a weights file; {start_path} does not exist.")
     if start_path is not None and training_state.file_digest(start_path) != spec.start_digest:
         raise TrainingFailed(f"{start_path} is not the weights file this training was asked to start from.")
-    return start_path or work.start_file()
+    return work.start_file(start_path)
 
 
 def _without_optimizer(model: keras.Model) -> keras.Model:

@@ -247,9 +247,10 @@ class Work:
         self._write()
         self._remove_unnamed()
 
-    def start_file(self) -> Path:
-        """The weights file in the store that the training starts from."""
-        data = self.store.get("weights", self.spec.start_digest)
+    def start_file(self, given: str | os.PathLike[str] | None = None) -> Path:
+        """The weights file that the training starts from, the one in the store if none is given, named as Keras tells
+        its forms apart."""
+        data = self.store.get("weights", self.spec.start_digest) if given is None else Path(given).read_bytes()
         if data is None:
             raise TrainingFailed(
                 "The weights file this training starts from is not in the store any more, or is damaged. Give it again."

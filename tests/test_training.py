@@ -308,6 +308,17 @@ def test_a_start_file_travels_through_the_store(store, tmp_path):
     assert from_store["weights"] == from_path["weights"]
 
 
+def test_a_start_file_of_any_name_is_understood(store, tmp_path):
+    build_network("cifar-resnet-8x1", seed=5).save_weights(tmp_path / "mine.weights.h5")
+    path = (tmp_path / "mine.weights.h5").rename(tmp_path / "plain.h5")
+    spec = dataclasses.replace(SHORT, epochs=1, start="file", start_digest=file_digest(path))
+    assert train(spec, store, start_path=path)["kept_epoch"] == 1
+    (tmp_path / "text.h5").write_text("no weights")
+    spec = dataclasses.replace(spec, start_digest=file_digest(tmp_path / "text.h5"))
+    with pytest.raises(TrainingFailed, match="Expected a weights file in HDF5 form"):
+        train(spec, store, start_path=tmp_path / "text.h5")
+
+
 def test_a_start_file_that_is_none_is_refused_in_words(store):
     digest = training_state.keep_start_file(b"no weights at all", store)
     with pytest.raises(TrainingFailed, match="HDF5"):

@@ -119,6 +119,21 @@ def test_a_click_opens_the_network_large_and_scrolls_to_it(page: Page, atlas_app
         expect(page.get_by_role("tab", name="One network")).to_be_in_viewport()
 
 
+def test_the_open_network_is_still_open_after_a_look_at_another_tab(page: Page, atlas_app: str):
+    open_atlas(page, atlas_app)
+    cell(page, "14x4").click()
+    wait_for_large(page, "ResNet 14x4")
+    page.get_by_role("tab", name="Two networks").click()
+    page.wait_for_selector(".st-key-pair .heatmaplayer image")
+    mean = "mean over seeds"
+    page.get_by_role("radio", name=mean).or_(page.get_by_role("button", name=mean)).click()
+    expect(page.get_by_text(re.compile("Mean over seeds: [0-9]+ pair"))).to_be_visible()
+    page.get_by_role("tab", name="One network").click()
+    wait_for_large(page, "ResNet 14x4")
+    assert f"network={name('14x4')}" in page.url
+    assert cell(page, "14x4").get_attribute("aria-pressed") == "true"
+
+
 def test_the_strips_are_aligned_with_the_map(page: Page, atlas_app: str):
     open_atlas(page, atlas_app)
     page.wait_for_selector(".st-key-map .heatmaplayer image")
