@@ -77,7 +77,9 @@ def train(
         if finished is not None:
             _write_history(history_path, spec, finished)
             return finished
-        threads = _make_deterministic(spec.seed) if spec.deterministic else None
+        threads = (
+            _make_deterministic(spec.seed, training_state.threads(spec.key, store)) if spec.deterministic else None
+        )
         devices = devices_module.choose(xla=spec.xla, mixed_precision=spec.mixed_precision, force_cpu=spec.force_cpu)
         report(Progress("building", 0, spec.epochs, f"building {spec.architecture}"))
         data = TrainingImages(spec, store)
@@ -307,11 +309,11 @@ def _finite(model: keras.Model) -> bool:
     return all(bool(np.isfinite(weight).all()) for weight in model.get_weights())
 
 
-def _make_deterministic(seed: int) -> int | None:
+def _make_deterministic(seed: int, threads: int | None) -> int | None:
     """The same digits each time; returns on how many threads, which they depend on, None where that is not known.
 
-    TensorFlow takes as many as it may use when it begins, so that a limit of the shell or of a container would change
-    them: all of the machine's are asked for instead.
+    ``threads`` are those the training began on, if it goes on: TensorFlow takes as many as it may use when it begins,
+    and a shell or a container may allow another number now.
     """
     import keras
 
@@ -321,11 +323,10 @@ def _make_deterministic(seed: int) -> int | None:
     import tensorflow as tf
 
     tf.config.experimental.enable_op_determinism()
-    machine = os.cpu_count() or 1
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with contextlib.suppress(RuntimeError):  # it has begun: with what it may use, or with what was asked for then
-        tf.config.threading.set_intra_op_parallelism_threads(machine)
-    asked = int(tf.config.threading.get_intra_op_parallelism_threads())
-    return asked or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else machine)
+        tf.config.threading.set_intra_op_parallelism_threads(threads or usable)
+    return int(tf.config.threading.get_intra_op_parallelism_threads()) or usable
 
 
 def _learning_rate(model: keras.Model) -> float:

@@ -88,6 +88,14 @@ def read(key: str, store: Store) -> TrainingState | None:
         return None
 
 
+def threads(key: str, store: Store) -> int | None:
+    """On how many threads a deterministic training began that has epochs to go on from."""
+    state = read(key, store)
+    record = (store.read_record(_record(key)) or {}) if state is not None and state.epochs_done else {}
+    found = record.get("threads")
+    return found if isinstance(found, int) and found > 0 else None
+
+
 def all_states(store: Store) -> list[TrainingState]:
     """Every training of the store, the last one begun first."""
     folder = store.path("trainings")
