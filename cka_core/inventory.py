@@ -88,7 +88,7 @@ def _training(info: NetworkInfo) -> str:
         parts.append(f"{words.accuracy_text(info.test_accuracy, info.test_images)} right")
     checkpoints = info.record.get("checkpoints") or {}
     if checkpoints:
-        parts.append(f"{len(checkpoints)} epochs kept along the way")
+        parts.append(f"{len(checkpoints)} kept on the way")
     return " · ".join(parts)
 
 

@@ -17,7 +17,7 @@ COMPARE = "pages/compare.py"
 LARGEST_UPLOAD = 400  # MB, as in .streamlit/config.toml
 EXTRACT = "python -m cka_core activations extract NETWORK --samples 768 --out acts.npz"
 # Of the columns that differ from table to table, in pixels: name, what it is, how it was made.
-WIDTHS = {"Networks": (240, 230, 380), "Activation sets": (240, 250, 360), "Comparisons": (430, 130, 290)}
+WIDTHS = {"Networks": (230, 210, 410), "Activation sets": (240, 250, 360), "Comparisons": (430, 130, 290)}
 
 
 def head(store: Store) -> None:
@@ -114,7 +114,7 @@ def shelf(title: str, rows: Sequence[Row], empty: str, store: Store) -> None:
         on_select="rerun",
         selection_mode="single-row",
         key=f"{title} {key_of([row.key for row in rows])}",
-        height="auto" if len(rows) <= 8 else 318,
+        height="auto" if len(rows) <= 8 else 335,
         alt=f"{title}, newest first",
     )
     chosen = event["selection"]["rows"]
