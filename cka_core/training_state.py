@@ -151,9 +151,8 @@ class Work:
     def __init__(self, spec: TrainSpec, name: str, images: int, device: str, store: Store):
         self.key, self.spec, self.store = spec.key, spec, store
         self.scratch = store.scratch(f"scratch/training-{self.key}-{os.getpid()}")
-        found = (
-            store.read_record(_record(self.key)) if read(self.key, store) else None
-        )  # which sets a damaged one aside
+        readable = read(self.key, store) is not None  # or it was set aside
+        found = store.read_record(_record(self.key)) if readable else None
         self.record: dict[str, Any] = found or {"spec": dataclasses.asdict(spec)} | _NOTHING_YET | {
             "created": time.time()
         }
