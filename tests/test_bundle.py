@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cka_core import bundle, estimate, library
+from cka_core import bundle, estimate, library, study
 from cka_core import comparison as results
+from cka_core.blocks import find_blocks
 from cka_core.images import load_images
 from cka_core.store import Store
 
@@ -47,18 +48,51 @@ def test_a_bundled_comparison_is_what_the_engine_computes(store):
     assert np.abs(engine.run(spec, store).matrix - results.find(spec, Store(store.root)).matrix).max() < 1e-5
 
 
-def test_the_bundled_atlas_is_of_the_bundled_study_and_networks(store):
-    from cka_core import atlas, study
+@pytest.fixture(scope="module")
+def bundled_atlas():
+    from cka_core import atlas
 
-    found, wanted = atlas.bundled(), study.bundled()
-    assert found.study == wanted and [member.name for member in found.members] == list(wanted.names)
-    for member, spec in zip(found.members, wanted.trainings, strict=True):
+    return atlas.bundled()
+
+
+def test_the_bundled_atlas_is_of_the_bundled_study_and_networks(bundled_atlas, store):
+    wanted = study.bundled()
+    assert bundled_atlas.study == wanted and [member.name for member in bundled_atlas.members] == list(wanted.names)
+    for member, spec in zip(bundled_atlas.members, wanted.trainings, strict=True):
         info = library.find(member.name, store)
         assert info.spec.source == "bundled" and info.spec.weights == member.weights
-        assert info.record["training_key"] == spec.key and info.test_accuracy == member.final.test_accuracy
-        assert member.epochs == (0, 5, 10, 15, 20, 25) and member.fitted
-        right = (found.outputs(member.name).argmax(1) == found.labels).mean()
+        assert info.record["training_key"] == spec.key
+        assert member.epochs[0] == 0 and member.epochs[-1] == info.record["kept_epoch"]
+        right = (bundled_atlas.outputs(member.name).argmax(1) == bundled_atlas.labels).mean()
         assert right == pytest.approx(member.final.test_accuracy)
+        if spec.images == wanted.sample.images:
+            assert info.test_accuracy == pytest.approx(member.final.test_accuracy, abs=2e-3)
+            assert info.record["train_accuracy"] == pytest.approx(member.final.train_accuracy, abs=2e-3)
+
+
+def test_the_bundled_atlas_covers_depth_width_seeds_and_training(bundled_atlas):
+    seeds: dict[str, set[int]] = {}
+    for member in bundled_atlas.studied.members:
+        seeds.setdefault(member.architecture.removeprefix("cifar-resnet-"), set()).add(member.seed)
+    assert set(seeds) >= {"14x1", "20x1", "38x1", "56x1", "14x2", "14x4", "38x2"}
+    assert all(len(seeds[size]) >= 2 for size in ("14x1", "38x1", "14x2"))
+    assert sum(len(member.epochs) >= 6 for member in bundled_atlas.members) >= 4
+
+
+def test_the_blocks_printed_are_those_of_the_maps_that_ship(bundled_atlas):
+    for member in bundled_atlas.members:
+        for snapshot in member.snapshots:
+            found = find_blocks(bundled_atlas.map(member.name, snapshot.epoch))
+            assert [(b.start, b.stop) for b in found] == [(b.start, b.stop) for b in snapshot.blocks]
+
+
+def test_one_bundled_network_really_works(bundled_atlas, store):
+    (member,) = [member for member in bundled_atlas.members if member.trained_on == "cifar10"]
+    info = library.find(member.name, store)
+    assert info.spec.architecture == "cifar-resnet-20x1"
+    assert info.test_images == 10_000 and info.test_accuracy > 0.86
+    # The 1,000 bundled test images are some of the 10,000: their share lies within its own uncertainty of it.
+    assert abs(member.final.test_accuracy - info.test_accuracy) < 0.04
 
 
 def test_a_finished_build_has_nothing_to_do(store, monkeypatch):
