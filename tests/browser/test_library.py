@@ -79,6 +79,7 @@ def test_sets_from_another_machine_are_brought_in_and_compared_without_tensorflo
     expect(page).to_have_url(re.compile(r"a=left"))
     page.goto(f"{app}/?a=left&b=right")
     expect(page.get_by_text("64 test images of cifar10-mini, seed 0, in minibatches of 32")).to_be_visible()
+    settled(page)
     button(page, "Compare").click()
     page.wait_for_selector(MAP)
     expect(page.get_by_role("heading", name="left × right")).to_be_visible()
