@@ -104,6 +104,7 @@ def test_a_set_is_renamed_downloaded_deleted_and_put_back(page: Page, app: str, 
     button(page, "Rename").click()
     page.get_by_role("textbox", name="New name").fill("mine")
     page.locator("[data-testid=stForm]").get_by_role("button", name="Rename").click()
+    expect(button(page, "Download")).to_have_count(0)  # a table with another name in it has no row chosen
     settled(page)
     choose(page, "Activation sets")
     with page.expect_download() as download:
