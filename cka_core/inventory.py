@@ -222,19 +222,15 @@ def _described(network: dict[str, Any], layers: tuple[comparison.Layer, ...], na
 def damaged(store: Store) -> list[Damage]:
     """Everything that cannot be used, and what to do about it."""
     found = [Damage(store.name_of(path), *_set_aside(path.rsplit("/", 1)[-1])) for path in store.damaged()]
-    found += [
-        Damage(store.name_of(entry.path), f"{entry.key}: its file is not what was written", f"{again}, or remove this.")
-        for kind, again in (("networks", "Train it again"), ("activations", "Bring the file in again"))
-        for entry in store.entries(kind)
-        if not store.is_whole(entry)
-    ]
     whole = set(library.networks(store)) | {entry.key for entry in store.entries("networks") if "@" in entry.key}
     for kind, usable, again in (
         ("networks", whole, "Train it again"),
         ("activations", set(library.sets(store)), "Bring the file in again"),
     ):
-        files = {entry.key: store.name_of(entry.path) for entry in store.entries(kind) if store.is_whole(entry)}
+        files = {entry.key: store.name_of(entry.path) for entry in store.entries(kind)}
         broken = _broken(store.entries(kind), store)
+        for name in sorted(broken):
+            found.append(Damage(files[name], f"{name}: its file is not what was written", f"{again}, or remove this."))
         records = {
             name.removeprefix(f"{kind}/").removesuffix(".json"): name
             for name in store.names(kind)
