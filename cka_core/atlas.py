@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from cka_core import plain_npz
 from cka_core.blocks import Block
 from cka_core.comparison import MEASURE, Comparison, Layer
 from cka_core.images import SampleSpec
@@ -300,9 +301,7 @@ def _shapes(maps: Any) -> dict[str, tuple[int, ...]]:
     found = {}
     for entry in maps.zip.namelist():
         with maps.zip.open(entry) as file:
-            major, _ = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
-            found[entry.removesuffix(".npy")] = read(file)[0]
+            found[entry.removesuffix(".npy")] = plain_npz.header(file)[0]
     return found
 
 

@@ -20,9 +20,8 @@ from cka_core import activation_sets, comparison, library
 from cka_core.activation_sets import ActivationSet
 from cka_core.grams import GramBatch
 from cka_core.networks import UnknownNetwork, is_architecture
-from cka_core.store import Store
+from cka_core.store import Store, check_file_name
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 TRASH_SECONDS = 7 * 24 * 3600.0
 
 
@@ -39,11 +38,7 @@ class Removed:
 
 def check_name(name: str, store: Store) -> None:
     """Refuse a name that is not safe as a file's name, or that something else has."""
-    if not NAME.fullmatch(name) or name.endswith((".keras", ".npz", ".json")):
-        raise ValueError(
-            f"Expected a name of up to 100 letters, digits, '-', '_' and '.', beginning with a letter or digit and not "
-            f"ending like a file, got {name!r}."
-        )
+    check_file_name(name)
     if is_architecture(name):
         raise ValueError(f"{name} is what the untrained network is called. Choose another name.")
     taken = {entry.key.partition("@")[0] for kind in ("networks", "activations") for entry in store.entries(kind)}

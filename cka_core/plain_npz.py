@@ -11,6 +11,7 @@ import io
 import zipfile
 import zlib
 from collections.abc import Iterator
+from typing import IO
 
 import numpy as np
 
@@ -32,13 +33,18 @@ def array(archive: zipfile.ZipFile, name: str, dtype: str, shape: tuple[int, ...
     """An array of a member, of this dtype and shape or a ValueError. Nothing is allocated on the member's word."""
     data = archive.read(f"{name}.npy")
     stream = io.BytesIO(data)
-    version = np.lib.format.read_magic(stream)
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     got, fortran, kind = header(stream)
     expected = (len(data) - stream.tell(),) if shape is None else shape
     if kind != np.dtype(dtype) or tuple(got) != expected or (fortran and len(expected) > 1):
         raise ValueError(f"expected {name} as {np.dtype(dtype)} {expected}, got {kind} {tuple(got)}")
     return np.frombuffer(data, kind, offset=stream.tell()).reshape(expected)
+
+
+def header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether in Fortran order, and dtype of the array that begins here; the stream is at its bytes then."""
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return read(stream)
 
 
 def add(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:

@@ -16,6 +16,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import time
 import uuid
@@ -54,6 +55,16 @@ def canonical_json(value: Any) -> str:
 def key_of(spec: Any) -> str:
     """The key of a spec: the first 24 hex digits of the SHA-256 of its canonical JSON."""
     return hashlib.sha256(canonical_json(spec).encode()).hexdigest()[:24]
+
+
+def check_file_name(name: str) -> str:
+    """``name``, if every file system takes it as a file's name and none understands it as a path; else a ValueError."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name.endswith((".keras", ".npz", ".json")):
+        raise ValueError(
+            f"Expected a name of up to 100 letters, digits, '-', '_' and '.', beginning with a letter or digit and not "
+            f"ending like a file, got {name!r}."
+        )
+    return name
 
 
 @dataclasses.dataclass(frozen=True)

@@ -38,7 +38,7 @@ from typing import Any
 from cka_core.images import SampleSpec, image_set
 from cka_core.recipe import TrainSpec
 from cka_core.similarity import MIN_IMAGES
-from cka_core.store import key_of
+from cka_core.store import check_file_name, key_of
 
 BUNDLE = Path(__file__).parent / "demo" / "atlas.toml"
 
@@ -72,11 +72,8 @@ class Study:
             raise ValueError(f"Expected a study's name of letters, digits, spaces and - _ . only, got {self.name!r}.")
         if not self.trainings:
             raise ValueError("Expected at least one network in the study, got none: add [[networks]] to it.")
-        if bad := [name for name in self.names if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name)]:
-            raise ValueError(
-                f"Expected names of networks of letters, digits, '-', '_' and '.', beginning with a letter or digit, "
-                f"got {bad[0]!r}."
-            )
+        for name in self.names:
+            check_file_name(name)
         if len(set(self.names)) != len(self.names):
             twice = sorted({name for name in self.names if self.names.count(name) > 1})
             raise ValueError(f"Expected each network once, got {', '.join(twice)} more than once.")

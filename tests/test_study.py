@@ -77,7 +77,7 @@ def test_a_file_that_is_no_study_is_refused(tmp_path, text, message):
         ({"batch_size": 6}, "at least 9"),
         ({"name": "../up"}, "a study's name"),
         ({"networks": [{"depths": [8], "widths": [1], "names": ["a", "b"]}]}, "Expected 1 names"),
-        ({"networks": [{"depths": [8], "widths": [1], "names": ["../../x"]}]}, "names of networks of letters"),
+        ({"networks": [{"depths": [8], "widths": [1], "names": ["../../x"]}]}, "Expected a name of up to 100 letters"),
         ({"networks": 3}, "networks in a study to be tables"),
         ({"networks": {"depths": [8]}}, "networks in a study to be tables"),
         ({"networks": [3]}, r"Expected \[\[networks\]\] to be a table"),
