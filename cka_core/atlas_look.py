@@ -16,6 +16,7 @@ from cka_core.behaviour import log_probabilities, probe
 from cka_core.blocks import find_blocks
 from cka_core.grams import GramBatch
 from cka_core.images import Images, choose, load_images
+from cka_core.measuring import AT_ONCE
 from cka_core.networks import architecture, build_network
 from cka_core.progress import Progress, Report, silent
 from cka_core.recipe import TrainSpec
@@ -28,7 +29,6 @@ from cka_core.training_images import TrainingImages
 if TYPE_CHECKING:
     import keras
 
-AT_ONCE = 256
 PROBE_SEED = 0
 
 

@@ -1,27 +1,39 @@
 """What ships with the package, and the one command that makes it: ``python -m cka_core demo build``.
 
 Three trained networks, their untrained counterparts, and their finished comparisons; and the atlas of the bundled study
-with its networks; all from the bundled images. Each step that is finished is kept, so that a stopped build goes on.
+with its networks. All are made from the bundled images, but for the one network that is trained on all of CIFAR-10.
+Each step that is finished is kept, so that a stopped build goes on.
 """
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
+import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from cka_core import library
+import numpy as np
+
+from cka_core import keeping, library
 from cka_core.comparison import BUNDLE as COMPARISONS
 from cka_core.comparison import CompareSpec
-from cka_core.images import SampleSpec
+from cka_core.images import SampleSpec, load_images
+from cka_core.measuring import measure
+from cka_core.networks import build_network
 from cka_core.progress import Progress, Report, silent
 from cka_core.recipe import TrainSpec
 from cka_core.store import Store, write_atomically
 from cka_core.training import train
+from cka_core.training_images import TrainingImages
 
 TRAININGS = tuple(TrainSpec(f"cifar-resnet-{name}", epochs=50) for name in ("14x1", "38x1", "14x4"))
 SAMPLE = SampleSpec("cifar10-mini", "test", 768, 0)
+WHOLE_BYTES = 5_000_000
+"""A larger weights file ships at half precision."""
 
 
 def comparisons(store: Store) -> list[CompareSpec]:
@@ -80,9 +92,69 @@ def _network(spec: TrainSpec, name: str, store: Store, report: Report) -> Iterat
         def inner(progress: Progress) -> None:
             report(Progress(progress.phase, progress.done, progress.total, f"{name} · {progress.detail}"))
 
+        _make_room(spec, name, store)
         record = train(spec, store, name=name, report=inner)
         data = store.get("networks", name)
         assert data is not None
+        if len(data) > WHOLE_BYTES:
+            record, data = _halve(record, data, spec, store, inner)
         write_atomically(weights_path, data)
         write_atomically(record_path, (json.dumps(record, indent=1) + "\n").encode())
     yield weights_path
+
+
+def _make_room(spec: TrainSpec, name: str, store: Store) -> None:
+    """A network of another recipe that has the name gives it up: one of the bundle for good, one of the store goes to
+    the trash."""
+    for path in (library.BUNDLE / f"{name}.json", library.BUNDLE / f"{name}.keras"):
+        path.unlink(missing_ok=True)
+    library._bundled_records.cache_clear()
+    here = library.networks(store).get(name)
+    if here is not None and here.record["training_key"] != spec.key:
+        keeping.remove("networks", name, name, store)
+
+
+def _halve(
+    record: dict[str, Any], data: bytes, spec: TrainSpec, store: Store, report: Report
+) -> tuple[dict[str, Any], bytes]:
+    """A network with its weights at half precision, in the store too: its record is that of these weights."""
+    data = half_precision(data)
+    model = build_network(spec.architecture)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.keras"
+        path.write_bytes(data)
+        model.load_weights(path)
+    test = load_images(spec.images, "test", store=store)
+    record = {**record, **measure(model, TrainingImages(spec, store), test, report), "stored_as": "float16"}
+    store.put("networks", name := record["name"], data, "keras")
+    store.write_record(f"networks/{name}.json", record)
+    return record, data
+
+
+def half_precision(data: bytes) -> bytes:
+    """The same ``.keras`` file with its weights as float16: half the size, and read into float32 by Keras."""
+    import h5py
+
+    def halved(weights: bytes) -> bytes:
+        buffer = io.BytesIO()
+        with h5py.File(io.BytesIO(weights), "r") as old, h5py.File(buffer, "w") as new:
+
+            def copy(name: str, item: Any) -> None:
+                if isinstance(item, h5py.Dataset):
+                    values = np.asarray(item)
+                    real = np.issubdtype(values.dtype, np.floating)
+                    made = new.create_dataset(name, data=values.astype(np.float16) if real else values)
+                else:
+                    made = new.require_group(name)
+                made.attrs.update(item.attrs)
+
+            new.attrs.update(old.attrs)
+            old.visititems(copy)
+        return buffer.getvalue()
+
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(buffer, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            new.writestr(zipfile.ZipInfo(name), halved(content) if name.endswith(".h5") else content)
+    return buffer.getvalue()

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cka_core.measuring import AT_ONCE
 from cka_core.training_images import TrainingImages
 
 if TYPE_CHECKING:
     import keras
-
-AT_ONCE = 256
 
 
 def run_epoch(

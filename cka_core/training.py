@@ -27,7 +27,8 @@ from cka_core import devices as devices_module
 from cka_core import job_files, library, training_state
 from cka_core.cluster_files import file_lock
 from cka_core.devices import Devices
-from cka_core.images import Images, load_images
+from cka_core.images import load_images
+from cka_core.measuring import AT_ONCE, NotFinite, measure
 from cka_core.networks import build_network, weights_digest
 from cka_core.progress import Progress, Report, silent
 from cka_core.recipe import PRESETS, Diverged, TrainingFailed, TrainSpec, about_batch_norm, batch_norm_momentum
@@ -44,8 +45,6 @@ LOCK_SECONDS = 5.0
 MEASURED_STEPS = 4
 TELLING_STEPS = 10
 """An epoch of fewer says little of how fast the next ones are: what comes around its steps takes too much of it."""
-AT_ONCE = 256
-"""Images in a forward pass that measures accuracy."""
 
 
 def train(
@@ -401,19 +400,11 @@ def _finish(
         model.load_weights(kept_path)
         kept[str(epoch)], digests[str(epoch)] = kept_path.read_bytes(), weights_digest(model)
     model.load_weights(path)
-    test = load_images(spec.images, "test", store=store)
-
-    def predict(x: np.ndarray, what: str) -> np.ndarray:
-        found = []
-        for start in range(0, len(x), AT_ONCE):
-            report(Progress("testing", spec.epochs, spec.epochs, f"measuring {what}, image {start:,} of {len(x):,}"))
-            outputs = np.asarray(model.predict_on_batch(x[start : start + AT_ONCE].astype(np.float32) / 255))
-            if not np.isfinite(outputs).all():  # weights may be numbers still, and too large for their products to be
-                raise Diverged(spec, f"the network after epoch {best}", work.record["history"]["learning_rate"][-1])
-            found.append(outputs.argmax(-1))
-        return np.concatenate(found)
-
-    predicted = predict(test.x, "test accuracy")
+    try:
+        measured = measure(model, data, load_images(spec.images, "test", store=store), report)
+    except NotFinite as error:
+        rate = work.record["history"]["learning_rate"][-1]
+        raise Diverged(spec, f"the network after epoch {best}", rate) from error
     record = {
         "name": name,
         "architecture": spec.architecture,
@@ -422,31 +413,20 @@ def _finish(
         "history": work.record["history"],
         "seconds": work.record["seconds"],
         "kept_epoch": best,
-        "test_accuracy": float((predicted == test.y).mean()),
-        "test_images": len(test),
-        "train_accuracy": float((predict(data.x, "training accuracy") == data.y).mean()),
-        "train_images": len(data),
-        "classes": list(test.classes),
-        "confusion": _confusion(test, predicted),
         "checkpoints": digests,
         "device": devices.words,
         "note": about_batch_norm(spec, len(data)),
-        "weights": weights_digest(model),
         "preprocessing": "uint8 / 255",
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "versions": _versions(),
+        **measured,
     }
     put_into_library(record, model, store, kept)
     work.finish(record)
-    work.say(f"Finished: {record['test_accuracy']:.3f} of {len(test):,} test images right, epoch {best} kept.")
+    work.say(
+        f"Finished: {record['test_accuracy']:.3f} of {record['test_images']:,} test images right, epoch {best} kept."
+    )
     return record
-
-
-def _confusion(images: Images, predicted: np.ndarray) -> list[list[int]]:
-    """How many images of each class (row) were taken for each class (column)."""
-    counts = np.zeros((len(images.classes), len(images.classes)), np.int64)
-    np.add.at(counts, (images.y, predicted), 1)
-    return [[int(count) for count in row] for row in counts]
 
 
 def _versions() -> dict[str, str]:

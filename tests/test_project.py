@@ -35,7 +35,7 @@ LEVELS = (
     {"similarity", "comparison", "cluster", "worker"},
     {"arrays", "analysis", "surgery", "networks", "views", "jobs", "activation_sets"},
     {"figures", "layer_graph", "recipe", "estimate"},
-    {"training_state", "training_images", "several_hosts", "study", "atlas"},
+    {"training_state", "training_images", "measuring", "several_hosts", "study", "atlas"},
     {"activations", "library", "training"},
     {"training_queue", "training_figures", "atlas_numbers", "atlas_errors"},
     {"evidence", "growth", "findings", "claims"},
