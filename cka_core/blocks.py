@@ -22,8 +22,11 @@ SHARE = 12
 STRIPES = 2
 """Up to this many darker layers in a row do not end a block: within a residual block some layers stand apart."""
 
-FLAT = 0.75
+FLAT = 0.8
 """What flat means: the two ends of a block are at least this share as similar to each other as its neighbours are."""
+
+NEARLY = 0.02
+"""Ranges that differ by a few layers and by at most this in contrast are equally good by it."""
 
 EDGE = (2, 7)
 """Layers on either side of an edge that are looked at: one in 20 of the map's, at least 2 and at most 7."""
@@ -58,9 +61,12 @@ class Block:
 
 @dataclasses.dataclass(frozen=True)
 class _Segment:
+    """A range, its contrast, and the sum of the contrasts at its two edges."""
+
     start: int
     stop: int
     contrast: float
+    edges: float = 0.0
 
     def near(self, other: _Segment, layers: int) -> bool:
         return abs(self.start - other.start) <= layers and abs(self.stop - other.stop) <= layers
@@ -86,14 +92,15 @@ def find_blocks(matrix: Any) -> list[Block]:
     3. at equal distance: of pairs inside, against pairs across the edge that are as many layers apart, over all
        distances. This is 0 in any map where similarity depends on distance alone, however bright its diagonal.
 
-    A range is a block if its contrast is at least 0.1 (`CONTRAST`, the one threshold) and it is flat: its corner at
-    least three quarters of the similarity between its layers up to a third of its length apart. Of ranges that differ
-    by a few layers the one of the highest contrast counts; one that two smaller blocks fill to two thirds gives way to
+    A range is a block if its contrast is at least 0.1 (`CONTRAST`, the one threshold) and it is flat, which is what a
+    block is: its corner at least 0.8 (`FLAT`) of the similarity between its layers up to a third of its length apart.
+    Of ranges that differ by a few layers the one of the highest contrast counts, and of those nearly as high the one
+    whose two edges are sharpest; one that two smaller blocks fill to two thirds gives way to
     them; of what then overlaps, the choice with the highest sum of length times contrast (dynamic programming).
 
     One or two darker layers between brighter ones are filled in first (a grey closing), as within a residual block.
     The diagonal is not looked at. A map without any edge is one block over everything if its corner is at least 0.9
-    and similarity does not fall with distance by more than one standard error: if every layer is the same.
+    and similarity does not fall with distance by more than three standard errors: if every layer is the same.
 
     Parameters
     ----------
@@ -238,7 +245,8 @@ def _candidates(values: np.ndarray, noise: float, shortest: int, width: int) -> 
             continue
         value = min(float(least[i]), _at_equal_distance(along, a, b))
         if value >= CONTRAST - TOLERANCE:
-            found.append(_Segment(a, b, value))
+            edges = sum(float(side[i]) for side in (left, right) if np.isfinite(side[i]))
+            found.append(_Segment(a, b, value, edges))
     return found
 
 
@@ -274,6 +282,12 @@ def _distinct(found: list[_Segment], width: int) -> list[_Segment]:
     for segment in sorted(found, key=lambda s: (-s.contrast, s.start, s.stop)):
         if not any(segment.near(other, width) for other in kept):
             kept.append(segment)
+
+    # The weaker edge alone decides a range's contrast. Where the other one lies, the sum of both says.
+    kept = [
+        max((s for s in found if s.near(best, width) and s.contrast >= best.contrast - NEARLY), key=lambda s: s.edges)
+        for best in kept
+    ]
 
     def filled(whole: _Segment) -> bool:
         parts = [part for part in kept if part.inside(whole, width)]
@@ -311,4 +325,4 @@ def _all_alike(values: np.ndarray, noise: float) -> bool:
     near = along[close, n - close].sum() / (n - close).sum()
     corner = float(values[:third, n - third :].mean())
     error = noise * np.sqrt(1 / third**2 + 1 / (n - close).sum())
-    return bool(corner >= 1 - CONTRAST and near - corner <= error + TOLERANCE)
+    return bool(corner >= 1 - CONTRAST and near - corner <= 3 * error + TOLERANCE)

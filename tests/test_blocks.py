@@ -157,6 +157,41 @@ def test_two_touching_blocks_are_two_where_they_differ_and_one_where_they_do_not
     assert [(block.start, block.stop) for block in find_blocks(matrix)] == [(10, 50)]
 
 
+@pytest.mark.parametrize("cross", [0.5, 0.7])
+@pytest.mark.parametrize("n", [50, 100, 134, 200])
+def test_the_sharper_edge_of_a_block_is_found_as_well(n, cross):
+    """Two touching blocks: what they share is brighter than what is around them, so that one edge is the weaker."""
+    blocks = [(n // 6, n // 2), (n // 2, n - n // 6)]
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        matrix = np.full((n, n), 0.1)
+        matrix[n // 6 : n - n // 6, n // 6 : n - n // 6] = cross
+        for start, stop in blocks:
+            matrix[start:stop, start:stop] = 0.95
+        found = find_blocks(noisy(matrix, 0.02, rng))
+        assert len(found) == 2 and all(matches(*both) for both in zip(found, blocks, strict=True))
+
+
+@pytest.mark.parametrize("n", [20, 50, 100, 134])
+@pytest.mark.parametrize("waves", [1, 2, 3])
+@pytest.mark.parametrize("tau", [0.2, 0.4, 0.8])
+def test_similarity_that_decays_faster_in_places_has_no_block(n, waves, tau):
+    depth = np.arange(n) / n
+    depth += 0.05 * np.sin(2 * np.pi * waves * depth) / waves
+    assert find_blocks(np.exp(-np.abs(np.subtract.outer(depth, depth)) / tau)) == []
+
+
+@pytest.mark.parametrize("n", [6, 20, 50, 134])
+def test_layers_that_are_all_the_same_but_for_noise_are_one_block(n):
+    found = [find_blocks(noisy(np.full((n, n), 0.95), 0.01, np.random.default_rng(seed))) for seed in range(20)]
+    assert sum([(block.start, block.stop) for block in blocks] == [(0, n)] for blocks in found) >= 19
+
+
+def test_a_range_shorter_than_a_block_is_not_made_one():
+    for n, (start, stop) in ((30, (1, 5)), (134, (44, 54)), (200, (66, 80))):
+        assert find_blocks(plant(n, [(start, stop)], 0.2, [0.95], np.random.default_rng(0), sd=0.02)) == []
+
+
 def test_the_inner_layers_of_residual_blocks_do_not_end_a_block():
     """Two of every three or five layers dim, or every second: the block's own layers still span it."""
     for period, bright in ((2, (0,)), (3, (0,)), (5, (0, 1, 3))):
