@@ -239,7 +239,7 @@ class Atlas:
 
     @cached_property
     def labels(self) -> np.ndarray:
-        return np.asarray(self._maps["labels"], np.int64)
+        return self._matrix("labels").astype(np.int64)
 
     @property
     def sample(self) -> SampleSpec:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from cka_core.atlas import Atlas, Member
 from cka_core.atlas_numbers import SIMILAR, mean, recipe_text, seed_groups, student
+from cka_core.behaviour import hellinger_distance, kl_divergence, seed_variation
 
 UNKNOWN = -1
 """The class predicted for an image whose outputs are not numbers."""
@@ -62,15 +64,20 @@ class ClassErrors:
         return found[np.argsort(-np.abs(self.difference[found]), kind="stable")]
 
 
-def errors_by_class(atlas: Atlas, group_a: Sequence[Member], group_b: Sequence[Member]) -> ClassErrors:
+def errors_by_class(
+    atlas: Atlas, group_a: Sequence[Member], group_b: Sequence[Member], *, relative: bool = False
+) -> ClassErrors:
     """`ClassErrors` of two groups, such as the seeds of a wide network and those of a deep one.
 
-    The spread is that of the networks within both groups, pooled. ValueError for an empty group or missing outputs.
+    The spread is that of the networks within both groups, pooled. With ``relative`` shares are less the network's mean
+    over classes: what remains when one is better everywhere. ValueError for an empty group or missing outputs.
     """
     if not group_a or not group_b:
         raise ValueError(f"Expected at least one network in each group, got {len(group_a)} and {len(group_b)}.")
     classes = atlas.outputs(group_a[0].name).shape[1]
     a, b = (np.array([_by_class(atlas, member, classes) for member in group]) for group in (group_a, group_b))
+    if relative:
+        a, b = (group - np.nanmean(group, axis=1, keepdims=True) for group in (a, b))
     difference = a.mean(axis=0) - b.mean(axis=0)
     reach = np.full(classes, np.nan)
     if len(a) > 1 and len(b) > 1:
@@ -102,6 +109,42 @@ def disagreement(atlas: Atlas, group_a: Sequence[Member], group_b: Sequence[Memb
         pairs = [np.triu_indices(len(group), 1) for group in (a, b)]
         within = np.mean([(g[i] != g[j]).mean(axis=0) for g, (i, j) in zip((a, b), pairs, strict=True)], axis=0)
     return Disagreement(np.where(known, across, np.nan), np.where(known, within, np.nan))
+
+
+@dataclasses.dataclass(frozen=True)
+class Distance:
+    """How far apart predictions are by one measure: of two networks of different groups, and of two seeds of each."""
+
+    name: str
+    across: float
+    within_a: float
+    within_b: float
+
+
+def distances(atlas: Atlas, group_a: Sequence[Member], group_b: Sequence[Member]) -> list[Distance]:
+    """`Distance` by several measures, means over images and pairs of networks; NaN for seeds of a group of one.
+
+    Images that any network has no outputs for are left out. ValueError for missing outputs.
+    """
+    every = [*group_a, *group_b]
+    outputs = np.array([atlas.outputs(member.name) for member in every])
+    known = np.isfinite(outputs).all(axis=(0, 2))
+    logs, labels = outputs[:, known], atlas.labels[known]
+    if not known.any():
+        return []
+    classes = logs.argmax(axis=2)
+    groups = [("a", at) if at < len(group_a) else ("b", at) for at in range(len(every))]
+
+    def one(name: str, values: Sequence[np.ndarray], distance: Callable[[Any, Any], Any] = np.not_equal) -> Distance:
+        matrix = seed_variation(dict(zip(groups, values, strict=True)), distance).matrix
+        return Distance(name, float(matrix[0, 1]), float(matrix[0, 0]), float(matrix[1, 1]))
+
+    return [
+        one("different class", list(classes)),
+        one("only one is right", list(classes == labels)),
+        one("Hellinger distance", list(logs), hellinger_distance),
+        one("KL divergence, nats", list(logs), kl_divergence),
+    ]
 
 
 def accuracy_of(group: Sequence[Member]) -> float:

@@ -20,6 +20,9 @@ from cka_core.surgery import residual_blocks
 SIMILAR = 0.03
 """Architectures are as accurate as each other if their mean test accuracies differ by at most this."""
 
+SHARP = 0.25
+"""A block of at least this contrast has edges that nobody overlooks."""
+
 T95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13, 2.12, 2.11, 2.10)
 """Student's t for a 95 % interval, by degrees of freedom from 1."""
 
@@ -53,6 +56,24 @@ def spread(values: Any) -> Spread:
     mean, sd = float(found.mean()), float(found.std(ddof=1))
     reach = student(len(found) - 1) * sd / np.sqrt(len(found))
     return Spread(mean, sd, mean - reach, mean + reach, len(found))
+
+
+def spread_over_pairs(pairs: Sequence[tuple[int, int]], values: Sequence[float]) -> Spread:
+    """`Spread` of one value for each pair of things, such as architectures, of which each is in several pairs.
+
+    Those values are not independent, so that the standard error is the jackknife's over the things: from the means
+    without each of them in turn (Arvesen 1969, Ann. Math. Stat. 40). ``n`` counts the things; with fewer than three
+    nothing is known of the spread, and it is 1.
+    """
+    known = [(pair, value) for pair, value in zip(pairs, values, strict=True) if np.isfinite(value)]
+    whole, things = mean([value for _, value in known]), sorted({thing for pair, _ in known for thing in pair})
+    without = [mean([value for pair, value in known if thing not in pair]) for thing in things]
+    n = len(things)
+    if n < 3 or not np.isfinite(without).all():
+        return Spread(whole, NAN, NAN, NAN, min(n, 1))
+    sd = (n - 1) * float(np.std(without, ddof=1))
+    reach = student(n - 1) * sd / np.sqrt(n)
+    return Spread(whole, sd, whole - reach, whole + reach, n)
 
 
 def student(freedom: int) -> float:
@@ -117,6 +138,12 @@ def inside_blocks(member: Member, epoch: int | None = None) -> np.ndarray:
 def block_share(member: Member, epoch: int | None = None) -> float:
     """The share of a network's layers that lie in blocks after an epoch (None: the last), from 0 to 1."""
     return float(inside_blocks(member, epoch).mean()) if member.layers else 0.0
+
+
+def clearness(member: Member) -> float:
+    """How clear a network's blocks are in the end, from 0 to 1: the share of its layers in a block, those counting less
+    whose block has no `SHARP` edge."""
+    return sum(len(block) * min(1.0, block.contrast / SHARP) for block in member.final.blocks) / len(member.layers)
 
 
 def blocks_along_epochs(member: Member) -> tuple[tuple[int, ...], tuple[float, ...]]:

@@ -11,7 +11,7 @@ import itertools
 import numpy as np
 
 from cka_core.atlas import Atlas, Member
-from cka_core.atlas_numbers import Contrast, inside_and_outside, seed_groups, spread
+from cka_core.atlas_numbers import Contrast, block_share, clearness, inside_and_outside, seed_groups, spread
 
 LARGE = 0.1
 """A difference between inside and outside that is worth a sentence; the threshold of a block's contrast, too."""
@@ -23,16 +23,15 @@ def seeds_of(atlas: Atlas, member: Member) -> tuple[Member, ...]:
 
 
 def twins(atlas: Atlas) -> tuple[Member, Member] | None:
-    """Two seeds of one network, of that whose seeds have the most layers in blocks; None if none has two."""
+    """Two seeds of one network, of that with the clearest blocks in one of them; None if none has two."""
     several = [group[:2] for group in seed_groups(atlas) if len(group) > 1]
     if not several:
         return None
 
-    def in_blocks(pair: tuple[Member, ...]) -> tuple[float, float]:
-        shares = [sum(map(len, member.final.blocks)) / len(member.layers) for member in pair]
-        return min(shares), max(shares)
+    def rank(pair: tuple[Member, ...]) -> tuple[float, float]:
+        return max(map(clearness, pair)), max(map(block_share, pair))
 
-    a, b = max(several, key=in_blocks)
+    a, b = max(several, key=rank)
     return a, b
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from cka_core import figures, views, words
 from cka_core.atlas import REMOVED, Atlas, Member, Snapshot
-from cka_core.atlas_numbers import block_share, inside_blocks
+from cka_core.atlas_numbers import block_share, clearness, inside_blocks, seed_groups
 from cka_core.blocks import Block, block_text
 from cka_core.comparison import Comparison, Layer
 from cka_core.study import FITTED
@@ -260,8 +260,15 @@ def _median(values: np.ndarray) -> float:
 
 
 def example(atlas: Atlas) -> Member:
-    """The network to begin with: the one with the largest share of its layers in a block."""
-    return max(atlas.studied.members, key=lambda member: (block_share(member), len(member.layers)))
+    """The network to begin with: the one with the clearest blocks, of those with a second seed, if any of them has
+    blocks, since whether seeds agree is the next question."""
+    twice = {member.name for group in seed_groups(atlas.studied) if len(group) > 1 for member in group}
+
+    def rank(member: Member) -> tuple[bool, float, float, int]:
+        clear = clearness(member)
+        return member.name in twice and clear > 0, clear, block_share(member), len(member.layers)
+
+    return max(atlas.studied.members, key=rank)
 
 
 def ranges(member: Member, shown: Sequence[Layer]) -> list[tuple[int, int]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -170,7 +170,7 @@ def compare_behaviour(a: Any, b: Any, y: Any, *, logits: bool) -> Behaviour:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SeedVariation:
-    """Mean share of images two networks predict differently: over seeds of an architecture, and over architectures.
+    """How far apart two networks' predictions are: over seeds of an architecture, and over architectures.
 
     ``architectures``; ``matrix`` float64 (architectures, architectures): the mean over all pairs of networks, on the
     diagonal over pairs of different seeds (NaN for an architecture with one seed). ``within`` and ``across``: the
@@ -183,22 +183,28 @@ class SeedVariation:
     across: float
 
 
-def seed_variation(predictions: Mapping[tuple[str, int], Any]) -> SeedVariation:
-    """`SeedVariation` of predicted classes (n,) of the same images, by (architecture, seed).
+def seed_variation(
+    predictions: Mapping[tuple[str, int], Any], distance: Callable[[Any, Any], Any] = np.not_equal
+) -> SeedVariation:
+    """`SeedVariation` of the predictions of the same images, by (architecture, seed).
 
-    Only where networks of different architectures differ more than those of one does the architecture matter.
+    Predicted classes (n,) by default: the mean share of images predicted differently. With another ``distance`` of two
+    networks' predictions, which gives a value an image, its mean over images and both orders: `hellinger_distance` and
+    `kl_divergence` of log-probabilities (n, classes). Only where networks of different architectures differ more than
+    those of one does the architecture matter.
     """
     if not predictions:
         raise ValueError("Expected the predictions of at least one network, got none.")
     arrays = {key: np.asarray(values) for key, values in predictions.items()}
-    shapes = {values.shape for values in arrays.values()}
-    if len(shapes) > 1 or len(next(iter(shapes))) != 1 or not next(iter(shapes))[0]:
-        raise ValueError(f"Expected predicted classes (images,) of the same images, got shapes {sorted(shapes)}.")
+    shapes, dimensions = {values.shape for values in arrays.values()}, 1 if distance is np.not_equal else 2
+    if len(shapes) > 1 or len(next(iter(shapes))) != dimensions or not next(iter(shapes))[0]:
+        expected = "predicted classes (images,)" if dimensions == 1 else "log-probabilities (images, classes)"
+        raise ValueError(f"Expected {expected} of the same images, got shapes {sorted(shapes)}.")
     names = tuple(dict.fromkeys(architecture for architecture, _ in arrays))
     sums, pairs = np.zeros((len(names), len(names))), np.zeros((len(names), len(names)))
     for (one, p), (two, q) in itertools.combinations(arrays.items(), 2):
         at = tuple(sorted((names.index(one[0]), names.index(two[0]))))
-        sums[at] += float((p != q).mean())
+        sums[at] += float(np.mean(distance(p, q)) + np.mean(distance(q, p))) / 2
         pairs[at] += 1
     upper = np.divide(sums, pairs, out=np.full_like(sums, np.nan), where=pairs > 0)
     matrix = np.where(np.tri(len(names), k=-1, dtype=bool), upper.T, upper)

@@ -130,7 +130,7 @@ def _errors(atlas: Atlas) -> tuple[Any, str] | None:
     if not pairs:
         return None  # of a better and a worse network this figure would show just that
     wide, deep = next((pair for pair in pairs if min(map(len, pair)) > 1), pairs[0])
-    found = atlas_errors.errors_by_class(atlas, wide, deep)
+    found = atlas_errors.errors_by_class(atlas, wide, deep, relative=True)
     order = np.argsort(-found.difference, kind="stable")
     names = [CIFAR10_CLASSES[at] if at < len(CIFAR10_CLASSES) else str(at) for at in order]
     reach = np.nan_to_num((found.high - found.low)[order] / 2)
@@ -145,7 +145,8 @@ def _errors(atlas: Atlas) -> tuple[Any, str] | None:
     _finish(figure, "", x=f"← {_short(deep[0])} better · points · {_short(wide[0])} better →")
     figure.update_yaxes(autorange="reversed", type="category")
     lines = "95 % interval over seeds" if min(len(wide), len(deep)) > 1 else "one seed: its spread is not known"
-    return figure, f"Accuracy of {wide[0].title} less that of {deep[0].title}, by class ({lines})."
+    title = f"Accuracy of {wide[0].title} less that of {deep[0].title}, by class, beside the overall difference"
+    return figure, f"{title} ({lines})."
 
 
 _FIGURES: dict[str, Callable[[Any], tuple[Any, str] | None]] = {

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from cka_core.atlas_numbers import Contrast, Spread, mean, spread
+from cka_core.atlas_numbers import Contrast, Spread, mean, spread, spread_over_pairs
 
 YES, PARTLY, UNCLEAR, NO, CANNOT_SAY = "yes", "partly", "unclear", "no", "cannot say"
 
@@ -142,15 +142,29 @@ def part(name: str, key: str, found: Spread, text: str, numbers: dict[str, Any],
 
 
 def inside_more(
-    name: str, key: str, found: Sequence[Contrast], text: str, number: Callable[[float], str], *, more: bool = True
+    name: str,
+    key: str,
+    found: Sequence[Contrast],
+    text: str,
+    number: Callable[[float], str],
+    *,
+    more: bool = True,
+    pairs: Sequence[tuple[int, int]] | None = None,
 ) -> Part:
     """A part that says there is more inside than outside, or less (``more`` False), from those that have both.
 
-    ``text`` has a place for the figure inside and one for that outside.
+    ``text`` has a place for the figure inside and one for that outside. ``pairs`` says which two things each of
+    ``found`` is of, where it is of two.
     """
-    both = [one for one in found if one.n_inside and one.n_outside]
-    inside, outside = mean([one.inside for one in both]), mean([one.outside for one in both])
-    difference = spread([one.difference if more else -one.difference for one in both])
+    both = [one.n_inside > 0 and one.n_outside > 0 for one in found]
+    inside, outside = (
+        mean([value for value, has in zip(side, both, strict=True) if has])
+        for side in ([one.inside for one in found], [one.outside for one in found])
+    )
+    differences = [
+        (one.difference if more else -one.difference) if has else math.nan for one, has in zip(found, both, strict=True)
+    ]
+    difference = spread(differences) if pairs is None else spread_over_pairs(pairs, differences)
     clause = text.format(number(inside), number(outside))
     return part(
         name, key, difference, f"{clause}{interval(difference, number)}",

@@ -101,7 +101,8 @@ def outside_and_inside(atlas: Atlas) -> Evidence:
     """Whether corresponding layers of two networks are more alike outside blocks, over seeds and architectures."""
     groups = numbers.seed_groups(atlas)
     seeds = [_pairs(atlas, itertools.combinations(group, 2)) for group in groups]
-    across = [_pairs(atlas, itertools.product(*pair)) for pair in itertools.combinations(groups, 2)]
+    both = list(itertools.combinations(range(len(groups)), 2))
+    across = [_pairs(atlas, itertools.product(groups[i], groups[j])) for i, j in both]
     parts = (
         inside_more(
             "similarity between seeds", "seeds", [_average(pairs) for pairs in seeds],
@@ -110,6 +111,7 @@ def outside_and_inside(atlas: Atlas) -> Evidence:
         inside_more(
             "similarity between architectures", "across", [_average(pairs) for pairs in across],
             "between architectures, at the same relative depth, it is {} inside and {} outside", decimal, more=False,
+            pairs=both,
         ),
     )  # fmt: skip
     pairs = [one for found in seeds for one in found]
@@ -124,8 +126,8 @@ def outside_and_inside(atlas: Atlas) -> Evidence:
     elif not reason and parts[0].verdict is None:
         reason = "No two seeds here have layers both inside a block and outside."
     caveat = (
-        "An architecture counts once, and so does a pair of them. Late layers may differ more between networks "
-        "than early ones, in a block or not."
+        "An architecture counts once; the interval between architectures is over them, each of which is in several "
+        "pairs. Late layers may differ more between networks than early ones, in a block or not."
     )
     return Evidence(parts, figures, caveat, reason)
 
@@ -186,7 +188,7 @@ def different_errors(atlas: Atlas) -> Evidence:
 def _has_labels(atlas: Atlas) -> bool:
     try:
         return atlas.labels.size > 0
-    except KeyError:
+    except ValueError:
         return False
 
 
@@ -223,12 +225,15 @@ def _by_class(atlas: Atlas, pairs: Sequence[tuple[list[Member], list[Member]]]) 
     if not pairs:
         return Part(name, None, "", {"classes_beyond": None})
     wide, deep = pairs[0]
-    found = errors.errors_by_class(atlas, wide, deep)
+    found = errors.errors_by_class(atlas, wide, deep, relative=True)
     seen, beyond = int(np.isfinite(found.difference).sum()), found.beyond
     figures: dict[str, Any] = {"classes": seen, "classes_beyond": len(beyond)}
     if not seen:
         return Part(name, None, "", figures)
-    text = f"{wide[0].title} and {deep[0].title} differ by more than their seeds in {len(beyond)} of {seen} classes"
+    text = (
+        f"beside their overall accuracy, {wide[0].title} and {deep[0].title} differ by more than their seeds in "
+        f"{len(beyond)} of {seen} classes"
+    )
     if len(beyond):
         total = len(found.difference)
         names = CIFAR10_CLASSES if total == len(CIFAR10_CLASSES) else [f"class {label}" for label in range(total)]

@@ -92,8 +92,22 @@ def counterpart(info: NetworkInfo, networks: Mapping[str, NetworkInfo]) -> str |
 
 def accuracy_text(accuracy: float, images: int) -> str:
     """A share of ``images`` with its 95 % interval, in percent: (0.5, 1000) -> "50 % ±3"."""
-    error = 1.96 * math.sqrt(accuracy * (1 - accuracy) / images)
-    return f"{100 * accuracy:.0f} % ±{max(1.0, 100 * error):.0f}"
+    return f"{100 * accuracy:.0f} % ±{max(1.0, 100 * accuracy_error(accuracy, images)):.0f}"
+
+
+def share_text(share: float) -> str:
+    """0.5 -> "50 %"; NaN -> "–"."""
+    return "–" if math.isnan(share) else f"{100 * share:.0f} %"
+
+
+def number_text(value: float) -> str:
+    """0.5 -> "0.50"; NaN -> "–"."""
+    return "–" if math.isnan(value) else f"{value:.2f}"
+
+
+def accuracy_error(accuracy: float, images: int) -> float:
+    """Half the 95 % interval of a share of ``images``, by the normal approximation."""
+    return 1.96 * math.sqrt(accuracy * (1 - accuracy) / images)
 
 
 def left_text(fraction: float, since: float, then: float, now: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas
 import streamlit as st
 
 from cka_core import atlas_errors, atlas_figures, atlas_images, pictures, words
@@ -26,6 +27,7 @@ def section(atlas: Atlas, store: Store) -> None:
         titles = wide[0].name, deep[0].name
     st.markdown(f"{_accuracy(wide)} · {_accuracy(deep)}")
     st.markdown(atlas_images.difference_text(atlas, wide, deep))
+    apart(atlas, wide, deep, titles)
     if not is_available(atlas.sample.images, store):
         st.caption(f"The images of {atlas.sample.images} are not here.")
         return
@@ -59,6 +61,24 @@ def test_images(name: str, root: str, _store: Store) -> Images:
 @st.cache_data(max_entries=2, show_spinner=False)
 def sheet(name: str, root: str, _images: Images) -> str:
     return pictures.sheet(_images.x[: atlas_figures.POINTS])
+
+
+def apart(atlas: Atlas, wide: Sequence[Member], deep: Sequence[Member], titles: tuple[str, str]) -> None:
+    """How far apart predictions are, the two shapes beside two seeds of either."""
+    found = atlas_errors.distances(atlas, wide, deep)
+    if not found:
+        return
+    columns = {" × ".join(titles): [one.across for one in found]}
+    for title, group, side in zip(titles, (wide, deep), ("within_a", "within_b"), strict=True):
+        if len(group) > 1:
+            columns[f"two seeds of {title}"] = [getattr(one, side) for one in found]
+    said = [words.share_text, words.share_text, words.number_text, words.number_text]
+    table = pandas.DataFrame(columns, index=[one.name[:1].upper() + one.name[1:] for one in found])
+    st.table(table.apply(lambda column: [text(value) for text, value in zip(said, column, strict=True)]))
+    st.caption(
+        "Means over the test images and over pairs of networks. Hellinger distance and Kullback–Leibler divergence "
+        "compare all class probabilities: 0 is the same, and a Hellinger distance of 1 has nothing in common."
+    )
 
 
 def by_class(

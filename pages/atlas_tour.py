@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import streamlit as st
 
 from cka_core import atlas_pairs, atlas_views, words
@@ -16,35 +18,35 @@ def panel(atlas: Atlas) -> None:
         "images alike. A bright square is a **block**: a run of layers that hardly change what they represent. Under "
         "each map: test images right, with the 95 % interval, and its blocks: which layers, and their median CKA."
     )
-    example, twins = atlas_views.example(atlas), atlas_pairs.twins(atlas)
+    example, twins, steps = atlas_views.example(atlas), atlas_pairs.twins(atlas), itertools.count(1)
     _step(
-        "1", "Do blocks grow with depth and width?",
+        next(steps), "Do blocks grow with depth and width?",
         "Untrained, nearly all layers look alike. Press ▶: training tells them apart; what stays bright is a block.",
         None, {},
     )  # fmt: skip
     if example.final.blocks:
         _step(
-            "2", "What is a block made of?",
+            next(steps), "What is a block made of?",
             f"In {example.title}: {atlas_views.blocks_text(example.final.blocks)}. Without the direction in which the "
             f"images differ most: {atlas_views.blocks_text(example.blocks_without.get('component', ()))}.",
             f"Open {example.title}", {"network": example.name, "without": "first component", "view": "One network"},
         )  # fmt: skip
     if twins:
         _step(
-            "3", "Do two seeds agree inside it?",
+            next(steps), "Do two seeds agree inside it?",
             "The same network trained twice: how alike its layers are inside a block, and outside.",
             f"Show two seeds of {twins[0].title}",
             {"one": twins[0].name, "other": twins[1].name, "view": "Two networks"},
         )  # fmt: skip
     _step(
-        "4" if twins else "3", "Do wide and deep make the same errors?",
+        next(steps), "Do wide and deep make the same errors?",
         "Which classes and images only one of them gets right.",
         "Show wide against deep", {"view": "Wide against deep"},
     )  # fmt: skip
     st.caption(address.plain(_facts(atlas)))
 
 
-def _step(number: str, title: str, text: str, label: str | None, to: dict[str, str]) -> None:
+def _step(number: int, title: str, text: str, label: str | None, to: dict[str, str]) -> None:
     st.markdown(f"**{number} · {address.plain(title)}**  \n{address.plain(text)}")
     if label:
         st.button(label, key=f"step {number}", icon=":material/arrow_downward:", on_click=_go, args=(to,))

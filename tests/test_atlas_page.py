@@ -197,6 +197,10 @@ def test_wide_against_deep_says_how_often_they_differ_and_how_often_seeds_do():
     page = open_page(view="Wide against deep")
     assert "different answers for **40 %**" in texts(page)
     assert "for **0 %**" in texts(page)
+    table = page.table[0].value
+    assert list(table.columns) == ["ResNet 14x4 × ResNet 38x1", "two seeds of ResNet 14x4", "two seeds of ResNet 38x1"]
+    assert list(table.loc["Different class"]) == ["40 %", "0 %", "0 %"]
+    assert list(table.loc["Only one is right"])[0] == "40 %" and "Hellinger distance" in table.index
     assert len(chart(page, "classes")["data"]) == 2
     points = chart(page, "examples")["data"]
     assert [trace["name"] for trace in points] == [

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from cka_core import behaviour
-from cka_core.behaviour import compare_behaviour, log_probabilities, probe, probe_grams, seed_variation, wilson_interval
+from cka_core.behaviour import (
+    compare_behaviour,
+    hellinger_distance,
+    kl_divergence,
+    log_probabilities,
+    probe,
+    probe_grams,
+    seed_variation,
+    wilson_interval,
+)
 
 
 def draw(n, features, seed=0):
@@ -127,6 +136,20 @@ class TestSeedVariation:
         found = seed_variation({("a", 0): [0, 0, 0, 0], ("b", 0): [0, 0, 1, 1], ("a", 1): [0, 1, 1, 1]})
         assert found.matrix[0, 0] == 0.75 and found.matrix[0, 1] == 0.375 and np.isnan(found.matrix[1, 1])
         assert (found.within, found.across) == (0.75, 0.375)
+
+    def test_by_another_distance(self):
+        rng = np.random.default_rng(1)
+        logs = {
+            (name, seed): log_probabilities(rng.normal(size=(50, 4)), logits=True) for name in "ab" for seed in (0, 1)
+        }
+        found = seed_variation(logs, kl_divergence)
+        both = [kl_divergence(logs["a", 0], logs["a", 1]).mean(), kl_divergence(logs["a", 1], logs["a", 0]).mean()]
+        assert found.matrix[0, 0] == pytest.approx(np.mean(both))
+        hellinger = seed_variation(logs, hellinger_distance)
+        across = [hellinger_distance(logs["a", i], logs["b", j]).mean() for i in (0, 1) for j in (0, 1)]
+        assert hellinger.across == pytest.approx(np.mean(across))
+        with pytest.raises(ValueError, match="Expected log-probabilities"):
+            seed_variation({("a", 0): [1, 2]}, hellinger_distance)
 
     def test_one_network_has_neither(self):
         found = seed_variation({("a", 0): [1, 2]})

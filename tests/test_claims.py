@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import re
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from cka_core.atlas import FORMAT, Atlas, Deletion, Member, Probe, Snapshot, member_json
-from cka_core.atlas_errors import disagreement, errors_by_class, predictions, right_by_image, wide_and_deep
+from cka_core.atlas_errors import disagreement, distances, errors_by_class, predictions, right_by_image, wide_and_deep
 from cka_core.atlas_numbers import (
     blocks_along_epochs,
     corresponding,
@@ -23,9 +24,10 @@ from cka_core.atlas_numbers import (
     recipe_text,
     seed_groups,
     spread,
+    spread_over_pairs,
     student,
 )
-from cka_core.behaviour import seed_variation
+from cka_core.behaviour import compare_behaviour, seed_variation
 from cka_core.blocks import Block
 from cka_core.claims import CLAIMS, Claim, claims
 from cka_core.evidence import (
@@ -572,6 +574,58 @@ def test_disagreement_is_that_of_seed_variation():
     expected = seed_variation({(one.architecture, one.seed): predictions(atlas, one) for one in (*wide, *deep)})
     assert found.across.mean() == pytest.approx(expected.across)
     assert found.within.mean() == pytest.approx(expected.within)
+
+
+def test_distances_are_means_over_pairs_of_networks():
+    atlas = plant()
+    wide, deep = wide_and_deep(atlas)[0]
+    found = {one.name: one for one in distances(atlas, wide[:2], deep[:2])}
+
+    def pairs(which: str, several: list[tuple[Member, Member]]) -> float:
+        seen = [
+            compare_behaviour(atlas.outputs(one.name), atlas.outputs(other.name), atlas.labels, logits=True)
+            for one, other in several
+        ]
+        return float(np.mean([getattr(one, which) for one in seen]))
+
+    across = [(one, other) for one in wide[:2] for other in deep[:2]]
+    for name, which in (("Hellinger distance", "hellinger"), ("KL divergence, nats", "kl")):
+        assert found[name].across == pytest.approx(pairs(which, across))
+        assert found[name].within_a == pytest.approx(pairs(which, [(wide[0], wide[1])]))
+        assert found[name].within_b == pytest.approx(pairs(which, [(deep[0], deep[1])]))
+    one = compare_behaviour(atlas.outputs(wide[0].name), atlas.outputs(wide[1].name), atlas.labels, logits=True)
+    assert found["different class"].within_a == pytest.approx(1 - one.agreement[0])
+    assert found["only one is right"].within_a == pytest.approx((len(one.only_a) + len(one.only_b)) / len(atlas.labels))
+    alone = distances(atlas, wide[:1], deep[:2])
+    assert all(math.isnan(one.within_a) and one.across > 0 for one in alone)
+
+
+def test_classes_are_told_apart_beside_the_overall_accuracy():
+    """A network better by the same in every class has no class of its own."""
+    atlas = plant()
+    wide, deep = wide_and_deep(atlas)[0]
+    plain = errors_by_class(atlas, wide, deep)
+    relative = errors_by_class(atlas, wide, deep, relative=True)
+    assert relative.difference == pytest.approx(plain.difference - plain.difference.mean())
+    assert relative.a.mean(axis=1) == pytest.approx(0) and relative.b.mean(axis=1) == pytest.approx(0)
+
+
+def test_a_mean_over_pairs_has_the_spread_of_what_they_are_pairs_of():
+    """Nothing is there: the interval is above 0 in about 1 of 40 draws, where independent pairs would be in 1 of 5."""
+    pairs = list(itertools.combinations(range(7), 2))
+    above = naive = 0
+    for seed in range(600):
+        rng = np.random.default_rng(seed)
+        own = rng.normal(size=7)
+        values = [own[i] + own[j] + 0.3 * rng.normal() for i, j in pairs]
+        found = spread_over_pairs(pairs, values)
+        assert found.mean == pytest.approx(np.mean(values)) and found.n == 7
+        above += found.low > 0
+        naive += spread(values).low > 0
+    assert above <= 30 and naive > 90
+    assert spread_over_pairs([(0, 1)], [0.5]).n == 1 and math.isnan(spread_over_pairs([(0, 1)], [0.5]).low)
+    assert spread_over_pairs([(0, 1), (1, 2)], [math.nan, math.nan]).n == 0
+    assert spread_over_pairs([(0, 1), (0, 2), (1, 2)], [1.0, 1.0, 1.0]).low == pytest.approx(1.0)
 
 
 def test_right_by_image_is_a_share_of_networks():
