@@ -207,11 +207,14 @@ def most_influential(batches: Any, k: int, rule: str = "component") -> list[np.n
     average image's. The first comes first where two are equal. ValueError where fewer than 4 images of a minibatch
     would be left.
     """
-    stacks = _batches(batches)
-    sizes = [stack.shape[1] for stack in stacks]
+    return largest([influence(stack, rule) for stack in _batches(batches)], k)
+
+
+def largest(influences: Sequence[np.ndarray], k: int) -> list[np.ndarray]:
+    """`most_influential` of minibatches whose `influence` (layers, m) is known."""
+    sizes = [rows.shape[1] for rows in influences]
     scores = []
-    for stack, m in zip(stacks, sizes, strict=True):
-        rows = influence(stack, rule)
+    for rows, m in zip(influences, sizes, strict=True):
         rows = rows[np.isfinite(rows).all(axis=1)]
         scores.append(m * rows.mean(axis=0) if len(rows) else np.zeros(m))
     if not 0 <= k < sum(sizes):
@@ -256,8 +259,8 @@ def cka_matrix(a: Any, b: Any = None) -> np.ndarray:
         )
     sums, first = HsicSums(len(stacks_a[0]), len(stacks_b[0])), 0
     for stack_a, stack_b in zip(stacks_a, stacks_b, strict=True):
-        batch = _triangles(stack_a, first)
-        sums.add(batch, batch if stack_b is stack_a else _triangles(stack_b, first))
+        batch = gram_batch(stack_a, first)
+        sums.add(batch, batch if stack_b is stack_a else gram_batch(stack_b, first))
         first += stack_a.shape[1]
     return sums.matrix()
 
@@ -286,8 +289,13 @@ def _largest(gram: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     return np.maximum(values[::-1][:k], 0.0), vectors[:, ::-1][:, :k].T
 
 
-def _triangles(stack: np.ndarray, first: int) -> GramBatch:
-    """The Gram matrices as `similarity.HsicSums` takes them: U-centred strict upper triangles."""
+def gram_batch(grams: Any, first: int = 0, exponents: Any = 0) -> GramBatch:
+    """Gram matrices (layers, m, m) as `similarity.HsicSums` takes them: U-centred strict upper triangles.
+
+    ``first`` is the position of the first image. Layer l is in units of 2 ** exponents[l], int (layers,): those of the
+    batch it came from, where it came from one.
+    """
+    stack = _stack(grams)
     layers, m = stack.shape[:2]
     batch = GramBatch.empty([str(layer) for layer in range(layers)], m, first)
     upper = np.triu_indices(m, 1)
@@ -301,6 +309,7 @@ def _triangles(stack: np.ndarray, first: int) -> GramBatch:
         batch.triangles[layer] = 0 if reason else centred[upper]
         batch.exponents[layer], batch.reasons[layer] = exponent, reason
         batch.squares[layer] = float(np.square(batch.triangles[layer], dtype=np.float64).sum())
+    batch.exponents += np.asarray(exponents, np.int64)
     return batch
 
 

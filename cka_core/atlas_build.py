@@ -19,7 +19,7 @@ from cka_core import library, sources
 from cka_core.activations import Extractor
 from cka_core.atlas import FORMAT, Atlas
 from cka_core.atlas_look import look_at
-from cka_core.atlas_steps import AtlasPart, is_done, packed, parts, place, prepare, read, sums_place
+from cka_core.atlas_steps import LOOK, AtlasPart, is_done, named, packed, parts, place, prepare, read, sums_place
 from cka_core.grams import GramBatch
 from cka_core.images import load_images
 from cka_core.progress import Progress, Report, silent
@@ -32,6 +32,7 @@ from cka_core.training import train
 def build(study: Study, store: Store, folder: Path, report: Report = silent) -> Atlas:
     """Carry out a study in this process and write its atlas into ``folder``. Goes on where it was stopped."""
     started = time.perf_counter()
+    study = named(study, store)
     prepare(study, store, folder)
     steps = parts(study)
     left = [part for part in steps if not is_done(part, store)]
@@ -94,6 +95,7 @@ def finish(study: Study, store: Store, folder: Path, seconds: float | None = Non
             "images": dataclasses.asdict(study.sample) | {"n": len(images), "digest": images.digest},
             "batch_size": study.batch_size,
             "versions": sources.versions(),
+            "look": LOOK,
             "created": sources.now(),
             "seconds": round(seconds, 1) if seconds is not None else None,
         },

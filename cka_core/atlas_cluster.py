@@ -28,6 +28,7 @@ def build(study: Study, store: Store, folder: Path, report: Report = silent) -> 
     is finished is kept, and the same call goes on.
     """
     started = time.perf_counter()
+    study = atlas_steps.named(study, store)
     atlas_steps.prepare(study, store, folder)
     steps = atlas_steps.parts(study)
     given: dict[AtlasPart, int] = {}

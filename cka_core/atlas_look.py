@@ -20,7 +20,7 @@ from cka_core.measuring import AT_ONCE
 from cka_core.networks import architecture, build_network
 from cka_core.progress import Progress, Report, silent
 from cka_core.recipe import TrainSpec
-from cka_core.similarity import minibatches
+from cka_core.similarity import HsicSums, minibatches
 from cka_core.store import Store
 from cka_core.study import Study
 from cka_core.surgery import residual_blocks, without_blocks
@@ -51,15 +51,30 @@ def look_at(study: Study, index: int, store: Store, report: Report = silent) -> 
         tell("extracting")
         load()
         final = number == len(moments) - 1
-        stacks = []
+        layers = len(extractor.layers)
+        sums, shares, causes = HsicSums(layers, layers), [], _Causes(layers)
         for where, part in enumerate(seen.slices):
             batch = extractor.grams(seen.sample.x[part], part.start)
+            sums.add(batch, batch)
+            stack = centred(batch)
+            components = analysis.principal_components(stack)
+            shares.append(components.shares[:, 0])
             if final:
                 store.put(place(study, index), f"grams-{where}", batch.to_bytes())
-            stacks.append(centred(batch))
+                causes.add(batch, stack, components)
             tell(f"minibatch {where + 1} of {len(seen.slices)}")
-        snapshots.append(_snapshot(name, epoch, model, stacks, seen, arrays))
-    facts = _explain(name, model, extractor, stacks, study, seen, arrays, snapshots[-1], report)
+        arrays[f"self/{name}/{epoch}/nothing"] = matrix = sums.matrix().astype(np.float32)
+        snapshots.append(_snapshot(epoch, model, matrix, _average(shares), seen))
+
+    def kept(where: int) -> GramBatch:
+        data = store.get(place(study, index), f"grams-{where}")
+        if data is None:
+            raise ValueError(f"The Gram matrices of {name} are gone from the store. Build again: they are made again.")
+        return GramBatch.from_bytes(data)
+
+    report(Progress("looking", len(moments), len(moments) + 1, "what explains its map"))
+    facts = _explain(name, causes, kept, study, seen, arrays, epoch)
+    facts |= _try_out(name, model, extractor, study, seen, arrays, snapshots[-1], report)
     member = Member(
         name=name,
         architecture=spec.architecture,
@@ -113,7 +128,7 @@ def _moments(spec: TrainSpec, name: str, model: keras.Model, store: Store) -> It
     if spec.start == "random":
         yield 0, start
     for epoch in sorted(int(epoch) for epoch in record.get("checkpoints", {})):
-        if epoch != record["kept_epoch"] and store.has("networks", f"{name}@{epoch}"):
+        if epoch < record["kept_epoch"] and store.has("networks", f"{name}@{epoch}"):
             yield epoch, kept(epoch)
     yield record["kept_epoch"], lambda: model.set_weights(final)
 
@@ -137,12 +152,30 @@ def centred(batch: GramBatch) -> np.ndarray:
     return stack
 
 
-def _snapshot(
-    name: str, epoch: int, model: keras.Model, stacks: list[np.ndarray], seen: _Seen, arrays: dict[str, np.ndarray]
-) -> Snapshot:
-    matrix = analysis.cka_matrix(stacks)
-    arrays[f"self/{name}/{epoch}/nothing"] = matrix.astype(np.float32)
-    shares = np.mean([analysis.principal_components(stack).shares[:, 0] for stack in stacks], axis=0)
+class _Causes:
+    """What explains the map of a network, gathered minibatch by minibatch: the first principal component of each layer,
+    and which images decide it.
+
+    Minibatches of a layer are in units of their own, 2 ** exponent: whatever puts several of them together says so.
+    """
+
+    def __init__(self, layers: int):
+        self.scores: list[np.ndarray] = []
+        self.cosines: list[np.ndarray] = []
+        self.influences: list[np.ndarray] = []
+        self.norms: list[np.ndarray | None] = []
+        self.without_component = HsicSums(layers, layers)
+
+    def add(self, batch: GramBatch, stack: np.ndarray, components: analysis.Components) -> None:
+        self.scores.append(components.scores[:, 0] * np.exp2(batch.exponents / 2)[:, None])
+        self.cosines.append(analysis.component_cosines(components))
+        self.influences.append(analysis.influence(stack))
+        self.norms.append(batch.norms)
+        rest = analysis.gram_batch(analysis.without_components(stack, 1), batch.first, batch.exponents)
+        self.without_component.add(rest, rest)
+
+
+def _snapshot(epoch: int, model: keras.Model, matrix: np.ndarray, shares: np.ndarray, seen: _Seen) -> Snapshot:
     train_right = float((_outputs(model, seen.train.x).argmax(-1) == seen.train.y).mean())
     test_right = float((_outputs(model, seen.test.x).argmax(-1) == seen.test.y).mean())
     return Snapshot(epoch, test_right, train_right, tuple(find_blocks(matrix)), tuple(float(s) for s in shares))
@@ -150,49 +183,70 @@ def _snapshot(
 
 def _explain(
     name: str,
+    causes: _Causes,
+    kept: Callable[[int], GramBatch],
+    study: Study,
+    seen: _Seen,
+    arrays: dict[str, np.ndarray],
+    epoch: int,
+) -> dict[str, Any]:
+    """What explains a trained network's map: its components, its influential images, and the maps without them.
+
+    ``kept`` reads a minibatch's Gram matrices back.
+    """
+    arrays[f"scores/{name}"] = np.concatenate(causes.scores, axis=1).astype(np.float32)
+    arrays[f"cosines/{name}"] = _average(causes.cosines).astype(np.float32)
+    without = {"component": causes.without_component.matrix()}
+    influential: tuple[int, ...] = ()
+    if study.influential:
+        removed = analysis.largest(causes.influences, study.influential)
+        influential = tuple(
+            int(part.start + position)
+            for part, positions in zip(seen.slices, removed, strict=True)
+            for position in positions
+        )
+        sums = HsicSums(len(without["component"]), len(without["component"]))
+        for where, positions in enumerate(removed):
+            batch = dataclasses.replace(kept(where), norms=causes.norms[where])
+            rest = analysis.gram_batch(analysis.without_images(centred(batch), positions), 0, batch.exponents)
+            sums.add(rest, rest)
+        without["images"] = sums.matrix()
+    for what, matrix in without.items():
+        arrays[f"self/{name}/{epoch}/{what}"] = matrix.astype(np.float32)
+    blocks_without = {what: tuple(find_blocks(matrix)) for what, matrix in without.items()}
+    return {"blocks_without": blocks_without, "influential": influential}
+
+
+def _try_out(
+    name: str,
     model: keras.Model,
     extractor: Extractor,
-    stacks: list[np.ndarray],
     study: Study,
     seen: _Seen,
     arrays: dict[str, np.ndarray],
     final: Snapshot,
     report: Report,
 ) -> dict[str, Any]:
-    """What explains a trained network's map: components, influential images, probes, deletions, its outputs."""
+    """What a trained network can do: its outputs, linear probes on its layers, accuracy without some of them."""
 
     def tell(detail: str) -> None:
         report(Progress("looking", 9, 10, detail))
 
-    tell("principal components")
-    components = [analysis.principal_components(stack) for stack in stacks]
-    cosines = [analysis.component_cosines(found) for found in components]
-    arrays[f"scores/{name}"] = np.concatenate([found.scores[:, 0] for found in components], axis=1).astype(np.float32)
-    arrays[f"cosines/{name}"] = np.mean(cosines, axis=0).astype(np.float32)
-    blocks_without: dict[str, Any] = {}
-    influential: tuple[int, ...] = ()
-    without = {"component": [analysis.without_components(stack, 1) for stack in stacks]}
-    if study.influential:
-        removed = analysis.most_influential(stacks, study.influential)
-        influential = tuple(
-            int(part.start + position)
-            for part, positions in zip(seen.slices, removed, strict=True)
-            for position in positions
-        )
-        without["images"] = [analysis.without_images(s, r) for s, r in zip(stacks, removed, strict=True)]
-    for what, found in without.items():
-        matrix = analysis.cka_matrix(found)
-        arrays[f"self/{name}/{final.epoch}/{what}"] = matrix.astype(np.float32)
-        blocks_without[what] = tuple(find_blocks(matrix))
     last: Any = model.layers[-1]
     logits = last.activation.__name__ != "softmax"
     arrays[f"outputs/{name}"] = log_probabilities(_outputs(model, seen.test.x), logits=logits).astype(np.float32)
     return {
-        "blocks_without": blocks_without,
-        "influential": influential,
         "probes": tuple(_probes(model, extractor, study, seen, tell)),
         "deletions": tuple(_deletions(model, extractor, final, seen, tell)),
     }
+
+
+def _average(parts: list[np.ndarray]) -> np.ndarray:
+    """The mean over minibatches, of those in which the layer varies; NaN where it does in none."""
+    values = np.array(parts)
+    known = np.isfinite(values)
+    total = np.where(known, values, 0.0).sum(axis=0)
+    return np.divide(total, known.sum(axis=0), out=np.full_like(total, np.nan), where=known.any(axis=0))
 
 
 def _probes(
@@ -202,7 +256,9 @@ def _probes(
     outputs = [block.add for block in residual_blocks(extractor.layers)]
     if not outputs or not study.probes:
         return
-    count = min(study.probes, len(seen.train.x))
+    classes = np.bincount(seen.train.y)
+    classes = classes[classes > 0]  # images held out may have left some larger than others
+    count = min(study.probes, len(classes) * int(classes.min()))
     chosen = choose(seen.train.y, count, PROBE_SEED, balanced=True)
     x = np.concatenate([seen.train.x[chosen], seen.sample.x])
     only = Extractor(model, [extractor.layers[position].name for position in outputs])

@@ -20,13 +20,17 @@ from typing import Any
 
 import numpy as np
 
-from cka_core import library, sources
+from cka_core import library, sources, training
 from cka_core.atlas import UNREADABLE, Atlas
 from cka_core.images import image_set
 from cka_core.networks import architecture
 from cka_core.similarity import minibatches
 from cka_core.store import Store, key_of
 from cka_core.study import Study
+
+LOOK = 2
+"""The way networks are looked at. Another number with every change to what is found, so that what was found before is
+not taken for it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,15 +95,44 @@ def has_network(study: Study, index: int, store: Store) -> bool:
     return all(f"{name}@{epoch}" in kept for epoch in info.record["checkpoints"])
 
 
+def named(study: Study, store: Store) -> Study:
+    """The study with names that are free: a network it gives no name of its own does not take another recipe's."""
+    names = [
+        training.free_name(spec, store) if name == spec.default_name else name
+        for name, spec in zip(study.names, study.trainings, strict=True)
+    ]
+    return dataclasses.replace(study, names=tuple(names))
+
+
 def prepare(study: Study, store: Store, folder: Path) -> None:
-    """Before a study is carried out, or goes on: damaged steps are set aside, and what is known is taken over."""
+    """Before a study is carried out, or goes on: damaged steps are set aside, those of networks that are others now are
+    forgotten, and what is known is taken over.
+
+    Raises ValueError, before anything is trained, for a name that something else has.
+    """
+    for name, spec in zip(study.names, study.trainings, strict=True):
+        training.checked_name(name, spec, store)
     for entry in [
         *store.entries(sums_place(study)),
         *(e for i in range(len(study.names)) for e in store.entries(place(study, i))),
     ]:
         if not store.is_whole(entry):
             store.set_aside(entry.path, "its bytes do not have the checksum in its name")
+    _forget_others(study, store)
     take_over(study, store, folder)
+
+
+def _forget_others(study: Study, store: Store) -> None:
+    """What was found of a network that is gone, or was trained again to other weights, is made again."""
+    here = library.networks(store)
+    for index, name in enumerate(study.names):
+        if not was_looked_at(study, index, store):
+            continue
+        about, _ = read(store, place(study, index), "network")
+        if name in here and here[name].spec.weights == about["weights"]:
+            continue
+        for entry in [*store.entries(place(study, index)), *store.entries(sums_place(study))]:
+            store.remove(entry.path)
 
 
 def take_over(study: Study, store: Store, folder: Path) -> None:
@@ -114,7 +147,7 @@ def take_over(study: Study, store: Store, folder: Path) -> None:
         return  # none yet, or a damaged one: everything is made
     asked = [study.sample, study.batch_size, study.probes, study.influential]
     before = [atlas.study.sample, atlas.study.batch_size, atlas.study.probes, atlas.study.influential]
-    if asked != before or atlas.facts["versions"] != sources.versions():
+    if asked != before or atlas.facts["versions"] != sources.versions() or atlas.facts.get("look") != LOOK:
         return
     known = {member.name: member for member in atlas.members}
     here = library.networks(store)
@@ -152,11 +185,11 @@ def place(study: Study, index: int) -> str:
     """Where what is found of a network stands: whatever other networks the study has, it is the same."""
     asked = [study.trainings[index], study.names[index], study.sample, study.batch_size]
     values = [dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value for value in asked]  # type: ignore[arg-type]
-    return f"atlas/{key_of([*values, study.probes, study.influential])}"
+    return f"atlas/{key_of([*values, study.probes, study.influential, LOOK])}"
 
 
 def sums_place(study: Study) -> str:
-    return f"atlas/{study.key}"
+    return f"atlas/{key_of([study.key, LOOK])}"
 
 
 def packed(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> bytes:

@@ -32,6 +32,9 @@ LISTED = 1024
 EASY = (1e-15, 1e15)
 """Range of a mean squared norm in which float32 sums of squares of K neither overflow nor vanish."""
 
+UNSCALED = 20
+"""A triangle whose norm lies within 2**-20 and 2**20 is kept as it is: its squares can be summed in float32's range."""
+
 OUTLIER = 1e3
 """An image this many times further from the mean than the typical one is told."""
 
@@ -207,7 +210,7 @@ def _centred(
         return LayerGram(triangle, 0, 0.0, reason, None, np.zeros(m))
     norms = np.maximum(diagonal - 2 / m * rows + everything / m**2, 0.0)
     halved = math.frexp(square)[1] // 2
-    if abs(halved) > 20:
+    if abs(halved) > UNSCALED:
         np.ldexp(triangle, -halved, out=triangle)
         exponent, square, norms = exponent + halved, _square(triangle), np.ldexp(norms, -halved)
     return LayerGram(triangle, exponent, square, None, outlier, norms)

@@ -380,7 +380,7 @@ def atlas_build(
     """Train what is missing, compare all networks, and write one atlas. Stopped, the same command goes on."""
     from cka_core import atlas as atlases
     from cka_core import atlas_build as build
-    from cka_core import atlas_steps
+    from cka_core import atlas_steps, words
     from cka_core import study as studies
 
     place = Store(store)
@@ -398,13 +398,14 @@ def atlas_build(
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on from what is finished.", file=sys.stderr)
         raise SystemExit(130) from None
-    atlas_steps.forget(wanted, place)
+    atlas_steps.forget(atlas.study, place)
     for member in atlas.members:
         fitted = "" if member.fitted else ", not fitted"
+        error = words.accuracy_error(member.final.test_accuracy, member.test_images)
         blocks = ", ".join(f"{block.start}–{block.stop - 1}" for block in member.final.blocks) or "none"
         print(
-            f"{member.name}: test accuracy {member.final.test_accuracy:.3f} on {member.test_images:,} images, training "
-            f"accuracy {member.final.train_accuracy:.3f}{fitted}; blocks of layers: {blocks}"
+            f"{member.name}: test accuracy {member.final.test_accuracy:.3f} ±{error:.3f} on {member.test_images:,} "
+            f"images, training accuracy {member.final.train_accuracy:.3f}{fitted}; blocks of layers: {blocks}"
         )
     print(f"Wrote {folder}")
 

@@ -2,7 +2,7 @@
 
 A study is a small TOML file:
 
-    name = "wide and deep"
+    name = "wide and deep"        # of the atlas; the file's name if not given
     samples = 512                 # test images compared on; batch_size of them in a minibatch
     probes = 512                  # training images for the linear probes; 0 for none
 
@@ -37,7 +37,7 @@ from typing import Any
 
 from cka_core.images import SampleSpec, image_set
 from cka_core.recipe import TrainSpec
-from cka_core.similarity import MIN_IMAGES
+from cka_core.similarity import MIN_IMAGES, minibatches
 from cka_core.store import check_file_name, key_of
 
 BUNDLE = Path(__file__).parent / "demo" / "atlas.toml"
@@ -70,6 +70,8 @@ class Study:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[\w][\w .-]{0,60}", self.name):
             raise ValueError(f"Expected a study's name of letters, digits, spaces and - _ . only, got {self.name!r}.")
+        if self.name == "bundled":
+            raise ValueError('"bundled" is the study that comes with CKA Explorer. Give this one another name.')
         if not self.trainings:
             raise ValueError("Expected at least one network in the study, got none: add [[networks]] to it.")
         for name in self.names:
@@ -84,10 +86,14 @@ class Study:
                 f"Expected the networks of a study to be trained on the images it compares them on, "
                 f"{self.sample.images}{also}, got {', '.join(sorted(trained_on))}."
             )
-        if self.batch_size < MIN_IMAGES + self.influential or self.influential < 0 or self.probes < 0:
+        if self.influential < 0 or self.probes < 0:
+            raise ValueError(f"Expected influential and probes from 0, got {self.influential} and {self.probes}.")
+        parts = minibatches(self.sample.n or image_set(self.sample.images).sizes["test"], self.batch_size)
+        least, smallest = MIN_IMAGES + self.influential, min(part.stop - part.start for part in parts)
+        if smallest < least:
             raise ValueError(
-                f"Expected batch_size of at least {MIN_IMAGES + max(0, self.influential)}, and influential and probes "
-                f"from 0, got {self.batch_size}, {self.influential} and {self.probes}."
+                f"Expected at least {least} images in each minibatch ({MIN_IMAGES}, and the {self.influential} "
+                f"influential ones to be removed), got {smallest} in one. Change samples, batch_size or influential."
             )
 
     @property
@@ -117,9 +123,10 @@ def read_study(path: str | os.PathLike[str]) -> Study:
     if not source.is_file():
         raise ValueError(f"Expected a study as a TOML file, got {source}, which does not exist.")
     try:
-        return study_of(tomli.loads(source.read_text(encoding="utf-8")))
+        values = tomli.loads(source.read_text(encoding="utf-8"))
     except (tomli.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{source.name} is not TOML: {error}.") from error
+    return study_of({"name": re.sub(r"[^\w .-]|^\W", "-", source.stem)[:60], **values})
 
 
 def bundled() -> Study:

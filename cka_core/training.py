@@ -71,7 +71,7 @@ def train(
         If ``report`` raised it; the last finished epoch is kept.
     """
     with _alone(spec, store), _room(store):
-        name = _checked_name(name, spec, store) if name else free_name(spec, store)
+        name = checked_name(name, spec, store) if name else free_name(spec, store)
         finished = _finished(spec, name, store)
         if finished is not None:
             _write_history(history_path, spec, finished)
@@ -129,20 +129,24 @@ def free_name(spec: TrainSpec, store: Store) -> str:
 
     A network of another recipe that has the default name keeps it; this one gets the start of its own key behind it.
     """
-    record = _record_of(spec.default_name, store)
-    return (
-        spec.default_name
-        if record is None or record["training_key"] == spec.key
-        else (f"{spec.default_name}-{spec.key[:6]}")
-    )
+    plain, own = spec.default_name, f"{spec.default_name}-{spec.key[:6]}"
+    record = _record_of(plain, store)
+    if record is not None and record["training_key"] != spec.key:
+        return own
+    before = _record_of(own, store)  # from when the default name was taken
+    return own if record is None and before is not None and before["training_key"] == spec.key else plain
 
 
-def _checked_name(name: str, spec: TrainSpec, store: Store) -> str:
-    """A name that was asked for: safe, and not that of anything else."""
+def checked_name(name: str, spec: TrainSpec, store: Store) -> str:
+    """A name that was asked for: safe, and not that of anything else. Raises ValueError."""
     from cka_core import keeping
 
     known = (_record_of(name, store), store.read_record(f"networks/{name}.json"))  # the file itself may be damaged
-    if not any(record and record.get("training_key") == spec.key for record in known):
+    if any(record and record.get("training_key") == spec.key for record in known):
+        return name
+    state = training_state.read(spec.key, store)
+    half_written = state is not None and state.name == name and not any(known) and not store.has("activations", name)
+    if not half_written:  # killed after the network's file, before its record
         keeping.check_name(name, store)
     return name
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cka_core import analysis, atlas_build, atlas_look, atlas_steps, library
+from cka_core import analysis, atlas_build, atlas_look, atlas_steps, centring, library
 from cka_core.activations import Extractor
 from cka_core.atlas import Atlas
 from cka_core.engine import compare
@@ -64,6 +64,51 @@ def test_maps_are_what_compare_gives(built):
     assert np.allclose(atlas.pair(atlas.members[1].name, atlas.members[0].name), pair.matrix.T, atol=2e-6)
     assert np.allclose(atlas.map(atlas.members[0].name), own.matrix, atol=2e-5)
     assert atlas.comparison(atlas.members[0].name).is_self
+
+
+@pytest.mark.parametrize("unscaled", [-1, 4])
+def test_minibatches_in_units_of_their_own_give_the_same(built, elsewhere, tmp_path, monkeypatch, unscaled):
+    """Gram matrices of large layers are kept in units of 2**exponent, another one for each minibatch."""
+    _, atlas, _, _ = built
+    monkeypatch.setattr(centring, "UNSCALED", unscaled)
+    study = dataclasses.replace(
+        TINY, trainings=tuple(dataclasses.replace(spec, keep_every=0) for spec in TINY.trainings)
+    )
+    for name, spec in zip(study.names, study.trainings, strict=True):
+        record = elsewhere.read_record(f"networks/{name}.json")
+        elsewhere.write_record(f"networks/{name}.json", record | {"training_key": spec.key, "checkpoints": {}})
+    again = atlas_build.build(study, elsewhere, tmp_path)
+    name = TINY.names[0]
+    for removed in ("nothing", "component", "images"):
+        assert np.allclose(again.map(name, removed=removed), atlas.map(name, removed=removed), atol=2e-5), removed
+    assert np.allclose(again.scores(name), atlas.scores(name), rtol=1e-3, atol=1e-4 * np.abs(atlas.scores(name)).max())
+    assert again.member(name).influential == atlas.member(name).influential
+    assert again.member(name).final.blocks == atlas.member(name).final.blocks
+    assert np.allclose(again.pair(*TINY.names), atlas.pair(*TINY.names), atol=2e-6)
+
+
+def test_what_explains_a_map_is_what_the_activations_say(built):
+    """Components, their scores and the maps without them, against float64 activations and `analysis` alone."""
+    store, atlas, _, _ = built
+    member = atlas.members[0]
+    model = library.load_model(library.find(member.name, store).spec, store)
+    found: dict[int, np.ndarray] = {}
+    for positions, arrays in Extractor(model).activations(atlas.sample.load(store).x):
+        found |= {position: np.array(x, np.float64) for position, x in zip(positions, arrays, strict=True)}
+    at = sorted(found)  # those that only reshape another are not computed again
+    assert len(at) >= 25
+    parts = [np.array([analysis.centred_gram(found[one][start : start + 32]) for one in at]) for start in (0, 32)]
+    components = [analysis.principal_components(part) for part in parts]
+    shares = np.mean([one.shares[:, 0] for one in components], axis=0)
+    assert np.allclose(np.array(member.final.shares)[at], shares, atol=1e-4)
+    scores = np.abs(np.concatenate([one.scores[:, 0] for one in components], axis=1))
+    assert np.allclose(np.abs(atlas.scores(member.name))[at], scores, atol=0.01 * scores.max(axis=1, keepdims=True))
+    without = analysis.cka_matrix([analysis.without_components(part, 1) for part in parts])
+    assert np.allclose(atlas.map(member.name, removed="component")[np.ix_(at, at)], without, atol=1e-3)
+    removed = analysis.most_influential(parts, 2)
+    without = analysis.cka_matrix([analysis.without_images(*both) for both in zip(parts, removed, strict=True)])
+    assert member.influential == tuple(32 * i + int(one) for i, part in enumerate(removed) for one in part)
+    assert np.allclose(atlas.map(member.name, removed="images")[np.ix_(at, at)], without, atol=1e-4)
 
 
 def test_epoch_zero_is_the_untrained_network(built):
@@ -245,7 +290,7 @@ def test_a_study_that_grew_begins_with_its_atlas_so_far(built, elsewhere, tmp_pa
         assert np.array_equal(again.outputs(name), atlas.outputs(name))
 
 
-@pytest.mark.parametrize("what", ["images", "versions", "weights", "recipe", "damaged", "none"])
+@pytest.mark.parametrize("what", ["images", "versions", "look", "weights", "recipe", "damaged", "none"])
 def test_an_atlas_of_something_else_is_not_begun_with(built, elsewhere, tmp_path, monkeypatch, what):
     built[1].save(tmp_path)
     about, study = json.loads((tmp_path / "atlas.json").read_text()), TINY
@@ -253,6 +298,8 @@ def test_an_atlas_of_something_else_is_not_begun_with(built, elsewhere, tmp_path
         study = dataclasses.replace(TINY, sample=dataclasses.replace(TINY.sample, seed=1))
     elif what == "versions":
         about["facts"]["versions"]["keras"] = "3.0.0"
+    elif what == "look":
+        about["facts"]["look"] = 1
     elif what == "weights":
         about["members"][0]["weights"] = about["members"][1]["weights"] = "0" * 32
     elif what == "recipe":
@@ -353,6 +400,62 @@ def _reached(cluster, store) -> bool:
             return True
     except cluster.ClusterUnavailable:
         return False
+
+
+def test_a_network_trained_to_other_weights_is_looked_at_again(built, elsewhere, tmp_path):
+    _, atlas, _, _ = built
+    atlas.save(tmp_path)
+    atlas_steps.take_over(TINY, elsewhere, tmp_path)
+    first, second = TINY.names
+    record = elsewhere.read_record(f"networks/{first}.json")
+    elsewhere.put("networks", first, elsewhere.get("networks", second), "keras")
+    other = elsewhere.read_record(f"networks/{second}.json")["weights"]
+    elsewhere.write_record(f"networks/{first}.json", record | {"weights": other})
+    atlas_steps.prepare(TINY, elsewhere, tmp_path / "nowhere")
+    assert ("network", 0) in left_of(TINY, elsewhere) and ("network", 1) not in left_of(TINY, elsewhere)
+
+
+def test_networks_without_a_name_take_no_other_recipes(store):
+    study = study_of({"recipe": {"epochs": 1}, "networks": [{"depths": [14], "widths": [1], "seeds": [0, 1]}]})
+    assert study.names == ("cifar-resnet-14x1-cifar10-mini-s0", "cifar-resnet-14x1-cifar10-mini-s1")
+    named = atlas_steps.named(study, store)  # the first is the name of a bundled network
+    assert named.names == (f"{study.names[0]}-{study.trainings[0].key[:6]}", study.names[1])
+    assert atlas_steps.named(named, store) == named
+
+
+def test_a_taken_name_is_said_before_anything_is_trained(store, tmp_path):
+    networks = [{"depths": [8], "widths": [1]}, {"depths": [8], "widths": [2], "names": ["cifar-resnet-14x1"]}]
+    with pytest.raises(ValueError, match="what the untrained network is called"):
+        atlas_build.build(study_of({"networks": networks}), store, tmp_path, lambda progress: pytest.fail("began"))
+
+
+def test_weights_after_the_best_epoch_are_not_part_of_the_training(built, elsewhere):
+    """With held-out images the best epoch may be before the last one kept."""
+    name, spec = TINY.names[0], TINY.trainings[0]
+    for epoch in (1, 2):
+        elsewhere.put("networks", f"{name}@{epoch}", built[0].get("networks", f"{name}@{epoch}"), "keras")
+    record = elsewhere.read_record(f"networks/{name}.json")
+    elsewhere.write_record(f"networks/{name}.json", record | {"kept_epoch": 1})
+    model = library.load_model(library.find(name, elsewhere).spec, elsewhere)
+    assert [epoch for epoch, _ in atlas_look._moments(spec, name, model, elsewhere)] == [0, 1]
+
+
+def test_probes_take_as_many_of_each_class_as_there_are(store):
+    """Held-out images may leave some classes larger than others."""
+    study = study_of(
+        {"probes": 3125, "samples": 64, "recipe": {"fraction": 0.1}, "networks": [{"depths": [8], "widths": [1]}]}
+    )
+    model = build_network("cifar-resnet-8x1", seed=0)
+    seen = atlas_look._Seen(study, study.trainings[0], store)
+    assert len(set(np.bincount(seen.train.y))) > 1
+    probes = list(atlas_look._probes(model, Extractor(model), study, seen, lambda detail: None))
+    assert len(probes) == 3 and all(0 < probe.accuracy < 1 for probe in probes)
+
+
+def test_a_layer_that_varies_in_one_minibatch_only_has_a_share():
+    nan = float("nan")
+    found = atlas_look._average([np.array([0.2, nan, nan]), np.array([0.4, 0.3, nan])])
+    assert np.allclose(found, [0.3, 0.3, nan], equal_nan=True)
 
 
 def test_a_study_is_plain_values():

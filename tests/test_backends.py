@@ -1,10 +1,12 @@
 """The same recipe trains the same network with another Keras backend, and its weights load here.
 
-What runs here is JAX on the CPU, in a process of its own: a process has one backend.
+What runs here is JAX on the CPU, and torch where it is installed, each in a process of its own: a process has one
+backend.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -40,8 +42,11 @@ np.save(sys.argv[4], network.predict_on_batch(load_images("cifar10-mini", "test"
 """
 
 
-@pytest.fixture(scope="module")
-def both(tmp_path_factory) -> dict[str, tuple[Store, np.ndarray]]:
+BACKENDS = ["jax", "torch"] if importlib.util.find_spec("torch") else ["jax"]
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def both(request, tmp_path_factory) -> dict[str, tuple[Store, np.ndarray]]:
     """Three steps with each backend from the same weights: the store, and what the network says of 64 images there."""
     folder = tmp_path_factory.mktemp("backends")
     start = folder / "start.weights.h5"
@@ -50,13 +55,14 @@ def both(tmp_path_factory) -> dict[str, tuple[Store, np.ndarray]]:
         "architecture": "cifar-resnet-8x1", "fraction": 0.0625, "batch_size": 65, "epochs": 1, "held_out": 0.0,
         "start": "file", "start_digest": file_digest(start),
     }  # fmt: skip
-    here, elsewhere = Store(folder / "tensorflow"), Store(folder / "jax")
+    here, elsewhere = Store(folder / "tensorflow"), Store(folder / request.param)
     train(TrainSpec(**recipe), here, name=NAME, start_path=start)
     command = [sys.executable, "-c", TRAIN, str(elsewhere.root), json.dumps(recipe), str(start), str(folder / "x.npy")]
-    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    environment = {**os.environ, "KERAS_BACKEND": request.param, "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return {"tensorflow": (here, outputs(here)), "jax": (elsewhere, np.load(folder / "x.npy"))}
+    backend = request.param
+    return {"tensorflow": (here, outputs(here)), backend: (elsewhere, np.load(folder / "x.npy"))}
 
 
 def outputs(store: Store) -> np.ndarray:
@@ -69,16 +75,17 @@ def record(store: Store) -> dict:
     return library.find(NAME, store).record
 
 
-def test_a_network_trained_with_jax_loads_here_and_says_the_same(both):
-    store, there = both["jax"]
-    assert "jax" in record(store)["versions"] and "tensorflow" not in record(store)["versions"]
+def test_a_network_trained_elsewhere_loads_here_and_says_the_same(both):
+    _, backend = both
+    store, there = both[backend]
+    assert backend in record(store)["versions"] and "tensorflow" not in record(store)["versions"]
     np.testing.assert_allclose(outputs(store), there, rtol=1e-4, atol=1e-4)
     network = library.load_model(library.find(NAME, store).spec, store)
     assert weights_digest(network) == record(store)["weights"]
 
 
 def test_both_saw_the_same_minibatches_and_learned_the_same(both):
-    (here, ours), (elsewhere, theirs) = both["tensorflow"], both["jax"]
+    (here, ours), (elsewhere, theirs) = both.values()
     history, other = record(here)["history"], record(elsewhere)["history"]
     assert history.keys() == other.keys()
     assert history["accuracy"] == pytest.approx(other["accuracy"])  # of each minibatch before its step

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
-from cka_core import bundle, estimate, library, study
+from cka_core import bundle, estimate, keeping, library, study
 from cka_core import comparison as results
 from cka_core.blocks import find_blocks
 from cka_core.images import load_images
+from cka_core.networks import architecture, build_network
+from cka_core.progress import silent
+from cka_core.recipe import TrainSpec
 from cka_core.store import Store
 
 DEMO = Path(bundle.__file__).parent / "demo"
@@ -86,13 +92,64 @@ def test_the_blocks_printed_are_those_of_the_maps_that_ship(bundled_atlas):
             assert [(b.start, b.stop) for b in found] == [(b.start, b.stop) for b in snapshot.blocks]
 
 
+@pytest.mark.parametrize("size", ["14x4", "38x1"])
+def test_a_bundled_map_is_what_compare_gives(bundled_atlas, store, size):
+    """Large layers too, whose minibatches are in units of their own."""
+    from cka_core import engine
+
+    name = f"cifar-resnet-{size}-plain-s0"
+    model = library.load_model(library.find(name, store).spec, store)
+    own = engine.compare(model, model, bundled_atlas.sample.load(store), batch_size=bundled_atlas.study.batch_size)
+    assert np.abs(bundled_atlas.map(name) - own.matrix).max() < 1e-4
+    squares = np.square(bundled_atlas.scores(name))
+    first, second = (part.sum(axis=1) for part in np.split(squares, 2, axis=1))
+    assert (np.abs(np.log2(first / second)) < 3).all()  # two random halves of the images vary about as much
+
+
 def test_one_bundled_network_really_works(bundled_atlas, store):
     (member,) = [member for member in bundled_atlas.members if member.trained_on == "cifar10"]
     info = library.find(member.name, store)
     assert info.spec.architecture == "cifar-resnet-20x1"
-    assert info.test_images == 10_000 and info.test_accuracy > 0.86
+    assert info.test_images == 10_000 and info.test_accuracy >= 0.88
     # The 1,000 bundled test images are some of the 10,000: their share lies within its own uncertainty of it.
     assert abs(member.final.test_accuracy - info.test_accuracy) < 0.04
+
+
+def test_half_precision_keeps_a_network_and_halves_its_file(tmp_path):
+    model = build_network("cifar-resnet-8x2", seed=3)
+    path = tmp_path / "network.keras"
+    model.save(path)
+    whole = path.read_bytes()
+    path.write_bytes(half := bundle.half_precision(whole))
+    assert len(half) < 0.6 * len(whole)
+    found = keras.models.load_model(path, safe_mode=True)
+    for old, new in zip(model.get_weights(), found.get_weights(), strict=True):
+        assert new.dtype == np.float32 and np.array_equal(new, old.astype(np.float16).astype(np.float32))
+
+
+def test_large_networks_ship_at_half_precision_and_say_so(store):
+    for path in library.BUNDLE.glob("*.keras"):
+        stored = library.find(path.stem, store).record.get("stored_as", "float32")
+        size = architecture(library.find(path.stem, store).spec.architecture).parameters
+        assert path.stat().st_size < bundle.WHOLE_BYTES * 1.2
+        assert stored == ("float16" if 4 * size > bundle.WHOLE_BYTES else "float32")
+
+
+def test_a_network_of_another_recipe_gives_up_its_name(store, tmp_path, monkeypatch):
+    spec, name = TrainSpec("cifar-resnet-8x1", epochs=1, fraction=0.02), "cifar-resnet-8x1-mine"
+    monkeypatch.setattr(library, "BUNDLE", tmp_path)
+    library._bundled_records.cache_clear()
+    try:
+        first = list(bundle._network(spec, name, store, silent))
+        before = json.loads((tmp_path / f"{name}.json").read_text())
+        again = dataclasses.replace(spec, epochs=2)
+        assert list(bundle._network(again, name, store, silent)) == first
+        after = json.loads((tmp_path / f"{name}.json").read_text())
+    finally:
+        library._bundled_records.cache_clear()
+    assert before["training_key"] == spec.key and after["training_key"] == again.key
+    assert before["weights"] != after["weights"]
+    assert [one.title for one in keeping.trash(store)] == [name]
 
 
 def test_a_finished_build_has_nothing_to_do(store, monkeypatch):

@@ -74,7 +74,10 @@ def test_a_file_that_is_no_study_is_refused(tmp_path, text, message):
         ({"networks": [{"depths": [9], "widths": [1]}]}, "nearest are 8 and 14"),
         ({"recipe": {"epoch": 3}}, "Unknown in a recipe: epoch. Valid: augment"),
         ({"networks": GRID["networks"] * 2}, "more than once"),
-        ({"batch_size": 6}, "at least 9"),
+        ({"batch_size": 6}, "at least 9 images in each minibatch"),
+        ({"samples": 516}, "got 4 in one"),
+        ({"samples": 8}, "at least 9 images in each minibatch"),
+        ({"name": "bundled"}, "the study that comes with CKA Explorer"),
         ({"name": "../up"}, "a study's name"),
         ({"networks": [{"depths": [8], "widths": [1], "names": ["a", "b"]}]}, "Expected 1 names"),
         ({"networks": [{"depths": [8], "widths": [1], "names": ["../../x"]}]}, "Expected a name of up to 100 letters"),
@@ -98,3 +101,12 @@ def test_a_file_that_is_no_study_is_refused(tmp_path, text, message):
 def test_a_study_that_makes_no_sense_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         study_of({**GRID, **changes})
+
+
+def test_a_study_without_a_name_is_called_like_its_file(tmp_path):
+    for stem, name in (("wide (1)", "wide -1-"), ("grid", "grid")):
+        path = tmp_path / f"{stem}.toml"
+        path.write_text("[[networks]]\ndepths = [8]\nwidths = [1]\n")
+        assert read_study(path).name == name
+    path.write_text('name = "mine"\n' + path.read_text())
+    assert read_study(path).name == "mine"

@@ -382,3 +382,22 @@ def test_the_speed_is_measured_and_remembered(store):
 def test_a_spec_that_makes_no_sense_is_refused(values, message):
     with pytest.raises(ValueError, match=message):
         TrainSpec(**{"architecture": "cifar-resnet-8x1"} | values)
+
+
+def test_killed_between_its_file_and_its_record_it_goes_on_under_its_name(store):
+    spec = dataclasses.replace(TINY, epochs=1, fraction=0.0625)
+    first = train(spec, store, name="mine")
+    store.remove(store.path("networks/mine.json"))
+    assert store.has("networks", "mine")
+    again = train(spec, store, name="mine")
+    assert again["name"] == "mine" and again["weights"] == first["weights"]
+    with pytest.raises(ValueError, match="in the library already"):
+        train(dataclasses.replace(spec, seed=7), store, name="mine")
+
+
+def test_a_name_that_was_taken_stays_the_trainings_own(store):
+    spec = dataclasses.replace(TINY, epochs=1, fraction=0.0625)
+    own = f"{spec.default_name}-{spec.key[:6]}"
+    assert free_name(spec, store) == spec.default_name
+    train(spec, store, name=own)
+    assert free_name(spec, store) == own

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from cka_core import atlas
+from cka_core.claims import claims
 from scripts.running import running_app
 from tests import synthetic_atlas
 from tests.browser.test_compare import settled
@@ -188,3 +190,35 @@ def test_the_keyboard_opens_a_network(page: Page, atlas_app: str):
     cell(page, "14x1").focus()
     page.keyboard.press("Enter")
     page.wait_for_function("location.search.includes('network=cifar-resnet-14x1')")
+
+
+# The atlas that ships.
+
+
+def test_the_bundled_atlas_from_the_grid_to_the_claims(page: Page, reader: str):
+    """A teacher's minute: the grid, blocks forming, one network large, two seeds, wide against deep, the claims."""
+    bundled = atlas.bundled()
+    assert bundled is not None
+    address = f"{reader}/atlas"
+    open_atlas(page, address)
+    began = time.monotonic()
+    page.goto(address)
+    page.wait_for_selector(".cell canvas")
+    assert time.monotonic() - began < SECONDS
+    settled(page)
+    sizes = {(one.depth, one.width) for one in bundled.studied.members}
+    assert page.locator(".cell canvas").count() >= len(sizes) >= 7
+    last = str(max(member.epochs[-1] for member in bundled.members))
+    expect(page.locator("output")).to_have_text(last)
+    page.get_by_role("button", name="Play the training").click()
+    expect(page.locator("output")).to_have_text("0")
+    expect(page.locator("output")).to_have_text(last)
+    page.locator(".cell[data-name='cifar-resnet-38x2-plain-s0']").click()
+    wait_for_large(page, "ResNet 38x2")
+    page.get_by_role("tab", name="Two networks").click()
+    page.wait_for_selector(".st-key-pair .heatmaplayer image")
+    page.get_by_role("tab", name="Wide against deep").click()
+    expect(page.get_by_text("Hellinger distance", exact=True)).to_be_visible()
+    expect(page.get_by_text("By class", exact=True)).to_be_visible()
+    for claim in claims(bundled):
+        expect(page.get_by_text(claim.title).first).to_be_visible()
