@@ -190,13 +190,15 @@ def influence(grams: Any, rule: str = "component") -> np.ndarray:
         raise ValueError(f"Unknown rule {rule!r} of influence. Valid: {', '.join(INFLUENCES)}.")
     grams = _stack(grams)
     if rule == "component":
-        squares = np.square(_relative(principal_components(grams).scores[:, 0]))
-    else:
-        largest = np.abs(grams).max(axis=(1, 2)).astype(np.float64)
-        scales = np.where(largest > 0, largest, 1.0)
-        squares = np.array([np.square(u_centre(k / s)).sum(axis=1) for k, s in zip(grams, scales, strict=True)])
-    total = squares.sum(axis=1, keepdims=True)
-    return np.divide(squares, total, out=np.full_like(squares, np.nan), where=total > 0)
+        return component_influence(principal_components(grams))
+    greatest = np.abs(grams).max(axis=(1, 2)).astype(np.float64)
+    scales = np.where(greatest > 0, greatest, 1.0)
+    return _parts(np.array([np.square(u_centre(k / s)).sum(axis=1) for k, s in zip(grams, scales, strict=True)]))
+
+
+def component_influence(components: Components) -> np.ndarray:
+    """`influence` by the rule "component", of layers whose components are known."""
+    return _parts(np.square(_relative(components.scores[:, 0])))
 
 
 def most_influential(batches: Any, k: int, rule: str = "component") -> list[np.ndarray]:
@@ -340,6 +342,12 @@ def _batches(batches: Any) -> list[np.ndarray]:
 def _check_count(k: int, m: int, least: int = 1) -> None:
     if not isinstance(k, int | np.integer) or not least <= k < m:
         raise ValueError(f"Expected from {least} to {m - 1} components of {m} images, got {k}.")
+
+
+def _parts(values: np.ndarray) -> np.ndarray:
+    """Each row divided by its sum; NaN for a row without any."""
+    total = values.sum(axis=1, keepdims=True)
+    return np.divide(values, total, out=np.full_like(values, np.nan), where=total > 0)
 
 
 def _relative(values: np.ndarray) -> np.ndarray:

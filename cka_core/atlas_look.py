@@ -169,7 +169,7 @@ class _Causes:
     def add(self, batch: GramBatch, stack: np.ndarray, components: analysis.Components) -> None:
         self.scores.append(components.scores[:, 0] * np.exp2(batch.exponents / 2)[:, None])
         self.cosines.append(analysis.component_cosines(components))
-        self.influences.append(analysis.influence(stack))
+        self.influences.append(analysis.component_influence(components))
         self.norms.append(batch.norms)
         rest = analysis.gram_batch(analysis.without_components(stack, 1), batch.first, batch.exponents)
         self.without_component.add(rest, rest)

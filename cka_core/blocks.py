@@ -95,8 +95,8 @@ def find_blocks(matrix: Any) -> list[Block]:
     A range is a block if its contrast is at least 0.1 (`CONTRAST`, the one threshold) and it is flat, which is what a
     block is: its corner at least 0.8 (`FLAT`) of the similarity between its layers up to a third of its length apart.
     Of ranges that differ by a few layers the one of the highest contrast counts, and of those nearly as high the one
-    whose two edges are sharpest; one that two smaller blocks fill to two thirds gives way to
-    them; of what then overlaps, the choice with the highest sum of length times contrast (dynamic programming).
+    whose two edges are sharpest; one that two smaller blocks fill to two thirds gives way to them; of what then
+    overlaps, the choice with the highest sum of length times contrast (dynamic programming).
 
     One or two darker layers between brighter ones are filled in first (a grey closing), as within a residual block.
     The diagonal is not looked at. A map without any edge is one block over everything if its corner is at least 0.9

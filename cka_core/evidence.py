@@ -156,15 +156,11 @@ def inside_more(
     ``text`` has a place for the figure inside and one for that outside. ``pairs`` says which two things each of
     ``found`` is of, where it is of two.
     """
-    both = [one.n_inside > 0 and one.n_outside > 0 for one in found]
-    inside, outside = (
-        mean([value for value, has in zip(side, both, strict=True) if has])
-        for side in ([one.inside for one in found], [one.outside for one in found])
-    )
-    differences = [
-        (one.difference if more else -one.difference) if has else math.nan for one, has in zip(found, both, strict=True)
-    ]
-    difference = spread(differences) if pairs is None else spread_over_pairs(pairs, differences)
+    at = [number for number, one in enumerate(found) if one.n_inside and one.n_outside]
+    both = [found[number] for number in at]
+    inside, outside = mean([one.inside for one in both]), mean([one.outside for one in both])
+    differences = [one.difference if more else -one.difference for one in both]
+    difference = spread(differences) if pairs is None else spread_over_pairs([pairs[i] for i in at], differences)
     clause = text.format(number(inside), number(outside))
     return part(
         name, key, difference, f"{clause}{interval(difference, number)}",

@@ -57,14 +57,13 @@ def key_of(spec: Any) -> str:
     return hashlib.sha256(canonical_json(spec).encode()).hexdigest()[:24]
 
 
-def check_file_name(name: str) -> str:
-    """``name``, if every file system takes it as a file's name and none understands it as a path; else a ValueError."""
+def check_file_name(name: str) -> None:
+    """A ValueError unless every file system takes ``name`` as a file's name and none understands it as a path."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name.endswith((".keras", ".npz", ".json")):
         raise ValueError(
             f"Expected a name of up to 100 letters, digits, '-', '_' and '.', beginning with a letter or digit and not "
             f"ending like a file, got {name!r}."
         )
-    return name
 
 
 @dataclasses.dataclass(frozen=True)

@@ -95,16 +95,6 @@ def accuracy_text(accuracy: float, images: int) -> str:
     return f"{100 * accuracy:.0f} % ±{max(1.0, 100 * accuracy_error(accuracy, images)):.0f}"
 
 
-def share_text(share: float) -> str:
-    """0.5 -> "50 %"; NaN -> "–"."""
-    return "–" if math.isnan(share) else f"{100 * share:.0f} %"
-
-
-def number_text(value: float) -> str:
-    """0.5 -> "0.50"; NaN -> "–"."""
-    return "–" if math.isnan(value) else f"{value:.2f}"
-
-
 def accuracy_error(accuracy: float, images: int) -> float:
     """Half the 95 % interval of a share of ``images``, by the normal approximation."""
     return 1.96 * math.sqrt(accuracy * (1 - accuracy) / images)

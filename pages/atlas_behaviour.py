@@ -10,6 +10,7 @@ import streamlit as st
 
 from cka_core import atlas_errors, atlas_figures, atlas_images, pictures, words
 from cka_core.atlas import Atlas, Member
+from cka_core.evidence import decimal, percent
 from cka_core.images import Images, is_available, load_images
 from cka_core.store import Store
 from pages import address, atlas_grid
@@ -72,7 +73,7 @@ def apart(atlas: Atlas, wide: Sequence[Member], deep: Sequence[Member], titles: 
     for title, group, side in zip(titles, (wide, deep), ("within_a", "within_b"), strict=True):
         if len(group) > 1:
             columns[f"two seeds of {title}"] = [getattr(one, side) for one in found]
-    said = [words.share_text, words.share_text, words.number_text, words.number_text]
+    said = [percent, percent, decimal, decimal]
     table = pandas.DataFrame(columns, index=[one.name[:1].upper() + one.name[1:] for one in found])
     st.table(table.apply(lambda column: [text(value) for text, value in zip(said, column, strict=True)]))
     st.caption(
