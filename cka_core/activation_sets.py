@@ -26,10 +26,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from cka_core import plain_npz
-from cka_core.comparison import Layer
 from cka_core.grams import GramBatch
 from cka_core.images import Images, SampleSpec
 from cka_core.kernels import MIN_IMAGES
+from cka_core.layers import Layer
 from cka_core.similarity import minibatches
 from cka_core.store import canonical_json, replacing
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from cka_core.comparison import MEASURE, Comparison, Layer
+from cka_core.comparison import MEASURE, Comparison
 from cka_core.grams import GramBatch
+from cka_core.layers import Layer
 from cka_core.similarity import HsicSums, minibatches
 
 LARGEST_MINIBATCH = 4096

@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from cka_core import plain_npz
+from cka_core import plain_npz, shipped
 from cka_core.blocks import Block
-from cka_core.comparison import MEASURE, Comparison, Layer
+from cka_core.comparison import MEASURE, Comparison
 from cka_core.images import SampleSpec
+from cka_core.layers import Layer
 from cka_core.store import Store, write_atomically
 from cka_core.study import FITTED, Study
 
-BUNDLE = Path(__file__).parent / "demo" / "atlas"
 FORMAT = "cka-explorer atlas 1"
 UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError)
 """What reading a damaged npz raises, besides ValueError and OSError."""
@@ -278,7 +278,7 @@ class Atlas:
 
 def bundled() -> Atlas | None:
     """The atlas that comes with the package."""
-    return Atlas.load(BUNDLE) if (BUNDLE / "atlas.json").is_file() else None
+    return Atlas.load(shipped.ATLAS) if (shipped.ATLAS / "atlas.json").is_file() else None
 
 
 def folder_of(study: Study, store: Store) -> Path:
@@ -288,11 +288,11 @@ def folder_of(study: Study, store: Store) -> Path:
 
 def listed(store: Store) -> dict[str, Path]:
     """The atlases at hand by name: the bundled one first, then those built into the store."""
-    folders = [BUNDLE, *sorted(store.scratch("atlases").iterdir())]
+    folders = [shipped.ATLAS, *sorted(store.scratch("atlases").iterdir())]
     found = {}
     for folder in folders:
         if (folder / "atlas.json").is_file():
-            found["bundled" if folder == BUNDLE else folder.name] = folder
+            found["bundled" if folder == shipped.ATLAS else folder.name] = folder
     return found
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core import analysis, library
+from cka_core import components, library
 from cka_core.activations import Extractor, pixels
 from cka_core.atlas import Deletion, Member, Probe, Snapshot, member_json
 from cka_core.atlas_steps import packed, place
@@ -57,11 +57,11 @@ def look_at(study: Study, index: int, store: Store, report: Report = silent) -> 
             batch = extractor.grams(seen.sample.x[part], part.start)
             sums.add(batch, batch)
             stack = centred(batch)
-            components = analysis.principal_components(stack)
-            shares.append(components.shares[:, 0])
+            found = components.principal_components(stack)
+            shares.append(found.shares[:, 0])
             if final:
                 store.put(place(study, index), f"grams-{where}", batch.to_bytes())
-                causes.add(batch, stack, components)
+                causes.add(batch, stack, found)
             tell(f"minibatch {where + 1} of {len(seen.slices)}")
         arrays[f"self/{name}/{epoch}/nothing"] = matrix = sums.matrix().astype(np.float32)
         snapshots.append(_snapshot(epoch, model, matrix, _average(shares), seen))
@@ -166,12 +166,12 @@ class _Causes:
         self.norms: list[np.ndarray | None] = []
         self.without_component = HsicSums(layers, layers)
 
-    def add(self, batch: GramBatch, stack: np.ndarray, components: analysis.Components) -> None:
-        self.scores.append(components.scores[:, 0] * np.exp2(batch.exponents / 2)[:, None])
-        self.cosines.append(analysis.component_cosines(components))
-        self.influences.append(analysis.component_influence(components))
+    def add(self, batch: GramBatch, stack: np.ndarray, found: components.Components) -> None:
+        self.scores.append(found.scores[:, 0] * np.exp2(batch.exponents / 2)[:, None])
+        self.cosines.append(components.component_cosines(found))
+        self.influences.append(components.component_influence(found))
         self.norms.append(batch.norms)
-        rest = analysis.gram_batch(analysis.without_components(stack, 1), batch.first, batch.exponents)
+        rest = components.gram_batch(components.without_components(stack, 1), batch.first, batch.exponents)
         self.without_component.add(rest, rest)
 
 
@@ -199,7 +199,7 @@ def _explain(
     without = {"component": causes.without_component.matrix()}
     influential: tuple[int, ...] = ()
     if study.influential:
-        removed = analysis.largest(causes.influences, study.influential)
+        removed = components.largest(causes.influences, study.influential)
         influential = tuple(
             int(part.start + position)
             for part, positions in zip(seen.slices, removed, strict=True)
@@ -208,7 +208,7 @@ def _explain(
         sums = HsicSums(len(without["component"]), len(without["component"]))
         for where, positions in enumerate(removed):
             batch = dataclasses.replace(kept(where), norms=causes.norms[where])
-            rest = analysis.gram_batch(analysis.without_images(centred(batch), positions), 0, batch.exponents)
+            rest = components.gram_batch(components.without_images(centred(batch), positions), 0, batch.exponents)
             sums.add(rest, rest)
         without["images"] = sums.matrix()
     for what, matrix in without.items():

@@ -16,7 +16,8 @@ from cka_core import figures, views, words
 from cka_core.atlas import REMOVED, Atlas, Member, Snapshot
 from cka_core.atlas_numbers import block_share, clearness, inside_blocks, seed_groups
 from cka_core.blocks import Block, block_text
-from cka_core.comparison import Comparison, Layer
+from cka_core.comparison import Comparison
+from cka_core.layers import Layer
 from cka_core.study import FITTED
 
 SMALL = 48

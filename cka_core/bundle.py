@@ -18,8 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from cka_core import keeping, library
-from cka_core.comparison import BUNDLE as COMPARISONS
+from cka_core import keeping, library, shipped
 from cka_core.comparison import CompareSpec
 from cka_core.images import SampleSpec, load_images
 from cka_core.measuring import measure
@@ -57,7 +56,7 @@ def build(store: Store, report: Report = silent) -> Iterator[Path]:
 
     todo = comparisons(store)
     for index, compare_spec in enumerate(todo):
-        path = COMPARISONS / f"{compare_spec.key}.npz"
+        path = shipped.COMPARISONS / f"{compare_spec.key}.npz"
         if not path.exists():
 
             def inner(progress: Progress, index: int = index) -> None:
@@ -66,26 +65,26 @@ def build(store: Store, report: Report = silent) -> Iterator[Path]:
 
             write_atomically(path, engine.run(compare_spec, store, inner).to_bytes())
         yield path
-    for path in COMPARISONS.glob("*.npz"):
+    for path in shipped.COMPARISONS.glob("*.npz"):
         if path.stem not in {spec.key for spec in todo}:
             path.unlink()
 
 
 def build_atlas(store: Store, report: Report = silent) -> Iterator[Path]:
     """Make the bundled atlas and its networks; yields each file as it is finished."""
-    from cka_core import atlas, atlas_build, atlas_steps, study
+    from cka_core import atlas_build, atlas_steps, study
 
     wanted = study.bundled()
     for spec, name in zip(wanted.trainings, wanted.names, strict=True):
         yield from _network(spec, name, store, report)
     library._bundled_records.cache_clear()
-    atlas_build.build(wanted, store, atlas.BUNDLE, report)
+    atlas_build.build(wanted, store, shipped.ATLAS, report)
     atlas_steps.forget(wanted, store)
-    yield atlas.BUNDLE
+    yield shipped.ATLAS
 
 
 def _network(spec: TrainSpec, name: str, store: Store, report: Report) -> Iterator[Path]:
-    record_path, weights_path = library.BUNDLE / f"{name}.json", library.BUNDLE / f"{name}.keras"
+    record_path, weights_path = shipped.NETWORKS / f"{name}.json", shipped.NETWORKS / f"{name}.keras"
     record = json.loads(record_path.read_text()) if record_path.exists() else None
     if record is None or record["training_key"] != spec.key or not weights_path.exists():
 
@@ -106,7 +105,7 @@ def _network(spec: TrainSpec, name: str, store: Store, report: Report) -> Iterat
 def _make_room(spec: TrainSpec, name: str, store: Store) -> None:
     """A network of another recipe that has the name gives it up: one of the bundle for good, one of the store goes to
     the trash."""
-    for path in (library.BUNDLE / f"{name}.json", library.BUNDLE / f"{name}.keras"):
+    for path in (shipped.NETWORKS / f"{name}.json", shipped.NETWORKS / f"{name}.keras"):
         path.unlink(missing_ok=True)
     library._bundled_records.cache_clear()
     here = library.networks(store).get(name)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cka_core import cluster_files as files
+from cka_core import locks
 from cka_core.cluster_files import Cluster, ClusterUnavailable, is_alive
 from cka_core.cluster_process import CLOSE_SECONDS, ROLES, serve
 from cka_core.store import Store
@@ -116,7 +117,7 @@ def send(client: Client, function: Callable[..., Any], *args: Any, key: str, rol
 def _start_lock(home: Path) -> Iterator[None]:
     with contextlib.ExitStack() as held:
         try:
-            held.enter_context(files.file_lock(home / "start.lock", START_SECONDS))
+            held.enter_context(locks.file_lock(home / "start.lock", START_SECONDS))
         except TimeoutError as error:
             raise ClusterUnavailable(f"{error} A program that starts the cluster hangs: end it.") from error
         except OSError as error:

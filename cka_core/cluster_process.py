@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cka_core import cluster_files as files
+from cka_core import locks
 from cka_core.cluster_files import Cluster
 from cka_core.store import Store
 
@@ -72,7 +73,7 @@ def serve(store: Store, digest: str | None = None, role: str = "compare") -> boo
     if there is not None and there.alive:
         return False
     try:
-        with files.file_lock(home / f"{digest}.lock", CLOSE_SECONDS):  # the one before may still be on its way out
+        with locks.file_lock(home / f"{digest}.lock", CLOSE_SECONDS):  # the one before may still be on its way out
             with open(files.log_file(home), "ab") as output:
                 for stream in (1, 2):
                     os.dup2(output.fileno(), stream)
@@ -181,7 +182,7 @@ async def _watch(
 def _leave_if_idle(home: Path, address: Path, scheduler: Scheduler) -> bool:
     """Remove the address file, unless work is there or about to be given."""
     try:
-        with files.file_lock(home / "start.lock", 0):
+        with locks.file_lock(home / "start.lock", 0):
             if _has_work(scheduler):
                 return False
             address.unlink(missing_ok=True)

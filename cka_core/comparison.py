@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from cka_core import shipped
 from cka_core.images import SampleSpec
+from cka_core.layers import Layer
 from cka_core.store import Store, key_of, write_atomically
 
 if TYPE_CHECKING:
@@ -31,22 +33,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BUNDLE = Path(__file__).parent / "demo" / "comparisons"
 MEASURE = "cka-linear-unbiased"
 FORMAT = "cka-explorer comparison 1"
 UPLOADED = "uploaded-"
 """How the keys of comparisons begin that were brought in from a file: they answer no question unasked."""
 LARGEST_FILE = 1 << 30  # bytes unpacked: 11,000 x 11,000 layers
-
-
-@dataclasses.dataclass(frozen=True)
-class Layer:
-    """One layer of a network. ``shape`` is that of its output for one image; ``stage`` groups layers ("" for none)."""
-
-    name: str
-    kind: str
-    shape: tuple[int, ...]
-    stage: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -310,7 +301,7 @@ def find(spec: CompareSpec, store: Store) -> Comparison | None:
 
 def read(key: str, store: Store) -> Comparison | None:
     """The comparison stored or bundled under a key; see `find`."""
-    bundled = BUNDLE / f"{key}.npz"
+    bundled = shipped.COMPARISONS / f"{key}.npz"
     if bundled.is_file():
         try:
             return Comparison.load(bundled)

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from cka_core.activation_sets import ActivationSet, Sample, write
-from cka_core.comparison import Layer
 from cka_core.grams import GramBatch
 from cka_core.images import SampleSpec
+from cka_core.layers import Layer
 from cka_core.networks import NetworkSpec
 from cka_core.progress import Progress, Report, silent
 from cka_core.similarity import minibatches

@@ -21,10 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
+from cka_core import shipped
 from cka_core.store import Store
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-BUNDLE = Path(__file__).parent / "demo" / "images"
 SPLITS = ("test", "train")
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -180,15 +180,15 @@ def is_available(name: str, store: Store | None = None) -> bool:
 def _bundled(split: str) -> tuple[np.ndarray, np.ndarray]:
     from PIL import Image
 
-    facts = json.loads((BUNDLE / "cifar10-mini.json").read_text())[split]
-    with Image.open(BUNDLE / f"cifar10-mini-{split}.webp") as picture:
+    facts = json.loads((shipped.IMAGES / "cifar10-mini.json").read_text())[split]
+    with Image.open(shipped.IMAGES / f"cifar10-mini-{split}.webp") as picture:
         sheet = np.asarray(picture.convert("RGB"))
     columns = facts["columns"]
     rows = sheet.shape[0] // 32
     x = sheet.reshape(rows, 32, columns, 32, 3).swapaxes(1, 2).reshape(-1, 32, 32, 3)[: len(facts["classes"])]
     y = np.array(facts["classes"], np.int64)
     if digest(x, y) != facts["digest"]:
-        raise ValueError(f"The bundled images in {BUNDLE} are damaged. Install the package again.")
+        raise ValueError(f"The bundled images in {shipped.IMAGES} are damaged. Install the package again.")
     x.setflags(write=False)
     y.setflags(write=False)
     return x, y
@@ -309,7 +309,7 @@ def _keep(store: Store, x_train: np.ndarray, y_train: np.ndarray, x_test: np.nda
     return buffer.getvalue()
 
 
-def build_mini(store: Store, folder: Path = BUNDLE) -> None:
+def build_mini(store: Store, folder: Path = shipped.IMAGES) -> None:
     """Make the bundled ``cifar10-mini`` from the full CIFAR-10: a balanced choice with seed 0, in its order there."""
     from PIL import Image
 

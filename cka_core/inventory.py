@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from cka_core import comparison, library, words
+from cka_core import comparison, layers, library, result_words, shipped, words
 from cka_core.activation_sets import Sample
 from cka_core.comparison import CompareSpec, Comparison
 from cka_core.images import SampleSpec
@@ -63,7 +63,7 @@ def networks(store: Store) -> list[Row]:
         bundled = info.spec.source == "bundled"
         if info.trained_on is None or (name in broken and not bundled):
             continue
-        file = library.BUNDLE / f"{name}.keras"
+        file = shipped.NETWORKS / f"{name}.keras"
         rows.append(
             Row(
                 "networks",
@@ -100,7 +100,7 @@ def activation_sets(store: Store) -> list[Row]:
     for name, found in library.sets(store).items():
         if name in sizes and name not in broken:
             what = f"{len(found.layers)} layers of {found.network.get('name') or 'a network'}"
-            how = f"{words.sample_text(found.sample)} · minibatches of {found.batch_size}"
+            how = f"{result_words.sample_text(found.sample)} · minibatches of {found.batch_size}"
             rows.append(
                 Row("activations", name, name, what, how, "brought in", found.created, sizes[name], {"a": name})
             )
@@ -119,7 +119,7 @@ def _stacks(store: Store) -> list[Row]:
         try:
             sample, count = Sample(**about["sample"]), len(about["layers"])
             name, made = str(about["network"]["name"]), str(about["created"])
-            how = f"{words.sample_text(sample)} · minibatches of {about['batch_size']}"
+            how = f"{result_words.sample_text(sample)} · minibatches of {about['batch_size']}"
             whole = len(group) == len(minibatches(sample.n, about["batch_size"]))
         except (KeyError, TypeError, ValueError):
             name, made, how, count = "a network", "", "kept by an earlier version, which did not say whose", 0
@@ -133,7 +133,7 @@ def comparisons(store: Store) -> list[Row]:
     """Finished comparisons, bundled ones too, newest first."""
     infos = library.comparable(store)
     rows = []
-    for path in sorted(comparison.BUNDLE.glob("*.npz")):
+    for path in sorted(shipped.COMPARISONS.glob("*.npz")):
         rows.append(_comparison(path.stem, _about(str(path)), infos, path.stat().st_size, str(path)))
     for entry in store.entries("comparisons"):
         about = _about_in(entry, store)
@@ -152,7 +152,7 @@ def _comparison(key: str, about: dict[str, Any], infos: dict[str, NetworkInfo], 
         key,
         " × ".join([names[0], "itself" if comparison.is_self(provenance) else names[1]]),
         shape,
-        words.provenance_text(provenance),
+        result_words.provenance_text(provenance),
         origin,
         str(provenance.get("created") or ""),
         size,
@@ -208,7 +208,7 @@ def opened(key: str, store: Store) -> tuple[Comparison, NetworkInfo, NetworkInfo
     return found, *(_described(found.provenance.get(side) or {}, layers, name) for side, layers, name in sides)  # type: ignore[return-value]
 
 
-def _described(network: dict[str, Any], layers: tuple[comparison.Layer, ...], name: str) -> NetworkInfo:
+def _described(network: dict[str, Any], layers: tuple[layers.Layer, ...], name: str) -> NetworkInfo:
     spec = NetworkSpec(
         name,
         "file",

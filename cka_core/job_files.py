@@ -12,16 +12,14 @@ jobs are small and go by themselves; those of trainings stay until they are remo
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import re
-import shutil
 import time
 import traceback
-from pathlib import Path
 from typing import Any
 
 from cka_core import cluster_files
+from cka_core.full_disk import disk_full, is_disk_full
 from cka_core.progress import Progress, Stopped
 from cka_core.store import Store
 
@@ -200,25 +198,6 @@ def sentence(error: Exception, key: str, store: Store) -> str:
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
         return f"There was not enough memory. {LESS_MEMORY[_role(key, store)]} Details: {path}"
     return f"{type(error).__name__}: {str(error) or 'it says nothing more'}. Details: {path}"
-
-
-def is_disk_full(error: BaseException) -> bool:
-    """Whether an error came of a full disk. HDF5 and TensorFlow only say so in words."""
-    codes = (errno.ENOSPC, errno.EDQUOT)
-    return getattr(error, "errno", None) in codes or "No space left on device" in str(error)
-
-
-def disk_full(error: BaseException, store: Store) -> str:
-    """What is full, how much is free there, and what to do."""
-    place = Path(getattr(error, "filename", None) or store.path(""))
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    try:
-        usage = shutil.disk_usage(place)
-        space = f" ({usage.free / 1e6:,.0f} MB of {usage.total / 1e9:,.1f} GB are free)"
-    except OSError:
-        space = ""
-    return f"The disk with {place} is full{space}. Make room on it."
 
 
 def killed_twice(kind: str, store: Store) -> str:

@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cka_core.comparison import Layer
+from cka_core.layers import Layer
 from cka_core.networks import stage_of
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from cka_core import activation_sets
+from cka_core import activation_sets, shipped
 from cka_core.activation_sets import ActivationSet
-from cka_core.comparison import Layer
+from cka_core.layers import Layer
 from cka_core.networks import SUGGESTED, NetworkSpec, UnknownNetwork, architecture, build_network, is_architecture
 from cka_core.store import Store
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     import keras
 
 log = logging.getLogger(__name__)
-
-BUNDLE = Path(__file__).parent / "demo" / "networks"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -146,7 +144,7 @@ def load_model(spec: NetworkSpec, store: Store | None = None) -> keras.Model:
             raise ValueError(f"{path} has changed since it was chosen. Choose it again.")
         return _load_file(path, keras)
     if spec.source == "bundled":
-        return _with_weights(spec, BUNDLE / f"{spec.name}.keras")
+        return _with_weights(spec, shipped.NETWORKS / f"{spec.name}.keras")
     data = (store or Store()).get("networks", spec.name)
     if data is None:
         raise ValueError(f"The weights of {spec.name} are missing or damaged in the store. Train it again.")
@@ -277,7 +275,7 @@ def _file(path: Path) -> NetworkInfo:
 @lru_cache(maxsize=1)
 def _bundled_records() -> tuple[dict[str, Any], ...]:
     """In the order of their size: small networks first."""
-    records = [json.loads(path.read_text()) for path in sorted(BUNDLE.glob("*.json"))]
+    records = [json.loads(path.read_text()) for path in sorted(shipped.NETWORKS.glob("*.json"))]
     return tuple(sorted(records, key=lambda record: architecture(record["architecture"]).parameters))
 
 

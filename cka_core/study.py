@@ -35,12 +35,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cka_core import shipped
 from cka_core.images import SampleSpec, image_set
 from cka_core.recipe import TrainSpec
 from cka_core.similarity import MIN_IMAGES, minibatches
 from cka_core.store import check_file_name, key_of
-
-BUNDLE = Path(__file__).parent / "demo" / "atlas.toml"
 
 FITTED = 0.9
 """A network that gets fewer of its training images right is called not fitted."""
@@ -131,7 +130,7 @@ def read_study(path: str | os.PathLike[str]) -> Study:
 
 def bundled() -> Study:
     """The study whose atlas comes with the package."""
-    return read_study(BUNDLE)
+    return read_study(shipped.STUDY)
 
 
 def study_of(values: Mapping[str, Any]) -> Study:

@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cka_core import devices as devices_module
-from cka_core import job_files, library, training_state
-from cka_core.cluster_files import file_lock
+from cka_core import full_disk, library, training_state
 from cka_core.devices import Devices
 from cka_core.images import load_images
+from cka_core.locks import file_lock
 from cka_core.measuring import AT_ONCE, NotFinite, measure
 from cka_core.networks import build_network, weights_digest
 from cka_core.progress import Progress, Report, silent
@@ -346,10 +346,10 @@ def _describe(row: dict[str, float]) -> str:
 
 
 def _remember_speed(spec: TrainSpec, speed: float, store: Store) -> None:
-    from cka_core import estimate
+    from cka_core import training_estimate
 
     with contextlib.suppress(OSError):  # a note of no importance ends no training
-        estimate.remember_speed(spec.architecture, spec.batch_size, speed, store)
+        training_estimate.remember_speed(spec.architecture, spec.batch_size, speed, store)
 
 
 @contextlib.contextmanager
@@ -358,9 +358,9 @@ def _room(store: Store) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if not job_files.is_disk_full(error):
+        if not full_disk.is_disk_full(error):
             raise
-        raise TrainingFailed(f"{job_files.disk_full(error, store)} Finished epochs are kept.") from error
+        raise TrainingFailed(f"{full_disk.disk_full(error, store)} Finished epochs are kept.") from error
 
 
 @contextlib.contextmanager

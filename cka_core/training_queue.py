@@ -12,11 +12,11 @@ import shlex
 import statistics
 from typing import Any
 
-from cka_core import estimate, jobs, training_state, words
-from cka_core.cluster_files import file_lock
+from cka_core import jobs, training_estimate, training_state, words
 from cka_core.images import image_set
 from cka_core.jobs import DONE, INTERRUPTED, QUEUED, RUNNING, STOPPED, JobStatus
 from cka_core.library import NetworkInfo
+from cka_core.locks import file_lock
 from cka_core.networks import APPLICATIONS, architecture
 from cka_core.recipe import PRESETS, TrainSpec
 from cka_core.store import Store
@@ -273,7 +273,7 @@ def left_seconds(training: Training, store: Store) -> float:
     """How long a training still takes, by its own last epochs; by an estimate before the first one is done."""
     seconds = training.progress.seconds if training.progress else []
     if not seconds:
-        return estimate.whole_training_seconds(training.spec, store) * (1 - training.fraction)
+        return training_estimate.whole_training_seconds(training.spec, store) * (1 - training.fraction)
     recent = seconds[1:][-RECENT:] or seconds  # the first one is traced
     return statistics.mean(recent) * training.spec.epochs * (1 - training.fraction)
 

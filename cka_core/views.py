@@ -16,7 +16,8 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas
 
-    from cka_core.comparison import Comparison, Layer
+    from cka_core.comparison import Comparison
+    from cka_core.layers import Layer
 
 KINDS: dict[str, tuple[str, ...]] = {
     "every layer": (),

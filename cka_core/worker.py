@@ -71,7 +71,7 @@ def _train(spec: dict[str, Any], store: Store, report: Report) -> None:
 def _measure(spec: dict[str, Any], store: Store, report: Report) -> None:
     """See `cka_core.estimate.MeasureSpec`."""
     _be_polite()
-    from cka_core import estimate, training
+    from cka_core import training, training_estimate
     from cka_core.recipe import TrainSpec
 
     wanted = TrainSpec.from_json(spec["training"])
@@ -79,7 +79,7 @@ def _measure(spec: dict[str, Any], store: Store, report: Report) -> None:
         speed = training.measure_speed(wanted, store, report)
     finally:
         _forget_networks()
-    estimate.remember_speed(wanted.architecture, wanted.batch_size, speed, store)
+    training_estimate.remember_speed(wanted.architecture, wanted.batch_size, speed, store)
 
 
 def _atlas(spec: dict[str, Any], store: Store, report: Report) -> None:

@@ -6,7 +6,7 @@ import itertools
 
 import streamlit as st
 
-from cka_core import atlas_pairs, atlas_views, words
+from cka_core import atlas_pairs, atlas_views, result_words
 from cka_core.atlas import Atlas
 from pages import address, atlas_grid
 
@@ -59,5 +59,5 @@ def _go(to: dict[str, str]) -> None:
 
 
 def _facts(atlas: Atlas) -> str:
-    about = words.provenance_text({"images": atlas.facts["images"], "measure": "cka-linear-unbiased"})
+    about = result_words.provenance_text({"images": atlas.facts["images"], "measure": "cka-linear-unbiased"})
     return f"{atlas.study.name} · {about} · accuracies with their 95 % interval"

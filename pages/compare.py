@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from cka_core import estimate, figures, inventory, jobs, library, views, words
+from cka_core import estimate, figures, inventory, jobs, library, network_words, result_words, views, words
 from cka_core.comparison import CompareSpec, Comparison, find
 from cka_core.images import is_available
 from cka_core.library import NetworkInfo
@@ -80,7 +80,7 @@ def compare_button(
     no_use = finished or at_work or bool(problem)
     if st.button(label, type="primary", width="stretch", disabled=no_use, key="compare"):
         with st.spinner("Starting the worker"):
-            jobs.submit("compare", spec, " × ".join(words.titles(a, b)), store)
+            jobs.submit("compare", spec, " × ".join(network_words.titles(a, b)), store)
         st.rerun()
     if problem:
         st.warning(address.plain(problem), icon=":material/block:")
@@ -152,7 +152,7 @@ def how_to_read(comparison: Comparison, a: NetworkInfo, b: NetworkInfo, networks
         st.markdown("**Untrained networks** show what the architecture does alone; the rest was learned.")
         to_untrained = bool(a.trained_on or b.trained_on)
         targets = [
-            words.counterpart(info, networks) if bool(info.trained_on) == to_untrained else info.spec.name
+            network_words.counterpart(info, networks) if bool(info.trained_on) == to_untrained else info.spec.name
             for info in (a, b)
         ]
         label = "Show both untrained" if to_untrained else "Show both trained"
@@ -165,7 +165,7 @@ def partner(a: NetworkInfo, networks: dict[str, NetworkInfo]) -> str:
     """Whom to compare a network with that was compared with itself: the one before, as trained or untrained as it."""
     for name in (st.session_state.get("before itself"), DEFAULT_B, DEFAULT_A):
         if name in networks and bool(networks[name].trained_on) != bool(a.trained_on):
-            name = words.counterpart(networks[name], networks)
+            name = network_words.counterpart(networks[name], networks)
         if name in networks and name != a.spec.name:
             return name
     return next(name for name in networks if name != a.spec.name)
@@ -240,7 +240,7 @@ def screen() -> None:
             explore(result, a, b, networks)
         else:
             tell_job(job)
-            wait_for_result(spec, " × ".join(words.titles(a, b)), bool(problem), job, networks, store)
+            wait_for_result(spec, " × ".join(network_words.titles(a, b)), bool(problem), job, networks, store)
         with notes:  # known when all widgets are drawn
             address.show_notes(WORDS)
 
@@ -279,9 +279,9 @@ def explore(
     foreign: bool = False,
 ) -> None:
     """The result, from its title down to the downloads. ``foreign``: of networks that may not be here."""
-    titles = words.titles(a, b)
+    titles = network_words.titles(a, b)
     st.subheader(f"{titles[0]} × {'itself' if comparison.is_self else titles[1]}", anchor=False)
-    st.caption(("Still showing: " if faded else "") + words.facts(comparison))
+    st.caption(("Still showing: " if faded else "") + result_words.facts(comparison))
     for warning in comparison.warnings:
         st.warning(address.plain(warning), icon=":material/info:")
     map_row = st.container()  # shows what the controls below it say

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from cka_core import figures, views, words
+from cka_core import figures, result_words, views
 from cka_core.comparison import Comparison
 from pages import address
 
@@ -86,7 +86,7 @@ def downloads(comparison: Comparison, shown: Comparison, titles: tuple[str, str]
         )
     with paper:
         st.markdown("**The same again**, on the command line")
-        st.code(words.command(comparison), language="bash", wrap_lines=True)
+        st.code(result_words.command(comparison), language="bash", wrap_lines=True)
         st.markdown("**In Python**, from the NPZ file")
         st.code(
             f'from cka_core import Comparison\nresult = Comparison.load("{stem}.npz")\nresult.heatmap().show()',

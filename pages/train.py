@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from cka_core import estimate, jobs, library, training_queue, words
-from cka_core.estimate import MeasureSpec
+from cka_core import jobs, library, training_estimate, training_queue, words
 from cka_core.images import is_available
 from cka_core.library import NetworkInfo
 from cka_core.recipe import TrainSpec, about_batch_norm
 from cka_core.store import Store
+from cka_core.training_estimate import MeasureSpec
 from cka_core.training_queue import AT_WORK, Training
 from pages import address, training_cards, training_form, widgets
 
@@ -62,14 +62,14 @@ def train_button(
 
 def tell_time(wanted: Sequence[TrainSpec], left_out: int, store: Store) -> None:
     """How long the trainings will take, and a way to know better."""
-    epoch, measured = estimate.training_seconds(wanted[0], store)
-    whole = words.seconds_text(estimate.whole_training_seconds(wanted[0], store))
+    epoch, measured = training_estimate.training_seconds(wanted[0], store)
+    whole = words.seconds_text(training_estimate.whole_training_seconds(wanted[0], store))
     parts = [f"≈ {words.seconds_text(epoch)} an epoch", f"{whole} in all"]
     parts += [f"for each of {len(wanted)} seeds"] if len(wanted) > 1 else []
     parts += ["" if is_available(wanted[0].images, store) else "after the download of the images"]
     parts += ["" if measured else "a rough guess"]
     st.caption(" · ".join(filter(None, parts)))
-    if note := about_batch_norm(wanted[0], round(estimate.epoch_images(wanted[0]))):
+    if note := about_batch_norm(wanted[0], round(training_estimate.epoch_images(wanted[0]))):
         st.caption(note)
     if left_out:
         st.caption(f"{left_out} of the seeds {'is' if left_out == 1 else 'are'} trained, at work or waiting already.")
@@ -103,7 +103,7 @@ def measuring(key: str) -> None:
 def empty_queue(networks: dict[str, NetworkInfo], store: Store) -> None:
     """What a newcomer sees: one suggestion, and what will come of it."""
     epochs = training_form.SUGGESTED_EPOCHS
-    seconds = estimate.whole_training_seconds(TrainSpec("cifar-resnet-14x1", epochs=epochs), store)
+    seconds = training_estimate.whole_training_seconds(TrainSpec("cifar-resnet-14x1", epochs=epochs), store)
     st.markdown(
         f"Nothing is trained yet. To begin with: a ResNet 14x1, {epochs} epochs, ≈ {words.seconds_text(seconds)}."
     )

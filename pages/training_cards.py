@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from cka_core import job_files, jobs, training_figures, training_queue, training_state, words
+from cka_core import full_disk, jobs, network_words, training_figures, training_queue, training_state
 from cka_core.jobs import DONE, FAILED, INTERRUPTED, QUEUED, RUNNING, STOPPED
 from cka_core.library import NetworkInfo
 from cka_core.recipe import TrainSpec
@@ -186,7 +186,7 @@ def result(record: dict[str, Any], key: str) -> None:
 
 def compare_with(name: str, networks: dict[str, NetworkInfo], key: str) -> None:
     """Choose a second network: the Compare page opens on both."""
-    labels = words.network_labels(networks)
+    labels = network_words.network_labels(networks)
     chosen = st.selectbox(
         "Compare with…",
         training_queue.partners(name, networks),
@@ -215,9 +215,9 @@ def submit(specs: list[TrainSpec], store: Store) -> None:
             for spec in specs:
                 jobs.submit("train", spec, training_queue.title(spec), store)
     except OSError as error:
-        if not job_files.is_disk_full(error):
+        if not full_disk.is_disk_full(error):
             raise
-        st.error(address.plain(job_files.disk_full(error, store)), icon=":material/hard_drive:")
+        st.error(address.plain(full_disk.disk_full(error, store)), icon=":material/hard_drive:")
         return
     st.rerun()
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 import streamlit as st
 
-from cka_core import figures, jobs, library, views, words
+from cka_core import figures, jobs, library, network_words, result_words, views, words
 from cka_core.activation_sets import shared_sample
 from cka_core.comparison import Comparison
 from cka_core.images import IMAGE_SETS, SPLITS, SampleSpec, image_set, is_available
@@ -37,7 +37,7 @@ def network_picker(side: str, networks: Mapping[str, NetworkInfo], default: str,
     name = st.session_state[side]
     if name not in choices:
         choices[name] = known(name) or networks[default]
-    labels = words.network_labels(choices)
+    labels = network_words.network_labels(choices)
     names = list(choices)
     chosen: str | None = st.selectbox(f"Network {side.upper()}", names, format_func=labels.__getitem__, key=side)
     name = chosen or default
@@ -105,7 +105,7 @@ def images_of_sets(a: NetworkInfo, b: NetworkInfo) -> tuple[SampleSpec, int, str
         problem = str(error)
     st.markdown("Images")
     st.caption(
-        f"{address.plain(words.sample_text(sample))}, in minibatches of {batch_size}",
+        f"{address.plain(result_words.sample_text(sample))}, in minibatches of {batch_size}",
         help="An activation set holds what a network made of certain images, so the comparison uses these.",
     )
     return sample.spec, batch_size, problem

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cka_core import analysis, atlas_build, atlas_look, atlas_steps, centring, library
+from cka_core import atlas_build, atlas_look, atlas_steps, centring, components, library
 from cka_core.activations import Extractor
 from cka_core.atlas import Atlas
 from cka_core.engine import compare
@@ -97,16 +97,16 @@ def test_what_explains_a_map_is_what_the_activations_say(built):
         found |= {position: np.array(x, np.float64) for position, x in zip(positions, arrays, strict=True)}
     at = sorted(found)  # those that only reshape another are not computed again
     assert len(at) >= 25
-    parts = [np.array([analysis.centred_gram(found[one][start : start + 32]) for one in at]) for start in (0, 32)]
-    components = [analysis.principal_components(part) for part in parts]
+    parts = [np.array([components.centred_gram(found[one][start : start + 32]) for one in at]) for start in (0, 32)]
+    components = [components.principal_components(part) for part in parts]
     shares = np.mean([one.shares[:, 0] for one in components], axis=0)
     assert np.allclose(np.array(member.final.shares)[at], shares, atol=1e-4)
     scores = np.abs(np.concatenate([one.scores[:, 0] for one in components], axis=1))
     assert np.allclose(np.abs(atlas.scores(member.name))[at], scores, atol=0.01 * scores.max(axis=1, keepdims=True))
-    without = analysis.cka_matrix([analysis.without_components(part, 1) for part in parts])
+    without = components.cka_matrix([components.without_components(part, 1) for part in parts])
     assert np.allclose(atlas.map(member.name, removed="component")[np.ix_(at, at)], without, atol=1e-3)
-    removed = analysis.most_influential(parts, 2)
-    without = analysis.cka_matrix([analysis.without_images(*both) for both in zip(parts, removed, strict=True)])
+    removed = components.most_influential(parts, 2)
+    without = components.cka_matrix([components.without_images(*both) for both in zip(parts, removed, strict=True)])
     assert member.influential == tuple(32 * i + int(one) for i, part in enumerate(removed) for one in part)
     assert np.allclose(atlas.map(member.name, removed="images")[np.ix_(at, at)], without, atol=1e-4)
 
@@ -342,7 +342,7 @@ def test_the_gram_matrix_is_won_back_from_its_triangle(scale):
     batch = extractor.grams(x)
     found = np.ldexp(atlas_look.centred(batch)[0].astype(np.float64), int(batch.exponents[0]))
     activations = np.asarray(extractor.model(x), np.float64)
-    expected = analysis.centred_gram(activations)
+    expected = components.centred_gram(activations)
     assert np.allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from cka_core import atlas as atlas_module
+from cka_core import shipped
 from cka_core.store import Store
 from tests import synthetic_atlas
 from tests.synthetic_atlas import name
@@ -25,7 +25,7 @@ DRAWN = {"drawn": True}
 @pytest.fixture(autouse=True)
 def only_ours(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The synthetic atlas in the store, and none that is bundled."""
-    monkeypatch.setattr(atlas_module, "BUNDLE", Path(store.root) / "nothing")
+    monkeypatch.setattr(shipped, "ATLAS", Path(store.root) / "nothing")
     synthetic_atlas.save(store.root)
 
 

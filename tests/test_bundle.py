@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from cka_core import bundle, estimate, keeping, library, study
+from cka_core import bundle, estimate, keeping, library, shipped, study
 from cka_core import comparison as results
 from cka_core.blocks import find_blocks
 from cka_core.images import load_images
@@ -24,7 +24,7 @@ DEMO = Path(bundle.__file__).parent / "demo"
 
 def test_every_comparison_of_the_bundle_is_there_and_no_other(store):
     wanted = bundle.comparisons(store)
-    assert {path.stem for path in results.BUNDLE.glob("*.npz")} == {spec.key for spec in wanted}
+    assert {path.stem for path in shipped.COMPARISONS.glob("*.npz")} == {spec.key for spec in wanted}
     for spec in wanted:
         found = results.find(spec, store)
         assert found is not None and np.isfinite(found.matrix).all()
@@ -128,7 +128,7 @@ def test_half_precision_keeps_a_network_and_halves_its_file(tmp_path):
 
 
 def test_large_networks_ship_at_half_precision_and_say_so(store):
-    for path in library.BUNDLE.glob("*.keras"):
+    for path in shipped.NETWORKS.glob("*.keras"):
         stored = library.find(path.stem, store).record.get("stored_as", "float32")
         size = architecture(library.find(path.stem, store).spec.architecture).parameters
         assert path.stat().st_size < bundle.WHOLE_BYTES * 1.2
@@ -137,7 +137,7 @@ def test_large_networks_ship_at_half_precision_and_say_so(store):
 
 def test_a_network_of_another_recipe_gives_up_its_name(store, tmp_path, monkeypatch):
     spec, name = TrainSpec("cifar-resnet-8x1", epochs=1, fraction=0.02), "cifar-resnet-8x1-mine"
-    monkeypatch.setattr(library, "BUNDLE", tmp_path)
+    monkeypatch.setattr(shipped, "NETWORKS", tmp_path)
     library._bundled_records.cache_clear()
     try:
         first = list(bundle._network(spec, name, store, silent))

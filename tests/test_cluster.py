@@ -21,7 +21,7 @@ import dask
 import psutil
 import pytest
 
-from cka_core import cluster, cluster_files, cluster_process, job_files, jobs
+from cka_core import cluster, cluster_files, cluster_process, job_files, jobs, locks
 from cka_core.cluster import ClusterUnavailable
 from cka_core.cluster_files import version_digest
 from cka_core.jobs import CheckSpec
@@ -274,11 +274,11 @@ def test_tells_why_it_did_not_start(store):
 
 
 def test_a_lock_excludes_and_ends(tmp_path):
-    with cluster_files.file_lock(tmp_path / "lock", 0):
+    with locks.file_lock(tmp_path / "lock", 0):
         with pytest.raises(TimeoutError, match="stayed locked"):
-            with cluster_files.file_lock(tmp_path / "lock", 0.05):
+            with locks.file_lock(tmp_path / "lock", 0.05):
                 pytest.fail("two hold the lock")
-    with cluster_files.file_lock(tmp_path / "lock", 0):
+    with locks.file_lock(tmp_path / "lock", 0):
         pass
 
 

@@ -13,8 +13,10 @@ import pandas as pd
 import pytest
 
 from cka_core import comparison as module
-from cka_core.comparison import CompareSpec, Comparison, Layer, find
+from cka_core import shipped
+from cka_core.comparison import CompareSpec, Comparison, find
 from cka_core.images import SampleSpec
+from cka_core.layers import Layer
 from cka_core.networks import NetworkSpec
 
 STRANGE = ("conv1", 'a "quoted", name', "=1+1", "layer\nof two lines", "größe/β")
@@ -275,7 +277,7 @@ class TestSpec:
 class TestFind:
     @pytest.fixture(autouse=True)
     def bundle(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(module, "BUNDLE", tmp_path / "bundle")
+        monkeypatch.setattr(shipped, "COMPARISONS", tmp_path / "bundle")
         return tmp_path / "bundle"
 
     def test_nothing_is_found_where_nothing_is(self, store):

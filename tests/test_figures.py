@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from cka_core import figures
-from cka_core.comparison import Comparison, Layer
+from cka_core.comparison import Comparison
+from cka_core.layers import Layer
 from tests.synthetic import comparison
 
 

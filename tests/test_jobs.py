@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cka_core import cluster, cluster_files, estimate, job_files, jobs, training_state, worker
+from cka_core import cluster, cluster_files, job_files, jobs, training_estimate, training_state, worker
 from cka_core.jobs import CheckSpec, JobStatus
 from cka_core.progress import Progress
 from cka_core.recipe import TrainSpec
@@ -567,15 +567,15 @@ def test_a_training_goes_on_after_a_stop_and_after_its_worker_was_killed(real):
     state = training_state.read(key, real)
     assert done < state.epochs_done == len(state.history["loss"]) < SMALL.epochs
     assert jobs.status(second, real) is None and training_state.read(second, real) is None
-    assert not estimate.training_seconds(SMALL, real)[1], "epochs of a few steps say little of the next"
+    assert not training_estimate.training_seconds(SMALL, real)[1], "epochs of a few steps say little of the next"
 
 
 def test_the_speed_is_measured_with_a_few_steps(real):
     spec = dataclasses.replace(SMALL, architecture="cifar-resnet-14x1")
-    wanted = estimate.MeasureSpec(spec)
-    assert wanted.key == estimate.MeasureSpec(dataclasses.replace(spec, seed=7, epochs=3, l2=0.0)).key
-    assert wanted.key != estimate.MeasureSpec(dataclasses.replace(spec, batch_size=32)).key
+    wanted = training_estimate.MeasureSpec(spec)
+    assert wanted.key == training_estimate.MeasureSpec(dataclasses.replace(spec, seed=7, epochs=3, l2=0.0)).key
+    assert wanted.key != training_estimate.MeasureSpec(dataclasses.replace(spec, batch_size=32)).key
     key = jobs.submit("measure", wanted, "Speed", real)
     wait_for(lambda: status(key, real).state == "done", 60)
-    assert estimate.training_seconds(spec, real)[1]
+    assert training_estimate.training_seconds(spec, real)[1]
     assert training_state.read(spec.key, real) is None, "nothing but the speed is kept"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cka_core import comparison as results
-from cka_core import engine, inventory, keeping, library
+from cka_core import engine, inventory, keeping, library, shipped
 from cka_core.comparison import CompareSpec
 from cka_core.images import SampleSpec
 from cka_core.networks import NetworkSpec, UnknownNetwork
@@ -23,8 +23,8 @@ BUNDLED = "cifar-resnet-14x1-cifar10-mini-s0"
 
 def trained(store, name="mine", weights="0" * 32, checkpoints=()) -> None:
     """A network in the library, with the bundled one's file and, if any, weights kept along the way."""
-    record = json.loads((library.BUNDLE / f"{BUNDLED}.json").read_text())
-    file = library.BUNDLE / f"{BUNDLED}.keras"
+    record = json.loads((shipped.NETWORKS / f"{BUNDLED}.json").read_text())
+    file = shipped.NETWORKS / f"{BUNDLED}.keras"
     store.put_file("networks", name, file, "keras")
     for epoch in checkpoints:
         store.put_file("networks", f"{name}@{epoch}", file, "keras")
@@ -239,7 +239,7 @@ def test_every_kind_is_listed_newest_first_with_size_and_origin(store, tmp_path)
     networks = inventory.networks(store)
     assert [row.made for row in networks] == sorted((row.made for row in networks), reverse=True)
     mine = next(row for row in networks if row.name == "mine")
-    file = (library.BUNDLE / f"{BUNDLED}.keras").stat().st_size
+    file = (shipped.NETWORKS / f"{BUNDLED}.keras").stat().st_size
     assert (mine.origin, mine.size, mine.fixed) == ("trained", 2 * file, False)
     assert "trained on cifar10-mini, seed 0" in mine.how and "50 epochs" in mine.how
     acts, cached = inventory.activation_sets(store)
@@ -249,7 +249,7 @@ def test_every_kind_is_listed_newest_first_with_size_and_origin(store, tmp_path)
     computed = inventory.comparisons(store)[0]
     assert (computed.name, computed.origin) == ("cifar-resnet-8x1 × itself", "computed")
     assert computed.address["a"] == "cifar-resnet-8x1" and computed.address["n"] == "8"
-    assert sum(row.fixed for row in inventory.comparisons(store)) == len(list(results.BUNDLE.glob("*.npz")))
+    assert sum(row.fixed for row in inventory.comparisons(store)) == len(list(shipped.COMPARISONS.glob("*.npz")))
     assert len(inventory.table(networks)) == len(networks)
     assert inventory.damaged(store) == []
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from cka_core import extraction, inventory, keeping, library
+from cka_core import extraction, inventory, keeping, library, shipped
 from cka_core.images import SampleSpec
 from tests.synthetic import comparison
 from tests.test_activation_sets import KNOWN, made
@@ -38,7 +38,7 @@ def read(page: AppTest) -> str:
 
 def test_a_new_library_shows_what_is_bundled_and_how_to_bring_in_more():
     page = open_library()
-    assert list(table(page, "Networks")["origin"]) == ["bundled"] * len(list(library.BUNDLE.glob("*.json")))
+    assert list(table(page, "Networks")["origin"]) == ["bundled"] * len(list(shipped.NETWORKS.glob("*.json")))
     assert len(table(page, "Comparisons")) == 15
     assert "activations extract NETWORK" in texts(page)
     assert "Damaged" not in texts(page)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from cka_core import estimate, job_files, jobs, library, training_queue, training_state
+from cka_core import job_files, jobs, library, training_estimate, training_queue, training_state
 from cka_core.progress import Progress
 from cka_core.recipe import PRESETS, TrainSpec
 from cka_core.store import Store
@@ -232,14 +232,14 @@ def test_the_speed_can_be_measured(asked, store):
     page = open_page()
     button(page, "Measure").click().run()
     [(kind, spec)] = asked
-    assert kind == "measure" and spec == estimate.MeasureSpec(TrainSpec("cifar-resnet-14x1"))
+    assert kind == "measure" and spec == training_estimate.MeasureSpec(TrainSpec("cifar-resnet-14x1"))
     job_files.write_new(spec.key, "measure", dataclasses.asdict(spec), "speed", store, "tcp://elsewhere")
     assert "Measuring: waiting for a worker" in texts(open_page())
     job_files.begin(spec.key, 1, store)
     job_files.tell(spec.key, 1, Progress("measuring", 1, 5, "step 1 of 5"), store)
     page = open_page()
     assert "Measuring: step 1 of 5" in texts(page)
-    estimate.remember_speed("cifar-resnet-14x1", 128, 1000.0, store)
+    training_estimate.remember_speed("cifar-resnet-14x1", 128, 1000.0, store)
     job_files.finish(spec.key, 1, "done", None, store)
     page.run()
     assert "≈ 3 s an epoch" in texts(page) and "a rough guess" not in texts(page)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cka_core import devices, estimate, library, training, training_state
+from cka_core import devices, library, training, training_estimate, training_state
 from cka_core.images import load_images
 from cka_core.networks import build_network, weights_digest
 from cka_core.progress import Progress, Stopped
@@ -129,9 +129,9 @@ train(TrainSpec.from_json(__import__("json").loads(sys.argv[1])), Store(sys.argv
 
 def test_the_speed_of_an_epoch_of_many_steps_is_remembered(store):
     spec = TrainSpec("cifar-resnet-8x1", fraction=0.0625, epochs=2, batch_size=16)
-    assert not estimate.training_seconds(spec, store)[1]
+    assert not training_estimate.training_seconds(spec, store)[1]
     train(spec, store)
-    assert estimate.training_seconds(spec, store)[1]
+    assert training_estimate.training_seconds(spec, store)[1]
 
 
 @pytest.mark.parametrize("held_out", [0.1, 0.0])

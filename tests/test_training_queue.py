@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from cka_core import cli, estimate, job_files, jobs, library, training, training_queue, training_state
-from cka_core.cluster_files import file_lock
+from cka_core import cli, job_files, jobs, library, training, training_estimate, training_queue, training_state
+from cka_core.locks import file_lock
 from cka_core.progress import Progress
 from cka_core.recipe import PRESETS, TrainSpec
 from cka_core.store import Store
@@ -259,30 +259,31 @@ def test_what_a_finished_training_reached():
 
 def test_the_first_estimate_is_rough_and_learns_from_what_was_measured(store):
     small, large = TrainSpec("cifar-resnet-14x1"), TrainSpec("cifar-resnet-56x1")
-    guess, measured = estimate.training_seconds(small, store)
-    assert not measured and estimate.training_seconds(large, store)[0] > 3 * guess
-    estimate.remember_speed("cifar-resnet-14x1", 128, 300.0, store)
-    seconds, measured = estimate.training_seconds(small, store)
+    guess, measured = training_estimate.training_seconds(small, store)
+    assert not measured and training_estimate.training_seconds(large, store)[0] > 3 * guess
+    training_estimate.remember_speed("cifar-resnet-14x1", 128, 300.0, store)
+    seconds, measured = training_estimate.training_seconds(small, store)
     assert measured and seconds == pytest.approx((3125 * 0.9 + 3125 * 0.1 / 3) / 300)
-    assert estimate.training_seconds(dataclasses.replace(small, batch_size=32), store) == (seconds, True)
-    other, measured = estimate.training_seconds(large, store)
+    assert training_estimate.training_seconds(dataclasses.replace(small, batch_size=32), store) == (seconds, True)
+    other, measured = training_estimate.training_seconds(large, store)
     assert not measured and other > 3 * seconds, "scaled by the work"
-    assert estimate.whole_training_seconds(small, store) > 40 * seconds
+    assert training_estimate.whole_training_seconds(small, store) > 40 * seconds
 
 
 def test_a_share_of_the_images_takes_a_share_of_the_time(store):
     whole, quarter = (
-        estimate.training_seconds(TrainSpec("cifar-resnet-14x1", fraction=share), store)[0] for share in (1.0, 0.25)
+        training_estimate.training_seconds(TrainSpec("cifar-resnet-14x1", fraction=share), store)[0]
+        for share in (1.0, 0.25)
     )
     assert quarter == pytest.approx(whole / 4)
 
 
 def test_speeds_of_several_sizes_stand_side_by_side_and_follow_the_machine(store):
     for size, speed in ((32, 100.0), (256, 400.0), (256, 200.0)):
-        estimate.remember_speed("resnet50", size, speed, store)
-    estimate.remember_speed("resnet50", 256, float("nan"), store)
+        training_estimate.remember_speed("resnet50", size, speed, store)
+    training_estimate.remember_speed("resnet50", 256, float("nan"), store)
     times = {
-        size: estimate.training_seconds(TrainSpec("resnet50", batch_size=size, held_out=0.0), store)[0]
+        size: training_estimate.training_seconds(TrainSpec("resnet50", batch_size=size, held_out=0.0), store)[0]
         for size in (16, 32, 256, 512)
     }
     assert times[16] == times[32] == pytest.approx(31.25) and times[256] == times[512] == pytest.approx(3125 / 300)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from cka_core import views
-from cka_core.comparison import Comparison, Layer
+from cka_core.comparison import Comparison
+from cka_core.layers import Layer
 from tests.synthetic import comparison
 
 

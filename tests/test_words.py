@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from cka_core import library, words
+from cka_core import library, network_words, result_words, words
 from cka_core.activation_sets import Sample
 from tests.synthetic import comparison
 
@@ -31,14 +31,14 @@ def test_counts_in_words(count, text):
 
 
 def test_facts_say_what_the_result_rests_on():
-    assert words.facts(comparison()) == "768 test images · unbiased CKA · 0.4 s"
+    assert result_words.facts(comparison()) == "768 test images · unbiased CKA · 0.4 s"
     first = comparison()
     first.provenance["images"] |= {"seed": None, "images": "cifar10", "n": 10000}
-    assert words.facts(first) == "first 10,000 test images of cifar10 · unbiased CKA · 0.4 s"
+    assert result_words.facts(first) == "first 10,000 test images of cifar10 · unbiased CKA · 0.4 s"
 
 
 def test_the_command_writes_numbers_and_figure():
-    line = words.command(comparison())
+    line = result_words.command(comparison())
     assert line.startswith("python -m cka_core compare cifar-resnet-14x1 cifar-resnet-38x1 ")
     assert line.endswith("--samples 768 --out result.npz --figure result.png")
 
@@ -46,15 +46,15 @@ def test_the_command_writes_numbers_and_figure():
 def test_titles_tell_two_networks_apart(store):
     one, other = library.find("cifar-resnet-14x1", store), library.find("cifar-resnet-14x1:3", store)
     deep = library.find("cifar-resnet-38x1", store)
-    assert words.titles(one, deep) == ("ResNet 14x1, untrained", "ResNet 38x1, untrained")
-    first, second = words.titles(one, other)
+    assert network_words.titles(one, deep) == ("ResNet 14x1, untrained", "ResNet 38x1, untrained")
+    first, second = network_words.titles(one, other)
     assert first != second
-    assert len(set(words.titles(one, one))) == 1
+    assert len(set(network_words.titles(one, one))) == 1
 
 
 def test_picker_labels_are_unique(store):
     networks = library.networks(store)
-    labels = words.network_labels(networks | {"again": networks["resnet50"]})
+    labels = network_words.network_labels(networks | {"again": networks["resnet50"]})
     assert len(set(labels.values())) == len(labels) == len(networks) + 1
 
 
@@ -64,9 +64,9 @@ def test_trained_and_untrained_know_each_other(store):
     trained = dataclasses.replace(
         plain, spec=dataclasses.replace(plain.spec, name="t"), trained_on="cifar10-mini", untrained_name=plain.spec.name
     )
-    assert words.counterpart(trained, networks) == "cifar-resnet-14x1"
-    assert words.counterpart(plain, {"t": trained, plain.spec.name: plain}) == "t"
-    assert words.counterpart(networks["resnet50"], {"resnet50": networks["resnet50"]}) is None
+    assert network_words.counterpart(trained, networks) == "cifar-resnet-14x1"
+    assert network_words.counterpart(plain, {"t": trained, plain.spec.name: plain}) == "t"
+    assert network_words.counterpart(networks["resnet50"], {"resnet50": networks["resnet50"]}) is None
 
 
 def test_time_left_goes_by_the_speed_seen():
@@ -85,7 +85,7 @@ def test_sizes_are_said_as_people_say_them(size, text):
 
 def test_the_images_of_an_activation_set_are_said_as_far_as_they_are_known():
     known = Sample("cifar10", "test", 1024, 3, True, "d" * 32)
-    assert words.sample_text(known) == "1,024 test images of cifar10, seed 3, balanced over the classes"
-    assert words.sample_text(dataclasses.replace(known, seed=None, balanced=False)).endswith(", the first ones")
-    assert words.sample_text(Sample("", "", 20, None, False, "", "mine")) == "20 images, labelled “mine”"
-    assert words.sample_text(Sample("", "", 20, None, False, "")) == "20 images"
+    assert result_words.sample_text(known) == "1,024 test images of cifar10, seed 3, balanced over the classes"
+    assert result_words.sample_text(dataclasses.replace(known, seed=None, balanced=False)).endswith(", the first ones")
+    assert result_words.sample_text(Sample("", "", 20, None, False, "", "mine")) == "20 images, labelled “mine”"
+    assert result_words.sample_text(Sample("", "", 20, None, False, "")) == "20 images"

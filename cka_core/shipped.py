@@ -1,0 +1,12 @@
+"""Where the files that ship with the package lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "demo"
+IMAGES = FOLDER / "images"
+NETWORKS = FOLDER / "networks"
+COMPARISONS = FOLDER / "comparisons"
+ATLAS = FOLDER / "atlas"
+STUDY = FOLDER / "atlas.toml"
