@@ -78,8 +78,8 @@ def built(spec: Any, steps: int) -> Any:
 
 
 def measure(architecture: str, augment: bool, rounds: int) -> float:
+    from cka_core.base.store import Store
     from cka_core.recipe import TrainSpec
-    from cka_core.store import Store
 
     # What is held out is evaluated after each epoch by both or by neither; here by neither.
     spec = TrainSpec(architecture, fraction=0.9, held_out=0.0, augment=augment, epochs=rounds + 1)

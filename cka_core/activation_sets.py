@@ -25,13 +25,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from cka_core import plain_npz
+from cka_core.base import npz
+from cka_core.base.store import canonical_json, replacing
 from cka_core.grams import GramBatch
 from cka_core.images import Images, SampleSpec
 from cka_core.kernels import MIN_IMAGES
 from cka_core.layers import Layer
 from cka_core.similarity import minibatches
-from cka_core.store import canonical_json, replacing
 
 FORMAT = "cka-explorer activations 1"
 LARGEST_ABOUT = 64 << 20
@@ -133,14 +133,13 @@ class ActivationSet:
         where, part = self.slices[index], self.parts[index]
         m, count = where.stop - where.start, len(self.layers)
         forms = (("<f4", (count, m * (m - 1) // 2)), ("<i8", (count,)), ("<f8", (count,)), ("<f8", (count, 2)))
-        with plain_npz.reading(WHAT, self.name), self.open() as file, zipfile.ZipFile(file) as archive:
+        with npz.reading(WHAT, self.name), self.open() as file, zipfile.ZipFile(file) as archive:
             arrays = [
-                plain_npz.array(archive, f"{index:05d}/{member}", *form)
-                for member, form in zip(MEMBERS, forms, strict=True)
+                npz.array(archive, f"{index:05d}/{member}", *form) for member, form in zip(MEMBERS, forms, strict=True)
             ]
         triangles, exponents, squares, outliers = arrays
         if _sha(arrays) != part["sha256"]:
-            raise plain_npz.NotReadable(
+            raise npz.NotReadable(
                 f"Minibatch {index + 1} of {self.name} is not what was written: damaged. {MADE_AGAIN}"
             )
         self._check_numbers(index, m, *arrays)
@@ -167,7 +166,7 @@ class ActivationSet:
         wrong |= (out[:, 0] >= m) | (live & ~np.isclose(sums, squares, rtol=1e-3))
         if wrong.any():
             layer = self.layers[int(np.flatnonzero(wrong)[0])].name
-            raise plain_npz.NotReadable(
+            raise npz.NotReadable(
                 f"{self.name}: the Gram matrix of layer {layer!r} in minibatch {index + 1} is not one: its numbers are "
                 f"not finite, or not consistent. {MADE_AGAIN}"
             )
@@ -188,13 +187,11 @@ def write(path: str | os.PathLike[str], header: ActivationSet, batches: Iterable
                     )
                 arrays = _arrays(batch)
                 for name, array in zip(MEMBERS, arrays, strict=True):
-                    plain_npz.add(archive, f"{index:05d}/{name}", array)
+                    npz.add(archive, f"{index:05d}/{name}", array)
                 parts.append({"sha256": _sha(arrays), "reasons": list(batch.reasons)})
             complete = dataclasses.replace(header, parts=tuple(parts), created=header.created or _now())
             complete = from_about(complete.about())
-            plain_npz.add(
-                archive, "about", np.frombuffer(json.dumps(complete.about(), allow_nan=False).encode(), np.uint8)
-            )
+            npz.add(archive, "about", np.frombuffer(json.dumps(complete.about(), allow_nan=False).encode(), np.uint8))
     target = Path(path).expanduser()
     return dataclasses.replace(complete, open=lambda: open(target, "rb"))
 
@@ -219,16 +216,16 @@ def read(source: str | os.PathLike[str] | bytes | BinaryIO, file_name: str = "th
         opener, name = (lambda: open(path, "rb")), path.name
     else:
         opener, name = (lambda: contextlib.nullcontext(source)), file_name
-    with plain_npz.reading(WHAT, name), opener() as file:
+    with npz.reading(WHAT, name), opener() as file:
         size = file.seek(0, os.SEEK_END)
         with zipfile.ZipFile(file) as archive:
-            plain_npz.check_archive(archive, size)
+            npz.check_archive(archive, size)
             member = archive.getinfo("about.npy")
             if member.file_size > LARGEST_ABOUT:
                 raise ValueError(
                     f"it describes itself in {member.file_size:,} bytes, at most {LARGEST_ABOUT:,} are read"
                 )
-            about = json.loads(plain_npz.array(archive, "about", "|u1").tobytes())
+            about = json.loads(npz.array(archive, "about", "|u1").tobytes())
             found = from_about(about)
             names = {f"{index:05d}/{member}.npy" for index in range(len(found.parts)) for member in MEMBERS}
             if set(archive.namelist()) != names | {"about.npy"}:

@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from cka_core import plain_npz, shipped
+from cka_core.base import npz, shipped
+from cka_core.base.store import Store, write_atomically
 from cka_core.blocks import Block
 from cka_core.comparison import MEASURE, Comparison
 from cka_core.images import SampleSpec
 from cka_core.layers import Layer
-from cka_core.store import Store, write_atomically
 from cka_core.study import FITTED, Study
 
 FORMAT = "cka-explorer atlas 1"
@@ -301,7 +301,7 @@ def _shapes(maps: Any) -> dict[str, tuple[int, ...]]:
     found = {}
     for entry in maps.zip.namelist():
         with maps.zip.open(entry) as file:
-            found[entry.removesuffix(".npy")] = plain_npz.header(file)[0]
+            found[entry.removesuffix(".npy")] = npz.header(file)[0]
     return found
 
 

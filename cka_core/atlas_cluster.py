@@ -12,8 +12,8 @@ from pathlib import Path
 from cka_core import atlas_build, atlas_steps, jobs
 from cka_core.atlas import Atlas
 from cka_core.atlas_steps import AtlasPart
-from cka_core.progress import Progress, Report, silent
-from cka_core.store import Store
+from cka_core.base.progress import Progress, Report, silent
+from cka_core.base.store import Store
 from cka_core.study import Study
 
 LOOK_SECONDS = 0.5

@@ -18,14 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from cka_core import keeping, library, shipped
+from cka_core import keeping, library
+from cka_core.base import shipped
+from cka_core.base.progress import Progress, Report, silent
+from cka_core.base.store import Store, write_atomically
 from cka_core.comparison import CompareSpec
 from cka_core.images import SampleSpec, load_images
 from cka_core.measuring import measure
 from cka_core.networks import build_network
-from cka_core.progress import Progress, Report, silent
 from cka_core.recipe import TrainSpec
-from cka_core.store import Store, write_atomically
 from cka_core.training import train
 from cka_core.training_images import TrainingImages
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core import atlas_errors, words
+from cka_core import atlas_errors
 from cka_core import atlas_numbers as known
+from cka_core.base import words
 from cka_core.figures import CURVE_A, CURVE_B
 from cka_core.images import CIFAR10_CLASSES
 

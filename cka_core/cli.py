@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from cka_core.progress import Progress
-from cka_core.store import Store
+from cka_core.base.progress import Progress
+from cka_core.base.store import Store
 
 app = typer.Typer(
     help="CKA Explorer: do two neural networks learn the same things?",
@@ -114,7 +114,7 @@ def compare(
         print(f"note: {warning}")
     if out is not None:
         if out.suffix.lower() == ".csv":
-            from cka_core.store import write_atomically
+            from cka_core.base.store import write_atomically
 
             write_atomically(out, result.to_csv().encode())
         else:
@@ -380,8 +380,9 @@ def atlas_build(
     """Train what is missing, compare all networks, and write one atlas. Stopped, the same command goes on."""
     from cka_core import atlas as atlases
     from cka_core import atlas_build as build
-    from cka_core import atlas_steps, words
+    from cka_core import atlas_steps
     from cka_core import study as studies
+    from cka_core.base import words
 
     place = Store(store)
     wanted = studies.bundled() if study == "bundled" else studies.read_study(study)

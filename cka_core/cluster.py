@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cka_core import cluster_files as files
-from cka_core import locks
+from cka_core.base import locks
+from cka_core.base.store import Store
 from cka_core.cluster_files import Cluster, ClusterUnavailable, is_alive
 from cka_core.cluster_process import CLOSE_SECONDS, ROLES, serve
-from cka_core.store import Store
 
 if TYPE_CHECKING:
     from distributed import Client

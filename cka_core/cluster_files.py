@@ -25,7 +25,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cka_core.store import Store
+from cka_core.base.store import Store
 
 if TYPE_CHECKING:
     from distributed.security import Security

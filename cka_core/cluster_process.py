@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cka_core import cluster_files as files
-from cka_core import locks
+from cka_core.base import locks
+from cka_core.base.store import Store
 from cka_core.cluster_files import Cluster
-from cka_core.store import Store
 
 if TYPE_CHECKING:
     from distributed import Nanny, Scheduler

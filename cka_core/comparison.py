@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from cka_core import shipped
+from cka_core.base import shipped
+from cka_core.base.store import Store, key_of, write_atomically
 from cka_core.images import SampleSpec
 from cka_core.layers import Layer
-from cka_core.store import Store, key_of, write_atomically
 
 if TYPE_CHECKING:
     import pandas

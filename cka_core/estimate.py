@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 
+from cka_core.base.store import Store
 from cka_core.library import NetworkInfo
 from cka_core.networks import architecture, is_architecture
-from cka_core.store import Store
 
 RECORD = "speed.json"
 FORWARD_SPEED = 4e10

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cka_core import views
-from cka_core.store import write_atomically
+from cka_core.base.store import write_atomically
 
 if TYPE_CHECKING:
     import plotly.graph_objects

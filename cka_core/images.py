@@ -21,8 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cka_core import shipped
-from cka_core.store import Store
+from cka_core.base import shipped
+from cka_core.base.store import Store
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SPLITS = ("test", "train")

@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from cka_core import comparison, layers, library, result_words, shipped, words
+from cka_core import comparison, layers, library, result_words
 from cka_core.activation_sets import Sample
+from cka_core.base import shipped, words
+from cka_core.base.store import Entry, Store, gram_budget
 from cka_core.comparison import CompareSpec, Comparison
 from cka_core.images import SampleSpec
 from cka_core.library import NetworkInfo
 from cka_core.networks import NetworkSpec, UnknownNetwork, is_architecture
 from cka_core.similarity import minibatches
-from cka_core.store import Entry, Store, gram_budget
 
 if TYPE_CHECKING:
     import pandas

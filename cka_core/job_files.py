@@ -19,9 +19,9 @@ import traceback
 from typing import Any
 
 from cka_core import cluster_files
-from cka_core.full_disk import disk_full, is_disk_full
-from cka_core.progress import Progress, Stopped
-from cka_core.store import Store
+from cka_core.base.full_disk import disk_full, is_disk_full
+from cka_core.base.progress import Progress, Stopped
+from cka_core.base.store import Store
 
 QUEUED, RUNNING, DONE, FAILED, STOPPED = "queued", "running", "done", "failed", "stopped"
 ROLES = {

@@ -18,11 +18,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from cka_core import activation_sets, shipped
+from cka_core import activation_sets
 from cka_core.activation_sets import ActivationSet
+from cka_core.base import shipped
+from cka_core.base.store import Store
 from cka_core.layers import Layer
 from cka_core.networks import SUGGESTED, NetworkSpec, UnknownNetwork, architecture, build_network, is_architecture
-from cka_core.store import Store
 
 if TYPE_CHECKING:
     import keras

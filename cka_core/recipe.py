@@ -11,9 +11,9 @@ import dataclasses
 import math
 from typing import Any
 
+from cka_core.base.store import key_of
 from cka_core.images import image_set
 from cka_core.networks import APPLICATIONS, architecture
-from cka_core.store import key_of
 
 OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("cosine", "constant")

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cka_core.activation_sets import Sample
+from cka_core.base.words import seconds_text
 from cka_core.comparison import Comparison
-from cka_core.words import seconds_text
 
 MEASURES = {"cka-linear-unbiased": "unbiased CKA"}
 

@@ -24,15 +24,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cka_core import devices as devices_module
-from cka_core import full_disk, library, training_state
+from cka_core import library, training_state
+from cka_core.base import full_disk
+from cka_core.base.locks import file_lock
+from cka_core.base.progress import Progress, Report, silent
+from cka_core.base.store import Store, write_atomically
 from cka_core.devices import Devices
 from cka_core.images import load_images
-from cka_core.locks import file_lock
 from cka_core.measuring import AT_ONCE, NotFinite, measure
 from cka_core.networks import build_network, weights_digest
-from cka_core.progress import Progress, Report, silent
 from cka_core.recipe import PRESETS, Diverged, TrainingFailed, TrainSpec, about_batch_norm, batch_norm_momentum
-from cka_core.store import Store, write_atomically
 from cka_core.training_images import TrainingImages
 from cka_core.training_state import Work
 

@@ -10,11 +10,11 @@ import dataclasses
 import math
 from typing import Any
 
+from cka_core.base.store import Store, key_of
 from cka_core.estimate import START_SECONDS
 from cka_core.images import image_set
 from cka_core.networks import architecture, is_architecture
 from cka_core.recipe import TrainSpec
-from cka_core.store import Store, key_of
 
 TRAINING_RECORD = "training-speed.json"
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from cka_core.base.store import Store
 from cka_core.images import choose, load_images
 from cka_core.recipe import TrainSpec
-from cka_core.store import Store
 
 PADDING = 4
 SUBSET_SEED = 0

@@ -12,14 +12,15 @@ import shlex
 import statistics
 from typing import Any
 
-from cka_core import jobs, training_estimate, training_state, words
+from cka_core import jobs, training_estimate, training_state
+from cka_core.base import words
+from cka_core.base.locks import file_lock
+from cka_core.base.store import Store
 from cka_core.images import image_set
 from cka_core.jobs import DONE, INTERRUPTED, QUEUED, RUNNING, STOPPED, JobStatus
 from cka_core.library import NetworkInfo
-from cka_core.locks import file_lock
 from cka_core.networks import APPLICATIONS, architecture
 from cka_core.recipe import PRESETS, TrainSpec
-from cka_core.store import Store
 from cka_core.training_state import TrainingState
 
 ELSEWHERE = "elsewhere"

@@ -25,8 +25,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from cka_core.base.store import Store
 from cka_core.recipe import TrainingFailed, TrainSpec
-from cka_core.store import Store
 
 Save = Callable[[Path], None]
 """Writes a network, or its weights, to a file ending in .keras."""

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from cka_core import job_files
+from cka_core.base.progress import Progress, Report, Stopped
+from cka_core.base.store import Store
 from cka_core.job_files import DONE, FAILED, STOPPED
-from cka_core.progress import Progress, Report, Stopped
-from cka_core.store import Store
 
 BEAT = 3.0  # seconds between two signs of life
 WRITE_EVERY = 0.2  # seconds between two reports of progress within a phase

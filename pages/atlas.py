@@ -9,7 +9,7 @@ import streamlit as st
 
 from cka_core import atlas_views, figures, views
 from cka_core.atlas import Atlas, listed
-from cka_core.store import Store
+from cka_core.base.store import Store
 from pages import address, atlas_behaviour, atlas_claims, atlas_grid, atlas_network, atlas_pairs, atlas_tour, widgets
 
 BUILD = "python -m cka_core atlas build STUDY.toml"

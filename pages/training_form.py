@@ -7,7 +7,9 @@ from typing import Any
 
 import streamlit as st
 
-from cka_core import training_queue, training_state, words
+from cka_core import training_queue, training_state
+from cka_core.base import words
+from cka_core.base.store import Store
 from cka_core.images import IMAGE_SETS
 from cka_core.networks import APPLICATIONS, Architecture, architecture
 from cka_core.recipe import (
@@ -20,7 +22,6 @@ from cka_core.recipe import (
     USUAL_RATES,
     TrainSpec,
 )
-from cka_core.store import Store
 from pages import address
 
 FAMILIES = ("CIFAR ResNet", "ImageNet ResNet")

@@ -49,7 +49,7 @@ def running_app(store: str | os.PathLike[str], log: str | os.PathLike[str] = os.
             yield f"http://127.0.0.1:{port}"
         finally:
             from cka_core import cluster
-            from cka_core.store import Store
+            from cka_core.base.store import Store
 
             cluster.stop(Store(store))
             server.terminate()

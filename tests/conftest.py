@@ -8,7 +8,7 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from cka_core.store import Store
+from cka_core.base.store import Store
 
 
 @pytest.fixture(autouse=True)

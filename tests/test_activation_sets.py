@@ -18,13 +18,13 @@ from typer.testing import CliRunner
 
 from cka_core import Comparison, activation_sets, compare_activations, engine, extraction, keeping, library
 from cka_core.activation_sets import ActivationSet, Sample
+from cka_core.base.progress import Progress, Stopped
+from cka_core.base.store import Store
 from cka_core.cli import app
 from cka_core.comparison import CompareSpec
 from cka_core.grams import grams
 from cka_core.images import SampleSpec
 from cka_core.layers import Layer
-from cka_core.progress import Progress, Stopped
-from cka_core.store import Store
 
 ROOT = Path(__file__).parent.parent
 A, B = "cifar-resnet-8x1", "cifar-resnet-8x1:1"

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from cka_core import shipped
-from cka_core.store import Store
+from cka_core.base import shipped
+from cka_core.base.store import Store
 from tests import synthetic_atlas
 from tests.synthetic_atlas import name
 

@@ -10,14 +10,15 @@ import keras
 import numpy as np
 import pytest
 
-from cka_core import bundle, estimate, keeping, library, shipped, study
+from cka_core import bundle, estimate, keeping, library, study
 from cka_core import comparison as results
+from cka_core.base import shipped
+from cka_core.base.progress import silent
+from cka_core.base.store import Store
 from cka_core.blocks import find_blocks
 from cka_core.images import load_images
 from cka_core.networks import architecture, build_network
-from cka_core.progress import silent
 from cka_core.recipe import TrainSpec
-from cka_core.store import Store
 
 DEMO = Path(bundle.__file__).parent / "demo"
 

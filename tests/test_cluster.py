@@ -21,11 +21,12 @@ import dask
 import psutil
 import pytest
 
-from cka_core import cluster, cluster_files, cluster_process, job_files, jobs, locks
+from cka_core import cluster, cluster_files, cluster_process, job_files, jobs
+from cka_core.base import locks
+from cka_core.base.store import Store
 from cka_core.cluster import ClusterUnavailable
 from cka_core.cluster_files import version_digest
 from cka_core.jobs import CheckSpec
-from cka_core.store import Store
 from tests.clusters import end, processes, wait_for, workers
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -247,7 +248,7 @@ def test_another_version_gets_its_own_and_the_old_one_ends_its_work_first(store,
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_leaves_on_a_signal_in_the_foreground(store, number):
-    code = "from cka_core import cluster; from cka_core.store import Store; cluster.command_start(Store())"
+    code = "from cka_core import cluster; from cka_core.base.store import Store; cluster.command_start(Store())"
     shown = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     wait_for(lambda: workers(store))
     shown.send_signal(number)

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from cka_core import comparison as module
-from cka_core import shipped
+from cka_core.base import shipped
 from cka_core.comparison import CompareSpec, Comparison, find
 from cka_core.images import SampleSpec
 from cka_core.layers import Layer

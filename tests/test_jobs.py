@@ -16,10 +16,10 @@ import psutil
 import pytest
 
 from cka_core import cluster, cluster_files, job_files, jobs, training_estimate, training_state, worker
+from cka_core.base.progress import Progress
+from cka_core.base.store import Store
 from cka_core.jobs import CheckSpec, JobStatus
-from cka_core.progress import Progress
 from cka_core.recipe import TrainSpec
-from cka_core.store import Store
 from tests.clusters import end, processes, wait_for, workers
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from cka_core import comparison as results
-from cka_core import engine, inventory, keeping, library, shipped
+from cka_core import engine, inventory, keeping, library
+from cka_core.base import shipped
 from cka_core.comparison import CompareSpec
 from cka_core.images import SampleSpec
 from cka_core.networks import NetworkSpec, UnknownNetwork

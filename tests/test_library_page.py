@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from cka_core import extraction, inventory, keeping, library, shipped
+from cka_core import extraction, inventory, keeping, library
+from cka_core.base import shipped
 from cka_core.images import SampleSpec
 from tests.synthetic import comparison
 from tests.test_activation_sets import KNOWN, made

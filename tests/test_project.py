@@ -18,8 +18,8 @@ from packaging.utils import canonicalize_name
 
 import cka_core
 from cka_core import bundle, cli, library
+from cka_core.base.store import Store
 from cka_core.comparison import find
-from cka_core.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()

@@ -11,9 +11,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from cka_core import job_files, jobs, library, training_estimate, training_queue, training_state
-from cka_core.progress import Progress
+from cka_core.base.progress import Progress
+from cka_core.base.store import Store
 from cka_core.recipe import PRESETS, TrainSpec
-from cka_core.store import Store
 from tests.test_training_queue import submitted, trained
 
 APP = Path(__file__).parent.parent / "app.py"

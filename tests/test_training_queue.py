@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from cka_core import cli, job_files, jobs, library, training, training_estimate, training_queue, training_state
-from cka_core.locks import file_lock
-from cka_core.progress import Progress
+from cka_core.base.locks import file_lock
+from cka_core.base.progress import Progress
+from cka_core.base.store import Store
 from cka_core.recipe import PRESETS, TrainSpec
-from cka_core.store import Store
 from cka_core.training_state import Work
 
 SPEC = TrainSpec("cifar-resnet-8x1", epochs=4)

@@ -8,7 +8,7 @@ import psutil
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from cka_core import cluster, job_files, training_queue
-from cka_core.store import Store
+from cka_core.base.store import Store
 from cka_core.training_queue import Training
 from scripts.running import running_app
 from tests.clusters import wait_for

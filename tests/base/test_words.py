@@ -6,8 +6,9 @@ import dataclasses
 
 import pytest
 
-from cka_core import library, network_words, result_words, words
+from cka_core import library, network_words, result_words
 from cka_core.activation_sets import Sample
+from cka_core.base import words
 from tests.synthetic import comparison
 
 

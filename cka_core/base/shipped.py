@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-FOLDER = Path(__file__).parent / "demo"
+FOLDER = Path(__file__).parent.parent / "demo"
 IMAGES = FOLDER / "images"
 NETWORKS = FOLDER / "networks"
 COMPARISONS = FOLDER / "comparisons"

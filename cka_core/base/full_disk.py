@@ -6,7 +6,7 @@ import errno
 import shutil
 from pathlib import Path
 
-from cka_core.store import Store
+from cka_core.base.store import Store
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -1,0 +1,1 @@
+"""Files, locks and progress: knows no network, no image and no Gram matrix."""
