@@ -139,7 +139,7 @@ def part_ours(folder: str, reference: bool) -> dict[str, Any]:
 def float64_matrix(a: Any, b: Any, images: np.ndarray, names_a: list[str], names_b: list[str]) -> np.ndarray:
     import keras
 
-    from cka_core.kernels import linear_gram, u_centre
+    from cka_core.measures.kernels import linear_gram, u_centre
 
     def units(model: Any, names: list[str]) -> np.ndarray:
         rows = []

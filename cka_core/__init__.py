@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cka_core.comparison import Comparison
     from cka_core.engine import compare
     from cka_core.images import load_images
-    from cka_core.kernels import cka
+    from cka_core.measures.kernels import cka
     from cka_core.networks import build_network
 
 __all__ = ["Comparison", "build_network", "cka", "compare", "compare_activations", "load_images"]
@@ -21,7 +21,7 @@ __all__ = ["Comparison", "build_network", "cka", "compare", "compare_activations
 _HOME = {
     "Comparison": "comparison",
     "build_network": "networks",
-    "cka": "kernels",
+    "cka": "measures.kernels",
     "compare": "engine",
     "compare_activations": "arrays",
     "load_images": "images",

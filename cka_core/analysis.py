@@ -4,7 +4,7 @@ Block structure (`find_blocks`), principal components and what changes without t
 probes and behaviour, deleted residual blocks. Code of this package imports them from where they are defined.
 """
 
-from cka_core.behaviour import (
+from cka_core.measures.behaviour import (
     accuracy_by_class,
     compare_behaviour,
     hellinger_distance,
@@ -15,8 +15,8 @@ from cka_core.behaviour import (
     seed_variation,
     wilson_interval,
 )
-from cka_core.blocks import Block, block_text, find_blocks
-from cka_core.components import (
+from cka_core.measures.blocks import Block, block_text, find_blocks
+from cka_core.measures.components import (
     Components,
     centred_gram,
     cka_matrix,

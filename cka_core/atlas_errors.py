@@ -10,7 +10,7 @@ import numpy as np
 
 from cka_core.atlas import Atlas, Member
 from cka_core.atlas_numbers import SIMILAR, mean, recipe_text, seed_groups, student
-from cka_core.behaviour import hellinger_distance, kl_divergence, seed_variation
+from cka_core.measures.behaviour import hellinger_distance, kl_divergence, seed_variation
 
 UNKNOWN = -1
 """The class predicted for an image whose outputs are not numbers."""

@@ -14,8 +14,8 @@ import numpy as np
 from cka_core.atlas import Atlas, Member
 from cka_core.atlas_errors import disagreement, errors_by_class, predictions, right_by_image, wide_and_deep
 from cka_core.atlas_numbers import mean, seed_groups
-from cka_core.behaviour import accuracy_by_class
-from cka_core.blocks import Block
+from cka_core.measures.behaviour import accuracy_by_class
+from cka_core.measures.blocks import Block
 
 MANY_TIMES, MOST = 5, 0.5
 """A few images stand for a component if they make 5 times their part of it, or half of it."""

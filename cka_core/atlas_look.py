@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core import components, library
+from cka_core import library
 from cka_core.activations import Extractor, pixels
 from cka_core.atlas import Deletion, Member, Probe, Snapshot, member_json
 from cka_core.atlas_steps import packed, place
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store
-from cka_core.behaviour import log_probabilities, probe
-from cka_core.blocks import find_blocks
-from cka_core.grams import GramBatch
 from cka_core.images import Images, choose, load_images
+from cka_core.measures import components
+from cka_core.measures.behaviour import log_probabilities, probe
+from cka_core.measures.blocks import find_blocks
+from cka_core.measures.grams import GramBatch
+from cka_core.measures.hsic import HsicSums, minibatches
 from cka_core.measuring import AT_ONCE
 from cka_core.networks import architecture, build_network
 from cka_core.recipe import TrainSpec
-from cka_core.similarity import HsicSums, minibatches
 from cka_core.study import Study
 from cka_core.surgery import residual_blocks, without_blocks
 from cka_core.training_images import TrainingImages

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from cka_core.atlas import Atlas, Member
-from cka_core.blocks import Block, strength
+from cka_core.measures.blocks import Block, strength
 from cka_core.surgery import residual_blocks
 
 SIMILAR = 0.03

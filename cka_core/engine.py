@@ -23,8 +23,8 @@ from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store, gram_budget
 from cka_core.comparison import MEASURE, CompareSpec, Comparison
 from cka_core.images import IMAGE_SETS, Images, SampleSpec, digest
+from cka_core.measures.hsic import HsicSums, minibatches
 from cka_core.networks import NetworkSpec
-from cka_core.similarity import HsicSums, minibatches
 from cka_core.sources import FromSet, Live, Source, Stored, now, preprocessing, versions, warm_extractor
 
 if TYPE_CHECKING:

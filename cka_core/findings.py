@@ -16,7 +16,6 @@ from cka_core import atlas_errors as errors
 from cka_core import atlas_numbers as numbers
 from cka_core.atlas import Atlas, Member
 from cka_core.atlas_numbers import Contrast, mean, spread
-from cka_core.blocks import CONTRAST
 from cka_core.evidence import (
     Evidence,
     Part,
@@ -31,6 +30,7 @@ from cka_core.evidence import (
     points,
 )
 from cka_core.images import CIFAR10_CLASSES
+from cka_core.measures.blocks import CONTRAST
 
 LEFT = 0.5
 """A network's blocks "largely go" if less than this share of their layers is in a block afterwards."""

@@ -11,9 +11,9 @@ import numpy as np
 from cka_core import atlas_numbers as numbers
 from cka_core.atlas import Atlas, Member
 from cka_core.atlas_numbers import mean
-from cka_core.blocks import Block
 from cka_core.evidence import Evidence, Part, count, decimal, growing, percent
-from cka_core.ranks import by_chance, concordance, rank_correlation
+from cka_core.measures.blocks import Block
+from cka_core.measures.ranks import by_chance, concordance, rank_correlation
 
 SIZES = 3
 """So many sizes of networks are needed to see whether something grows with them."""

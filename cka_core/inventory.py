@@ -17,8 +17,8 @@ from cka_core.base.store import Entry, Store, gram_budget
 from cka_core.comparison import CompareSpec, Comparison
 from cka_core.images import SampleSpec
 from cka_core.library import NetworkInfo
+from cka_core.measures.hsic import minibatches
 from cka_core.networks import NetworkSpec, UnknownNetwork, is_architecture
-from cka_core.similarity import minibatches
 
 if TYPE_CHECKING:
     import pandas

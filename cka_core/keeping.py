@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 from cka_core import activation_sets, comparison, library
 from cka_core.activation_sets import ActivationSet
 from cka_core.base.store import Store, check_file_name
-from cka_core.grams import GramBatch
+from cka_core.measures.grams import GramBatch
 from cka_core.networks import UnknownNetwork, is_architecture
 
 TRASH_SECONDS = 7 * 24 * 3600.0

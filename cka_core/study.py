@@ -38,8 +38,8 @@ from typing import Any
 from cka_core.base import shipped
 from cka_core.base.store import check_file_name, key_of
 from cka_core.images import SampleSpec, image_set
+from cka_core.measures.hsic import MIN_IMAGES, minibatches
 from cka_core.recipe import TrainSpec
-from cka_core.similarity import MIN_IMAGES, minibatches
 
 FITTED = 0.9
 """A network that gets fewer of its training images right is called not fitted."""

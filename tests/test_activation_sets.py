@@ -22,9 +22,9 @@ from cka_core.base.progress import Progress, Stopped
 from cka_core.base.store import Store
 from cka_core.cli import app
 from cka_core.comparison import CompareSpec
-from cka_core.grams import grams
 from cka_core.images import SampleSpec
 from cka_core.layers import Layer
+from cka_core.measures.grams import grams
 
 ROOT = Path(__file__).parent.parent
 A, B = "cifar-resnet-8x1", "cifar-resnet-8x1:1"

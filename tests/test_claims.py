@@ -27,8 +27,6 @@ from cka_core.atlas_numbers import (
     spread_over_pairs,
     student,
 )
-from cka_core.behaviour import compare_behaviour, seed_variation
-from cka_core.blocks import Block
 from cka_core.claims import CLAIMS, Claim, claims
 from cka_core.evidence import (
     CANNOT_SAY,
@@ -45,8 +43,10 @@ from cka_core.evidence import (
     percent,
     together,
 )
+from cka_core.measures.behaviour import compare_behaviour, seed_variation
+from cka_core.measures.blocks import Block
+from cka_core.measures.ranks import by_chance, concordance, rank_correlation
 from cka_core.networks import architecture
-from cka_core.ranks import by_chance, concordance, rank_correlation
 from cka_core.study import study_of
 from cka_core.surgery import residual_blocks
 from tests import synthetic_atlas

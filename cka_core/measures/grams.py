@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from cka_core.centring import NonFiniteActivation, gram
-from cka_core.kernels import MIN_IMAGES
+from cka_core.measures.centring import NonFiniteActivation, gram
+from cka_core.measures.kernels import MIN_IMAGES
 
 __all__ = ["GramBatch", "NonFiniteActivation", "grams"]
 

@@ -8,9 +8,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from cka_core import kernels
-from cka_core.centring import NonFiniteActivation, gram
-from cka_core.kernels import NO_VARIANCE, ONE_IMAGE
+from cka_core.measures import kernels
+from cka_core.measures.centring import NonFiniteActivation, gram
+from cka_core.measures.kernels import NO_VARIANCE, ONE_IMAGE
 from tests import reference
 
 

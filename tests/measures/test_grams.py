@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import threadpoolctl
 
-from cka_core import grams as module
-from cka_core.centring import gram
-from cka_core.grams import GramBatch, NonFiniteActivation, grams
-from cka_core.kernels import NO_VARIANCE, ONE_IMAGE
+from cka_core.measures import grams as module
+from cka_core.measures.centring import gram
+from cka_core.measures.grams import GramBatch, NonFiniteActivation, grams
+from cka_core.measures.kernels import NO_VARIANCE, ONE_IMAGE
 
 
 def draw(*shape, seed=0):

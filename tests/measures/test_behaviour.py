@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cka_core import behaviour
-from cka_core.behaviour import (
+from cka_core.measures import behaviour
+from cka_core.measures.behaviour import (
     compare_behaviour,
     hellinger_distance,
     kl_divergence,

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from cka_core.kernels import MIN_IMAGES, degenerate_reason
+from cka_core.measures.kernels import MIN_IMAGES, degenerate_reason
 
 COLUMNS = 4096
 """Features at a time: few enough for the shifted copy to stay in the cache, enough for a product at full speed."""

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from cka_core.blocks import Block, block_text, find_blocks
+from cka_core.measures.blocks import Block, block_text, find_blocks
 
 
 def distances(n):

@@ -10,8 +10,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from cka_core import kernels
-from cka_core.kernels import NO_VARIANCE, ONE_IMAGE, cka, degenerate_reason
+from cka_core.measures import kernels
+from cka_core.measures.kernels import NO_VARIANCE, ONE_IMAGE, cka, degenerate_reason
 from tests import reference
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cka_core import analysis, components
-from cka_core.centring import NonFiniteActivation
-from cka_core.kernels import cka, u_centre
+from cka_core import analysis
+from cka_core.measures import components
+from cka_core.measures.centring import NonFiniteActivation
+from cka_core.measures.kernels import cka, u_centre
 from tests import reference
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from cka_core.grams import GramBatch, in_threads
-from cka_core.kernels import MIN_IMAGES, NO_VARIANCE, ONE_IMAGE
+from cka_core.measures.grams import GramBatch, in_threads
+from cka_core.measures.kernels import MIN_IMAGES, NO_VARIANCE, ONE_IMAGE
 
 WARNINGS = 10
 """Images warned of one by one; the others are counted."""

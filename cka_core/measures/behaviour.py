@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cka_core.kernels import centre
+from cka_core.measures.kernels import centre
 
 Z95 = 1.959963984540054
 """Standard errors on each side of a 95 % interval."""

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from cka_core.centring import COLUMNS, NonFiniteActivation
-from cka_core.grams import GramBatch, in_threads
-from cka_core.kernels import MIN_IMAGES, NO_VARIANCE, ONE_IMAGE_LIMIT, centre, degenerate_reason, u_centre
-from cka_core.similarity import HsicSums
+from cka_core.measures.centring import COLUMNS, NonFiniteActivation
+from cka_core.measures.grams import GramBatch, in_threads
+from cka_core.measures.hsic import HsicSums
+from cka_core.measures.kernels import MIN_IMAGES, NO_VARIANCE, ONE_IMAGE_LIMIT, centre, degenerate_reason, u_centre
 
 INFLUENCES = ("component", "hsic")
 

@@ -7,9 +7,9 @@ import io
 import numpy as np
 import pytest
 
-from cka_core.grams import grams
-from cka_core.kernels import NO_VARIANCE, ONE_IMAGE
-from cka_core.similarity import HsicSums, minibatches
+from cka_core.measures.grams import grams
+from cka_core.measures.hsic import HsicSums, minibatches
+from cka_core.measures.kernels import NO_VARIANCE, ONE_IMAGE
 from tests import reference
 
 PROMISE = 1e-5
