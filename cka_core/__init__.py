@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from cka_core.arrays import compare_activations
     from cka_core.comparison import Comparison
     from cka_core.engine import compare
-    from cka_core.images import load_images
+    from cka_core.images.sets import load_images
     from cka_core.measures.kernels import cka
     from cka_core.networks import build_network
 
@@ -24,7 +24,7 @@ _HOME = {
     "cka": "measures.kernels",
     "compare": "engine",
     "compare_activations": "arrays",
-    "load_images": "images",
+    "load_images": "images.sets",
 }
 
 

@@ -27,7 +27,7 @@ import numpy as np
 
 from cka_core.base import npz
 from cka_core.base.store import canonical_json, replacing
-from cka_core.images import Images, SampleSpec
+from cka_core.images.sets import Images, SampleSpec
 from cka_core.layers import Layer
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import minibatches

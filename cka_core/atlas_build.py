@@ -22,7 +22,7 @@ from cka_core.atlas_look import look_at
 from cka_core.atlas_steps import LOOK, AtlasPart, is_done, named, packed, parts, place, prepare, read, sums_place
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store
-from cka_core.images import load_images
+from cka_core.images.sets import load_images
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import HsicSums, minibatches
 from cka_core.study import Study

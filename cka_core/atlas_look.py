@@ -14,7 +14,7 @@ from cka_core.atlas import Deletion, Member, Probe, Snapshot, member_json
 from cka_core.atlas_steps import packed, place
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store
-from cka_core.images import Images, choose, load_images
+from cka_core.images.sets import Images, choose, load_images
 from cka_core.measures import components
 from cka_core.measures.behaviour import log_probabilities, probe
 from cka_core.measures.blocks import find_blocks

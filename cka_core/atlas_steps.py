@@ -23,7 +23,7 @@ import numpy as np
 from cka_core import library, sources, training
 from cka_core.atlas import UNREADABLE, Atlas
 from cka_core.base.store import Store, key_of
-from cka_core.images import image_set
+from cka_core.images.sets import image_set
 from cka_core.measures.hsic import minibatches
 from cka_core.networks import architecture
 from cka_core.study import Study

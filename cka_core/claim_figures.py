@@ -13,7 +13,7 @@ from cka_core import atlas_errors
 from cka_core import atlas_numbers as known
 from cka_core.base import words
 from cka_core.figures import CURVE_A, CURVE_B
-from cka_core.images import CIFAR10_CLASSES
+from cka_core.images.sets import CIFAR10_CLASSES
 
 if TYPE_CHECKING:
     import plotly.graph_objects

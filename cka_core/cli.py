@@ -82,7 +82,7 @@ def compare(
     from cka_core import comparison as results
     from cka_core import library
     from cka_core.activation_sets import shared_sample
-    from cka_core.images import SampleSpec
+    from cka_core.images.sets import SampleSpec
 
     place = Store(store)
     sample = SampleSpec(images, split, samples, None if first else seed, balanced)
@@ -209,7 +209,7 @@ def networks(store: StoreOption = None) -> None:
 @data_app.command("list")
 def data_list(store: StoreOption = None) -> None:
     """List the image sets and whether they are here."""
-    from cka_core.images import IMAGE_SETS, is_available
+    from cka_core.images.sets import IMAGE_SETS, is_available
 
     for name, images in IMAGE_SETS.items():
         here = "bundled" if images.bundled else "here" if is_available(name, Store(store)) else "not here yet"
@@ -225,7 +225,7 @@ def data_import(
     store: StoreOption = None,
 ) -> None:
     """Bring the full CIFAR-10 into the store from a file."""
-    from cka_core.images import IMAGE_SETS, import_cifar10
+    from cka_core.images.sets import IMAGE_SETS, import_cifar10
 
     if name != "cifar10":
         raise ValueError(f"Only cifar10 can be imported, got {name!r}.")
@@ -269,7 +269,7 @@ def activations_extract(
 ) -> None:
     """Write a network's Gram matrices on some images to a file, to compare it where neither of them is."""
     from cka_core import extraction, library
-    from cka_core.images import SampleSpec
+    from cka_core.images.sets import SampleSpec
 
     place = Store(store)
     found = library.find(network, place).spec
@@ -339,7 +339,7 @@ def activations_convert(
     """Turn a pickled list of activations, as the original notebook wrote it, into an activation set."""
     from cka_core import extraction
     from cka_core.activation_sets import Sample
-    from cka_core.images import SampleSpec
+    from cka_core.images.sets import SampleSpec
 
     out = out or file.with_suffix(".npz")
     _npz(out)

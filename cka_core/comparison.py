@@ -22,7 +22,7 @@ import numpy as np
 
 from cka_core.base import shipped
 from cka_core.base.store import Store, key_of, write_atomically
-from cka_core.images import SampleSpec
+from cka_core.images.sets import SampleSpec
 from cka_core.layers import Layer
 
 if TYPE_CHECKING:

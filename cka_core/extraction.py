@@ -17,7 +17,7 @@ import numpy as np
 from cka_core.activation_sets import ActivationSet, Sample, write
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store, gram_budget
-from cka_core.images import SampleSpec
+from cka_core.images.sets import SampleSpec
 from cka_core.layers import Layer
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import minibatches

@@ -29,7 +29,7 @@ from cka_core.evidence import (
     percent,
     points,
 )
-from cka_core.images import CIFAR10_CLASSES
+from cka_core.images.sets import CIFAR10_CLASSES
 from cka_core.measures.blocks import CONTRAST
 
 LEFT = 0.5

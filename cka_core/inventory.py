@@ -15,7 +15,7 @@ from cka_core.activation_sets import Sample
 from cka_core.base import shipped, words
 from cka_core.base.store import Entry, Store, gram_budget
 from cka_core.comparison import CompareSpec, Comparison
-from cka_core.images import SampleSpec
+from cka_core.images.sets import SampleSpec
 from cka_core.library import NetworkInfo
 from cka_core.measures.hsic import minibatches
 from cka_core.networks import NetworkSpec, UnknownNetwork, is_architecture

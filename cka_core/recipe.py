@@ -12,7 +12,7 @@ import math
 from typing import Any
 
 from cka_core.base.store import key_of
-from cka_core.images import image_set
+from cka_core.images.sets import image_set
 from cka_core.networks import APPLICATIONS, architecture
 
 OPTIMIZERS = ("sgd", "adam")

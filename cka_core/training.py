@@ -30,7 +30,7 @@ from cka_core.base.locks import file_lock
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store, write_atomically
 from cka_core.devices import Devices
-from cka_core.images import load_images
+from cka_core.images.sets import load_images
 from cka_core.measuring import AT_ONCE, NotFinite, measure
 from cka_core.networks import build_network, weights_digest
 from cka_core.recipe import PRESETS, Diverged, TrainingFailed, TrainSpec, about_batch_norm, batch_norm_momentum

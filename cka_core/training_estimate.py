@@ -12,7 +12,7 @@ from typing import Any
 
 from cka_core.base.store import Store, key_of
 from cka_core.estimate import START_SECONDS
-from cka_core.images import image_set
+from cka_core.images.sets import image_set
 from cka_core.networks import architecture, is_architecture
 from cka_core.recipe import TrainSpec
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cka_core.base.store import Store
-from cka_core.images import choose, load_images
+from cka_core.images.sets import choose, load_images
 from cka_core.recipe import TrainSpec
 
 PADDING = 4

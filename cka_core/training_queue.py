@@ -16,7 +16,7 @@ from cka_core import jobs, training_estimate, training_state
 from cka_core.base import words
 from cka_core.base.locks import file_lock
 from cka_core.base.store import Store
-from cka_core.images import image_set
+from cka_core.images.sets import image_set
 from cka_core.jobs import DONE, INTERRUPTED, QUEUED, RUNNING, STOPPED, JobStatus
 from cka_core.library import NetworkInfo
 from cka_core.networks import APPLICATIONS, architecture

@@ -8,12 +8,13 @@ from pathlib import Path
 import pandas
 import streamlit as st
 
-from cka_core import atlas_errors, atlas_figures, atlas_images, pictures
+from cka_core import atlas_errors, atlas_figures, atlas_images
 from cka_core.atlas import Atlas, Member
 from cka_core.base import words
 from cka_core.base.store import Store
 from cka_core.evidence import decimal, percent
-from cka_core.images import Images, is_available, load_images
+from cka_core.images import pictures
+from cka_core.images.sets import Images, is_available, load_images
 from pages import address, atlas_grid
 
 SHOWN = 8

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from cka_core import atlas_figures, atlas_images, atlas_views, pictures
+from cka_core import atlas_figures, atlas_images, atlas_views
 from cka_core.atlas import Atlas, Member
 from cka_core.base import words
 from cka_core.base.store import Store
-from cka_core.images import Images, is_available
+from cka_core.images import pictures
+from cka_core.images.sets import Images, is_available
 from cka_core.measures.blocks import Block, block_text
 from pages import address, atlas_grid
 

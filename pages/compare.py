@@ -11,7 +11,7 @@ from cka_core import estimate, figures, inventory, jobs, library, network_words,
 from cka_core.base import words
 from cka_core.base.store import Store
 from cka_core.comparison import CompareSpec, Comparison, find
-from cka_core.images import is_available
+from cka_core.images.sets import is_available
 from cka_core.library import NetworkInfo
 from pages import address, results, widgets
 

@@ -9,7 +9,7 @@ import streamlit as st
 from cka_core import jobs, library, training_estimate, training_queue
 from cka_core.base import words
 from cka_core.base.store import Store
-from cka_core.images import is_available
+from cka_core.images.sets import is_available
 from cka_core.library import NetworkInfo
 from cka_core.recipe import TrainSpec, about_batch_norm
 from cka_core.training_estimate import MeasureSpec

@@ -14,7 +14,7 @@ from cka_core.activation_sets import shared_sample
 from cka_core.base import words
 from cka_core.base.store import Store
 from cka_core.comparison import Comparison
-from cka_core.images import IMAGE_SETS, SPLITS, SampleSpec, image_set, is_available
+from cka_core.images.sets import IMAGE_SETS, SPLITS, SampleSpec, image_set, is_available
 from cka_core.library import NetworkInfo
 from pages import address
 

@@ -22,7 +22,7 @@ from cka_core.base.progress import Progress, Stopped
 from cka_core.base.store import Store
 from cka_core.cli import app
 from cka_core.comparison import CompareSpec
-from cka_core.images import SampleSpec
+from cka_core.images.sets import SampleSpec
 from cka_core.layers import Layer
 from cka_core.measures.grams import grams
 

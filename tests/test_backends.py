@@ -18,7 +18,7 @@ import pytest
 
 from cka_core import library
 from cka_core.base.store import Store
-from cka_core.images import load_images
+from cka_core.images.sets import load_images
 from cka_core.networks import build_network, weights_digest
 from cka_core.recipe import TrainSpec
 from cka_core.training import train

@@ -15,7 +15,7 @@ from cka_core import comparison as results
 from cka_core.base import shipped
 from cka_core.base.progress import silent
 from cka_core.base.store import Store
-from cka_core.images import load_images
+from cka_core.images.sets import load_images
 from cka_core.measures.blocks import find_blocks
 from cka_core.networks import architecture, build_network
 from cka_core.recipe import TrainSpec

@@ -15,7 +15,7 @@ import pytest
 from cka_core import comparison as module
 from cka_core.base import shipped
 from cka_core.comparison import CompareSpec, Comparison, find
-from cka_core.images import SampleSpec
+from cka_core.images.sets import SampleSpec
 from cka_core.layers import Layer
 from cka_core.networks import NetworkSpec
 

@@ -12,7 +12,7 @@ from cka_core import Comparison, build_network, compare, engine, library, load_i
 from cka_core import comparison as results
 from cka_core.base.progress import Progress, Stopped
 from cka_core.comparison import CompareSpec
-from cka_core.images import SampleSpec
+from cka_core.images.sets import SampleSpec
 from cka_core.measures.grams import NonFiniteActivation
 from tests.reference import matrix
 

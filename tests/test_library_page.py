@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from cka_core import extraction, inventory, keeping, library
 from cka_core.base import shipped
-from cka_core.images import SampleSpec
+from cka_core.images.sets import SampleSpec
 from tests.synthetic import comparison
 from tests.test_activation_sets import KNOWN, made
 from tests.test_library import BUNDLED, keep, trained

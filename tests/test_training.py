@@ -16,7 +16,7 @@ import pytest
 from cka_core import devices, library, training, training_estimate, training_state
 from cka_core.base.progress import Progress, Stopped
 from cka_core.base.store import Store
-from cka_core.images import load_images
+from cka_core.images.sets import load_images
 from cka_core.networks import build_network, weights_digest
 from cka_core.recipe import PRESETS, TrainingFailed, TrainSpec, about_batch_norm, batch_norm_momentum
 from cka_core.training import free_name, measure_speed, train

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cka_core.base.store import Store, canonical_json, key_of, write_atomically
-from cka_core.images import SampleSpec
+from cka_core.images.sets import SampleSpec
 
 
 def test_an_object_is_whole_until_its_bytes_change(store):

@@ -8,8 +8,8 @@ import tarfile
 import numpy as np
 import pytest
 
-from cka_core import images
-from cka_core.images import ImagesUnavailable, choose, import_cifar10, load_images
+from cka_core.images import sets
+from cka_core.images.sets import ImagesUnavailable, choose, import_cifar10, load_images
 
 
 def test_the_bundle_is_a_balanced_sixteenth():
@@ -75,9 +75,9 @@ def test_import_npz(tmp_path, small, store):
     x_train, y_train, x_test, y_test = small
     path = tmp_path / "c.npz"
     np.savez(path, x_train=x_train, y_train=y_train[:, None], x_test=x_test, y_test=y_test[:, None])
-    assert not images.is_available("cifar10", store)
+    assert not sets.is_available("cifar10", store)
     assert import_cifar10(path, store) == {"train": 50, "test": 10}
-    assert images.is_available("cifar10", store)
+    assert sets.is_available("cifar10", store)
     assert (load_images("cifar10", "train", store=store).x == x_train).all()
     assert (load_images("cifar10", "test", store=store).y == y_test).all()
 
@@ -119,4 +119,4 @@ def test_a_wrong_file_is_refused_and_never_unpickled(tmp_path, store, content, m
     content(path)
     with pytest.raises(ValueError, match=message):
         import_cifar10(path, store)
-    assert not images.is_available("cifar10", store)
+    assert not sets.is_available("cifar10", store)
