@@ -67,7 +67,7 @@ def part_speed() -> dict[str, Any]:
     from seed_algorithm import cka
 
     from cka_core import compare
-    from cka_core.activations import Extractor, pixels
+    from cka_core.networks.activations import Extractor, pixels
 
     a, b, x = networks()
     inputs = tf.constant(pixels(x))

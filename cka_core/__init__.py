@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from cka_core.engine import compare
     from cka_core.images.sets import load_images
     from cka_core.measures.kernels import cka
-    from cka_core.networks import build_network
+    from cka_core.networks.architectures import build_network
 
 __all__ = ["Comparison", "build_network", "cka", "compare", "compare_activations", "load_images"]
 
 _HOME = {
     "Comparison": "comparison",
-    "build_network": "networks",
+    "build_network": "networks.architectures",
     "cka": "measures.kernels",
     "compare": "engine",
     "compare_activations": "arrays",

@@ -28,10 +28,10 @@ import numpy as np
 from cka_core.base import npz
 from cka_core.base.store import canonical_json, replacing
 from cka_core.images.sets import Images, SampleSpec
-from cka_core.layers import Layer
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import minibatches
 from cka_core.measures.kernels import MIN_IMAGES
+from cka_core.networks.layers import Layer
 
 FORMAT = "cka-explorer activations 1"
 LARGEST_ABOUT = 64 << 20

@@ -27,7 +27,7 @@ from cka_core.measures.components import (
     without_components,
     without_images,
 )
-from cka_core.surgery import residual_blocks, without_blocks
+from cka_core.networks.surgery import residual_blocks, without_blocks
 
 __all__ = [
     "Block", "Components", "accuracy_by_class", "block_text", "centred_gram", "cka_matrix", "compare_behaviour",

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from cka_core import library, sources
-from cka_core.activations import Extractor
 from cka_core.atlas import FORMAT, Atlas
 from cka_core.atlas_look import look_at
 from cka_core.atlas_steps import LOOK, AtlasPart, is_done, named, packed, parts, place, prepare, read, sums_place
@@ -25,6 +24,7 @@ from cka_core.base.store import Store
 from cka_core.images.sets import load_images
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import HsicSums, minibatches
+from cka_core.networks.activations import Extractor
 from cka_core.study import Study
 from cka_core.training import train
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cka_core import library
-from cka_core.activations import Extractor, pixels
 from cka_core.atlas import Deletion, Member, Probe, Snapshot, member_json
 from cka_core.atlas_steps import packed, place
 from cka_core.base.progress import Progress, Report, silent
@@ -21,10 +20,11 @@ from cka_core.measures.blocks import find_blocks
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import HsicSums, minibatches
 from cka_core.measuring import AT_ONCE
-from cka_core.networks import architecture, build_network
+from cka_core.networks.activations import Extractor, pixels
+from cka_core.networks.architectures import architecture, build_network
+from cka_core.networks.surgery import residual_blocks, without_blocks
 from cka_core.recipe import TrainSpec
 from cka_core.study import Study
-from cka_core.surgery import residual_blocks, without_blocks
 from cka_core.training_images import TrainingImages
 
 if TYPE_CHECKING:

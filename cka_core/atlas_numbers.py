@@ -15,7 +15,7 @@ import numpy as np
 
 from cka_core.atlas import Atlas, Member
 from cka_core.measures.blocks import Block, strength
-from cka_core.surgery import residual_blocks
+from cka_core.networks.surgery import residual_blocks
 
 SIMILAR = 0.03
 """Architectures are as accurate as each other if their mean test accuracies differ by at most this."""

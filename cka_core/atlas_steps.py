@@ -25,7 +25,7 @@ from cka_core.atlas import UNREADABLE, Atlas
 from cka_core.base.store import Store, key_of
 from cka_core.images.sets import image_set
 from cka_core.measures.hsic import minibatches
-from cka_core.networks import architecture
+from cka_core.networks.architectures import architecture
 from cka_core.study import Study
 
 LOOK = 2

@@ -23,13 +23,13 @@ import numpy as np
 from cka_core.base import shipped
 from cka_core.base.store import Store, key_of, write_atomically
 from cka_core.images.sets import SampleSpec
-from cka_core.layers import Layer
+from cka_core.networks.layers import Layer
 
 if TYPE_CHECKING:
     import pandas
     import plotly.graph_objects
 
-    from cka_core.networks import NetworkSpec
+    from cka_core.networks.architectures import NetworkSpec
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class CompareSpec:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> CompareSpec:
         """The spec whose ``dataclasses.asdict`` is ``values``."""
-        from cka_core.networks import NetworkSpec
+        from cka_core.networks.architectures import NetworkSpec
 
         try:
             fields = dict(values)

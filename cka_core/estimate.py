@@ -10,7 +10,7 @@ import os
 
 from cka_core.base.store import Store
 from cka_core.library import NetworkInfo
-from cka_core.networks import architecture, is_architecture
+from cka_core.networks.architectures import architecture, is_architecture
 
 RECORD = "speed.json"
 FORWARD_SPEED = 4e10

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects
 
     from cka_core.comparison import Comparison
-    from cka_core.layers import Layer
+    from cka_core.networks.layers import Layer
 
 COLOURS = ("magma", "viridis", "cividis")
 """Colour maps, dark to light, all even in brightness. The first is the seed notebook's; cividis is made for red-green

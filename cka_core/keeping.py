@@ -20,7 +20,7 @@ from cka_core import activation_sets, comparison, library
 from cka_core.activation_sets import ActivationSet
 from cka_core.base.store import Store, check_file_name
 from cka_core.measures.grams import GramBatch
-from cka_core.networks import UnknownNetwork, is_architecture
+from cka_core.networks.architectures import UnknownNetwork, is_architecture
 
 TRASH_SECONDS = 7 * 24 * 3600.0
 

@@ -22,8 +22,15 @@ from cka_core import activation_sets
 from cka_core.activation_sets import ActivationSet
 from cka_core.base import shipped
 from cka_core.base.store import Store
-from cka_core.layers import Layer
-from cka_core.networks import SUGGESTED, NetworkSpec, UnknownNetwork, architecture, build_network, is_architecture
+from cka_core.networks.architectures import (
+    SUGGESTED,
+    NetworkSpec,
+    UnknownNetwork,
+    architecture,
+    build_network,
+    is_architecture,
+)
+from cka_core.networks.layers import Layer
 
 if TYPE_CHECKING:
     import keras

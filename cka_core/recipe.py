@@ -13,7 +13,7 @@ from typing import Any
 
 from cka_core.base.store import key_of
 from cka_core.images.sets import image_set
-from cka_core.networks import APPLICATIONS, architecture
+from cka_core.networks.architectures import APPLICATIONS, architecture
 
 OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("cosine", "constant")

@@ -32,7 +32,7 @@ from cka_core.base.store import Store, write_atomically
 from cka_core.devices import Devices
 from cka_core.images.sets import load_images
 from cka_core.measuring import AT_ONCE, NotFinite, measure
-from cka_core.networks import build_network, weights_digest
+from cka_core.networks.architectures import build_network, weights_digest
 from cka_core.recipe import PRESETS, Diverged, TrainingFailed, TrainSpec, about_batch_norm, batch_norm_momentum
 from cka_core.training_images import TrainingImages
 from cka_core.training_state import Work

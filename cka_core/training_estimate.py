@@ -13,7 +13,7 @@ from typing import Any
 from cka_core.base.store import Store, key_of
 from cka_core.estimate import START_SECONDS
 from cka_core.images.sets import image_set
-from cka_core.networks import architecture, is_architecture
+from cka_core.networks.architectures import architecture, is_architecture
 from cka_core.recipe import TrainSpec
 
 TRAINING_RECORD = "training-speed.json"

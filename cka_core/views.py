@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas
 
     from cka_core.comparison import Comparison
-    from cka_core.layers import Layer
+    from cka_core.networks.layers import Layer
 
 KINDS: dict[str, tuple[str, ...]] = {
     "every layer": (),

@@ -11,7 +11,7 @@ from cka_core import training_queue, training_state
 from cka_core.base import words
 from cka_core.base.store import Store
 from cka_core.images.sets import IMAGE_SETS
-from cka_core.networks import APPLICATIONS, Architecture, architecture
+from cka_core.networks.architectures import APPLICATIONS, Architecture, architecture
 from cka_core.recipe import (
     FRACTIONS,
     LARGEST_BATCH,

@@ -15,7 +15,7 @@ import numpy as np
 from cka_core.atlas import FORMAT, Atlas, Deletion, Member, Probe, Snapshot, member_json
 from cka_core.images.sets import load_images
 from cka_core.measures.blocks import Block
-from cka_core.networks import architecture
+from cka_core.networks.architectures import architecture
 from cka_core.study import study_of
 
 EPOCHS = (0, 5, 10)

@@ -23,8 +23,8 @@ from cka_core.base.store import Store
 from cka_core.cli import app
 from cka_core.comparison import CompareSpec
 from cka_core.images.sets import SampleSpec
-from cka_core.layers import Layer
 from cka_core.measures.grams import grams
+from cka_core.networks.layers import Layer
 
 ROOT = Path(__file__).parent.parent
 A, B = "cifar-resnet-8x1", "cifar-resnet-8x1:1"

@@ -17,7 +17,7 @@ from cka_core.base.progress import silent
 from cka_core.base.store import Store
 from cka_core.images.sets import load_images
 from cka_core.measures.blocks import find_blocks
-from cka_core.networks import architecture, build_network
+from cka_core.networks.architectures import architecture, build_network
 from cka_core.recipe import TrainSpec
 
 DEMO = Path(bundle.__file__).parent / "demo"

@@ -46,9 +46,9 @@ from cka_core.evidence import (
 from cka_core.measures.behaviour import compare_behaviour, seed_variation
 from cka_core.measures.blocks import Block
 from cka_core.measures.ranks import by_chance, concordance, rank_correlation
-from cka_core.networks import architecture
+from cka_core.networks.architectures import architecture
+from cka_core.networks.surgery import residual_blocks
 from cka_core.study import study_of
-from cka_core.surgery import residual_blocks
 from tests import synthetic_atlas
 
 SIZES = ("14x1", "20x1", "38x1", "20x2", "38x2")

@@ -13,7 +13,7 @@ from PIL import Image
 
 from cka_core import figures
 from cka_core.comparison import Comparison
-from cka_core.layers import Layer
+from cka_core.networks.layers import Layer
 from tests.synthetic import comparison
 
 

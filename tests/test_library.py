@@ -15,7 +15,7 @@ from cka_core import engine, inventory, keeping, library
 from cka_core.base import shipped
 from cka_core.comparison import CompareSpec
 from cka_core.images.sets import SampleSpec
-from cka_core.networks import NetworkSpec, UnknownNetwork
+from cka_core.networks.architectures import NetworkSpec, UnknownNetwork
 from tests.synthetic import comparison
 from tests.test_activation_sets import made
 

@@ -17,7 +17,7 @@ from cka_core import devices, library, training, training_estimate, training_sta
 from cka_core.base.progress import Progress, Stopped
 from cka_core.base.store import Store
 from cka_core.images.sets import load_images
-from cka_core.networks import build_network, weights_digest
+from cka_core.networks.architectures import build_network, weights_digest
 from cka_core.recipe import PRESETS, TrainingFailed, TrainSpec, about_batch_norm, batch_norm_momentum
 from cka_core.training import free_name, measure_speed, train
 from cka_core.training_images import TrainingImages

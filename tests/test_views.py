@@ -9,7 +9,7 @@ import pytest
 
 from cka_core import views
 from cka_core.comparison import Comparison
-from cka_core.layers import Layer
+from cka_core.networks.layers import Layer
 from tests.synthetic import comparison
 
 

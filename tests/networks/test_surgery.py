@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cka_core.networks import architecture, build_network, weights_digest
-from cka_core.surgery import residual_blocks, without_blocks
+from cka_core.networks.architectures import architecture, build_network, weights_digest
+from cka_core.networks.surgery import residual_blocks, without_blocks
 
 
 def test_every_residual_block_is_found():

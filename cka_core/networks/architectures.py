@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core.layers import Layer
+from cka_core.networks.layers import Layer
 
 if TYPE_CHECKING:
     import keras

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cka_core.networks import UnknownNetwork, architecture, build_network, is_architecture
+from cka_core.networks.architectures import UnknownNetwork, architecture, build_network, is_architecture
 
 
 @pytest.mark.parametrize(

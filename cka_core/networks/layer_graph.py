@@ -11,8 +11,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cka_core.layers import Layer
-from cka_core.networks import stage_of
+from cka_core.networks.architectures import stage_of
+from cka_core.networks.layers import Layer
 
 if TYPE_CHECKING:
     import keras
