@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cka_core.arrays import compare_activations
-    from cka_core.comparison import Comparison
     from cka_core.engine import compare
     from cka_core.images.sets import load_images
     from cka_core.measures.kernels import cka
     from cka_core.networks.architectures import build_network
+    from cka_core.results.comparison import Comparison
 
 __all__ = ["Comparison", "build_network", "cka", "compare", "compare_activations", "load_images"]
 
 _HOME = {
-    "Comparison": "comparison",
+    "Comparison": "results.comparison",
     "build_network": "networks.architectures",
     "cka": "measures.kernels",
     "compare": "engine",

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from cka_core.comparison import MEASURE, Comparison
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import HsicSums, minibatches
 from cka_core.networks.layers import Layer
+from cka_core.results.comparison import MEASURE, Comparison
 
 LARGEST_MINIBATCH = 4096
 """Images in one minibatch: their Gram matrices take 33 MB a layer, and the time grows with the square."""

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core import figures, views
 from cka_core.atlas_images import ClassAccuracies, Examples
 from cka_core.atlas_views import LargeView
-from cka_core.figures import CURVE_A, CURVE_B
+from cka_core.results import figures, views
+from cka_core.results.figures import CURVE_A, CURVE_B
 
 if TYPE_CHECKING:
     import plotly.graph_objects
 
-    from cka_core.comparison import Comparison
+    from cka_core.results.comparison import Comparison
 
 MAP_TOP, BRACKETS = 0.73, (0.745, 0.765)
 STRIPS = ((0.79, 0.885), (0.905, 1.0))

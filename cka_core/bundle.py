@@ -22,11 +22,11 @@ from cka_core import keeping, library
 from cka_core.base import shipped
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store, write_atomically
-from cka_core.comparison import CompareSpec
 from cka_core.images.sets import SampleSpec, load_images
 from cka_core.measuring import measure
 from cka_core.networks.architectures import build_network
 from cka_core.recipe import TrainSpec
+from cka_core.results.comparison import CompareSpec
 from cka_core.training import train
 from cka_core.training_images import TrainingImages
 

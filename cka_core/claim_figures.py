@@ -12,8 +12,8 @@ import numpy as np
 from cka_core import atlas_errors
 from cka_core import atlas_numbers as known
 from cka_core.base import words
-from cka_core.figures import CURVE_A, CURVE_B
 from cka_core.images.sets import CIFAR10_CLASSES
+from cka_core.results.figures import CURVE_A, CURVE_B
 
 if TYPE_CHECKING:
     import plotly.graph_objects

@@ -79,10 +79,10 @@ def compare(
     store: StoreOption = None,
 ) -> None:
     """Compare every layer of two networks by CKA."""
-    from cka_core import comparison as results
     from cka_core import library
-    from cka_core.activation_sets import shared_sample
     from cka_core.images.sets import SampleSpec
+    from cka_core.results import comparison as results
+    from cka_core.results.activation_sets import shared_sample
 
     place = Store(store)
     sample = SampleSpec(images, split, samples, None if first else seed, balanced)
@@ -121,7 +121,7 @@ def compare(
             result.save(out)
         print(f"Wrote {out}")
     if figure is not None:
-        from cka_core import figures
+        from cka_core.results import figures
 
         figures.save_figure(result, figure, size=inches, dpi=dpi, colours=colours)
         print(f"Wrote {figure}")
@@ -338,8 +338,8 @@ def activations_convert(
 ) -> None:
     """Turn a pickled list of activations, as the original notebook wrote it, into an activation set."""
     from cka_core import extraction
-    from cka_core.activation_sets import Sample
     from cka_core.images.sets import SampleSpec
+    from cka_core.results.activation_sets import Sample
 
     out = out or file.with_suffix(".npz")
     _npz(out)

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cka_core import estimate, library
-from cka_core.activation_sets import ActivationSet, Sample, shared_sample
 from cka_core.arrays import check_memory, compare_activations
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store, gram_budget
-from cka_core.comparison import MEASURE, CompareSpec, Comparison
 from cka_core.images.sets import IMAGE_SETS, Images, SampleSpec, digest
 from cka_core.measures.hsic import HsicSums, minibatches
 from cka_core.networks.activations import StepReport, check_patterns
 from cka_core.networks.architectures import NetworkSpec
+from cka_core.results.activation_sets import ActivationSet, Sample, shared_sample
+from cka_core.results.comparison import MEASURE, CompareSpec, Comparison
 from cka_core.sources import FromSet, Live, Source, Stored, now, preprocessing, versions, warm_extractor
 
 if TYPE_CHECKING:

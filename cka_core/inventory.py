@@ -10,16 +10,18 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from cka_core import comparison, library, result_words
-from cka_core.activation_sets import Sample
+from cka_core import library
 from cka_core.base import shipped, words
 from cka_core.base.store import Entry, Store, gram_budget
-from cka_core.comparison import CompareSpec, Comparison
 from cka_core.images.sets import SampleSpec
 from cka_core.library import NetworkInfo
 from cka_core.measures.hsic import minibatches
 from cka_core.networks import layers
 from cka_core.networks.architectures import NetworkSpec, UnknownNetwork, is_architecture
+from cka_core.results import comparison
+from cka_core.results import words as result_words
+from cka_core.results.activation_sets import Sample
+from cka_core.results.comparison import CompareSpec, Comparison
 
 if TYPE_CHECKING:
     import pandas

@@ -16,11 +16,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cka_core import activation_sets, comparison, library
-from cka_core.activation_sets import ActivationSet
+from cka_core import library
 from cka_core.base.store import Store, check_file_name
 from cka_core.measures.grams import GramBatch
 from cka_core.networks.architectures import UnknownNetwork, is_architecture
+from cka_core.results import activation_sets, comparison
+from cka_core.results.activation_sets import ActivationSet
 
 TRASH_SECONDS = 7 * 24 * 3600.0
 

@@ -18,8 +18,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from cka_core import activation_sets
-from cka_core.activation_sets import ActivationSet
 from cka_core.base import shipped
 from cka_core.base.store import Store
 from cka_core.networks.architectures import (
@@ -31,6 +29,8 @@ from cka_core.networks.architectures import (
     is_architecture,
 )
 from cka_core.networks.layers import Layer
+from cka_core.results import activation_sets
+from cka_core.results.activation_sets import ActivationSet
 
 if TYPE_CHECKING:
     import keras

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from cka_core import library
-from cka_core.activation_sets import ActivationSet, Sample
 from cka_core.base.progress import Progress, Report
 from cka_core.base.store import Store, key_of
 from cka_core.images.sets import Images, SampleSpec
@@ -25,6 +24,7 @@ from cka_core.measures.grams import GramBatch
 from cka_core.networks.activations import Extractor, StepReport, matching
 from cka_core.networks.architectures import NetworkSpec, weights_digest
 from cka_core.networks.layers import Layer
+from cka_core.results.activation_sets import ActivationSet, Sample
 
 if TYPE_CHECKING:
     import keras

@@ -41,7 +41,7 @@ def run_job(kind: str, key: str, attempt: int, store_root: str) -> None:
 
 def _compare(spec: dict[str, Any], store: Store, report: Report) -> None:
     from cka_core import engine
-    from cka_core.comparison import CompareSpec
+    from cka_core.results.comparison import CompareSpec
 
     engine.run(CompareSpec.from_json(spec), store, report)
 

@@ -6,9 +6,10 @@ import dataclasses
 
 import streamlit as st
 
-from cka_core import atlas_figures, atlas_numbers, atlas_pairs, atlas_views, figures, views
+from cka_core import atlas_figures, atlas_numbers, atlas_pairs, atlas_views
 from cka_core.atlas import Atlas, Member
-from cka_core.comparison import Comparison
+from cka_core.results import figures, views
+from cka_core.results.comparison import Comparison
 from pages import address, atlas_grid
 
 KEYS = {"A": "one", "B": "other"}

@@ -7,12 +7,14 @@ from typing import Any
 
 import streamlit as st
 
-from cka_core import estimate, figures, inventory, jobs, library, network_words, result_words, views
+from cka_core import estimate, inventory, jobs, library, network_words
 from cka_core.base import words
 from cka_core.base.store import Store
-from cka_core.comparison import CompareSpec, Comparison, find
 from cka_core.images.sets import is_available
 from cka_core.library import NetworkInfo
+from cka_core.results import figures, views
+from cka_core.results import words as result_words
+from cka_core.results.comparison import CompareSpec, Comparison, find
 from pages import address, results, widgets
 
 DEFAULT_A, DEFAULT_B = "cifar-resnet-38x1-cifar10-mini-s0", "cifar-resnet-14x4-cifar10-mini-s0"

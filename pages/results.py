@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from cka_core import figures, result_words, views
-from cka_core.comparison import Comparison
+from cka_core.results import figures, views
+from cka_core.results import words as result_words
+from cka_core.results.comparison import Comparison
 from pages import address
 
 TABS = ("Best match along depth", "Table", "Download")

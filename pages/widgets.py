@@ -9,13 +9,15 @@ from typing import Literal
 
 import streamlit as st
 
-from cka_core import figures, jobs, library, network_words, result_words, views
-from cka_core.activation_sets import shared_sample
+from cka_core import jobs, library, network_words
 from cka_core.base import words
 from cka_core.base.store import Store
-from cka_core.comparison import Comparison
 from cka_core.images.sets import IMAGE_SETS, SPLITS, SampleSpec, image_set, is_available
 from cka_core.library import NetworkInfo
+from cka_core.results import figures, views
+from cka_core.results import words as result_words
+from cka_core.results.activation_sets import shared_sample
+from cka_core.results.comparison import Comparison
 from pages import address
 
 AT_WORK = (jobs.QUEUED, jobs.RUNNING)

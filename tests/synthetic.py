@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from cka_core.comparison import Comparison
 from cka_core.networks.architectures import architecture
+from cka_core.results.comparison import Comparison
 
 
 def comparison(name_a: str = "cifar-resnet-14x1", name_b: str = "cifar-resnet-38x1", seed: int = 0) -> Comparison:

@@ -10,11 +10,11 @@ import pytest
 
 from cka_core import arrays
 from cka_core.arrays import compare_activations
-from cka_core.comparison import Comparison
 from cka_core.measures.centring import NonFiniteActivation
 from cka_core.measures.hsic import minibatches
 from cka_core.measures.kernels import NO_VARIANCE
 from cka_core.networks.layers import Layer
+from cka_core.results.comparison import Comparison
 from tests import reference
 
 

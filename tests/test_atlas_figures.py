@@ -12,9 +12,9 @@ from PIL import Image
 from cka_core import atlas_figures, atlas_images, atlas_pairs, atlas_views, claim_figures
 from cka_core.atlas import Atlas
 from cka_core.claims import CLAIMS
-from cka_core.figures import COLOURS
 from cka_core.images import pictures
 from cka_core.images.sets import CIFAR10_CLASSES
+from cka_core.results.figures import COLOURS
 from tests import synthetic_atlas
 from tests.synthetic_atlas import INFLUENTIAL, name
 

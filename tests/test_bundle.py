@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from cka_core import bundle, estimate, keeping, library, study
-from cka_core import comparison as results
 from cka_core.base import shipped
 from cka_core.base.progress import silent
 from cka_core.base.store import Store
@@ -19,6 +18,7 @@ from cka_core.images.sets import load_images
 from cka_core.measures.blocks import find_blocks
 from cka_core.networks.architectures import architecture, build_network
 from cka_core.recipe import TrainSpec
+from cka_core.results import comparison as results
 
 DEMO = Path(bundle.__file__).parent / "demo"
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from cka_core import Comparison, build_network, compare, engine, library, load_images, sources
-from cka_core import comparison as results
 from cka_core.base.progress import Progress, Stopped
-from cka_core.comparison import CompareSpec
 from cka_core.images.sets import SampleSpec
 from cka_core.measures.grams import NonFiniteActivation
+from cka_core.results import comparison as results
+from cka_core.results.comparison import CompareSpec
 from tests.reference import matrix
 
 TRAINED = "cifar-resnet-14x1-cifar10-mini-s0"

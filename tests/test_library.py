@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cka_core import comparison as results
 from cka_core import engine, inventory, keeping, library
 from cka_core.base import shipped
-from cka_core.comparison import CompareSpec
 from cka_core.images.sets import SampleSpec
 from cka_core.networks.architectures import NetworkSpec, UnknownNetwork
+from cka_core.results import comparison as results
+from cka_core.results.comparison import CompareSpec
+from tests.results.test_activation_sets import made
 from tests.synthetic import comparison
-from tests.test_activation_sets import made
 
 BUNDLED = "cifar-resnet-14x1-cifar10-mini-s0"
 

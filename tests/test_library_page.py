@@ -12,8 +12,8 @@ from streamlit.testing.v1 import AppTest
 from cka_core import extraction, inventory, keeping, library
 from cka_core.base import shipped
 from cka_core.images.sets import SampleSpec
+from tests.results.test_activation_sets import KNOWN, made
 from tests.synthetic import comparison
-from tests.test_activation_sets import KNOWN, made
 from tests.test_library import BUNDLED, keep, trained
 from tests.test_pages import APP, button, has_map, open_page, texts
 

@@ -17,8 +17,8 @@ from streamlit.testing.v1 import AppTest
 from cka_core import job_files, jobs, library
 from cka_core.base.progress import Progress
 from cka_core.base.store import Store
-from cka_core.comparison import CompareSpec, find
 from cka_core.images.sets import SampleSpec
+from cka_core.results.comparison import CompareSpec, find
 from tests.synthetic import comparison
 
 APP = Path(__file__).parent.parent / "app.py"

@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 import cka_core
 from cka_core import bundle, cli, library
 from cka_core.base.store import Store
-from cka_core.comparison import find
+from cka_core.results.comparison import find
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()

@@ -6,9 +6,10 @@ import dataclasses
 
 import pytest
 
-from cka_core import library, network_words, result_words
-from cka_core.activation_sets import Sample
+from cka_core import library, network_words
 from cka_core.base import words
+from cka_core.results import words as result_words
+from cka_core.results.activation_sets import Sample
 from tests.synthetic import comparison
 
 

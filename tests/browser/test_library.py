@@ -9,9 +9,10 @@ import psutil
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from cka_core import Comparison, activation_sets, extraction, library
+from cka_core import Comparison, extraction, library
 from cka_core.base.store import Store
 from cka_core.images.sets import SampleSpec
+from cka_core.results import activation_sets
 from tests.browser.test_compare import MAP, settled
 
 ROW, FIRST = 35, 52  # height of a table's row, and the middle of the first one, in pixels

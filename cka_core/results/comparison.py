@@ -209,8 +209,8 @@ class Comparison:
         return text.getvalue()
 
     def heatmap(self, **options: Any) -> plotly.graph_objects.Figure:
-        """The matrix as an interactive plotly figure (`cka_core.figures.heatmap`)."""
-        from cka_core import figures
+        """The matrix as an interactive plotly figure (`cka_core.results.figures.heatmap`)."""
+        from cka_core.results import figures
 
         return figures.heatmap(self, **options)
 

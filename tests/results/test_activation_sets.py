@@ -16,17 +16,18 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from cka_core import Comparison, activation_sets, compare_activations, engine, extraction, keeping, library
-from cka_core.activation_sets import ActivationSet, Sample
+from cka_core import Comparison, compare_activations, engine, extraction, keeping, library
 from cka_core.base.progress import Progress, Stopped
 from cka_core.base.store import Store
 from cka_core.cli import app
-from cka_core.comparison import CompareSpec
 from cka_core.images.sets import SampleSpec
 from cka_core.measures.grams import grams
 from cka_core.networks.layers import Layer
+from cka_core.results import activation_sets
+from cka_core.results.activation_sets import ActivationSet, Sample
+from cka_core.results.comparison import CompareSpec
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 A, B = "cifar-resnet-8x1", "cifar-resnet-8x1:1"
 SAMPLE = SampleSpec("cifar10-mini", "test", 40, 0)
 KNOWN = Sample("cifar10-mini", "test", 20, 0, False, "d" * 32)

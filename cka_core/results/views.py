@@ -16,8 +16,8 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas
 
-    from cka_core.comparison import Comparison
     from cka_core.networks.layers import Layer
+    from cka_core.results.comparison import Comparison
 
 KINDS: dict[str, tuple[str, ...]] = {
     "every layer": (),

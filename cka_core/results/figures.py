@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core import views
 from cka_core.base.store import write_atomically
+from cka_core.results import views
 
 if TYPE_CHECKING:
     import plotly.graph_objects
 
-    from cka_core.comparison import Comparison
     from cka_core.networks.layers import Layer
+    from cka_core.results.comparison import Comparison
 
 COLOURS = ("magma", "viridis", "cividis")
 """Colour maps, dark to light, all even in brightness. The first is the seed notebook's; cividis is made for red-green

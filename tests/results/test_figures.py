@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cka_core import figures
-from cka_core.comparison import Comparison
 from cka_core.networks.layers import Layer
+from cka_core.results import figures
+from cka_core.results.comparison import Comparison
 from tests.synthetic import comparison
 
 

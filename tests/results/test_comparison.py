@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cka_core import comparison as module
 from cka_core.base import shipped
-from cka_core.comparison import CompareSpec, Comparison, find
 from cka_core.images.sets import SampleSpec
 from cka_core.networks.architectures import NetworkSpec
 from cka_core.networks.layers import Layer
+from cka_core.results import comparison as module
+from cka_core.results.comparison import CompareSpec, Comparison, find
 
 STRANGE = ("conv1", 'a "quoted", name', "=1+1", "layer\nof two lines", "größe/β")
 

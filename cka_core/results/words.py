@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cka_core.activation_sets import Sample
 from cka_core.base.words import seconds_text
-from cka_core.comparison import Comparison
+from cka_core.results.activation_sets import Sample
+from cka_core.results.comparison import Comparison
 
 MEASURES = {"cka-linear-unbiased": "unbiased CKA"}
 

@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from cka_core import views
-from cka_core.comparison import Comparison
 from cka_core.networks.layers import Layer
+from cka_core.results import views
+from cka_core.results.comparison import Comparison
 from tests.synthetic import comparison
 
 

@@ -1,0 +1,1 @@
+"""What a comparison leaves, and what a reader sees of it; never TensorFlow."""
