@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from cka_core import library, sources
+from cka_core import sources
 from cka_core.atlas import FORMAT, Atlas
 from cka_core.atlas_look import look_at
 from cka_core.atlas_steps import LOOK, AtlasPart, is_done, named, packed, parts, place, prepare, read, sums_place
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store
 from cka_core.images.sets import load_images
+from cka_core.library import catalogue
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import HsicSums, minibatches
 from cka_core.networks.activations import Extractor
@@ -143,7 +144,7 @@ def _stored_grams(study: Study, network: int, where: int, store: Store) -> GramB
             return GramBatch.from_bytes(data)
         except ValueError as error:
             store.set_aside_object(kind, name, str(error))
-    model = library.load_model(library.find(study.names[network], store).spec, store)
+    model = catalogue.load_model(catalogue.find(study.names[network], store).spec, store)
     images = study.sample.load(store)
     part = minibatches(len(images), study.batch_size)[where]
     batch = Extractor(model).grams(images.x[part], part.start)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core import library
 from cka_core.atlas import Deletion, Member, Probe, Snapshot, member_json
 from cka_core.atlas_steps import packed, place
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store
 from cka_core.images.sets import Images, choose, load_images
+from cka_core.library import catalogue
 from cka_core.measures import components
 from cka_core.measures.behaviour import log_probabilities, probe
 from cka_core.measures.blocks import find_blocks
@@ -36,8 +36,8 @@ PROBE_SEED = 0
 def look_at(study: Study, index: int, store: Store, report: Report = silent) -> None:
     """Look at a network of a study; what is found, and its Gram matrices, go into the store."""
     spec, name = study.trainings[index], study.names[index]
-    info = library.find(name, store)
-    model = library.load_model(info.spec, store)
+    info = catalogue.find(name, store)
+    model = catalogue.load_model(info.spec, store)
     extractor = Extractor(model)
     seen = _Seen(study, spec, store)
     described = architecture(spec.architecture)
@@ -114,15 +114,15 @@ def _moments(spec: TrainSpec, name: str, model: keras.Model, store: Store) -> It
     The last is the network itself, under the epoch whose weights were kept.
     """
     final = [np.array(weight) for weight in model.get_weights()]
-    record = library.find(name, store).record
+    record = catalogue.find(name, store).record
 
     def start() -> None:
         model.set_weights(build_network(spec.architecture, seed=spec.seed).get_weights())
 
     def kept(epoch: int) -> Callable[[], None]:
         def load() -> None:
-            info = library.find(f"{name}@{epoch}", store)
-            model.set_weights(library.load_model(info.spec, store).get_weights())
+            info = catalogue.find(f"{name}@{epoch}", store)
+            model.set_weights(catalogue.load_model(info.spec, store).get_weights())
 
         return load
 

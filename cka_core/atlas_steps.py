@@ -20,10 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from cka_core import library, sources, training
+from cka_core import sources, training
 from cka_core.atlas import UNREADABLE, Atlas
 from cka_core.base.store import Store, key_of
 from cka_core.images.sets import image_set
+from cka_core.library import catalogue
 from cka_core.measures.hsic import minibatches
 from cka_core.networks.architectures import architecture
 from cka_core.study import Study
@@ -86,7 +87,7 @@ def has_network(study: Study, index: int, store: Store) -> bool:
     """Whether a study's network is there, trained by this very recipe, with the weights kept along its training, if
     they are still to be looked at."""
     name, spec = study.names[index], study.trainings[index]
-    info = library.networks(store).get(name)
+    info = catalogue.networks(store).get(name)
     if info is None or info.record.get("training_key") != spec.key:
         return False
     if not spec.keep_every or was_looked_at(study, index, store):
@@ -124,7 +125,7 @@ def prepare(study: Study, store: Store, folder: Path) -> None:
 
 def _forget_others(study: Study, store: Store) -> None:
     """What was found of a network that is gone, or was trained again to other weights, is made again."""
-    here = library.networks(store)
+    here = catalogue.networks(store)
     for index, name in enumerate(study.names):
         if not was_looked_at(study, index, store):
             continue
@@ -150,7 +151,7 @@ def take_over(study: Study, store: Store, folder: Path) -> None:
     if asked != before or atlas.facts["versions"] != sources.versions() or atlas.facts.get("look") != LOOK:
         return
     known = {member.name: member for member in atlas.members}
-    here = library.networks(store)
+    here = catalogue.networks(store)
     for index, (name, spec) in enumerate(zip(study.names, study.trainings, strict=True)):
         member, info = known.get(name), here.get(name)
         if member is None or info is None or was_looked_at(study, index, store):

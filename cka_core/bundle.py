@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from cka_core import keeping, library
 from cka_core.base import shipped
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store, write_atomically
 from cka_core.images.sets import SampleSpec, load_images
+from cka_core.library import catalogue, keeping
 from cka_core.measuring import measure
 from cka_core.networks.architectures import build_network
 from cka_core.recipe import TrainSpec
@@ -38,8 +38,8 @@ WHOLE_BYTES = 5_000_000
 
 def comparisons(store: Store) -> list[CompareSpec]:
     """Trained with trained, untrained with untrained, each with itself too, and each with its untrained self."""
-    trained = [library.find(spec.default_name, store) for spec in TRAININGS]
-    untrained = [library.find(spec.architecture, store) for spec in TRAININGS]
+    trained = [catalogue.find(spec.default_name, store) for spec in TRAININGS]
+    untrained = [catalogue.find(spec.architecture, store) for spec in TRAININGS]
     pairs = [
         *itertools.combinations_with_replacement(trained, 2),
         *itertools.combinations_with_replacement(untrained, 2),
@@ -52,7 +52,7 @@ def build(store: Store, report: Report = silent) -> Iterator[Path]:
     """Make the bundle; yields each file as it is finished."""
     for spec in TRAININGS:
         yield from _network(spec, spec.default_name, store, report)
-    library._bundled_records.cache_clear()
+    catalogue._bundled_records.cache_clear()
     from cka_core import engine
 
     todo = comparisons(store)
@@ -78,7 +78,7 @@ def build_atlas(store: Store, report: Report = silent) -> Iterator[Path]:
     wanted = study.bundled()
     for spec, name in zip(wanted.trainings, wanted.names, strict=True):
         yield from _network(spec, name, store, report)
-    library._bundled_records.cache_clear()
+    catalogue._bundled_records.cache_clear()
     atlas_build.build(wanted, store, shipped.ATLAS, report)
     atlas_steps.forget(wanted, store)
     yield shipped.ATLAS
@@ -108,8 +108,8 @@ def _make_room(spec: TrainSpec, name: str, store: Store) -> None:
     the trash."""
     for path in (shipped.NETWORKS / f"{name}.json", shipped.NETWORKS / f"{name}.keras"):
         path.unlink(missing_ok=True)
-    library._bundled_records.cache_clear()
-    here = library.networks(store).get(name)
+    catalogue._bundled_records.cache_clear()
+    here = catalogue.networks(store).get(name)
     if here is not None and here.record["training_key"] != spec.key:
         keeping.remove("networks", name, name, store)
 

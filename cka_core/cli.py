@@ -79,14 +79,14 @@ def compare(
     store: StoreOption = None,
 ) -> None:
     """Compare every layer of two networks by CKA."""
-    from cka_core import library
     from cka_core.images.sets import SampleSpec
+    from cka_core.library import catalogue
     from cka_core.results import comparison as results
     from cka_core.results.activation_sets import shared_sample
 
     place = Store(store)
     sample = SampleSpec(images, split, samples, None if first else seed, balanced)
-    sides = library.find(a, place), library.find(b, place)
+    sides = catalogue.find(a, place), catalogue.find(b, place)
     sets = [side.activations for side in sides if side.activations is not None]
     if sets:  # made from certain images, in certain minibatches
         shared, size_of_set = shared_sample(sets)
@@ -196,9 +196,9 @@ def train(
 @app.command()
 def networks(store: StoreOption = None) -> None:
     """List the networks that can be compared by name."""
-    from cka_core import library
+    from cka_core.library import catalogue
 
-    for name, info in library.networks(Store(store)).items():
+    for name, info in catalogue.networks(Store(store)).items():
         accuracy = "" if info.test_accuracy is None else f", test accuracy {info.test_accuracy:.3f}"
         print(
             f"{name}\n    {info.title}, {info.parameters:,} parameters, {len(info.layers)} layers, "
@@ -268,11 +268,12 @@ def activations_extract(
     store: StoreOption = None,
 ) -> None:
     """Write a network's Gram matrices on some images to a file, to compare it where neither of them is."""
-    from cka_core import extraction, library
+    from cka_core import extraction
     from cka_core.images.sets import SampleSpec
+    from cka_core.library import catalogue
 
     place = Store(store)
-    found = library.find(network, place).spec
+    found = catalogue.find(network, place).spec
     sample = SampleSpec(images, split, samples, None if first else seed, balanced)
     _npz(out)
     try:
@@ -294,7 +295,7 @@ def activations_import(
     store: StoreOption = None,
 ) -> None:
     """Put an activation set into the library, to compare it by name and in the browser."""
-    from cka_core import keeping
+    from cka_core.library import keeping
 
     made = keeping.import_set(file, Store(store), name)
     print(f"{made.name}: {len(made.layers)} layers on {made.sample}. In the library.")
@@ -303,9 +304,9 @@ def activations_import(
 @activations_app.command("list")
 def activations_list(store: StoreOption = None) -> None:
     """List the activation sets of the library."""
-    from cka_core import library
+    from cka_core.library import catalogue
 
-    found = library.sets(Store(store))
+    found = catalogue.sets(Store(store))
     for name, one in found.items():
         print(
             f"{name}\n    {len(one.layers)} layers of {one.network['name']}, {one.sample}, batch size {one.batch_size}"

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core import estimate, library
+from cka_core import estimate
 from cka_core.arrays import check_memory, compare_activations
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store, gram_budget
 from cka_core.images.sets import IMAGE_SETS, Images, SampleSpec, digest
+from cka_core.library import catalogue
 from cka_core.measures.hsic import HsicSums, minibatches
 from cka_core.networks.activations import StepReport, check_patterns
 from cka_core.networks.architectures import NetworkSpec
@@ -97,7 +98,7 @@ def run(spec: CompareSpec, store: Store, report: Report = silent) -> Comparison:
     finished so far. Errors about the request are ValueErrors that say what to do.
     """
     started = time.perf_counter()
-    sets = {side.weights: library.load_set(side, store) for side in (spec.a, spec.b) if side.source == "activations"}
+    sets = {side.weights: catalogue.load_set(side, store) for side in (spec.a, spec.b) if side.source == "activations"}
     sample, images = _images(spec, sets, store, report)
     slices = minibatches(sample.n, spec.batch_size)
 

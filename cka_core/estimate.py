@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from cka_core.base.store import Store
-from cka_core.library import NetworkInfo
+from cka_core.library.catalogue import NetworkInfo
 from cka_core.networks.architectures import architecture, is_architecture
 
 RECORD = "speed.json"

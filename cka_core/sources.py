@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from cka_core import library
 from cka_core.base.progress import Progress, Report
 from cka_core.base.store import Store, key_of
 from cka_core.images.sets import Images, SampleSpec
+from cka_core.library import catalogue
 from cka_core.measures.grams import GramBatch
 from cka_core.networks.activations import Extractor, StepReport, matching
 from cka_core.networks.architectures import NetworkSpec, weights_digest
@@ -91,7 +91,7 @@ class Stored:
     ):
         self.network, self.images, self.patterns = network, images, layers
         self.store, self.report = store, report
-        self.name = network.name if network.source == "file" else library.find(network.name, store).title
+        self.name = network.name if network.source == "file" else catalogue.find(network.name, store).title
         self.keep = True
         self.computed = 0
         self._extractor: Extractor | None = None
@@ -155,7 +155,7 @@ class Stored:
         return self._extractor
 
     def _load_model(self) -> keras.Model:
-        model = library.load_model(self.network, self.store)
+        model = catalogue.load_model(self.network, self.store)
         if self.network.source in ("bundled", "trained") and weights_digest(model) != self.network.weights:
             raise ValueError(f"{self.network.name} has other weights than when it was chosen. Choose it again.")
         return model

@@ -24,13 +24,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cka_core import devices as devices_module
-from cka_core import library, training_state
+from cka_core import training_state
 from cka_core.base import full_disk
 from cka_core.base.locks import file_lock
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store, write_atomically
 from cka_core.devices import Devices
 from cka_core.images.sets import load_images
+from cka_core.library import catalogue
 from cka_core.measuring import AT_ONCE, NotFinite, measure
 from cka_core.networks.architectures import build_network, weights_digest
 from cka_core.recipe import PRESETS, Diverged, TrainingFailed, TrainSpec, about_batch_norm, batch_norm_momentum
@@ -140,7 +141,7 @@ def free_name(spec: TrainSpec, store: Store) -> str:
 
 def checked_name(name: str, spec: TrainSpec, store: Store) -> str:
     """A name that was asked for: safe, and not that of anything else. Raises ValueError."""
-    from cka_core import keeping
+    from cka_core.library import keeping
 
     known = (_record_of(name, store), store.read_record(f"networks/{name}.json"))  # the file itself may be damaged
     if any(record and record.get("training_key") == spec.key for record in known):
@@ -379,7 +380,7 @@ def _alone(spec: TrainSpec, store: Store) -> Iterator[None]:
 
 def _record_of(name: str, store: Store) -> dict[str, Any] | None:
     """The library record of a trained or bundled network."""
-    info = library.networks(store).get(name)
+    info = catalogue.networks(store).get(name)
     return info.record if info is not None and info.record else None
 
 

@@ -18,7 +18,7 @@ from cka_core.base.locks import file_lock
 from cka_core.base.store import Store
 from cka_core.images.sets import image_set
 from cka_core.jobs import DONE, INTERRUPTED, QUEUED, RUNNING, STOPPED, JobStatus
-from cka_core.library import NetworkInfo
+from cka_core.library.catalogue import NetworkInfo
 from cka_core.networks.architectures import APPLICATIONS, architecture
 from cka_core.recipe import PRESETS, TrainSpec
 from cka_core.training_state import TrainingState

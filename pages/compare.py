@@ -7,11 +7,13 @@ from typing import Any
 
 import streamlit as st
 
-from cka_core import estimate, inventory, jobs, library, network_words
+from cka_core import estimate, jobs
 from cka_core.base import words
 from cka_core.base.store import Store
 from cka_core.images.sets import is_available
-from cka_core.library import NetworkInfo
+from cka_core.library import catalogue, inventory
+from cka_core.library import words as network_words
+from cka_core.library.catalogue import NetworkInfo
 from cka_core.results import figures, views
 from cka_core.results import words as result_words
 from cka_core.results.comparison import CompareSpec, Comparison, find
@@ -199,7 +201,7 @@ def last_shown(store: Store) -> tuple[Comparison, NetworkInfo, NetworkInfo] | No
     spec = CompareSpec.from_json(st.session_state["shown"])
     comparison = find(spec, store)
     try:
-        networks = library.find(spec.a.name, store), library.find(spec.b.name, store)
+        networks = catalogue.find(spec.a.name, store), catalogue.find(spec.b.name, store)
     except ValueError:  # deleted or renamed since
         return None
     return (comparison, *networks) if comparison is not None else None
@@ -221,7 +223,7 @@ def opened(spec: CompareSpec, store: Store) -> tuple[Comparison, NetworkInfo, Ne
 def screen() -> None:
     address.through_the_app()
     store = Store()
-    networks = library.comparable(store)
+    networks = catalogue.comparable(store)
     left, right = st.columns([1, 3.7], gap="medium")
     with left:
         spec, a, b, problem = choose(networks, store)

@@ -8,10 +8,10 @@ from typing import Any
 
 import streamlit as st
 
-from cka_core import inventory, keeping
 from cka_core.base import words
 from cka_core.base.store import Store, key_of
-from cka_core.inventory import Row
+from cka_core.library import inventory, keeping
+from cka_core.library.inventory import Row
 from pages import address
 
 COMPARE = "pages/compare.py"

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from cka_core import jobs, library, training_estimate, training_queue
+from cka_core import jobs, training_estimate, training_queue
 from cka_core.base import words
 from cka_core.base.store import Store
 from cka_core.images.sets import is_available
-from cka_core.library import NetworkInfo
+from cka_core.library import catalogue
+from cka_core.library.catalogue import NetworkInfo
 from cka_core.recipe import TrainSpec, about_batch_norm
 from cka_core.training_estimate import MeasureSpec
 from cka_core.training_queue import AT_WORK, Training
@@ -124,7 +125,7 @@ def empty_queue(networks: dict[str, NetworkInfo], store: Store) -> None:
 def screen() -> None:
     address.through_the_app()
     store = Store()
-    networks = library.networks(store)
+    networks = catalogue.networks(store)
     found = training_queue.trainings(store)
     left, right = st.columns([1, 2.4], gap="medium")
     with left:

@@ -7,11 +7,12 @@ from typing import Any
 
 import streamlit as st
 
-from cka_core import jobs, network_words, training_figures, training_queue, training_state
+from cka_core import jobs, training_figures, training_queue, training_state
 from cka_core.base import full_disk
 from cka_core.base.store import Store
 from cka_core.jobs import DONE, FAILED, INTERRUPTED, QUEUED, RUNNING, STOPPED
-from cka_core.library import NetworkInfo
+from cka_core.library import words as network_words
+from cka_core.library.catalogue import NetworkInfo
 from cka_core.recipe import TrainSpec
 from cka_core.training_queue import AT_WORK, ELSEWHERE, Training
 from pages import address, training_form

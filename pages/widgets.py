@@ -9,11 +9,13 @@ from typing import Literal
 
 import streamlit as st
 
-from cka_core import jobs, library, network_words
+from cka_core import jobs
 from cka_core.base import words
 from cka_core.base.store import Store
 from cka_core.images.sets import IMAGE_SETS, SPLITS, SampleSpec, image_set, is_available
-from cka_core.library import NetworkInfo
+from cka_core.library import catalogue
+from cka_core.library import words as network_words
+from cka_core.library.catalogue import NetworkInfo
 from cka_core.results import figures, views
 from cka_core.results import words as result_words
 from cka_core.results.activation_sets import shared_sample
@@ -31,7 +33,7 @@ def network_picker(side: str, networks: Mapping[str, NetworkInfo], default: str,
         if name in networks or name.endswith((".keras", ".npz")):  # a link opens no files
             return networks.get(name)
         try:
-            return library.find(name, store)
+            return catalogue.find(name, store)
         except ValueError:
             return None
 

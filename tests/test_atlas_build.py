@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cka_core import atlas_build, atlas_look, atlas_steps, library
+from cka_core import atlas_build, atlas_look, atlas_steps
 from cka_core.atlas import Atlas
 from cka_core.base.store import Store
 from cka_core.engine import compare
+from cka_core.library import catalogue
 from cka_core.measures import centring, components
 from cka_core.measures.hsic import HsicSums
 from cka_core.networks.activations import Extractor
@@ -58,7 +59,7 @@ def test_every_network_is_there_with_its_epochs(built):
 def test_maps_are_what_compare_gives(built):
     store, atlas, _, _ = built
     images = atlas.sample.load(store)
-    a, b = (library.load_model(library.find(m.name, store).spec, store) for m in atlas.members)
+    a, b = (catalogue.load_model(catalogue.find(m.name, store).spec, store) for m in atlas.members)
     pair = compare(a, b, images, batch_size=32)
     own = compare(a, a, images, batch_size=32)
     assert np.allclose(atlas.pair(atlas.members[0].name, atlas.members[1].name), pair.matrix, atol=2e-6, equal_nan=True)
@@ -92,7 +93,7 @@ def test_what_explains_a_map_is_what_the_activations_say(built):
     """Components, their scores and the maps without them, against float64 activations and `analysis` alone."""
     store, atlas, _, _ = built
     member = atlas.members[0]
-    model = library.load_model(library.find(member.name, store).spec, store)
+    model = catalogue.load_model(catalogue.find(member.name, store).spec, store)
     found: dict[int, np.ndarray] = {}
     for positions, arrays in Extractor(model).activations(atlas.sample.load(store).x):
         found |= {position: np.array(x, np.float64) for position, x in zip(positions, arrays, strict=True)}
@@ -122,7 +123,7 @@ def test_epoch_zero_is_the_untrained_network(built):
 def test_accuracies_are_those_of_the_training(built):
     store, atlas, _, _ = built
     for member in atlas.members:
-        record = library.find(member.name, store).record
+        record = catalogue.find(member.name, store).record
         assert member.final.test_accuracy == pytest.approx(record["test_accuracy"])
         assert member.final.train_accuracy == pytest.approx(record["train_accuracy"])
         assert (atlas.outputs(member.name).argmax(1) == atlas.labels).mean() == pytest.approx(record["test_accuracy"])
@@ -437,7 +438,7 @@ def test_weights_after_the_best_epoch_are_not_part_of_the_training(built, elsewh
         elsewhere.put("networks", f"{name}@{epoch}", built[0].get("networks", f"{name}@{epoch}"), "keras")
     record = elsewhere.read_record(f"networks/{name}.json")
     elsewhere.write_record(f"networks/{name}.json", record | {"kept_epoch": 1})
-    model = library.load_model(library.find(name, elsewhere).spec, elsewhere)
+    model = catalogue.load_model(catalogue.find(name, elsewhere).spec, elsewhere)
     assert [epoch for epoch, _ in atlas_look._moments(spec, name, model, elsewhere)] == [0, 1]
 
 

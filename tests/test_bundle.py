@@ -10,11 +10,12 @@ import keras
 import numpy as np
 import pytest
 
-from cka_core import bundle, estimate, keeping, library, study
+from cka_core import bundle, estimate, study
 from cka_core.base import shipped
 from cka_core.base.progress import silent
 from cka_core.base.store import Store
 from cka_core.images.sets import load_images
+from cka_core.library import catalogue, keeping
 from cka_core.measures.blocks import find_blocks
 from cka_core.networks.architectures import architecture, build_network
 from cka_core.recipe import TrainSpec
@@ -39,9 +40,9 @@ def test_it_stays_small():
 
 @pytest.mark.parametrize("spec", bundle.TRAININGS, ids=lambda spec: spec.architecture)
 def test_the_accuracy_printed_is_that_of_the_weights_that_ship(spec, store):
-    info = library.find(spec.default_name, store)
+    info = catalogue.find(spec.default_name, store)
     assert info.spec.source == "bundled" and info.record["training_key"] == spec.key
-    model = library.load_model(info.spec, store)
+    model = catalogue.load_model(info.spec, store)
     test = load_images("cifar10-mini", "test")
     right = (model.predict(test.x / np.float32(255), batch_size=100, verbose=0).argmax(1) == test.y).mean()
     assert abs(right - info.test_accuracy) <= 0.002
@@ -66,7 +67,7 @@ def test_the_bundled_atlas_is_of_the_bundled_study_and_networks(bundled_atlas, s
     wanted = study.bundled()
     assert bundled_atlas.study == wanted and [member.name for member in bundled_atlas.members] == list(wanted.names)
     for member, spec in zip(bundled_atlas.members, wanted.trainings, strict=True):
-        info = library.find(member.name, store)
+        info = catalogue.find(member.name, store)
         assert info.spec.source == "bundled" and info.spec.weights == member.weights
         assert info.record["training_key"] == spec.key
         assert member.epochs[0] == 0 and member.epochs[-1] == info.record["kept_epoch"]
@@ -99,7 +100,7 @@ def test_a_bundled_map_is_what_compare_gives(bundled_atlas, store, size):
     from cka_core import engine
 
     name = f"cifar-resnet-{size}-plain-s0"
-    model = library.load_model(library.find(name, store).spec, store)
+    model = catalogue.load_model(catalogue.find(name, store).spec, store)
     own = engine.compare(model, model, bundled_atlas.sample.load(store), batch_size=bundled_atlas.study.batch_size)
     assert np.abs(bundled_atlas.map(name) - own.matrix).max() < 1e-4
     squares = np.square(bundled_atlas.scores(name))
@@ -109,7 +110,7 @@ def test_a_bundled_map_is_what_compare_gives(bundled_atlas, store, size):
 
 def test_one_bundled_network_really_works(bundled_atlas, store):
     (member,) = [member for member in bundled_atlas.members if member.trained_on == "cifar10"]
-    info = library.find(member.name, store)
+    info = catalogue.find(member.name, store)
     assert info.spec.architecture == "cifar-resnet-20x1"
     assert info.test_images == 10_000 and info.test_accuracy >= 0.88
     # The 1,000 bundled test images are some of the 10,000: their share lies within its own uncertainty of it.
@@ -130,8 +131,8 @@ def test_half_precision_keeps_a_network_and_halves_its_file(tmp_path):
 
 def test_large_networks_ship_at_half_precision_and_say_so(store):
     for path in shipped.NETWORKS.glob("*.keras"):
-        stored = library.find(path.stem, store).record.get("stored_as", "float32")
-        size = architecture(library.find(path.stem, store).spec.architecture).parameters
+        stored = catalogue.find(path.stem, store).record.get("stored_as", "float32")
+        size = architecture(catalogue.find(path.stem, store).spec.architecture).parameters
         assert path.stat().st_size < bundle.WHOLE_BYTES * 1.2
         assert stored == ("float16" if 4 * size > bundle.WHOLE_BYTES else "float32")
 
@@ -139,7 +140,7 @@ def test_large_networks_ship_at_half_precision_and_say_so(store):
 def test_a_network_of_another_recipe_gives_up_its_name(store, tmp_path, monkeypatch):
     spec, name = TrainSpec("cifar-resnet-8x1", epochs=1, fraction=0.02), "cifar-resnet-8x1-mine"
     monkeypatch.setattr(shipped, "NETWORKS", tmp_path)
-    library._bundled_records.cache_clear()
+    catalogue._bundled_records.cache_clear()
     try:
         first = list(bundle._network(spec, name, store, silent))
         before = json.loads((tmp_path / f"{name}.json").read_text())
@@ -147,7 +148,7 @@ def test_a_network_of_another_recipe_gives_up_its_name(store, tmp_path, monkeypa
         assert list(bundle._network(again, name, store, silent)) == first
         after = json.loads((tmp_path / f"{name}.json").read_text())
     finally:
-        library._bundled_records.cache_clear()
+        catalogue._bundled_records.cache_clear()
     assert before["training_key"] == spec.key and after["training_key"] == again.key
     assert before["weights"] != after["weights"]
     assert [one.title for one in keeping.trash(store)] == [name]
@@ -159,7 +160,7 @@ def test_a_finished_build_has_nothing_to_do(store, monkeypatch):
 
 
 def test_estimates_grow_with_the_work_and_learn_from_what_was_measured(store):
-    small, large = (library.find(name, store) for name in ("cifar-resnet-8x1", "resnet101"))
+    small, large = (catalogue.find(name, store) for name in ("cifar-resnet-8x1", "resnet101"))
     seconds = [estimate.estimate_seconds(small, large, n, 256, store) for n in (64, 256, 1024)]
     assert seconds == sorted(seconds) and seconds[0] > 0
     assert estimate.estimate_seconds(small, small, 256, 256, store) < estimate.estimate_seconds(

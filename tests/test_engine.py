@@ -8,9 +8,10 @@ import os
 import numpy as np
 import pytest
 
-from cka_core import Comparison, build_network, compare, engine, library, load_images, sources
+from cka_core import Comparison, build_network, compare, engine, load_images, sources
 from cka_core.base.progress import Progress, Stopped
 from cka_core.images.sets import SampleSpec
+from cka_core.library import catalogue
 from cka_core.measures.grams import NonFiniteActivation
 from cka_core.results import comparison as results
 from cka_core.results.comparison import CompareSpec
@@ -50,7 +51,7 @@ def test_every_pair_is_the_equation_in_float64(small, n, batch_size, slices):
 
 
 def test_a_trained_network_is_right_too():
-    model = library.load_model(library.find(TRAINED).spec)
+    model = catalogue.load_model(catalogue.find(TRAINED).spec)
     x = load_images("cifar10-mini", "test", 64, 0).x
     result = compare(model, model, x)
     assert np.abs(result.matrix - reference(model, model, x, [slice(0, 64)])).max() < 1e-5
@@ -196,7 +197,7 @@ def test_sequential_and_subclassed_models():
 
 def spec(a="cifar-resnet-8x1", b="cifar-resnet-8x1:1", n=40, **values) -> CompareSpec:
     sample = SampleSpec("cifar10-mini", "test", n, 0)
-    return CompareSpec(library.find(a).spec, library.find(b).spec, sample, **{"batch_size": 16} | values)
+    return CompareSpec(catalogue.find(a).spec, catalogue.find(b).spec, sample, **{"batch_size": 16} | values)
 
 
 def test_run_keeps_its_result_and_finds_it_again_swapped_too(store):
@@ -211,9 +212,9 @@ def test_run_keeps_its_result_and_finds_it_again_swapped_too(store):
 def test_a_third_network_costs_one_forward_pass(store, monkeypatch):
     engine.run(spec(), store)
     loaded = []
-    load = library.load_model
+    load = catalogue.load_model
     monkeypatch.setattr(
-        library, "load_model", lambda network, place: loaded.append(network.name) or load(network, place)
+        catalogue, "load_model", lambda network, place: loaded.append(network.name) or load(network, place)
     )
     sources._warm.clear()
     engine.run(spec(b="cifar-resnet-8x1:2"), store)
@@ -281,11 +282,11 @@ def test_progress_grows_to_the_end(store):
 def test_a_network_that_changed_since_it_was_chosen_is_refused(store, tmp_path):
     path = tmp_path / "mine.keras"
     build_network("cifar-resnet-8x1").save(path)
-    chosen = CompareSpec(*(library.find(str(path), store).spec,) * 2, SampleSpec(n=8))
+    chosen = CompareSpec(*(catalogue.find(str(path), store).spec,) * 2, SampleSpec(n=8))
     build_network("cifar-resnet-8x1", seed=1).save(path)
     with pytest.raises(ValueError, match="mine.keras has changed"):
         engine.run(chosen, store)
-    bundled = library.find(TRAINED, store).spec
+    bundled = catalogue.find(TRAINED, store).spec
     other = dataclasses.replace(bundled, weights="0" * 32)
     with pytest.raises(ValueError, match="other weights"):
         engine.run(CompareSpec(other, other, SampleSpec(n=8)), store)

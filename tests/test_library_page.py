@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from cka_core import extraction, inventory, keeping, library
+from cka_core import extraction
 from cka_core.base import shipped
 from cka_core.images.sets import SampleSpec
+from cka_core.library import catalogue, inventory, keeping
+from tests.library.test_library import BUNDLED, keep, trained
 from tests.results.test_activation_sets import KNOWN, made
 from tests.synthetic import comparison
-from tests.test_library import BUNDLED, keep, trained
 from tests.test_pages import APP, button, has_map, open_page, texts
 
 ROOT = Path(__file__).parent.parent
@@ -98,7 +99,7 @@ def test_putting_back_where_the_name_is_taken_says_so(store):
 @pytest.fixture
 def acts(store, tmp_path) -> str:
     """An activation set of an untrained network on 64 images, in the library."""
-    network = library.find("cifar-resnet-8x1", store).spec
+    network = catalogue.find("cifar-resnet-8x1", store).spec
     sample = SampleSpec("cifar10-mini", "test", 64, 0)
     extraction.extract(network, sample, 32, tmp_path / "acts.npz", store, name="acts", layers=["*_add"])
     return keeping.import_set(tmp_path / "acts.npz", store).name

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from cka_core import job_files, jobs, library
+from cka_core import job_files, jobs
 from cka_core.base.progress import Progress
 from cka_core.base.store import Store
 from cka_core.images.sets import SampleSpec
+from cka_core.library import catalogue
 from cka_core.results.comparison import CompareSpec, find
 from tests.synthetic import comparison
 
@@ -29,8 +30,8 @@ A, B = "cifar-resnet-20x1", "cifar-resnet-56x1"
 def spec(a: str = A, b: str = B, **sample: Any) -> CompareSpec:
     store = Store()
     return CompareSpec(
-        library.find(a, store).spec,
-        library.find(b, store).spec,
+        catalogue.find(a, store).spec,
+        catalogue.find(b, store).spec,
         SampleSpec(**({"images": "cifar10-mini", "split": "test", "n": 768, "seed": 0} | sample)),
     )
 

@@ -17,8 +17,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import cka_core
-from cka_core import bundle, cli, library
+from cka_core import bundle, cli
 from cka_core.base.store import Store
+from cka_core.library import catalogue
 from cka_core.results.comparison import find
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -207,7 +208,7 @@ def test_networks_in_the_documents_exist(tmp_path):
             compared |= {values["a"], values["b"]}
     for name in {name.partition("@")[0] for name in compared} - trained:
         if not name.endswith(".keras"):
-            assert library.find(name, Store(tmp_path)).spec.name
+            assert catalogue.find(name, Store(tmp_path)).spec.name
 
 
 def test_every_command_is_in_the_readme():

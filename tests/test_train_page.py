@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from cka_core import job_files, jobs, library, training_estimate, training_queue, training_state
+from cka_core import job_files, jobs, training_estimate, training_queue, training_state
 from cka_core.base.progress import Progress
 from cka_core.base.store import Store
+from cka_core.library import catalogue
 from cka_core.recipe import PRESETS, TrainSpec
 from tests.test_training_queue import submitted, trained
 
@@ -339,7 +340,7 @@ def test_a_finished_one_shows_its_confusion_matrix_and_leads_to_a_comparison(sto
     assert matrix["data"][0]["y"] == ["cat", "dog"]
     partners = page.selectbox(key=f"compare {SPEC.key}")
     other = "cifar-resnet-38x1-cifar10-mini-s0"
-    assert other in training_queue.partners(SPEC.default_name, library.networks(store))
+    assert other in training_queue.partners(SPEC.default_name, catalogue.networks(store))
     page.selectbox(key=f"compare {SPEC.key}").set_value(other).run()
     assert not page.exception and partners is not None
     assert (page.selectbox(key="a").value, page.selectbox(key="b").value) == (SPEC.default_name, other)
@@ -350,7 +351,7 @@ def test_removing_a_finished_one_leaves_its_network(store):
     page = open_page()
     button(page, "Remove").click().run()
     assert training_queue.trainings(store) == []
-    assert SPEC.default_name in library.networks(store)
+    assert SPEC.default_name in catalogue.networks(store)
 
 
 def test_recipe_and_log_are_one_click_away(store):

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cka_core import devices, library, training, training_estimate, training_state
+from cka_core import devices, training, training_estimate, training_state
 from cka_core.base.progress import Progress, Stopped
 from cka_core.base.store import Store
 from cka_core.images.sets import load_images
+from cka_core.library import catalogue
 from cka_core.networks.architectures import build_network, weights_digest
 from cka_core.recipe import PRESETS, TrainingFailed, TrainSpec, about_batch_norm, batch_norm_momentum
 from cka_core.training import free_name, measure_speed, train
@@ -38,9 +39,9 @@ def uninterrupted(tmp_path_factory):
 
 def test_a_finished_training_is_in_the_library(uninterrupted):
     store, record, _, _ = uninterrupted
-    info = library.find(record["name"], store)
+    info = catalogue.find(record["name"], store)
     assert info.spec.source == "trained" and info.spec.weights == record["weights"]
-    model = library.load_model(info.spec, store)
+    model = catalogue.load_model(info.spec, store)
     test = load_images("cifar10-mini", "test")
     accuracy = (model.predict(test.x / np.float32(255), verbose=0).argmax(1) == test.y).mean()
     assert accuracy == pytest.approx(record["test_accuracy"], abs=2e-3)
@@ -205,8 +206,8 @@ def test_kept_epochs_are_in_the_library(short):
     store, record = short
     assert list(record["checkpoints"]) == ["1", "2", "3"]
     for epoch, weights in record["checkpoints"].items():
-        info = library.find(f"{record['name']}@{epoch}", store)
-        assert info.spec.weights == weights == weights_digest(library.load_model(info.spec, store))
+        info = catalogue.find(f"{record['name']}@{epoch}", store)
+        assert info.spec.weights == weights == weights_digest(catalogue.load_model(info.spec, store))
 
 
 def test_a_finished_training_leaves_its_record_and_no_states(short):
@@ -329,7 +330,7 @@ def test_a_start_file_that_is_none_is_refused_in_words(store):
 
 def test_mixed_precision_trains_and_the_network_in_the_library_computes_in_float32(store):
     record = train(dataclasses.replace(SHORT, epochs=1, keep_every=0, mixed_precision=True), store)
-    model = library.load_model(library.find(record["name"], store).spec, store)
+    model = catalogue.load_model(catalogue.find(record["name"], store).spec, store)
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
     assert np.isfinite(record["history"]["loss"]).all()
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from cka_core import cli, job_files, jobs, library, training, training_estimate, training_queue, training_state
+from cka_core import cli, job_files, jobs, training, training_estimate, training_queue, training_state
 from cka_core.base.locks import file_lock
 from cka_core.base.progress import Progress
 from cka_core.base.store import Store
+from cka_core.library import catalogue
 from cka_core.recipe import PRESETS, TrainSpec
 from cka_core.training_state import Work
 
@@ -136,13 +137,13 @@ def test_a_preset_starts_from_imagenet_only_where_there_are_such_weights():
 
 
 def test_bundled_trainings_are_known(store):
-    networks = library.networks(store)
+    networks = catalogue.networks(store)
     bundled = [name for name, info in networks.items() if info.spec.source == "bundled"]
     assert sorted(training_queue.trained(store, networks).values()) == sorted(bundled)
 
 
 def test_partners_begin_with_other_seeds_then_other_trained_networks():
-    networks = library.networks(Store("memory://none"))
+    networks = catalogue.networks(Store("memory://none"))
     own = next(name for name, info in networks.items() if info.trained_on)
     found = training_queue.partners(own, networks)
     assert own not in found and len(found) == len(networks) - 1

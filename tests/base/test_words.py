@@ -6,8 +6,9 @@ import dataclasses
 
 import pytest
 
-from cka_core import library, network_words
 from cka_core.base import words
+from cka_core.library import catalogue
+from cka_core.library import words as network_words
 from cka_core.results import words as result_words
 from cka_core.results.activation_sets import Sample
 from tests.synthetic import comparison
@@ -46,8 +47,8 @@ def test_the_command_writes_numbers_and_figure():
 
 
 def test_titles_tell_two_networks_apart(store):
-    one, other = library.find("cifar-resnet-14x1", store), library.find("cifar-resnet-14x1:3", store)
-    deep = library.find("cifar-resnet-38x1", store)
+    one, other = catalogue.find("cifar-resnet-14x1", store), catalogue.find("cifar-resnet-14x1:3", store)
+    deep = catalogue.find("cifar-resnet-38x1", store)
     assert network_words.titles(one, deep) == ("ResNet 14x1, untrained", "ResNet 38x1, untrained")
     first, second = network_words.titles(one, other)
     assert first != second
@@ -55,13 +56,13 @@ def test_titles_tell_two_networks_apart(store):
 
 
 def test_picker_labels_are_unique(store):
-    networks = library.networks(store)
+    networks = catalogue.networks(store)
     labels = network_words.network_labels(networks | {"again": networks["resnet50"]})
     assert len(set(labels.values())) == len(labels) == len(networks) + 1
 
 
 def test_trained_and_untrained_know_each_other(store):
-    networks = library.networks(store)
+    networks = catalogue.networks(store)
     plain = networks["cifar-resnet-14x1"]
     trained = dataclasses.replace(
         plain, spec=dataclasses.replace(plain.spec, name="t"), trained_on="cifar10-mini", untrained_name=plain.spec.name

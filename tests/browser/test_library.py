@@ -9,9 +9,10 @@ import psutil
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from cka_core import Comparison, extraction, library
+from cka_core import Comparison, extraction
 from cka_core.base.store import Store
 from cka_core.images.sets import SampleSpec
+from cka_core.library import catalogue
 from cka_core.results import activation_sets
 from tests.browser.test_compare import MAP, settled
 
@@ -30,7 +31,7 @@ def files(tmp_path_factory) -> dict[str, Path]:
         ("other", "cifar-resnet-8x1", 7),
     ):
         made[name] = folder / f"{name}.npz"
-        spec = library.find(network, store).spec
+        spec = catalogue.find(network, store).spec
         extraction.extract(spec, SampleSpec("cifar10-mini", "test", 64, seed), 32, made[name], store, name=name)
     return made
 

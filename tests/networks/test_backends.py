@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cka_core import library
 from cka_core.base.store import Store
 from cka_core.images.sets import load_images
+from cka_core.library import catalogue
 from cka_core.networks.architectures import build_network, weights_digest
 from cka_core.recipe import TrainSpec
 from cka_core.training import train
@@ -66,13 +66,13 @@ def both(request, tmp_path_factory) -> dict[str, tuple[Store, np.ndarray]]:
 
 
 def outputs(store: Store) -> np.ndarray:
-    network = library.load_model(library.find(NAME, store).spec, store)
+    network = catalogue.load_model(catalogue.find(NAME, store).spec, store)
     found: np.ndarray = network.predict_on_batch(load_images("cifar10-mini", "test", IMAGES).x.astype("float32") / 255)
     return found
 
 
 def record(store: Store) -> dict:
-    return library.find(NAME, store).record
+    return catalogue.find(NAME, store).record
 
 
 def test_a_network_trained_elsewhere_loads_here_and_says_the_same(both):
@@ -80,7 +80,7 @@ def test_a_network_trained_elsewhere_loads_here_and_says_the_same(both):
     store, there = both[backend]
     assert backend in record(store)["versions"] and "tensorflow" not in record(store)["versions"]
     np.testing.assert_allclose(outputs(store), there, rtol=1e-4, atol=1e-4)
-    network = library.load_model(library.find(NAME, store).spec, store)
+    network = catalogue.load_model(catalogue.find(NAME, store).spec, store)
     assert weights_digest(network) == record(store)["weights"]
 
 

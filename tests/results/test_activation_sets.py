@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from cka_core import Comparison, compare_activations, engine, extraction, keeping, library
+from cka_core import Comparison, compare_activations, engine, extraction
 from cka_core.base.progress import Progress, Stopped
 from cka_core.base.store import Store
 from cka_core.cli import app
 from cka_core.images.sets import SampleSpec
+from cka_core.library import catalogue, keeping
 from cka_core.measures.grams import grams
 from cka_core.networks.layers import Layer
 from cka_core.results import activation_sets
@@ -55,7 +56,7 @@ def extracted(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("extracted")
     store = Store(folder / "store")
     for name, network in (("a", A), ("b", B)):
-        extraction.extract(library.find(network, store).spec, SAMPLE, 16, folder / f"{name}.npz", store, name=name)
+        extraction.extract(catalogue.find(network, store).spec, SAMPLE, 16, folder / f"{name}.npz", store, name=name)
     return {"a": folder / "a.npz", "b": folder / "b.npz"}
 
 
@@ -270,7 +271,7 @@ def test_a_set_of_other_images_refuses_and_says_which_each_used(tmp_path):
 
 def spec(a, b, store, **sample) -> CompareSpec:
     values = {"images": "cifar10-mini", "split": "test", "n": 40, "seed": 0} | sample
-    return CompareSpec(library.find(a, store).spec, library.find(b, store).spec, SampleSpec(**values), 16)
+    return CompareSpec(catalogue.find(a, store).spec, catalogue.find(b, store).spec, SampleSpec(**values), 16)
 
 
 def test_sets_give_what_their_networks_give(extracted, store):
@@ -291,7 +292,7 @@ def test_sets_give_what_their_networks_give(extracted, store):
 
 
 def test_two_sets_load_neither_images_nor_networks(extracted, store, monkeypatch):
-    monkeypatch.setattr(library, "load_model", lambda *args: pytest.fail("a network was loaded"))
+    monkeypatch.setattr(catalogue, "load_model", lambda *args: pytest.fail("a network was loaded"))
     monkeypatch.setattr(SampleSpec, "load", lambda *args: pytest.fail("images were loaded"))
     result = engine.run(spec(str(extracted["a"]), str(extracted["b"]), store), store)
     assert result.provenance["images"]["digest"] and not store.entries("grams")
@@ -352,7 +353,7 @@ def test_a_stopped_extraction_leaves_no_file_and_goes_on_where_it_was(tmp_path, 
         if progress.phase == "extracting" and progress.fraction > 0.6:
             raise Stopped
 
-    network = library.find(A, store).spec
+    network = catalogue.find(A, store).spec
     with pytest.raises(Stopped):
         extraction.extract(network, SAMPLE, 16, tmp_path / "s.npz", store, name="s", report=stop)
     assert [path.name for path in tmp_path.iterdir()] == ["store"]

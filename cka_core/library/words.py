@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cka_core.library import NetworkInfo
+from cka_core.library.catalogue import NetworkInfo
 
 
 def network_labels(networks: Mapping[str, NetworkInfo]) -> dict[str, str]:

@@ -16,8 +16,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cka_core import library
 from cka_core.base.store import Store, check_file_name
+from cka_core.library import catalogue
 from cka_core.measures.grams import GramBatch
 from cka_core.networks.architectures import UnknownNetwork, is_architecture
 from cka_core.results import activation_sets, comparison
@@ -43,7 +43,7 @@ def check_name(name: str, store: Store) -> None:
     if is_architecture(name):
         raise ValueError(f"{name} is what the untrained network is called. Choose another name.")
     taken = {entry.key.partition("@")[0] for kind in ("networks", "activations") for entry in store.entries(kind)}
-    if name in taken or name in library.comparable(store):
+    if name in taken or name in catalogue.comparable(store):
         raise ValueError(f"{name} is the name of something in the library already. Choose another name.")
 
 
@@ -76,7 +76,7 @@ def kind_of(name: str, store: Store) -> str:
     for kind in ("networks", "activations"):
         if store.has(kind, name) or store.exists(f"{kind}/{name}.json"):
             return kind
-    info = library.networks(store).get(name)
+    info = catalogue.networks(store).get(name)
     if info is not None:
         raise ValueError(f"{name} is {info.spec.source}: it stays as it is. Only what you trained or brought changes.")
     raise UnknownNetwork(f"There is no {name!r} in the library.")
@@ -96,7 +96,7 @@ def import_set(
     found = activation_sets.read(source, file_name)
     if name is not None:
         check_name(name, store)
-    same = next((one for one in library.sets(store).values() if one.digest == found.digest), None)
+    same = next((one for one in catalogue.sets(store).values() if one.digest == found.digest), None)
     if same is not None:
         return same
     activation_sets.check(found)
@@ -107,7 +107,7 @@ def import_set(
         store.put_file("activations", name, file)
     added = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     store.write_record(f"activations/{name}.json", found.about() | {"name": name, "added": added})
-    return dataclasses.replace(found, name=name, open=library.stored_file(name, store))
+    return dataclasses.replace(found, name=name, open=catalogue.stored_file(name, store))
 
 
 WRONG_FILES = {
@@ -175,7 +175,7 @@ def download(kind: str, key: str, store: Store) -> bytes:
         found = stack_as_set(key, store)
         batches: Iterable[GramBatch] = (_kept(key, index, store) for index in range(len(found.slices)))
     else:
-        found = library.sets(store)[key]
+        found = catalogue.sets(store)[key]
         batches = found.minibatches()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "set.npz"

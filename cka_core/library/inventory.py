@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from cka_core import library
 from cka_core.base import shipped, words
 from cka_core.base.store import Entry, Store, gram_budget
 from cka_core.images.sets import SampleSpec
-from cka_core.library import NetworkInfo
+from cka_core.library import catalogue
+from cka_core.library.catalogue import NetworkInfo
 from cka_core.measures.hsic import minibatches
 from cka_core.networks import layers
 from cka_core.networks.architectures import NetworkSpec, UnknownNetwork, is_architecture
@@ -63,7 +63,7 @@ def networks(store: Store) -> list[Row]:
     entries = store.entries("networks")
     sizes, broken = _sizes(entries), _broken(entries, store)
     rows = []
-    for name, info in library.networks(store).items():
+    for name, info in catalogue.networks(store).items():
         bundled = info.spec.source == "bundled"
         if info.trained_on is None or (name in broken and not bundled):
             continue
@@ -101,7 +101,7 @@ def activation_sets(store: Store) -> list[Row]:
     entries = store.entries("activations")
     sizes, broken = _sizes(entries), _broken(entries, store)
     rows = []
-    for name, found in library.sets(store).items():
+    for name, found in catalogue.sets(store).items():
         if name in sizes and name not in broken:
             what = f"{len(found.layers)} layers of {found.network.get('name') or 'a network'}"
             how = f"{result_words.sample_text(found.sample)} · minibatches of {found.batch_size}"
@@ -135,7 +135,7 @@ def _stacks(store: Store) -> list[Row]:
 
 def comparisons(store: Store) -> list[Row]:
     """Finished comparisons, bundled ones too, newest first."""
-    infos = library.comparable(store)
+    infos = catalogue.comparable(store)
     rows = []
     for path in sorted(shipped.COMPARISONS.glob("*.npz")):
         rows.append(_comparison(path.stem, _about(str(path)), infos, path.stat().st_size, str(path)))
@@ -226,10 +226,10 @@ def _described(network: dict[str, Any], layers: tuple[layers.Layer, ...], name: 
 def damaged(store: Store) -> list[Damage]:
     """Everything that cannot be used, and what to do about it."""
     found = [Damage(store.name_of(path), *_set_aside(path.rsplit("/", 1)[-1])) for path in store.damaged()]
-    whole = set(library.networks(store)) | {entry.key for entry in store.entries("networks") if "@" in entry.key}
+    whole = set(catalogue.networks(store)) | {entry.key for entry in store.entries("networks") if "@" in entry.key}
     for kind, usable, again in (
         ("networks", whole, "Train it again"),
-        ("activations", set(library.sets(store)), "Bring the file in again"),
+        ("activations", set(catalogue.sets(store)), "Bring the file in again"),
     ):
         files = {entry.key: store.name_of(entry.path) for entry in store.entries(kind)}
         broken = _broken(store.entries(kind), store)

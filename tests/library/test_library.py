@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cka_core import engine, inventory, keeping, library
+from cka_core import engine
 from cka_core.base import shipped
 from cka_core.images.sets import SampleSpec
+from cka_core.library import catalogue, inventory, keeping
 from cka_core.networks.architectures import NetworkSpec, UnknownNetwork
 from cka_core.results import comparison as results
 from cka_core.results.comparison import CompareSpec
@@ -37,7 +38,7 @@ def trained(store, name="mine", weights="0" * 32, checkpoints=()) -> None:
 def keep(store, a, b) -> CompareSpec:
     """A finished comparison of two networks of the library, with made-up numbers."""
     spec = CompareSpec(
-        library.find(a, store).spec, library.find(b, store).spec, SampleSpec("cifar10-mini", "test", 768)
+        catalogue.find(a, store).spec, catalogue.find(b, store).spec, SampleSpec("cifar10-mini", "test", 768)
     )
     result = comparison("cifar-resnet-14x1", "cifar-resnet-14x1")
     networks = {
@@ -54,26 +55,26 @@ def keep(store, a, b) -> CompareSpec:
 
 def test_weights_kept_along_a_training_are_found_by_epoch_and_are_no_networks_of_the_list(store):
     trained(store, checkpoints=(5, 10))
-    assert "mine" in library.networks(store) and not any("@" in name for name in library.networks(store))
-    info = library.find("mine@5", store)
+    assert "mine" in catalogue.networks(store) and not any("@" in name for name in catalogue.networks(store))
+    info = catalogue.find("mine@5", store)
     assert info.spec == NetworkSpec("mine@5", "trained", "cifar-resnet-14x1", 0, f"{5:032d}")
     assert info.subtitle.endswith("after epoch 5") and info.test_accuracy is None
     with pytest.raises(UnknownNetwork, match="after epoch '7' were not kept. Epochs kept: 5, 10"):
-        library.find("mine@7", store)
+        catalogue.find("mine@7", store)
     with pytest.raises(UnknownNetwork, match="Epochs kept: none"):
-        library.find(f"{BUNDLED}@7", store)
+        catalogue.find(f"{BUNDLED}@7", store)
 
 
 def test_the_kept_weights_of_a_bundled_network_are_looked_for_in_the_store(store):
-    kept = library.find("cifar-resnet-14x1-plain-s0@5", store).spec
+    kept = catalogue.find("cifar-resnet-14x1-plain-s0@5", store).spec
     assert kept.source == "trained"
     with pytest.raises(ValueError, match="missing or damaged in the store. Train it again"):
-        library.load_model(kept, store)
+        catalogue.load_model(kept, store)
 
 
 def test_weights_of_an_epoch_can_be_loaded(store):
     trained(store, checkpoints=(5,))
-    assert library.load_model(library.find("mine@5", store).spec, store).count_params() > 100_000
+    assert catalogue.load_model(catalogue.find("mine@5", store).spec, store).count_params() > 100_000
 
 
 def test_networks_and_activation_sets_never_share_a_name(store, tmp_path):
@@ -107,25 +108,25 @@ def test_a_renamed_network_takes_its_epochs_and_its_comparisons_along(store):
     trained(store, checkpoints=(5,))
     before, at_5 = keep(store, "mine", BUNDLED), keep(store, "mine@5", "resnet50")
     keeping.rename("mine", "better", store)
-    assert "mine" not in library.networks(store)
+    assert "mine" not in catalogue.networks(store)
     with pytest.raises(UnknownNetwork):
-        library.find("mine", store)
+        catalogue.find("mine", store)
     for old, a, b in ((before, "better", BUNDLED), (at_5, "better@5", "resnet50")):
-        spec = CompareSpec(library.find(a, store).spec, library.find(b, store).spec, old.sample)
+        spec = CompareSpec(catalogue.find(a, store).spec, catalogue.find(b, store).spec, old.sample)
         assert spec.key == old.key
         assert results.find(spec, store).name_a == a
-    assert library.load_model(library.find("better", store).spec, store) is not None
+    assert catalogue.load_model(catalogue.find("better", store).spec, store) is not None
 
 
 def test_a_renamed_set_is_the_same_set(store, tmp_path):
     made(tmp_path / "s.npz")
-    before = library.find(keeping.import_set(tmp_path / "s.npz", store).name, store).spec
+    before = catalogue.find(keeping.import_set(tmp_path / "s.npz", store).name, store).spec
     keeping.rename("mine", "acts", store)
-    after = library.find("acts", store).spec
+    after = catalogue.find("acts", store).spec
     assert after.identity == before.identity and after.name == "acts"
-    assert library.load_set(after, store).minibatch(0).m == 8
+    assert catalogue.load_set(after, store).minibatch(0).m == 8
     with pytest.raises(ValueError, match="not in the library any more"):
-        library.load_set(before, store)
+        catalogue.load_set(before, store)
     other = keeping.import_set(keeping.download("activations", "acts", store), type(store)(tmp_path / "elsewhere"))
     assert (other.name, other.digest) == ("acts", before.weights)
 
@@ -146,7 +147,7 @@ def test_a_set_is_brought_in_once_and_only_if_it_is_whole(store, tmp_path):
     with open(tmp_path / "s.npz", "rb") as file:
         assert keeping.bring_in(file, "s.npz", store) == ("activations", "mine")
         assert keeping.bring_in(file, "again.npz", store) == ("activations", "mine")
-    assert list(library.sets(store)) == ["mine"]
+    assert list(catalogue.sets(store)) == ["mine"]
     data = bytearray((tmp_path / "s.npz").read_bytes())
     data[data.index(b"\x93NUMPY") + 140] ^= 255
     (tmp_path / "damaged.npz").write_bytes(data)
@@ -183,7 +184,7 @@ def test_what_was_removed_comes_back_as_it_was(store, tmp_path):
     made(tmp_path / "s.npz", "acts")
     keeping.import_set(tmp_path / "s.npz", store)
     spec = keep(store, "mine", "acts")
-    engine.run(CompareSpec(*(library.find("cifar-resnet-8x1", store).spec,) * 2, SampleSpec(n=8)), store)
+    engine.run(CompareSpec(*(catalogue.find("cifar-resnet-8x1", store).spec,) * 2, SampleSpec(n=8)), store)
     stack = store.entries("grams")[0].key.split("/")[0]
     before = {name: store.fs.cat_file(store.path(name)) for name in store.names("")}
     for kind, key in (("networks", "mine"), ("activations", "acts"), ("comparisons", spec.key), ("grams", stack)):
@@ -213,7 +214,7 @@ def test_a_name_taken_meanwhile_keeps_what_was_removed_in_the_trash(store):
         keeping.restore(identifier, store)
     keeping.rename("mine", "second", store)
     keeping.restore(identifier, store)
-    assert library.find("mine", store).spec.weights == "0" * 32
+    assert catalogue.find("mine", store).spec.weights == "0" * 32
     with pytest.raises(ValueError, match="not in the trash any more"):
         keeping.restore("../../etc", store)
 
@@ -236,7 +237,7 @@ def test_every_kind_is_listed_newest_first_with_size_and_origin(store, tmp_path)
     trained(store, checkpoints=(5,))
     made(tmp_path / "s.npz", "acts")
     keeping.import_set(tmp_path / "s.npz", store)
-    engine.run(CompareSpec(*(library.find("cifar-resnet-8x1", store).spec,) * 2, SampleSpec(n=8)), store)
+    engine.run(CompareSpec(*(catalogue.find("cifar-resnet-8x1", store).spec,) * 2, SampleSpec(n=8)), store)
     networks = inventory.networks(store)
     assert [row.made for row in networks] == sorted((row.made for row in networks), reverse=True)
     mine = next(row for row in networks if row.name == "mine")
@@ -256,12 +257,12 @@ def test_every_kind_is_listed_newest_first_with_size_and_origin(store, tmp_path)
 
 
 def test_what_a_comparison_cached_is_downloaded_as_an_activation_set(store, tmp_path):
-    spec = CompareSpec(*(library.find("cifar-resnet-8x1", store).spec,) * 2, SampleSpec(n=8))
+    spec = CompareSpec(*(catalogue.find("cifar-resnet-8x1", store).spec,) * 2, SampleSpec(n=8))
     engine.run(spec, store)
     key = store.entries("grams")[0].key.split("/")[0]
     found = keeping.import_set(keeping.download("grams", key, store), store, "cached")
     assert found.sample.spec == spec.sample and found.network["name"] == "cifar-resnet-8x1"
-    same = engine.run(dataclasses.replace(spec, a=library.find("cached", store).spec), store)
+    same = engine.run(dataclasses.replace(spec, a=catalogue.find("cached", store).spec), store)
     assert np.abs(np.diag(same.matrix) - 1).max() < 1e-6
     store.remove(store.entries("grams")[0].path)
     with pytest.raises(ValueError, match="missing"):
@@ -269,7 +270,7 @@ def test_what_a_comparison_cached_is_downloaded_as_an_activation_set(store, tmp_
 
 
 def test_gram_matrices_of_an_earlier_version_are_read_listed_and_described_again(store):
-    spec = CompareSpec(*(library.find("cifar-resnet-8x1", store).spec,) * 2, SampleSpec(n=8))
+    spec = CompareSpec(*(catalogue.find("cifar-resnet-8x1", store).spec,) * 2, SampleSpec(n=8))
     made = engine.run(spec, store)
     name = next(name for name in store.names("grams") if name.endswith("about.json"))
     about = store.read_record(name)
@@ -333,7 +334,7 @@ def test_damage_is_listed_with_what_to_do_and_can_be_removed(store, tmp_path):
                  "bad-record: its description is damaged", "acts: its description is damaged",
                  "A comparison that cannot be read"):  # fmt: skip
         assert found[what].advice
-    assert set(library.networks(store)).isdisjoint({"no-file", "no-record", "bad-record"})
+    assert set(catalogue.networks(store)).isdisjoint({"no-file", "no-record", "bad-record"})
     for damage in inventory.damaged(store):
         keeping.discard(damage.file, store)
     assert inventory.damaged(store) == []
