@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cka_core.arrays import compare_activations
-    from cka_core.engine import compare
+    from cka_core.comparing.arrays import compare_activations
+    from cka_core.comparing.engine import compare
     from cka_core.images.sets import load_images
     from cka_core.measures.kernels import cka
     from cka_core.networks.architectures import build_network
@@ -22,8 +22,8 @@ _HOME = {
     "Comparison": "results.comparison",
     "build_network": "networks.architectures",
     "cka": "measures.kernels",
-    "compare": "engine",
-    "compare_activations": "arrays",
+    "compare": "comparing.engine",
+    "compare_activations": "comparing.arrays",
     "load_images": "images.sets",
 }
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from cka_core import sources
 from cka_core.atlas import FORMAT, Atlas
 from cka_core.atlas_look import look_at
 from cka_core.atlas_steps import LOOK, AtlasPart, is_done, named, packed, parts, place, prepare, read, sums_place
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store
+from cka_core.comparing import sources
 from cka_core.images.sets import load_images
 from cka_core.library import catalogue
 from cka_core.measures.grams import GramBatch

@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from cka_core import sources, training
+from cka_core import training
 from cka_core.atlas import UNREADABLE, Atlas
 from cka_core.base.store import Store, key_of
+from cka_core.comparing import sources
 from cka_core.images.sets import image_set
 from cka_core.library import catalogue
 from cka_core.measures.hsic import minibatches

@@ -53,7 +53,7 @@ def build(store: Store, report: Report = silent) -> Iterator[Path]:
     for spec in TRAININGS:
         yield from _network(spec, spec.default_name, store, report)
     catalogue._bundled_records.cache_clear()
-    from cka_core import engine
+    from cka_core.comparing import engine
 
     todo = comparisons(store)
     for index, compare_spec in enumerate(todo):

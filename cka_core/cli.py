@@ -100,7 +100,7 @@ def compare(
             raise ValueError(f"Expected a file ending in {', '.join(endings)}, got {path.name}.")
     result = None if again else results.find(spec, place)
     if result is None:
-        from cka_core import engine
+        from cka_core.comparing import engine
 
         with _bar() as report:
             result = engine.run(spec, place, report)
@@ -268,7 +268,7 @@ def activations_extract(
     store: StoreOption = None,
 ) -> None:
     """Write a network's Gram matrices on some images to a file, to compare it where neither of them is."""
-    from cka_core import extraction
+    from cka_core.comparing import extraction
     from cka_core.images.sets import SampleSpec
     from cka_core.library import catalogue
 
@@ -338,7 +338,7 @@ def activations_convert(
     store: StoreOption = None,
 ) -> None:
     """Turn a pickled list of activations, as the original notebook wrote it, into an activation set."""
-    from cka_core import extraction
+    from cka_core.comparing import extraction
     from cka_core.images.sets import SampleSpec
     from cka_core.results.activation_sets import Sample
 

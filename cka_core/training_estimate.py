@@ -11,7 +11,7 @@ import math
 from typing import Any
 
 from cka_core.base.store import Store, key_of
-from cka_core.estimate import START_SECONDS
+from cka_core.comparing.estimate import START_SECONDS
 from cka_core.images.sets import image_set
 from cka_core.networks.architectures import architecture, is_architecture
 from cka_core.recipe import TrainSpec

@@ -40,7 +40,7 @@ def run_job(kind: str, key: str, attempt: int, store_root: str) -> None:
 
 
 def _compare(spec: dict[str, Any], store: Store, report: Report) -> None:
-    from cka_core import engine
+    from cka_core.comparing import engine
     from cka_core.results.comparison import CompareSpec
 
     engine.run(CompareSpec.from_json(spec), store, report)
@@ -69,7 +69,7 @@ def _train(spec: dict[str, Any], store: Store, report: Report) -> None:
 
 
 def _measure(spec: dict[str, Any], store: Store, report: Report) -> None:
-    """See `cka_core.estimate.MeasureSpec`."""
+    """See `cka_core.comparing.estimate.MeasureSpec`."""
     _be_polite()
     from cka_core import training, training_estimate
     from cka_core.recipe import TrainSpec

@@ -7,9 +7,10 @@ from typing import Any
 
 import streamlit as st
 
-from cka_core import estimate, jobs
+from cka_core import jobs
 from cka_core.base import words
 from cka_core.base.store import Store
+from cka_core.comparing import estimate
 from cka_core.images.sets import is_available
 from cka_core.library import catalogue, inventory
 from cka_core.library import words as network_words

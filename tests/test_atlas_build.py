@@ -17,7 +17,7 @@ import pytest
 from cka_core import atlas_build, atlas_look, atlas_steps
 from cka_core.atlas import Atlas
 from cka_core.base.store import Store
-from cka_core.engine import compare
+from cka_core.comparing.engine import compare
 from cka_core.library import catalogue
 from cka_core.measures import centring, components
 from cka_core.measures.hsic import HsicSums

@@ -10,10 +10,11 @@ import keras
 import numpy as np
 import pytest
 
-from cka_core import bundle, estimate, study
+from cka_core import bundle, study
 from cka_core.base import shipped
 from cka_core.base.progress import silent
 from cka_core.base.store import Store
+from cka_core.comparing import estimate
 from cka_core.images.sets import load_images
 from cka_core.library import catalogue, keeping
 from cka_core.measures.blocks import find_blocks
@@ -50,7 +51,7 @@ def test_the_accuracy_printed_is_that_of_the_weights_that_ship(spec, store):
 
 
 def test_a_bundled_comparison_is_what_the_engine_computes(store):
-    from cka_core import engine
+    from cka_core.comparing import engine
 
     spec = bundle.comparisons(store)[0]
     assert np.abs(engine.run(spec, store).matrix - results.find(spec, Store(store.root)).matrix).max() < 1e-5
@@ -97,7 +98,7 @@ def test_the_blocks_printed_are_those_of_the_maps_that_ship(bundled_atlas):
 @pytest.mark.parametrize("size", ["14x4", "38x1"])
 def test_a_bundled_map_is_what_compare_gives(bundled_atlas, store, size):
     """Large layers too, whose minibatches are in units of their own."""
-    from cka_core import engine
+    from cka_core.comparing import engine
 
     name = f"cifar-resnet-{size}-plain-s0"
     model = catalogue.load_model(catalogue.find(name, store).spec, store)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from cka_core import extraction
 from cka_core.base import shipped
+from cka_core.comparing import extraction
 from cka_core.images.sets import SampleSpec
 from cka_core.library import catalogue, inventory, keeping
 from tests.library.test_library import BUNDLED, keep, trained

@@ -9,8 +9,9 @@ import psutil
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from cka_core import Comparison, extraction
+from cka_core import Comparison
 from cka_core.base.store import Store
+from cka_core.comparing import extraction
 from cka_core.images.sets import SampleSpec
 from cka_core.library import catalogue
 from cka_core.results import activation_sets

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cka_core import engine
 from cka_core.base import shipped
+from cka_core.comparing import engine
 from cka_core.images.sets import SampleSpec
 from cka_core.library import catalogue, inventory, keeping
 from cka_core.networks.architectures import NetworkSpec, UnknownNetwork

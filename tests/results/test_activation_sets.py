@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from cka_core import Comparison, compare_activations, engine, extraction
+from cka_core import Comparison, compare_activations
 from cka_core.base.progress import Progress, Stopped
 from cka_core.base.store import Store
 from cka_core.cli import app
+from cka_core.comparing import engine, extraction
 from cka_core.images.sets import SampleSpec
 from cka_core.library import catalogue, keeping
 from cka_core.measures.grams import grams

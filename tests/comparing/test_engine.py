@@ -8,8 +8,9 @@ import os
 import numpy as np
 import pytest
 
-from cka_core import Comparison, build_network, compare, engine, load_images, sources
+from cka_core import Comparison, build_network, compare, load_images
 from cka_core.base.progress import Progress, Stopped
+from cka_core.comparing import engine, sources
 from cka_core.images.sets import SampleSpec
 from cka_core.library import catalogue
 from cka_core.measures.grams import NonFiniteActivation

@@ -8,8 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
-from cka_core import arrays
-from cka_core.arrays import compare_activations
+from cka_core.comparing import arrays
+from cka_core.comparing.arrays import compare_activations
 from cka_core.measures.centring import NonFiniteActivation
 from cka_core.measures.hsic import minibatches
 from cka_core.measures.kernels import NO_VARIANCE

@@ -16,13 +16,13 @@ import numpy as np
 
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store, gram_budget
+from cka_core.comparing.sources import Stored, preprocessing, versions
 from cka_core.images.sets import SampleSpec
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import minibatches
 from cka_core.networks.architectures import NetworkSpec
 from cka_core.networks.layers import Layer
 from cka_core.results.activation_sets import ActivationSet, Sample, write
-from cka_core.sources import Stored, preprocessing, versions
 
 NOT_TRUSTED = (
     "Nothing was read. A pickle is a program: reading {path} runs whatever code its author, or whoever changed it "

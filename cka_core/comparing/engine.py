@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core import estimate
-from cka_core.arrays import check_memory, compare_activations
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store, gram_budget
+from cka_core.comparing import estimate
+from cka_core.comparing.arrays import check_memory, compare_activations
+from cka_core.comparing.sources import FromSet, Live, Source, Stored, now, preprocessing, versions, warm_extractor
 from cka_core.images.sets import IMAGE_SETS, Images, SampleSpec, digest
 from cka_core.library import catalogue
 from cka_core.measures.hsic import HsicSums, minibatches
@@ -26,7 +27,6 @@ from cka_core.networks.activations import StepReport, check_patterns
 from cka_core.networks.architectures import NetworkSpec
 from cka_core.results.activation_sets import ActivationSet, Sample, shared_sample
 from cka_core.results.comparison import MEASURE, CompareSpec, Comparison
-from cka_core.sources import FromSet, Live, Source, Stored, now, preprocessing, versions, warm_extractor
 
 if TYPE_CHECKING:
     import keras

@@ -1,0 +1,1 @@
+"""From two networks to one Comparison."""
