@@ -42,11 +42,11 @@ class Ours:
     def __init__(self, spec: Any, store: Any):
         import keras
 
-        from cka_core import devices, training
-        from cka_core.training_images import TrainingImages
-        from cka_core.training_state import Work
+        from cka_core.training import devices, fit
+        from cka_core.training.images import TrainingImages
+        from cka_core.training.state import Work
 
-        self.spec, self.keras, self.training = spec, keras, training
+        self.spec, self.keras, self.training = spec, keras, fit
         self.data, self.devices = TrainingImages(spec, store), devices.choose()
         self.work = Work(spec, "benchmark", len(self.data), self.devices.words, store)
         self.model = built(spec, self.data.steps)
@@ -69,17 +69,18 @@ class Ours:
 def built(spec: Any, steps: int) -> Any:
     import keras
 
-    from cka_core import build_network, training
+    from cka_core import build_network
+    from cka_core.training import fit
 
     model = build_network(spec.architecture)
-    training._compile(model, spec, steps, keras)
-    training._set_l2(model, spec.l2, keras)
+    fit._compile(model, spec, steps, keras)
+    fit._set_l2(model, spec.l2, keras)
     return model
 
 
 def measure(architecture: str, augment: bool, rounds: int) -> float:
     from cka_core.base.store import Store
-    from cka_core.recipe import TrainSpec
+    from cka_core.training.recipe import TrainSpec
 
     # What is held out is evaluated after each epoch by both or by neither; here by neither.
     spec = TrainSpec(architecture, fraction=0.9, held_out=0.0, augment=augment, epochs=rounds + 1)

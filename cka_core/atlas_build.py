@@ -27,7 +27,7 @@ from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import HsicSums, minibatches
 from cka_core.networks.activations import Extractor
 from cka_core.study import Study
-from cka_core.training import train
+from cka_core.training.fit import train
 
 
 def build(study: Study, store: Store, folder: Path, report: Report = silent) -> Atlas:

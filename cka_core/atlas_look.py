@@ -19,13 +19,13 @@ from cka_core.measures.behaviour import log_probabilities, probe
 from cka_core.measures.blocks import find_blocks
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import HsicSums, minibatches
-from cka_core.measuring import AT_ONCE
 from cka_core.networks.activations import Extractor, pixels
 from cka_core.networks.architectures import architecture, build_network
 from cka_core.networks.surgery import residual_blocks, without_blocks
-from cka_core.recipe import TrainSpec
 from cka_core.study import Study
-from cka_core.training_images import TrainingImages
+from cka_core.training.images import TrainingImages
+from cka_core.training.measuring import AT_ONCE
+from cka_core.training.recipe import TrainSpec
 
 if TYPE_CHECKING:
     import keras

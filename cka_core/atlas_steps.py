@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from cka_core import training
 from cka_core.atlas import UNREADABLE, Atlas
 from cka_core.base.store import Store, key_of
 from cka_core.comparing import sources
@@ -29,6 +28,7 @@ from cka_core.library import catalogue
 from cka_core.measures.hsic import minibatches
 from cka_core.networks.architectures import architecture
 from cka_core.study import Study
+from cka_core.training import fit
 
 LOOK = 2
 """The way networks are looked at. Another number with every change to what is found, so that what was found before is
@@ -100,7 +100,7 @@ def has_network(study: Study, index: int, store: Store) -> bool:
 def named(study: Study, store: Store) -> Study:
     """The study with names that are free: a network it gives no name of its own does not take another recipe's."""
     names = [
-        training.free_name(spec, store) if name == spec.default_name else name
+        fit.free_name(spec, store) if name == spec.default_name else name
         for name, spec in zip(study.names, study.trainings, strict=True)
     ]
     return dataclasses.replace(study, names=tuple(names))
@@ -113,7 +113,7 @@ def prepare(study: Study, store: Store, folder: Path) -> None:
     Raises ValueError, before anything is trained, for a name that something else has.
     """
     for name, spec in zip(study.names, study.trainings, strict=True):
-        training.checked_name(name, spec, store)
+        fit.checked_name(name, spec, store)
     for entry in [
         *store.entries(sums_place(study)),
         *(e for i in range(len(study.names)) for e in store.entries(place(study, i))),

@@ -23,12 +23,12 @@ from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store, write_atomically
 from cka_core.images.sets import SampleSpec, load_images
 from cka_core.library import catalogue, keeping
-from cka_core.measuring import measure
 from cka_core.networks.architectures import build_network
-from cka_core.recipe import TrainSpec
 from cka_core.results.comparison import CompareSpec
-from cka_core.training import train
-from cka_core.training_images import TrainingImages
+from cka_core.training.fit import train
+from cka_core.training.images import TrainingImages
+from cka_core.training.measuring import measure
+from cka_core.training.recipe import TrainSpec
 
 TRAININGS = tuple(TrainSpec(f"cifar-resnet-{name}", epochs=50) for name in ("14x1", "38x1", "14x4"))
 SAMPLE = SampleSpec("cifar10-mini", "test", 768, 0)

@@ -155,9 +155,9 @@ def train(
     store: StoreOption = None,
 ) -> None:
     """Train a network and put it into the library. Stopped, the same command goes on from the last epoch."""
-    from cka_core.recipe import PRESETS, TrainSpec
-    from cka_core.training import train as run
-    from cka_core.training_state import file_digest
+    from cka_core.training.fit import train as run
+    from cka_core.training.recipe import PRESETS, TrainSpec
+    from cka_core.training.state import file_digest
 
     if preset not in PRESETS:
         raise ValueError(f"Unknown preset {preset!r}. Valid: {', '.join(PRESETS)}.")

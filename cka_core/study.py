@@ -39,7 +39,7 @@ from cka_core.base import shipped
 from cka_core.base.store import check_file_name, key_of
 from cka_core.images.sets import SampleSpec, image_set
 from cka_core.measures.hsic import MIN_IMAGES, minibatches
-from cka_core.recipe import TrainSpec
+from cka_core.training.recipe import TrainSpec
 
 FITTED = 0.9
 """A network that gets fewer of its training images right is called not fitted."""

@@ -12,7 +12,7 @@ import shlex
 import statistics
 from typing import Any
 
-from cka_core import jobs, training_estimate, training_state
+from cka_core import jobs
 from cka_core.base import words
 from cka_core.base.locks import file_lock
 from cka_core.base.store import Store
@@ -20,8 +20,10 @@ from cka_core.images.sets import image_set
 from cka_core.jobs import DONE, INTERRUPTED, QUEUED, RUNNING, STOPPED, JobStatus
 from cka_core.library.catalogue import NetworkInfo
 from cka_core.networks.architectures import APPLICATIONS, architecture
-from cka_core.recipe import PRESETS, TrainSpec
-from cka_core.training_state import TrainingState
+from cka_core.training import estimate as training_estimate
+from cka_core.training import state as training_state
+from cka_core.training.recipe import PRESETS, TrainSpec
+from cka_core.training.state import TrainingState
 
 ELSEWHERE = "elsewhere"
 AT_WORK = (RUNNING, ELSEWHERE, QUEUED)

@@ -58,12 +58,12 @@ def _check(spec: dict[str, Any], store: Store, report: Report) -> None:
 
 def _train(spec: dict[str, Any], store: Store, report: Report) -> None:
     _be_polite()
-    from cka_core import training
-    from cka_core.recipe import TrainSpec
+    from cka_core.training import fit
+    from cka_core.training.recipe import TrainSpec
 
     wanted = TrainSpec.from_json(spec)
     try:
-        training.train(wanted, store, report=report)
+        fit.train(wanted, store, report=report)
     finally:
         _forget_networks()
 
@@ -71,12 +71,13 @@ def _train(spec: dict[str, Any], store: Store, report: Report) -> None:
 def _measure(spec: dict[str, Any], store: Store, report: Report) -> None:
     """See `cka_core.comparing.estimate.MeasureSpec`."""
     _be_polite()
-    from cka_core import training, training_estimate
-    from cka_core.recipe import TrainSpec
+    from cka_core.training import estimate as training_estimate
+    from cka_core.training import fit
+    from cka_core.training.recipe import TrainSpec
 
     wanted = TrainSpec.from_json(spec["training"])
     try:
-        speed = training.measure_speed(wanted, store, report)
+        speed = fit.measure_speed(wanted, store, report)
     finally:
         _forget_networks()
     training_estimate.remember_speed(wanted.architecture, wanted.batch_size, speed, store)

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from cka_core import jobs, training_estimate, training_queue
+from cka_core import jobs, training_queue
 from cka_core.base import words
 from cka_core.base.store import Store
 from cka_core.images.sets import is_available
 from cka_core.library import catalogue
 from cka_core.library.catalogue import NetworkInfo
-from cka_core.recipe import TrainSpec, about_batch_norm
-from cka_core.training_estimate import MeasureSpec
+from cka_core.training import estimate as training_estimate
+from cka_core.training.estimate import MeasureSpec
+from cka_core.training.recipe import TrainSpec, about_batch_norm
 from cka_core.training_queue import AT_WORK, Training
 from pages import address, training_cards, training_form, widgets
 

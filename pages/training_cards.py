@@ -7,13 +7,15 @@ from typing import Any
 
 import streamlit as st
 
-from cka_core import jobs, training_figures, training_queue, training_state
+from cka_core import jobs, training_queue
 from cka_core.base import full_disk
 from cka_core.base.store import Store
 from cka_core.jobs import DONE, FAILED, INTERRUPTED, QUEUED, RUNNING, STOPPED
 from cka_core.library import words as network_words
 from cka_core.library.catalogue import NetworkInfo
-from cka_core.recipe import TrainSpec
+from cka_core.training import figures as training_figures
+from cka_core.training import state as training_state
+from cka_core.training.recipe import TrainSpec
 from cka_core.training_queue import AT_WORK, ELSEWHERE, Training
 from pages import address, training_form
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import streamlit as st
 
-from cka_core import training_queue, training_state
+from cka_core import training_queue
 from cka_core.base import words
 from cka_core.base.store import Store
 from cka_core.images.sets import IMAGE_SETS
 from cka_core.networks.architectures import APPLICATIONS, Architecture, architecture
-from cka_core.recipe import (
+from cka_core.training import state as training_state
+from cka_core.training.recipe import (
     FRACTIONS,
     LARGEST_BATCH,
     OPTIMIZERS,

@@ -19,8 +19,8 @@ from cka_core.images.sets import load_images
 from cka_core.library import catalogue, keeping
 from cka_core.measures.blocks import find_blocks
 from cka_core.networks.architectures import architecture, build_network
-from cka_core.recipe import TrainSpec
 from cka_core.results import comparison as results
+from cka_core.training.recipe import TrainSpec
 
 DEMO = Path(bundle.__file__).parent / "demo"
 

@@ -15,11 +15,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cka_core import cluster, cluster_files, job_files, jobs, training_estimate, training_state, worker
+from cka_core import cluster, cluster_files, job_files, jobs, worker
 from cka_core.base.progress import Progress
 from cka_core.base.store import Store
 from cka_core.jobs import CheckSpec, JobStatus
-from cka_core.recipe import TrainSpec
+from cka_core.training import estimate as training_estimate
+from cka_core.training import state as training_state
+from cka_core.training.recipe import TrainSpec
 from tests.clusters import end, processes, wait_for, workers
 
 ROOT = Path(__file__).resolve().parent.parent

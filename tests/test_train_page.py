@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from cka_core import job_files, jobs, training_estimate, training_queue, training_state
+from cka_core import job_files, jobs, training_queue
 from cka_core.base.progress import Progress
 from cka_core.base.store import Store
 from cka_core.library import catalogue
-from cka_core.recipe import PRESETS, TrainSpec
+from cka_core.training import estimate as training_estimate
+from cka_core.training import state as training_state
+from cka_core.training.recipe import PRESETS, TrainSpec
 from tests.test_training_queue import submitted, trained
 
 APP = Path(__file__).parent.parent / "app.py"

@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 
-from cka_core import cli, job_files, jobs, training, training_estimate, training_queue, training_state
+from cka_core import cli, job_files, jobs, training_queue
 from cka_core.base.locks import file_lock
 from cka_core.base.progress import Progress
 from cka_core.base.store import Store
 from cka_core.library import catalogue
-from cka_core.recipe import PRESETS, TrainSpec
-from cka_core.training_state import Work
+from cka_core.training import estimate as training_estimate
+from cka_core.training import fit as training
+from cka_core.training import state as training_state
+from cka_core.training.recipe import PRESETS, TrainSpec
+from cka_core.training.state import Work
 
 SPEC = TrainSpec("cifar-resnet-8x1", epochs=4)
 BELIEVED = "tcp://elsewhere"

@@ -20,9 +20,9 @@ from cka_core.base.store import Store
 from cka_core.images.sets import load_images
 from cka_core.library import catalogue
 from cka_core.networks.architectures import build_network, weights_digest
-from cka_core.recipe import TrainSpec
-from cka_core.training import train
-from cka_core.training_state import file_digest
+from cka_core.training.fit import train
+from cka_core.training.recipe import TrainSpec
+from cka_core.training.state import file_digest
 
 ROOT = Path(__file__).parent.parent.parent
 NAME, IMAGES = "short", 64

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core.measuring import AT_ONCE
-from cka_core.training_images import TrainingImages
+from cka_core.training.images import TrainingImages
+from cka_core.training.measuring import AT_ONCE
 
 if TYPE_CHECKING:
     import keras

@@ -13,18 +13,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cka_core import devices, training, training_estimate, training_state
 from cka_core.base.progress import Progress, Stopped
 from cka_core.base.store import Store
 from cka_core.images.sets import load_images
 from cka_core.library import catalogue
 from cka_core.networks.architectures import build_network, weights_digest
-from cka_core.recipe import PRESETS, TrainingFailed, TrainSpec, about_batch_norm, batch_norm_momentum
-from cka_core.training import free_name, measure_speed, train
-from cka_core.training_images import TrainingImages
-from cka_core.training_state import file_digest
+from cka_core.training import devices, fit
+from cka_core.training import estimate as training_estimate
+from cka_core.training import state as training_state
+from cka_core.training.fit import free_name, measure_speed, train
+from cka_core.training.images import TrainingImages
+from cka_core.training.recipe import PRESETS, TrainingFailed, TrainSpec, about_batch_norm, batch_norm_momentum
+from cka_core.training.state import file_digest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 TINY = TrainSpec("cifar-resnet-8x1", fraction=0.25, epochs=2, batch_size=128, deterministic=True)
 
 
@@ -288,8 +290,8 @@ def test_the_confusion_matrix_counts_every_test_image(short):
 
 
 def test_two_processes_do_not_train_the_same(store, monkeypatch):
-    monkeypatch.setattr(training, "LOCK_SECONDS", 0.1)
-    with training._alone(SHORT, store), pytest.raises(TrainingFailed, match="another process"):
+    monkeypatch.setattr(fit, "LOCK_SECONDS", 0.1)
+    with fit._alone(SHORT, store), pytest.raises(TrainingFailed, match="another process"):
         train(SHORT, store)
 
 
@@ -353,7 +355,7 @@ def test_a_saved_training_keeps_the_momentum(tmp_path):
     import keras
 
     model = build_network("cifar-resnet-8x1")
-    training._set_momentum(model, 0.8, keras)
+    fit._set_momentum(model, 0.8, keras)
     model.save(tmp_path / "state.keras")
     saved = keras.models.load_model(tmp_path / "state.keras")
     norms = [layer for layer in saved.layers if isinstance(layer, keras.layers.BatchNormalization)]

@@ -13,7 +13,7 @@ import numpy as np
 
 from cka_core.base.store import Store
 from cka_core.images.sets import choose, load_images
-from cka_core.recipe import TrainSpec
+from cka_core.training.recipe import TrainSpec
 
 PADDING = 4
 SUBSET_SEED = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cka_core.training_figures import confusion, confusion_alt, curves, curves_alt
+from cka_core.training.figures import confusion, confusion_alt, curves, curves_alt
 
 HISTORY = {"loss": [2.0, 1.5], "accuracy": [0.25, 0.5], "val_loss": [2.1, 1.75], "val_accuracy": [0.2, 0.45]}
 COUNTS = [[8, 2, 0], [1, 5, 4], [0, 0, 0]]

@@ -23,20 +23,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core import devices as devices_module
-from cka_core import training_state
 from cka_core.base import full_disk
 from cka_core.base.locks import file_lock
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store, write_atomically
-from cka_core.devices import Devices
 from cka_core.images.sets import load_images
 from cka_core.library import catalogue
-from cka_core.measuring import AT_ONCE, NotFinite, measure
 from cka_core.networks.architectures import build_network, weights_digest
-from cka_core.recipe import PRESETS, Diverged, TrainingFailed, TrainSpec, about_batch_norm, batch_norm_momentum
-from cka_core.training_images import TrainingImages
-from cka_core.training_state import Work
+from cka_core.training import devices as devices_module
+from cka_core.training import state as training_state
+from cka_core.training.devices import Devices
+from cka_core.training.images import TrainingImages
+from cka_core.training.measuring import AT_ONCE, NotFinite, measure
+from cka_core.training.recipe import PRESETS, Diverged, TrainingFailed, TrainSpec, about_batch_norm, batch_norm_momentum
+from cka_core.training.state import Work
 
 if TYPE_CHECKING:
     import keras
@@ -248,7 +248,7 @@ def _run_epoch(
             after_step(step, logs or {})
 
     if devices.kind == "multi-worker":
-        from cka_core import several_hosts
+        from cka_core.training import several_hosts
 
         return several_hosts.run_epoch(model, data, epoch, devices.strategy, after_step) | {
             "learning_rate": _learning_rate(model)
@@ -348,7 +348,7 @@ def _describe(row: dict[str, float]) -> str:
 
 
 def _remember_speed(spec: TrainSpec, speed: float, store: Store) -> None:
-    from cka_core import training_estimate
+    from cka_core.training import estimate as training_estimate
 
     with contextlib.suppress(OSError):  # a note of no importance ends no training
         training_estimate.remember_speed(spec.architecture, spec.batch_size, speed, store)

@@ -14,7 +14,7 @@ from cka_core.base.store import Store, key_of
 from cka_core.comparing.estimate import START_SECONDS
 from cka_core.images.sets import image_set
 from cka_core.networks.architectures import architecture, is_architecture
-from cka_core.recipe import TrainSpec
+from cka_core.training.recipe import TrainSpec
 
 TRAINING_RECORD = "training-speed.json"
 

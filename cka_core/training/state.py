@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from cka_core.base.store import Store
-from cka_core.recipe import TrainingFailed, TrainSpec
+from cka_core.training.recipe import TrainingFailed, TrainSpec
 
 Save = Callable[[Path], None]
 """Writes a network, or its weights, to a file ending in .keras."""
