@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from cka_core.atlas import FORMAT, Atlas
+from cka_core.atlas.result import FORMAT, Atlas
+from cka_core.atlas.study import Study
 from cka_core.atlas_look import look_at
 from cka_core.atlas_steps import LOOK, AtlasPart, is_done, named, packed, parts, place, prepare, read, sums_place
 from cka_core.base.progress import Progress, Report, silent
@@ -26,7 +27,6 @@ from cka_core.library import catalogue
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import HsicSums, minibatches
 from cka_core.networks.activations import Extractor
-from cka_core.study import Study
 from cka_core.training.fit import train
 
 

@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 
 from cka_core import atlas_build, atlas_steps, jobs
-from cka_core.atlas import Atlas
+from cka_core.atlas.result import Atlas
+from cka_core.atlas.study import Study
 from cka_core.atlas_steps import AtlasPart
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store
-from cka_core.study import Study
 
 LOOK_SECONDS = 0.5
 ATTEMPTS = 4

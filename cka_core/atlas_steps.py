@@ -20,14 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from cka_core.atlas import UNREADABLE, Atlas
+from cka_core.atlas.result import UNREADABLE, Atlas
+from cka_core.atlas.study import Study
 from cka_core.base.store import Store, key_of
 from cka_core.comparing import sources
 from cka_core.images.sets import image_set
 from cka_core.library import catalogue
 from cka_core.measures.hsic import minibatches
 from cka_core.networks.architectures import architecture
-from cka_core.study import Study
 from cka_core.training import fit
 
 LOOK = 2

@@ -73,7 +73,8 @@ def build(store: Store, report: Report = silent) -> Iterator[Path]:
 
 def build_atlas(store: Store, report: Report = silent) -> Iterator[Path]:
     """Make the bundled atlas and its networks; yields each file as it is finished."""
-    from cka_core import atlas_build, atlas_steps, study
+    from cka_core import atlas_build, atlas_steps
+    from cka_core.atlas import study
 
     wanted = study.bundled()
     for spec, name in zip(wanted.trainings, wanted.names, strict=True):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core import atlas_errors
-from cka_core import atlas_numbers as known
+from cka_core.atlas import errors
+from cka_core.atlas import numbers as known
 from cka_core.base import words
 from cka_core.images.sets import CIFAR10_CLASSES
 from cka_core.results.figures import CURVE_A, CURVE_B
@@ -18,7 +18,7 @@ from cka_core.results.figures import CURVE_A, CURVE_B
 if TYPE_CHECKING:
     import plotly.graph_objects
 
-    from cka_core.atlas import Atlas, Member
+    from cka_core.atlas.result import Atlas, Member
 
 GREY = "#8c8c8c"
 HEIGHT = 300
@@ -127,11 +127,11 @@ def _errors(atlas: Atlas) -> tuple[Any, str] | None:
     """Difference in accuracy by class, with its interval over seeds."""
     import plotly.graph_objects as go
 
-    pairs = atlas_errors.wide_and_deep(atlas)
+    pairs = errors.wide_and_deep(atlas)
     if not pairs:
         return None  # of a better and a worse network this figure would show just that
     wide, deep = next((pair for pair in pairs if min(map(len, pair)) > 1), pairs[0])
-    found = atlas_errors.errors_by_class(atlas, wide, deep, relative=True)
+    found = errors.errors_by_class(atlas, wide, deep, relative=True)
     order = np.argsort(-found.difference, kind="stable")
     names = [CIFAR10_CLASSES[at] if at < len(CIFAR10_CLASSES) else str(at) for at in order]
     reach = np.nan_to_num((found.high - found.low)[order] / 2)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable
 
-from cka_core.atlas import Atlas
-from cka_core.atlas_numbers import seed_groups
+from cka_core.atlas.numbers import seed_groups
+from cka_core.atlas.result import Atlas
+from cka_core.atlas.study import FITTED
 from cka_core.base.words import count_text
 from cka_core.evidence import Evidence, Numbers, Part, count, percent
 from cka_core.findings import different_errors, first_component, outside_and_inside, probes_and_deletion
 from cka_core.growth import block_structure
-from cka_core.study import FITTED
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from cka_core.atlas_numbers import Contrast, Spread, mean, spread, spread_over_pairs
+from cka_core.atlas.numbers import Contrast, Spread, mean, spread, spread_over_pairs
 
 YES, PARTLY, UNCLEAR, NO, CANNOT_SAY = "yes", "partly", "unclear", "no", "cannot say"
 

@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from cka_core import atlas_errors as errors
-from cka_core import atlas_numbers as numbers
-from cka_core.atlas import Atlas, Member
-from cka_core.atlas_numbers import Contrast, mean, spread
+from cka_core.atlas import errors, numbers
+from cka_core.atlas.numbers import Contrast, mean, spread
+from cka_core.atlas.result import Atlas, Member
 from cka_core.evidence import (
     Evidence,
     Part,

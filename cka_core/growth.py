@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from cka_core import atlas_numbers as numbers
-from cka_core.atlas import Atlas, Member
-from cka_core.atlas_numbers import mean
+from cka_core.atlas import numbers
+from cka_core.atlas.numbers import mean
+from cka_core.atlas.result import Atlas, Member
 from cka_core.evidence import Evidence, Part, count, decimal, growing, percent
 from cka_core.measures.blocks import Block
 from cka_core.measures.ranks import by_chance, concordance, rank_correlation

@@ -7,8 +7,8 @@ from typing import Any
 
 import streamlit as st
 
-from cka_core import atlas_views
-from cka_core.atlas import Atlas, listed
+from cka_core.atlas import views as atlas_views
+from cka_core.atlas.result import Atlas, listed
 from cka_core.base.store import Store
 from cka_core.results import figures, views
 from pages import address, atlas_behaviour, atlas_claims, atlas_grid, atlas_network, atlas_pairs, atlas_tour, widgets

@@ -8,8 +8,10 @@ from pathlib import Path
 import pandas
 import streamlit as st
 
-from cka_core import atlas_errors, atlas_figures, atlas_images
-from cka_core.atlas import Atlas, Member
+from cka_core.atlas import errors
+from cka_core.atlas import figures as atlas_figures
+from cka_core.atlas import images as atlas_images
+from cka_core.atlas.result import Atlas, Member
 from cka_core.base import words
 from cka_core.base.store import Store
 from cka_core.evidence import decimal, percent
@@ -52,7 +54,7 @@ def _picker(side: str, groups: dict[str, tuple[Member, ...]], default: str) -> s
 
 
 def _accuracy(group: Sequence[Member]) -> str:
-    right = words.accuracy_text(atlas_errors.accuracy_of(group), group[0].test_images)
+    right = words.accuracy_text(errors.accuracy_of(group), group[0].test_images)
     return f"**{group[0].title}** {right} of the test images right"
 
 
@@ -68,7 +70,7 @@ def sheet(name: str, root: str, _images: Images) -> str:
 
 def apart(atlas: Atlas, wide: Sequence[Member], deep: Sequence[Member], titles: tuple[str, str]) -> None:
     """How far apart predictions are, the two shapes beside two seeds of either."""
-    found = atlas_errors.distances(atlas, wide, deep)
+    found = errors.distances(atlas, wide, deep)
     if not found:
         return
     columns = {" × ".join(titles): [one.across for one in found]}

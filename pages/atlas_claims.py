@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from cka_core import claim_figures
-from cka_core.atlas import Atlas
+from cka_core.atlas.result import Atlas
 from cka_core.claims import Claim, claims
 from pages import address
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from cka_core import atlas_figures, atlas_images, atlas_views
-from cka_core.atlas import Atlas, Member
+from cka_core.atlas import figures as atlas_figures
+from cka_core.atlas import images as atlas_images
+from cka_core.atlas import views as atlas_views
+from cka_core.atlas.result import Atlas, Member
 from cka_core.base import words
 from cka_core.base.store import Store
 from cka_core.images import pictures

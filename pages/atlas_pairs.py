@@ -6,8 +6,11 @@ import dataclasses
 
 import streamlit as st
 
-from cka_core import atlas_figures, atlas_numbers, atlas_pairs, atlas_views
-from cka_core.atlas import Atlas, Member
+from cka_core.atlas import figures as atlas_figures
+from cka_core.atlas import numbers
+from cka_core.atlas import pairs as atlas_pairs
+from cka_core.atlas import views as atlas_views
+from cka_core.atlas.result import Atlas, Member
 from cka_core.results import figures, views
 from cka_core.results.comparison import Comparison
 from pages import address, atlas_grid
@@ -78,7 +81,7 @@ def _ranges(member: Member, comparison: Comparison, side: int) -> list[tuple[int
 
 def two_numbers(atlas: Atlas, a: Member, b: Member) -> None:
     """Inside the blocks, outside them, and what that says."""
-    found = atlas_numbers.inside_and_outside(atlas, a, b).contrast
+    found = numbers.inside_and_outside(atlas, a, b).contrast
     with st.container(border=True):
         st.markdown("**Inside the blocks against outside them**")
         inside, outside = st.columns(2)

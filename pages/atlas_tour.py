@@ -6,8 +6,9 @@ import itertools
 
 import streamlit as st
 
-from cka_core import atlas_pairs, atlas_views
-from cka_core.atlas import Atlas
+from cka_core.atlas import pairs as atlas_pairs
+from cka_core.atlas import views as atlas_views
+from cka_core.atlas.result import Atlas
 from cka_core.results import words as result_words
 from pages import address, atlas_grid
 

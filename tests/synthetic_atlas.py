@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from cka_core.atlas import FORMAT, Atlas, Deletion, Member, Probe, Snapshot, member_json
+from cka_core.atlas.result import FORMAT, Atlas, Deletion, Member, Probe, Snapshot, member_json
+from cka_core.atlas.study import study_of
 from cka_core.images.sets import load_images
 from cka_core.measures.blocks import Block
 from cka_core.networks.architectures import architecture
-from cka_core.study import study_of
 
 EPOCHS = (0, 5, 10)
 PLANTED = {"cifar-resnet-14x1": 0.0, "cifar-resnet-14x2": 0.2, "cifar-resnet-14x4": 0.4, "cifar-resnet-38x1": 0.5}

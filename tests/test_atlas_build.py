@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from cka_core import atlas_build, atlas_look, atlas_steps
-from cka_core.atlas import Atlas
+from cka_core.atlas.result import Atlas
+from cka_core.atlas.study import Study, study_of
 from cka_core.base.store import Store
 from cka_core.comparing.engine import compare
 from cka_core.library import catalogue
@@ -23,7 +24,6 @@ from cka_core.measures import centring, components
 from cka_core.measures.hsic import HsicSums
 from cka_core.networks.activations import Extractor
 from cka_core.networks.architectures import build_network
-from cka_core.study import Study, study_of
 
 ROOT = Path(__file__).parent.parent
 TINY = study_of(

@@ -10,7 +10,8 @@ import keras
 import numpy as np
 import pytest
 
-from cka_core import bundle, study
+from cka_core import bundle
+from cka_core.atlas import study
 from cka_core.base import shipped
 from cka_core.base.progress import silent
 from cka_core.base.store import Store
@@ -59,9 +60,9 @@ def test_a_bundled_comparison_is_what_the_engine_computes(store):
 
 @pytest.fixture(scope="module")
 def bundled_atlas():
-    from cka_core import atlas
+    from cka_core.atlas import result
 
-    return atlas.bundled()
+    return result.bundled()
 
 
 def test_the_bundled_atlas_is_of_the_bundled_study_and_networks(bundled_atlas, store):

@@ -10,9 +10,8 @@ import re
 import numpy as np
 import pytest
 
-from cka_core.atlas import FORMAT, Atlas, Deletion, Member, Probe, Snapshot, member_json
-from cka_core.atlas_errors import disagreement, distances, errors_by_class, predictions, right_by_image, wide_and_deep
-from cka_core.atlas_numbers import (
+from cka_core.atlas.errors import disagreement, distances, errors_by_class, predictions, right_by_image, wide_and_deep
+from cka_core.atlas.numbers import (
     blocks_along_epochs,
     corresponding,
     deletion_losses,
@@ -27,6 +26,8 @@ from cka_core.atlas_numbers import (
     spread_over_pairs,
     student,
 )
+from cka_core.atlas.result import FORMAT, Atlas, Deletion, Member, Probe, Snapshot, member_json
+from cka_core.atlas.study import study_of
 from cka_core.claims import CLAIMS, Claim, claims
 from cka_core.evidence import (
     CANNOT_SAY,
@@ -48,7 +49,6 @@ from cka_core.measures.blocks import Block
 from cka_core.measures.ranks import by_chance, concordance, rank_correlation
 from cka_core.networks.architectures import architecture
 from cka_core.networks.surgery import residual_blocks
-from cka_core.study import study_of
 from tests import synthetic_atlas
 
 SIZES = ("14x1", "20x1", "38x1", "20x2", "38x2")

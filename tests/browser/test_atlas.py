@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from cka_core import atlas
+from cka_core.atlas import result
 from cka_core.claims import claims
 from scripts.running import running_app
 from tests import synthetic_atlas
@@ -197,7 +197,7 @@ def test_the_keyboard_opens_a_network(page: Page, atlas_app: str):
 
 def test_the_bundled_atlas_from_the_grid_to_the_claims(page: Page, reader: str):
     """A teacher's minute: the grid, blocks forming, one network large, two seeds, wide against deep, the claims."""
-    bundled = atlas.bundled()
+    bundled = result.bundled()
     assert bundled is not None
     address = f"{reader}/atlas"
     open_atlas(page, address)

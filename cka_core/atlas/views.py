@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from cka_core.atlas import REMOVED, Atlas, Member, Snapshot
-from cka_core.atlas_numbers import block_share, clearness, inside_blocks, seed_groups
+from cka_core.atlas.numbers import block_share, clearness, inside_blocks, seed_groups
+from cka_core.atlas.result import REMOVED, Atlas, Member, Snapshot
+from cka_core.atlas.study import FITTED
 from cka_core.base import words
 from cka_core.measures.blocks import Block, block_text
 from cka_core.networks.layers import Layer
 from cka_core.results import figures, views
 from cka_core.results.comparison import Comparison
-from cka_core.study import FITTED
 
 SMALL = 48
 """Layers a side of a small map, at most: it is there for its shape."""

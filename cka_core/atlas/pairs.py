@@ -10,8 +10,8 @@ import itertools
 
 import numpy as np
 
-from cka_core.atlas import Atlas, Member
-from cka_core.atlas_numbers import Contrast, block_share, clearness, inside_and_outside, seed_groups, spread
+from cka_core.atlas.numbers import Contrast, block_share, clearness, inside_and_outside, seed_groups, spread
+from cka_core.atlas.result import Atlas, Member
 
 LARGE = 0.1
 """A difference between inside and outside that is worth a sentence; the threshold of a block's contrast, too."""

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cka_core.atlas import Atlas, Member
-from cka_core.atlas_errors import disagreement, errors_by_class, predictions, right_by_image, wide_and_deep
-from cka_core.atlas_numbers import mean, seed_groups
+from cka_core.atlas.errors import disagreement, errors_by_class, predictions, right_by_image, wide_and_deep
+from cka_core.atlas.numbers import mean, seed_groups
+from cka_core.atlas.result import Atlas, Member
 from cka_core.measures.behaviour import accuracy_by_class
 from cka_core.measures.blocks import Block
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cka_core.atlas import Atlas, Member
+from cka_core.atlas.result import Atlas, Member
 from cka_core.measures.blocks import Block, strength
 from cka_core.networks.surgery import residual_blocks
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from cka_core.atlas import Atlas, Member
-from cka_core.atlas_numbers import SIMILAR, mean, recipe_text, seed_groups, student
+from cka_core.atlas.numbers import SIMILAR, mean, recipe_text, seed_groups, student
+from cka_core.atlas.result import Atlas, Member
 from cka_core.measures.behaviour import hellinger_distance, kl_divergence, seed_variation
 
 UNKNOWN = -1

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core.atlas_images import ClassAccuracies, Examples
-from cka_core.atlas_views import LargeView
+from cka_core.atlas.images import ClassAccuracies, Examples
+from cka_core.atlas.views import LargeView
 from cka_core.results import figures, views
 from cka_core.results.figures import CURVE_A, CURVE_B
 

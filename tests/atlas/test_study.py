@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cka_core.study import Study, bundled, read_study, study_of
+from cka_core.atlas.study import Study, bundled, read_study, study_of
 
 GRID = {"name": "a grid", "samples": 64, "networks": [{"depths": [8, 14], "widths": [1, 2], "seeds": [0, 1]}]}
 

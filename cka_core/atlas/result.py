@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from cka_core.atlas.study import FITTED, Study
 from cka_core.base import npz, shipped
 from cka_core.base.store import Store, write_atomically
 from cka_core.images.sets import SampleSpec
 from cka_core.measures.blocks import Block
 from cka_core.networks.layers import Layer
 from cka_core.results.comparison import MEASURE, Comparison
-from cka_core.study import FITTED, Study
 
 FORMAT = "cka-explorer atlas 1"
 UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError)
