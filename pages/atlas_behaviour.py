@@ -14,7 +14,7 @@ from cka_core.atlas import images as atlas_images
 from cka_core.atlas.result import Atlas, Member
 from cka_core.base import words
 from cka_core.base.store import Store
-from cka_core.evidence import decimal, percent
+from cka_core.claims.evidence import decimal, percent
 from cka_core.images import pictures
 from cka_core.images.sets import Images, is_available, load_images
 from pages import address, atlas_grid

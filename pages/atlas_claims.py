@@ -6,9 +6,9 @@ from typing import Any
 
 import streamlit as st
 
-from cka_core import claim_figures
 from cka_core.atlas.result import Atlas
-from cka_core.claims import Claim, claims
+from cka_core.claims import figures as claim_figures
+from cka_core.claims.cards import Claim, claims
 from pages import address
 
 BADGES: dict[str, tuple[str, Any, str]] = {
@@ -26,7 +26,7 @@ RULES = (
     "chance gives in at most 1 of 20 orders of the architectures.  \nA count of networks or classes is seen if chance "
     "would give as many in at most 1 of 20 cases.  \nA card is **partly** seen if some of its lines are."
 )
-"""Those of `cka_core.evidence`."""
+"""Those of `cka_core.claims.cards.evidence`."""
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cka_core import claim_figures
 from cka_core.atlas import figures as atlas_figures
 from cka_core.atlas import images as atlas_images
 from cka_core.atlas import pairs as atlas_pairs
 from cka_core.atlas import views as atlas_views
 from cka_core.atlas.result import Atlas
-from cka_core.claims import CLAIMS
+from cka_core.claims import figures as claim_figures
+from cka_core.claims.cards import CLAIMS
 from cka_core.images import pictures
 from cka_core.images.sets import CIFAR10_CLASSES
 from cka_core.results.figures import COLOURS

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from cka_core.atlas import result
-from cka_core.claims import claims
+from cka_core.claims.cards import claims
 from scripts.running import running_app
 from tests import synthetic_atlas
 from tests.browser.test_compare import settled

@@ -28,8 +28,8 @@ from cka_core.atlas.numbers import (
 )
 from cka_core.atlas.result import FORMAT, Atlas, Deletion, Member, Probe, Snapshot, member_json
 from cka_core.atlas.study import study_of
-from cka_core.claims import CLAIMS, Claim, claims
-from cka_core.evidence import (
+from cka_core.claims.cards import CLAIMS, Claim, claims
+from cka_core.claims.evidence import (
     CANNOT_SAY,
     NO,
     PARTLY,

@@ -11,7 +11,7 @@ import numpy as np
 from cka_core.atlas import numbers
 from cka_core.atlas.numbers import mean
 from cka_core.atlas.result import Atlas, Member
-from cka_core.evidence import Evidence, Part, count, decimal, growing, percent
+from cka_core.claims.evidence import Evidence, Part, count, decimal, growing, percent
 from cka_core.measures.blocks import Block
 from cka_core.measures.ranks import by_chance, concordance, rank_correlation
 

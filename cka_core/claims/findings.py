@@ -15,7 +15,7 @@ import numpy as np
 from cka_core.atlas import errors, numbers
 from cka_core.atlas.numbers import Contrast, mean, spread
 from cka_core.atlas.result import Atlas, Member
-from cka_core.evidence import (
+from cka_core.claims.evidence import (
     Evidence,
     Part,
     beyond_chance,

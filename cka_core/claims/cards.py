@@ -13,9 +13,9 @@ from cka_core.atlas.numbers import seed_groups
 from cka_core.atlas.result import Atlas
 from cka_core.atlas.study import FITTED
 from cka_core.base.words import count_text
-from cka_core.evidence import Evidence, Numbers, Part, count, percent
-from cka_core.findings import different_errors, first_component, outside_and_inside, probes_and_deletion
-from cka_core.growth import block_structure
+from cka_core.claims.evidence import Evidence, Numbers, Part, count, percent
+from cka_core.claims.findings import different_errors, first_component, outside_and_inside, probes_and_deletion
+from cka_core.claims.growth import block_structure
 
 
 @dataclasses.dataclass(frozen=True)

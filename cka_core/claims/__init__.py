@@ -1,0 +1,1 @@
+"""The paper's claims held against an atlas: weighs and words, measures nothing."""
