@@ -29,10 +29,11 @@ NETWORKS = [(f"cifar-resnet-{name}", seed) for name in ("14x1", "20x1", "38x1", 
 
 
 def main() -> None:
-    from cka_core import atlas_build, build_network, load_images
+    from cka_core import build_network, load_images
     from cka_core.base.store import Store
     from cka_core.measures.grams import GramBatch
     from cka_core.networks.activations import Extractor
+    from cka_core.studies import build as atlas_build
 
     x = load_images("cifar10-mini", "test", n=256, seed=0).x
     extractors = [Extractor(build_network(name, seed=seed)) for name, seed in NETWORKS]

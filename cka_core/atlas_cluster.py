@@ -9,12 +9,14 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from cka_core import atlas_build, atlas_steps, jobs
+from cka_core import jobs
 from cka_core.atlas.result import Atlas
 from cka_core.atlas.study import Study
-from cka_core.atlas_steps import AtlasPart
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store
+from cka_core.studies import build as atlas_build
+from cka_core.studies import steps as atlas_steps
+from cka_core.studies.steps import AtlasPart
 
 LOOK_SECONDS = 0.5
 ATTEMPTS = 4

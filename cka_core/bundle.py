@@ -73,8 +73,9 @@ def build(store: Store, report: Report = silent) -> Iterator[Path]:
 
 def build_atlas(store: Store, report: Report = silent) -> Iterator[Path]:
     """Make the bundled atlas and its networks; yields each file as it is finished."""
-    from cka_core import atlas_build, atlas_steps
     from cka_core.atlas import study
+    from cka_core.studies import build as atlas_build
+    from cka_core.studies import steps as atlas_steps
 
     wanted = study.bundled()
     for spec, name in zip(wanted.trainings, wanted.names, strict=True):

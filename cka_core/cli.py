@@ -379,11 +379,11 @@ def atlas_build(
     store: StoreOption = None,
 ) -> None:
     """Train what is missing, compare all networks, and write one atlas. Stopped, the same command goes on."""
-    from cka_core import atlas_build as build
-    from cka_core import atlas_steps
     from cka_core.atlas import result as atlases
     from cka_core.atlas import study as studies
     from cka_core.base import words
+    from cka_core.studies import build
+    from cka_core.studies import steps as atlas_steps
 
     place = Store(store)
     wanted = studies.bundled() if study == "bundled" else studies.read_study(study)

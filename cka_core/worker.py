@@ -84,8 +84,9 @@ def _measure(spec: dict[str, Any], store: Store, report: Report) -> None:
 
 
 def _atlas(spec: dict[str, Any], store: Store, report: Report) -> None:
-    """See `cka_core.atlas_steps.AtlasPart`."""
-    from cka_core import atlas_build, atlas_steps
+    """See `cka_core.studies.steps.AtlasPart`."""
+    from cka_core.studies import build as atlas_build
+    from cka_core.studies import steps as atlas_steps
 
     part = atlas_steps.AtlasPart.from_json(spec)
     if part.part == "train":

@@ -17,8 +17,6 @@ import numpy as np
 
 from cka_core.atlas.result import FORMAT, Atlas
 from cka_core.atlas.study import Study
-from cka_core.atlas_look import look_at
-from cka_core.atlas_steps import LOOK, AtlasPart, is_done, named, packed, parts, place, prepare, read, sums_place
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store
 from cka_core.comparing import sources
@@ -27,6 +25,8 @@ from cka_core.library import catalogue
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import HsicSums, minibatches
 from cka_core.networks.activations import Extractor
+from cka_core.studies.look import look_at
+from cka_core.studies.steps import LOOK, AtlasPart, is_done, named, packed, parts, place, prepare, read, sums_place
 from cka_core.training.fit import train
 
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from cka_core.atlas.result import Deletion, Member, Probe, Snapshot, member_json
 from cka_core.atlas.study import Study
-from cka_core.atlas_steps import packed, place
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store
 from cka_core.images.sets import Images, choose, load_images
@@ -23,6 +22,7 @@ from cka_core.measures.hsic import HsicSums, minibatches
 from cka_core.networks.activations import Extractor, pixels
 from cka_core.networks.architectures import architecture, build_network
 from cka_core.networks.surgery import residual_blocks, without_blocks
+from cka_core.studies.steps import packed, place
 from cka_core.training.images import TrainingImages
 from cka_core.training.measuring import AT_ONCE
 from cka_core.training.recipe import TrainSpec

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cka_core import atlas_build, atlas_look, atlas_steps
 from cka_core.atlas.result import Atlas
 from cka_core.atlas.study import Study, study_of
 from cka_core.base.store import Store
@@ -24,8 +23,11 @@ from cka_core.measures import centring, components
 from cka_core.measures.hsic import HsicSums
 from cka_core.networks.activations import Extractor
 from cka_core.networks.architectures import build_network
+from cka_core.studies import build as atlas_build
+from cka_core.studies import look as atlas_look
+from cka_core.studies import steps as atlas_steps
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 TINY = study_of(
     {
         "name": "tiny", "samples": 64, "batch_size": 32, "probes": 40, "influential": 2,

@@ -1,0 +1,1 @@
+"""Carries a study out: where training and comparing meet."""
