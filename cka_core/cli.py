@@ -389,9 +389,9 @@ def atlas_build(
     wanted = studies.bundled() if study == "bundled" else studies.read_study(study)
     folder = out or atlases.folder_of(wanted, place)
     if submit or os.environ.get("CKA_SCHEDULER"):
-        from cka_core import atlas_cluster
+        from cka_core.jobs import studies as study_jobs
 
-        carry_out = atlas_cluster.build
+        carry_out = study_jobs.build
     else:
         carry_out = build.build
     try:
@@ -415,7 +415,7 @@ def atlas_build(
 @cluster_app.command("start")
 def cluster_start(store: StoreOption = None) -> None:
     """Run the local cluster until it is idle for 15 minutes."""
-    from cka_core import cluster
+    from cka_core.jobs import cluster
 
     cluster.command_start(Store(store))
 
@@ -423,7 +423,7 @@ def cluster_start(store: StoreOption = None) -> None:
 @cluster_app.command("status")
 def cluster_status(store: StoreOption = None) -> None:
     """Say whether the local cluster runs and what it does."""
-    from cka_core import cluster
+    from cka_core.jobs import cluster
 
     cluster.command_status(Store(store))
 
@@ -431,7 +431,7 @@ def cluster_status(store: StoreOption = None) -> None:
 @cluster_app.command("check")
 def cluster_check(store: StoreOption = None) -> None:
     """Run a job that only counts, to see that the cluster works."""
-    from cka_core import jobs
+    from cka_core.jobs import submit as jobs
 
     jobs.command_check(Store(store))
 
@@ -439,7 +439,7 @@ def cluster_check(store: StoreOption = None) -> None:
 @cluster_app.command("stop")
 def cluster_stop(store: StoreOption = None) -> None:
     """Stop the local cluster; running work can be resumed."""
-    from cka_core import cluster
+    from cka_core.jobs import cluster
 
     cluster.command_stop(Store(store))
 

@@ -26,7 +26,7 @@ RULES = (
     "chance gives in at most 1 of 20 orders of the architectures.  \nA count of networks or classes is seen if chance "
     "would give as many in at most 1 of 20 cases.  \nA card is **partly** seen if some of its lines are."
 )
-"""Those of `cka_core.claims.cards.evidence`."""
+"""Those of `cka_core.claims.evidence`."""
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -1,5 +1,5 @@
 // The grid of small maps: draws, plays the epochs and hears clicks in the browser, without the server.
-// `data` is what cka_core.atlas.result.views.grid_values makes, with `chosen` and `epoch`, and
+// `data` is what cka_core.atlas.views.grid_values makes, with `chosen` and `epoch`, and
 // `below`, the class of what is scrolled to when `scrolls` changes.
 
 const STEP = 800, FADE = 260; // milliseconds an epoch is shown, and of the change from one to the next

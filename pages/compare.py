@@ -7,11 +7,11 @@ from typing import Any
 
 import streamlit as st
 
-from cka_core import jobs
 from cka_core.base import words
 from cka_core.base.store import Store
 from cka_core.comparing import estimate
 from cka_core.images.sets import is_available
+from cka_core.jobs import submit
 from cka_core.library import catalogue, inventory
 from cka_core.library import words as network_words
 from cka_core.library.catalogue import NetworkInfo
@@ -77,7 +77,7 @@ def compare_button(
     b: NetworkInfo,
     finished: bool,
     problem: str,
-    job: jobs.JobStatus | None,
+    job: submit.JobStatus | None,
     store: Store,
 ) -> None:
     """The one action, and how long it will take, or why there is nothing to do."""
@@ -86,7 +86,7 @@ def compare_button(
     no_use = finished or at_work or bool(problem)
     if st.button(label, type="primary", width="stretch", disabled=no_use, key="compare"):
         with st.spinner("Starting the worker"):
-            jobs.submit("compare", spec, " × ".join(network_words.titles(a, b)), store)
+            submit.submit("compare", spec, " × ".join(network_words.titles(a, b)), store)
         st.rerun()
     if problem:
         st.warning(address.plain(problem), icon=":material/block:")
@@ -99,7 +99,7 @@ def compare_button(
         here = bool(a.activations and b.activations) or is_available(spec.sample.images, store)
         first = "" if here else ", after the download"
         st.caption(f"≈ {words.seconds_text(seconds)}{first}")
-    for other in jobs.active(store):
+    for other in submit.active(store):
         if other.kind == "compare" and (job is None or other.key != job.key):
             st.button(
                 f"At work: {other.title}",
@@ -112,13 +112,13 @@ def compare_button(
             )
 
 
-def job_of(spec: CompareSpec, store: Store) -> jobs.JobStatus | None:
+def job_of(spec: CompareSpec, store: Store) -> submit.JobStatus | None:
     """The job that computes this result; if none is at work, one that computes it with the networks swapped."""
-    own, swapped = jobs.status(spec.key, store), jobs.status(spec.swapped().key, store)
+    own, swapped = submit.status(spec.key, store), submit.status(spec.swapped().key, store)
     return swapped if widgets.at_work(swapped) and not widgets.at_work(own) else own
 
 
-def tell_job(job: jobs.JobStatus | None) -> None:
+def tell_job(job: submit.JobStatus | None) -> None:
     """Above the map: how the job is doing."""
     if job is None:
         return
@@ -255,7 +255,7 @@ def wait_for_result(
     spec: CompareSpec,
     title: str,
     refused: bool,
-    job: jobs.JobStatus | None,
+    job: submit.JobStatus | None,
     networks: dict[str, NetworkInfo],
     store: Store,
 ) -> None:

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from cka_core import jobs, training_queue
 from cka_core.base import words
 from cka_core.base.store import Store
 from cka_core.images.sets import is_available
+from cka_core.jobs import submit, trainings
+from cka_core.jobs.trainings import AT_WORK, Training
 from cka_core.library import catalogue
 from cka_core.library.catalogue import NetworkInfo
 from cka_core.training import estimate as training_estimate
 from cka_core.training.estimate import MeasureSpec
 from cka_core.training.recipe import TrainSpec, about_batch_norm
-from cka_core.training_queue import AT_WORK, Training
 from pages import address, training_cards, training_form, widgets
 
 
@@ -39,7 +39,7 @@ def train_button(
     specs: list[TrainSpec], problem: str, found: list[Training], networks: dict[str, NetworkInfo], store: Store
 ) -> None:
     """The one action, how long it will take, or why there is nothing to do."""
-    trained = training_queue.trained(store, networks)
+    trained = trainings.trained(store, networks)
     at_work = {training.key for training in found if training.state in AT_WORK}
     wanted = [spec for spec in specs if spec.key not in trained and spec.key not in at_work]
     states = {training.key: training for training in found}
@@ -77,15 +77,15 @@ def tell_time(wanted: Sequence[TrainSpec], left_out: int, store: Store) -> None:
     if left_out:
         st.caption(f"{left_out} of the seeds {'is' if left_out == 1 else 'are'} trained, at work or waiting already.")
     spec = MeasureSpec(wanted[0])
-    job = jobs.status(spec.key, store)
+    job = submit.status(spec.key, store)
     if widgets.at_work(job):
         measuring(spec.key)
     elif not measured:
-        if job is not None and job.state == jobs.FAILED:
+        if job is not None and job.state == submit.FAILED:
             st.caption(address.plain(job.error or ""))
         if st.button("Measure", type="tertiary", icon=":material/timer:", help="Trains a few steps to see how fast."):
             with st.spinner("Starting the worker"):
-                jobs.submit("measure", spec, f"speed of {wanted[0].architecture}", store)
+                submit.submit("measure", spec, f"speed of {wanted[0].architecture}", store)
             st.rerun()
 
 
@@ -94,7 +94,7 @@ def measuring(key: str) -> None:
 
     @st.fragment(run_every=1.0)
     def look() -> None:
-        job = jobs.status(key, Store())
+        job = submit.status(key, Store())
         if not widgets.at_work(job):
             st.rerun()
         doing = job.progress.detail if job and job.progress else "waiting for a worker"
@@ -118,7 +118,7 @@ def empty_queue(networks: dict[str, NetworkInfo], store: Store) -> None:
         return
     with st.container(border=True, key="example"):
         st.markdown(f"**{example.title}, seed {example.record['spec']['seed']}**, trained before: an example")
-        st.caption(training_queue.result_text(example.record))
+        st.caption(trainings.result_text(example.record))
         training_cards.compare_with(example.spec.name, networks, "example")
         training_cards.result(example.record, "example")
 
@@ -127,7 +127,7 @@ def screen() -> None:
     address.through_the_app()
     store = Store()
     networks = catalogue.networks(store)
-    found = training_queue.trainings(store)
+    found = trainings.trainings(store)
     left, right = st.columns([1, 2.4], gap="medium")
     with left:
         specs, problem = choose()

@@ -7,16 +7,17 @@ from typing import Any
 
 import streamlit as st
 
-from cka_core import jobs, training_queue
 from cka_core.base import full_disk
 from cka_core.base.store import Store
-from cka_core.jobs import DONE, FAILED, INTERRUPTED, QUEUED, RUNNING, STOPPED
+from cka_core.jobs import submit as jobs
+from cka_core.jobs import trainings
+from cka_core.jobs.submit import DONE, FAILED, INTERRUPTED, QUEUED, RUNNING, STOPPED
+from cka_core.jobs.trainings import AT_WORK, ELSEWHERE, Training
 from cka_core.library import words as network_words
 from cka_core.library.catalogue import NetworkInfo
 from cka_core.training import figures as training_figures
 from cka_core.training import state as training_state
 from cka_core.training.recipe import TrainSpec
-from cka_core.training_queue import AT_WORK, ELSEWHERE, Training
 from pages import address, training_form
 
 LOOK_SECONDS, IDLE_SECONDS = 1.5, 5.0
@@ -40,7 +41,7 @@ def queue(found: list[Training], networks: dict[str, NetworkInfo], store: Store)
 
     @st.fragment(run_every=LOOK_SECONDS if busy else IDLE_SECONDS)
     def look() -> None:
-        now = training_queue.trainings(Store())
+        now = trainings.trainings(Store())
         if _signature(now) != shown:
             st.rerun()
         waiting = 0
@@ -72,9 +73,9 @@ def running_card(training: Training, store: Store) -> None:
     """A training at work: how far, how fast, and its curves as they grow."""
     with st.container(border=True, key=f"card {training.key}"):
         _header(training)
-        place, numbers = training_queue.at_work_text(training, store)
+        place, numbers = trainings.at_work_text(training, store)
         st.progress(training.fraction, text=address.plain(place))
-        device, why = training_queue.device_text(training)
+        device, why = trainings.device_text(training)
         st.caption(address.plain(numbers) or "\N{NO-BREAK SPACE}", help=address.plain(why) if device else None)
         history = training.progress.history if training.progress else {}
         for column, quantity in zip(st.columns(2), training_figures.QUANTITIES, strict=True):
@@ -126,7 +127,7 @@ def ended_card(training: Training, store: Store) -> None:
     """One that ended before its last epoch: why, and the way on."""
     with st.container(border=True, key=f"card {training.key}"):
         _header(training)
-        text = address.plain(training_queue.ended_text(training))
+        text = address.plain(trainings.ended_text(training))
         if training.state == FAILED:
             st.error(text, icon=":material/error:")
         else:
@@ -154,7 +155,7 @@ def finished_card(training: Training, networks: dict[str, NetworkInfo], store: S
     record = training.result or {}
     with st.container(border=True, key=f"card {training.key}"):
         _header(training)
-        st.caption(training_queue.result_text(record))
+        st.caption(trainings.result_text(record))
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             if training.name in networks:
                 compare_with(training.name, networks, training.key)
@@ -193,7 +194,7 @@ def compare_with(name: str, networks: dict[str, NetworkInfo], key: str) -> None:
     labels = network_words.network_labels(networks)
     chosen = st.selectbox(
         "Compare with…",
-        training_queue.partners(name, networks),
+        trainings.partners(name, networks),
         index=None,
         key=f"compare {key}",
         placeholder="Compare with…",
@@ -217,7 +218,7 @@ def submit(specs: list[TrainSpec], store: Store) -> None:
     try:
         with st.spinner("Starting the worker"):
             for spec in specs:
-                jobs.submit("train", spec, training_queue.title(spec), store)
+                jobs.submit("train", spec, trainings.title(spec), store)
     except OSError as error:
         if not full_disk.is_disk_full(error):
             raise
@@ -231,7 +232,7 @@ def _header(training: Training) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{training.title}**", width="content")
         st.badge(label, icon=icon, color=colour)
-        st.caption(training_queue.short_text(training.spec), width="content")
+        st.caption(trainings.short_text(training.spec), width="content")
 
 
 def _both_curves(history: dict[str, list[float]], epochs: int, kept: int | None, key: str) -> None:
@@ -260,10 +261,10 @@ def _details(training: Training, store: Store) -> None:
         if not details.open:
             return
         st.markdown(
-            f"**{training.spec.architecture}** on {training_queue.images_text(training.spec)}: "
-            f"{training_queue.recipe_text(training.spec)}."
+            f"**{training.spec.architecture}** on {trainings.images_text(training.spec)}: "
+            f"{trainings.recipe_text(training.spec)}."
         )
-        st.code(training_queue.command(training.spec, store), language="bash", wrap_lines=True)
+        st.code(trainings.command(training.spec, store), language="bash", wrap_lines=True)
         log = training_state.read_log(training.key, store)
         if log:
             newest_first = "\n".join(reversed(log.splitlines()))
@@ -290,6 +291,6 @@ def _remove_button(training: Training, store: Store) -> None:
 def _remove(key: str, store: Store) -> None:
     """It may have been begun again meanwhile, in another tab: then it stays."""
     try:
-        training_queue.remove(key, store)
+        trainings.remove(key, store)
     except ValueError as error:
         st.toast(address.plain(str(error)), icon=":material/info:")

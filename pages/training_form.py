@@ -7,10 +7,10 @@ from typing import Any
 
 import streamlit as st
 
-from cka_core import training_queue
 from cka_core.base import words
 from cka_core.base.store import Store
 from cka_core.images.sets import IMAGE_SETS
+from cka_core.jobs import trainings
 from cka_core.networks.architectures import APPLICATIONS, Architecture, architecture
 from cka_core.training import state as training_state
 from cka_core.training.recipe import (
@@ -123,14 +123,14 @@ def seeds_picker() -> tuple[tuple[int, ...], str]:
     text = st.text_input("Seeds", key="seeds", help="0, or 0, 1, 2, or 0-4: one training each.")
     address.write("seeds", text or "", "0")
     try:
-        return training_queue.parse_seeds(text or ""), ""
+        return trainings.parse_seeds(text or ""), ""
     except ValueError as error:
         return (), str(error)
 
 
 def recipe(name: str, preset: str) -> tuple[dict[str, Any], str]:
     """Under "More", every value of the recipe. Returns them, and why they cannot be had where they cannot."""
-    plain = training_queue.preset_values(preset, name)
+    plain = trainings.preset_values(preset, name)
     default = {key: plain[field] for key, field in FIELDS.items()}
     with st.expander("More"):
         values, problem = _images_values(default)
@@ -269,7 +269,7 @@ def _forget_rate() -> None:
 
 def take_recipe(spec: TrainSpec) -> None:
     """Fill in the form with every value of a recipe (only from a callback)."""
-    described, plain = architecture(spec.architecture), training_queue.preset_values("paper", spec.architecture)
+    described, plain = architecture(spec.architecture), trainings.preset_values("paper", spec.architecture)
     imagenet = spec.architecture in APPLICATIONS
     forget_values()
     address.put("family", FAMILIES[imagenet])

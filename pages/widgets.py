@@ -9,10 +9,10 @@ from typing import Literal
 
 import streamlit as st
 
-from cka_core import jobs
 from cka_core.base import words
 from cka_core.base.store import Store
 from cka_core.images.sets import IMAGE_SETS, SPLITS, SampleSpec, image_set, is_available
+from cka_core.jobs import submit
 from cka_core.library import catalogue
 from cka_core.library import words as network_words
 from cka_core.library.catalogue import NetworkInfo
@@ -22,7 +22,7 @@ from cka_core.results.activation_sets import shared_sample
 from cka_core.results.comparison import Comparison
 from pages import address
 
-AT_WORK = (jobs.QUEUED, jobs.RUNNING)
+AT_WORK = (submit.QUEUED, submit.RUNNING)
 LARGEST_SEED = 2**31 - 1
 
 
@@ -290,7 +290,7 @@ def _cell_text(
         )
 
 
-def at_work(job: jobs.JobStatus | None) -> bool:
+def at_work(job: submit.JobStatus | None) -> bool:
     return job is not None and job.state in AT_WORK
 
 
@@ -306,7 +306,7 @@ def job_progress(key: str) -> None:
     @st.fragment(run_every=1.0)
     def look() -> None:
         store = Store()
-        status = jobs.status(key, store)
+        status = submit.status(key, store)
         if status is None or not at_work(status):
             st.rerun()
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -322,7 +322,7 @@ def job_progress(key: str) -> None:
                 key="stop",
                 icon=":material/stop_circle:",
                 disabled=status.stopping,
-                on_click=jobs.stop,
+                on_click=submit.stop,
                 args=(key, store),
             )
 

@@ -48,8 +48,8 @@ def running_app(store: str | os.PathLike[str], log: str | os.PathLike[str] = os.
             wait_until_healthy(server, port)
             yield f"http://127.0.0.1:{port}"
         finally:
-            from cka_core import cluster
             from cka_core.base.store import Store
+            from cka_core.jobs import cluster
 
             cluster.stop(Store(store))
             server.terminate()

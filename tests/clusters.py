@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import psutil
 
-from cka_core import cluster
 from cka_core.base.store import Store
+from cka_core.jobs import cluster
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:

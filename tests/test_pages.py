@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from cka_core import job_files, jobs
 from cka_core.base.progress import Progress
 from cka_core.base.store import Store
 from cka_core.images.sets import SampleSpec
+from cka_core.jobs import records, submit
 from cka_core.library import catalogue
 from cka_core.results.comparison import CompareSpec, find
 from tests.synthetic import comparison
@@ -322,12 +322,12 @@ def job(store: Store, state: str, wanted: CompareSpec | None = None, cluster: st
     """The record of a job, as a worker of that cluster would have left it. Returns its key."""
     wanted = wanted or spec()
     title = "ResNet 20x1 × ResNet 56x1"
-    attempt = job_files.write_new(wanted.key, "compare", asdict(wanted), title, store, cluster)
+    attempt = records.write_new(wanted.key, "compare", asdict(wanted), title, store, cluster)
     if state != "queued":
-        job_files.begin(wanted.key, attempt, store)
-        job_files.tell(wanted.key, attempt, AT_WORK, store)
+        records.begin(wanted.key, attempt, store)
+        records.tell(wanted.key, attempt, AT_WORK, store)
     if state in ("done", "failed", "stopped"):
-        job_files.finish(wanted.key, attempt, state, REASON if state == "failed" else None, store)
+        records.finish(wanted.key, attempt, state, REASON if state == "failed" else None, store)
     return wanted.key
 
 
@@ -343,7 +343,7 @@ def test_a_job_at_work_says_what_it_does_and_can_be_stopped(store):
     assert "minibatch 1 of 3" in line.text
     assert button(page, "Compare").disabled
     button(page, "Stop").click().run()
-    assert jobs.status(key, store).stopping
+    assert submit.status(key, store).stopping
     assert button(page, "Stop").disabled
 
 
@@ -377,7 +377,7 @@ def test_at_the_end_of_a_job_the_map_appears(store):
     page = open_page(a=A, b=B)
     assert not has_map(page)
     keep(store, spec())
-    job_files.finish(key, 1, "done", None, store)
+    records.finish(key, 1, "done", None, store)
     page.run()
     assert has_map(page) and not page.get("progress")
 
@@ -402,7 +402,7 @@ def test_while_a_job_is_at_work_the_old_map_stays(store):
 )
 def test_an_ended_job_says_why_and_offers_to_go_on(store, monkeypatch, state, label, said):
     submitted = []
-    monkeypatch.setattr(jobs, "submit", lambda *what: submitted.append(what))
+    monkeypatch.setattr(submit, "submit", lambda *what: submitted.append(what))
     job(store, state, cluster="here/gone/1")
     page = open_page(a=A, b=B)
     assert said in texts(page)

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from cka_core import job_files, jobs, training_queue
 from cka_core.base.progress import Progress
 from cka_core.base.store import Store
+from cka_core.jobs import records, submit, trainings
 from cka_core.library import catalogue
 from cka_core.training import estimate as training_estimate
 from cka_core.training import state as training_state
 from cka_core.training.recipe import PRESETS, TrainSpec
-from tests.test_training_queue import submitted, trained
+from tests.jobs.test_trainings import submitted, trained
 
 APP = Path(__file__).parent.parent / "app.py"
 SPEC = TrainSpec("cifar-resnet-8x1", epochs=4)
@@ -34,7 +34,7 @@ RESULT = {
 def asked(monkeypatch) -> list[tuple[str, Any]]:
     """What the page has the workers do; nothing is done."""
     asked: list[tuple[str, Any]] = []
-    monkeypatch.setattr(jobs, "submit", lambda kind, spec, title, store: asked.append((kind, spec)))
+    monkeypatch.setattr(submit, "submit", lambda kind, spec, title, store: asked.append((kind, spec)))
     return asked
 
 
@@ -236,14 +236,14 @@ def test_the_speed_can_be_measured(asked, store):
     button(page, "Measure").click().run()
     [(kind, spec)] = asked
     assert kind == "measure" and spec == training_estimate.MeasureSpec(TrainSpec("cifar-resnet-14x1"))
-    job_files.write_new(spec.key, "measure", dataclasses.asdict(spec), "speed", store, "tcp://elsewhere")
+    records.write_new(spec.key, "measure", dataclasses.asdict(spec), "speed", store, "tcp://elsewhere")
     assert "Measuring: waiting for a worker" in texts(open_page())
-    job_files.begin(spec.key, 1, store)
-    job_files.tell(spec.key, 1, Progress("measuring", 1, 5, "step 1 of 5"), store)
+    records.begin(spec.key, 1, store)
+    records.tell(spec.key, 1, Progress("measuring", 1, 5, "step 1 of 5"), store)
     page = open_page()
     assert "Measuring: step 1 of 5" in texts(page)
     training_estimate.remember_speed("cifar-resnet-14x1", 128, 1000.0, store)
-    job_files.finish(spec.key, 1, "done", None, store)
+    records.finish(spec.key, 1, "done", None, store)
     page.run()
     assert "≈ 3 s an epoch" in texts(page) and "a rough guess" not in texts(page)
     assert not [one for one in page.button if one.label == "Measure"]
@@ -264,7 +264,7 @@ def test_an_empty_queue_shows_an_example_and_a_suggestion(asked):
 def running(store: Store, spec: TrainSpec = SPEC) -> str:
     submitted(spec, store, "running")
     trained(spec, store, 2)
-    job_files.tell(spec.key, 1, Progress("training", 2.5, 4, DETAIL), store)
+    records.tell(spec.key, 1, Progress("training", 2.5, 4, DETAIL), store)
     return spec.key
 
 
@@ -278,7 +278,7 @@ def test_one_at_work_shows_how_far_how_fast_and_its_curves(store):
     assert [line["name"] for line in loss["data"]] == ["training", "held out"]
     assert accuracy["layout"]["yaxis"]["title"]["text"] == "accuracy"
     button(page, "Stop").click().run()
-    assert jobs.status(key, store).stopping
+    assert submit.status(key, store).stopping
     assert button(page, "Stopping").disabled
     assert "stopping after this step" in page.get("progress")[0].proto.text
 
@@ -301,8 +301,8 @@ def test_waiting_ones_stand_in_turn_and_can_be_taken_out(store):
     assert "Number 1 in the queue" in texts(page) and "Number 2 in the queue" in texts(page)
     [one] = [one for one in page.button if one.key == f"unqueue {waiting[0].key}"]
     one.click().run()
-    assert jobs.status(waiting[0].key, store) is None
-    assert [training.spec.seed for training in training_queue.trainings(store)] == [0, 2]
+    assert submit.status(waiting[0].key, store) is None
+    assert [training.spec.seed for training in trainings.trainings(store)] == [0, 2]
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ def test_one_that_ended_early_says_that_nothing_is_lost_and_goes_on(asked, store
     assert asked == [("train", SPEC)]
     [remove] = [one for one in page.button if one.key == f"remove {SPEC.key}"]
     remove.click().run()
-    assert training_queue.trainings(store) == []
+    assert trainings.trainings(store) == []
 
 
 def test_a_whole_queue_that_was_interrupted_goes_on_in_its_order(asked, store):
@@ -342,7 +342,7 @@ def test_a_finished_one_shows_its_confusion_matrix_and_leads_to_a_comparison(sto
     assert matrix["data"][0]["y"] == ["cat", "dog"]
     partners = page.selectbox(key=f"compare {SPEC.key}")
     other = "cifar-resnet-38x1-cifar10-mini-s0"
-    assert other in training_queue.partners(SPEC.default_name, catalogue.networks(store))
+    assert other in trainings.partners(SPEC.default_name, catalogue.networks(store))
     page.selectbox(key=f"compare {SPEC.key}").set_value(other).run()
     assert not page.exception and partners is not None
     assert (page.selectbox(key="a").value, page.selectbox(key="b").value) == (SPEC.default_name, other)
@@ -352,7 +352,7 @@ def test_removing_a_finished_one_leaves_its_network(store):
     finished(store)
     page = open_page()
     button(page, "Remove").click().run()
-    assert training_queue.trainings(store) == []
+    assert trainings.trainings(store) == []
     assert SPEC.default_name in catalogue.networks(store)
 
 
@@ -386,7 +386,7 @@ def test_a_full_disk_is_said(store, monkeypatch):
     def full(*args):
         raise OSError(28, "No space left on device", store.path("jobs"))
 
-    monkeypatch.setattr(jobs, "submit", full)
+    monkeypatch.setattr(submit, "submit", full)
     page = open_page()
     button(page, "Train").click().run()
     assert not page.exception and "is full" in page.error[0].value

@@ -1,3 +1,1 @@
-"""Architectures in words, models in their framework, and what a model makes of images;
-frameworks inside functions only.
-"""
+"""Architectures in words, models in their framework, and what a model makes of images: frameworks inside functions."""

@@ -7,9 +7,9 @@ import re
 import psutil
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from cka_core import cluster, job_files, training_queue
 from cka_core.base.store import Store
-from cka_core.training_queue import Training
+from cka_core.jobs import cluster, records, trainings
+from cka_core.jobs.trainings import Training
 from scripts.running import running_app
 from tests.clusters import wait_for
 
@@ -33,13 +33,13 @@ def epoch(page: Page, number: str, of: int) -> Locator:
 
 
 def the_training(store: Store) -> Training:
-    [training] = training_queue.trainings(store)
+    [training] = trainings.trainings(store)
     return training
 
 
 def worker_of(store: Store) -> psutil.Process:
     """The process that trains."""
-    record = job_files.record(the_training(store).key, store)
+    record = records.record(the_training(store).key, store)
     assert record is not None
     return psutil.Process(record["process"])
 

@@ -385,11 +385,12 @@ def test_two_workers_and_one_of_them_killed(built, store, tmp_path, monkeypatch)
             victim.kill()
             killed.append(victim)
 
-    from cka_core import atlas_cluster, cluster
+    from cka_core.jobs import cluster
+    from cka_core.jobs import studies as study_jobs
 
     try:
         wait_for(lambda: _reached(cluster, store))
-        equal(atlas_cluster.build(TINY, store, tmp_path / "atlas", kill_one), built[1])
+        equal(study_jobs.build(TINY, store, tmp_path / "atlas", kill_one), built[1])
     finally:
         for process in processes:
             process.terminate()

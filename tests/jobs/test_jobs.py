@@ -15,22 +15,22 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cka_core import cluster, cluster_files, job_files, jobs, worker
 from cka_core.base.progress import Progress
 from cka_core.base.store import Store
-from cka_core.jobs import CheckSpec, JobStatus
+from cka_core.jobs import cluster, cluster_files, records, submit, worker
+from cka_core.jobs.submit import CheckSpec, JobStatus
 from cka_core.training import estimate as training_estimate
 from cka_core.training import state as training_state
 from cka_core.training.recipe import TrainSpec
 from tests.clusters import end, processes, wait_for, workers
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 ONE = CheckSpec(steps=1, pause=0)
 BELIEVED = "tcp://elsewhere"  # the name of a remote cluster, of which status() believes that it is there
 
 
 def status(key: str, store: Store) -> JobStatus:
-    found = jobs.status(key, store)
+    found = submit.status(key, store)
     assert found is not None
     return found
 
@@ -43,7 +43,7 @@ def write(store):
     """Write the record of a new attempt, as submit() does; returns key and attempt."""
 
     def write(spec: CheckSpec = ONE, kind: str = "check") -> tuple[str, int]:
-        return spec.key, job_files.write_new(spec.key, kind, vars(spec), "A title", store, BELIEVED)
+        return spec.key, records.write_new(spec.key, kind, vars(spec), "A title", store, BELIEVED)
 
     return write
 
@@ -64,28 +64,28 @@ def silent_for(key: str, seconds: float, store: Store) -> None:
 
 
 def test_no_job(store):
-    assert jobs.status("0" * 24, store) is None
-    assert jobs.active(store) == []
-    jobs.stop("0" * 24, store)
+    assert submit.status("0" * 24, store) is None
+    assert submit.active(store) == []
+    submit.stop("0" * 24, store)
 
 
 @pytest.mark.parametrize("key", ["../../etc", "jobs/active", "", "ABC"])
 def test_a_key_is_no_path(store, key):
     with pytest.raises(ValueError, match="Expected the key of a job"):
-        jobs.status(key, store)
+        submit.status(key, store)
 
 
 def test_queued_then_done(store, write):
     key, attempt = write()
     assert status(key, store).state == "queued"
-    assert [job.key for job in jobs.active(store)] == [key]
+    assert [job.key for job in submit.active(store)] == [key]
     worker.run_job("check", key, attempt, store.root)
     done = status(key, store)
     assert (done.state, done.error, done.title, done.kind) == ("done", None, "A title", "check")
     assert done.spec == {"steps": 1, "pause": 0}
     assert done.progress == Progress("counting", 0, 1, "step 1 of 1")
     assert done.submitted <= done.started <= done.finished
-    assert jobs.active(store) == []
+    assert submit.active(store) == []
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_full_disk_says_where_and_how_full(store, write, work):
 
 def test_progress_that_cannot_be_written_does_not_end_the_work(store, write, work, monkeypatch):
     def run(report):
-        monkeypatch.setattr(job_files, "tell", full_disk)
+        monkeypatch.setattr(records, "tell", full_disk)
         report(Progress("on", 1, 2))
         monkeypatch.undo()
 
@@ -146,7 +146,7 @@ def test_progress_that_cannot_be_written_does_not_end_the_work(store, write, wor
 
 
 def test_the_end_is_written_when_there_is_room_again(store, write, work, monkeypatch):
-    finish, tries = job_files.finish, []
+    finish, tries = records.finish, []
 
     def finish_later(*job):
         tries.append(job)
@@ -154,7 +154,7 @@ def test_the_end_is_written_when_there_is_room_again(store, write, work, monkeyp
             full_disk()
         finish(*job)
 
-    monkeypatch.setattr(job_files, "finish", finish_later)
+    monkeypatch.setattr(records, "finish", finish_later)
     monkeypatch.setattr(worker, "TRY_AGAIN", 0.01)
     key, attempt = write()
     worker.run_job("check", key, attempt, store.root)
@@ -170,7 +170,7 @@ def test_stop_at_work(store, write, work):
 
     def run(report):
         report(Progress("one", 0, 2))
-        jobs.stop(key, store)
+        submit.stop(key, store)
         seen.append(status(key, store))
         report(Progress("two", 1, 2))
         pytest.fail("went on after it was asked to stop")
@@ -186,16 +186,16 @@ def test_stop_at_work(store, write, work):
 def test_stop_before_it_began(store, write, work):
     work(lambda report: pytest.fail("began"))
     key, attempt = write()
-    jobs.stop(key, store)
+    submit.stop(key, store)
     assert status(key, store).state == "stopped"
-    assert jobs.active(store) == []
+    assert submit.active(store) == []
     worker.run_job("check", key, attempt, store.root)
     assert status(key, store).state == "stopped"
 
 
 def test_a_new_attempt_is_not_stopped_by_the_wish_of_the_last(store, write):
     key, _ = write()
-    jobs.stop(key, store)
+    submit.stop(key, store)
     _, attempt = write()
     assert attempt == 2 and status(key, store).state == "queued"
     worker.run_job("check", key, attempt, store.root)
@@ -224,8 +224,8 @@ def test_finished_work_is_not_done_twice(store, write, work):
 
 def test_progress_is_written_a_few_times_a_second_and_at_each_phase(store, write, work, monkeypatch):
     written = []
-    tell = job_files.tell
-    monkeypatch.setattr(job_files, "tell", lambda *job: (written.append(job[2].phase), tell(*job)))
+    tell = records.tell
+    monkeypatch.setattr(records, "tell", lambda *job: (written.append(job[2].phase), tell(*job)))
 
     def run(report):
         for phase in ("loading", "comparing"):
@@ -256,33 +256,33 @@ def test_heart_beats_while_nothing_is_reported(store, write, work, monkeypatch):
 
 def test_silence_reads_interrupted(store, write):
     key, attempt = write()
-    job_files.begin(key, attempt, store)
+    records.begin(key, attempt, store)
     assert status(key, store).state == "running"
-    silent_for(key, jobs.SILENT_AFTER + 5, store)
+    silent_for(key, submit.SILENT_AFTER + 5, store)
     interrupted = status(key, store)
     assert interrupted.state == "interrupted" and "for 20 s" in interrupted.error and "Resume" in interrupted.error
-    assert jobs.active(store) == []
-    jobs.stop(key, store)
+    assert submit.active(store) == []
+    submit.stop(key, store)
     assert status(key, store).state == "stopped"
 
 
 def test_a_laptop_that_wakes_up_finds_its_job_again(store, write):
     key, attempt = write()
-    job_files.begin(key, attempt, store)
+    records.begin(key, attempt, store)
     silent_for(key, 60, store)
-    assert jobs.active(store) == []
-    job_files.beat(key, attempt, store)
-    assert [job.state for job in jobs.active(store)] == ["running"]
+    assert submit.active(store) == []
+    records.beat(key, attempt, store)
+    assert [job.state for job in submit.active(store)] == ["running"]
 
 
 def test_killed_again_and_again_reads_failed(store, write):
     key, attempt = write()
-    assert job_files.begin(key, attempt, store) is not None
-    assert job_files.begin(key, attempt, store) is not None
+    assert records.begin(key, attempt, store) is not None
+    assert records.begin(key, attempt, store) is not None
     silent_for(key, 60, store)
     assert status(key, store).state == "failed" and "memory" in status(key, store).error
-    assert job_files.begin(key, attempt, store) is None
-    assert job_files.record(key, store)["state"] == "failed"
+    assert records.begin(key, attempt, store) is None
+    assert records.record(key, store)["state"] == "failed"
 
 
 def test_store_that_vanishes_is_not_made_again(store, write, work):
@@ -299,15 +299,15 @@ def test_store_that_vanishes_is_not_made_again(store, write, work):
 
 def test_a_record_of_another_form_counts_as_none(store):
     store.write_record(f"jobs/{'a' * 24}/status.json", {"state": "running"})
-    assert jobs.status("a" * 24, store) is None
+    assert submit.status("a" * 24, store) is None
 
 
 def test_jobs_are_listed_by_kind_the_last_one_first(store, write):
     keys = [write(CheckSpec(steps=steps))[0] for steps in (3, 1, 2)]
     write(CheckSpec(steps=9), kind="train")
-    job_files.finish(keys[0], 1, "done", None, store)
-    assert [job.key for job in jobs.listed("check", store)] == keys[::-1]
-    assert len(jobs.listed("train", store)) == 1 and jobs.listed("measure", store) == []
+    records.finish(keys[0], 1, "done", None, store)
+    assert [job.key for job in submit.listed("check", store)] == keys[::-1]
+    assert len(submit.listed("train", store)) == 1 and submit.listed("measure", store) == []
 
 
 def test_one_that_waits_or_ended_can_be_removed_one_at_work_cannot(store, write):
@@ -315,47 +315,47 @@ def test_one_that_waits_or_ended_can_be_removed_one_at_work_cannot(store, write)
         key, attempt = write()
         if state == "done":
             worker.run_job("check", key, attempt, store.root)
-        jobs.remove(key, store)
-        assert jobs.status(key, store) is None and jobs.active(store) == [] == jobs.listed("check", store)
+        submit.remove(key, store)
+        assert submit.status(key, store) is None and submit.active(store) == [] == submit.listed("check", store)
         worker.run_job("check", key, attempt, store.root)
-        assert jobs.status(key, store) is None, "begun although it was removed"
+        assert submit.status(key, store) is None, "begun although it was removed"
     key, attempt = write()
-    job_files.begin(key, attempt, store)
+    records.begin(key, attempt, store)
     with pytest.raises(ValueError, match="A title is at work. Stop it"):
-        jobs.remove(key, store)
+        submit.remove(key, store)
     assert status(key, store).state == "running"
-    jobs.remove("0" * 24, store)
+    submit.remove("0" * 24, store)
 
 
 def test_old_jobs_are_forgotten_but_no_training(store, write, monkeypatch):
-    monkeypatch.setattr(job_files, "KEPT_JOBS", 2)
+    monkeypatch.setattr(records, "KEPT_JOBS", 2)
     keys = [write(CheckSpec(steps=steps))[0] for steps in range(1, 6)]
     training = write(CheckSpec(steps=6), kind="train")[0]
     for key in [*keys[:4], training]:
-        job_files.finish(key, 1, "done", None, store)
-    job_files.prune(store)
-    left = {job.key for job in jobs.listed("check", store)}
+        records.finish(key, 1, "done", None, store)
+    records.prune(store)
+    left = {job.key for job in submit.listed("check", store)}
     assert left == {keys[2], keys[3], keys[4]}, "the two that ended last, and the one that waits"
-    monkeypatch.setattr(job_files, "KEPT_DAYS", 0)
-    job_files.prune(store)
-    assert [job.key for job in jobs.listed("check", store)] == [keys[4]]
+    monkeypatch.setattr(records, "KEPT_DAYS", 0)
+    records.prune(store)
+    assert [job.key for job in submit.listed("check", store)] == [keys[4]]
     assert status(training, store).state == "done"
 
 
 def test_active_jobs_come_in_order(store, write):
     keys = [write(CheckSpec(steps=steps))[0] for steps in (3, 1, 2)]
-    assert [job.key for job in jobs.active(store)] == keys
+    assert [job.key for job in submit.active(store)] == keys
 
 
 def test_unknown_kind(store):
     with pytest.raises(ValueError, match="Valid: compare, check"):
-        jobs.submit("bake", CheckSpec(), "bread", store)
-    assert set(jobs.ROLES) == set(worker.KINDS)
+        submit.submit("bake", CheckSpec(), "bread", store)
+    assert set(submit.ROLES) == set(worker.KINDS)
 
 
 def test_no_cluster_for_this_store():
     store = Store("memory://nobody")
-    key = jobs.submit("check", CheckSpec(), "check", store)
+    key = submit.submit("check", CheckSpec(), "check", store)
     assert status(key, store).state == "failed" and "CKA_SCHEDULER" in status(key, store).error
     store.fs.rm(store.path(""), recursive=True)
 
@@ -388,8 +388,8 @@ def real(shared, monkeypatch):
     monkeypatch.setattr(cluster_files, "version_digest", lambda: "tested")
     monkeypatch.delenv("CKA_SCHEDULER", raising=False)
     yield shared
-    for job in jobs.active(shared):
-        jobs.stop(job.key, shared)
+    for job in submit.active(shared):
+        submit.stop(job.key, shared)
         wait_for(lambda key=job.key: status(key, shared).state not in ("queued", "running"))
 
 
@@ -399,14 +399,14 @@ def counted(key: str, store: Store) -> float:
 
 
 def test_a_job_from_button_to_result(real):
-    key = jobs.submit("check", CheckSpec(steps=12), "Twelve", real)
+    key = submit.submit("check", CheckSpec(steps=12), "Twelve", real)
     assert status(key, real).state in ("queued", "running")
-    assert [job.title for job in jobs.active(real)] == ["Twelve"]
+    assert [job.title for job in submit.active(real)] == ["Twelve"]
     wait_for(lambda: counted(key, real) > 0)
     assert status(key, real).state == "running"
     wait_for(lambda: status(key, real).state == "done")
-    assert jobs.active(real) == []
-    assert jobs.submit("check", CheckSpec(steps=12), "Again", real) == key
+    assert submit.active(real) == []
+    assert submit.submit("check", CheckSpec(steps=12), "Again", real) == key
     wait_for(lambda: status(key, real).state == "done" and status(key, real).title == "Again")
 
 
@@ -421,7 +421,7 @@ def test_workers_may_use_every_core(real):
 
 
 def test_what_is_asked_for_first_is_done_first(real):
-    keys = [jobs.submit("check", CheckSpec(steps=10 + i, pause=0.01), "In turn", real) for i in (3, 1, 4, 2, 5)]
+    keys = [submit.submit("check", CheckSpec(steps=10 + i, pause=0.01), "In turn", real) for i in (3, 1, 4, 2, 5)]
     wait_for(lambda: all(status(key, real).state == "done" for key in keys))
     started = [status(key, real).started for key in keys]
     assert started == sorted(started)
@@ -431,7 +431,7 @@ def test_two_people_share_one_run(real):
     spec = CheckSpec(steps=30, pause=0.03)
     keys: list[str] = []
     people = [
-        threading.Thread(target=lambda: keys.append(jobs.submit("check", spec, "Shared", real))) for _ in range(3)
+        threading.Thread(target=lambda: keys.append(submit.submit("check", spec, "Shared", real))) for _ in range(3)
     ]
     for person in people:
         person.start()
@@ -439,44 +439,44 @@ def test_two_people_share_one_run(real):
         person.join()
     assert keys == [spec.key] * 3
     wait_for(lambda: status(spec.key, real).state == "done")
-    assert job_files.record(spec.key, real)["attempt"] == 1
+    assert records.record(spec.key, real)["attempt"] == 1
 
 
 def test_stop_and_resume(real):
     spec = CheckSpec(steps=300)
-    key = jobs.submit("check", spec, "Long", real)
+    key = submit.submit("check", spec, "Long", real)
     wait_for(lambda: counted(key, real) > 0)
-    jobs.stop(key, real)
+    submit.stop(key, real)
     wait_for(lambda: status(key, real).state == "stopped", 3)
-    jobs.submit("check", spec, "Long", real)
+    submit.submit("check", spec, "Long", real)
     wait_for(lambda: counted(key, real) > 0)
     assert status(key, real).state == "running"
 
 
 def test_one_that_waits_stops_at_once_and_may_be_asked_for_again(real):
-    first = jobs.submit("check", CheckSpec(steps=301), "First", real)
+    first = submit.submit("check", CheckSpec(steps=301), "First", real)
     waiting = CheckSpec(steps=2)
-    second = jobs.submit("check", waiting, "Second", real)
+    second = submit.submit("check", waiting, "Second", real)
     wait_for(lambda: status(first, real).state == "running")
-    assert jobs.submit("check", waiting, "Second", real) == second
-    assert status(second, real).state == "queued" and job_files.record(second, real)["attempt"] == 1
-    jobs.stop(second, real)
+    assert submit.submit("check", waiting, "Second", real) == second
+    assert status(second, real).state == "queued" and records.record(second, real)["attempt"] == 1
+    submit.stop(second, real)
     assert status(second, real).state == "stopped"
-    jobs.submit("check", waiting, "Second", real)
+    submit.submit("check", waiting, "Second", real)
     assert status(second, real).state == "queued"
-    jobs.stop(first, real)
+    submit.stop(first, real)
     wait_for(lambda: status(second, real).state == "done")
     assert status(first, real).state == "stopped"
 
 
 def test_refused_request_comes_back_in_its_own_words(real):
-    key = jobs.submit("check", CheckSpec(steps=0), "None", real)
+    key = submit.submit("check", CheckSpec(steps=0), "None", real)
     wait_for(lambda: status(key, real).state == "failed")
     assert status(key, real).error == "Expected at least 1 step to count, got 0."
 
 
 def test_killed_worker_begins_again_once(real):
-    key = jobs.submit("check", CheckSpec(steps=40), "Killed once", real)
+    key = submit.submit("check", CheckSpec(steps=40), "Killed once", real)
     wait_for(lambda: counted(key, real) > 0)
     kill_worker(key, real)
     wait_for(lambda: status(key, real).state == "done")
@@ -485,12 +485,12 @@ def test_killed_worker_begins_again_once(real):
 
 def kill_worker(key: str, store: Store) -> None:
     """kill -9 of the process that does a job."""
-    psutil.Process(job_files.record(key, store)["process"]).kill()
+    psutil.Process(records.record(key, store)["process"]).kill()
 
 
 def test_killed_twice_it_fails_and_those_behind_it_go_on(real):
-    key = jobs.submit("check", CheckSpec(steps=302), "Killed twice", real)
-    behind = [jobs.submit("check", CheckSpec(steps=2 + i), "Behind it", real) for i in range(2)]
+    key = submit.submit("check", CheckSpec(steps=302), "Killed twice", real)
+    behind = [submit.submit("check", CheckSpec(steps=2 + i), "Behind it", real) for i in range(2)]
     for restarts in range(2):
         wait_for(lambda n=restarts: status(key, real).restarts == n and counted(key, real) > 0)
         kill_worker(key, real)
@@ -502,15 +502,15 @@ def test_killed_twice_it_fails_and_those_behind_it_go_on(real):
 
 def test_killed_cluster_leaves_no_worker_and_resume_goes_on(real):
     spec = CheckSpec(steps=303)
-    key = jobs.submit("check", spec, "Interrupted", real)
-    waiting = jobs.submit("check", CheckSpec(steps=3), "Waiting", real)
+    key = submit.submit("check", spec, "Interrupted", real)
+    waiting = submit.submit("check", CheckSpec(steps=3), "Waiting", real)
     wait_for(lambda: counted(key, real) > 0)
-    [process] = [process for process in processes(real) if "cka_core.cluster_process" in process.cmdline()]
+    [process] = [process for process in processes(real) if "cka_core.jobs.cluster_process" in process.cmdline()]
     process.kill()
     wait_for(lambda: not processes(real), 5)
     assert status(key, real).state == "interrupted" and "Resume" in status(key, real).error
     assert status(waiting, real).state == "interrupted"
-    jobs.submit("check", spec, "Interrupted", real)
+    submit.submit("check", spec, "Interrupted", real)
     wait_for(lambda: counted(key, real) > 0)
     assert status(key, real).state == "running"
     assert status(waiting, real).state == "interrupted", "it waits for a cluster that is gone"
@@ -543,17 +543,17 @@ def epochs(key: str, store: Store) -> int:
 
 
 def test_a_training_goes_on_after_a_stop_and_after_its_worker_was_killed(real):
-    key = jobs.submit("train", SMALL, "Small", real)
-    second = jobs.submit("train", dataclasses.replace(SMALL, seed=1, epochs=1), "Second", real)
+    key = submit.submit("train", SMALL, "Small", real)
+    second = submit.submit("train", dataclasses.replace(SMALL, seed=1, epochs=1), "Second", real)
     wait_for(lambda: epochs(key, real) >= 2, 90)
     assert status(key, real).progress.detail.startswith("epoch ")
-    check = jobs.submit("check", CheckSpec(steps=3), "Meanwhile", real)
+    check = submit.submit("check", CheckSpec(steps=3), "Meanwhile", real)
     wait_for(lambda: status(check, real).state == "done", 10)
     assert status(key, real).state == "running", "a comparison does not wait for a training"
     assert status(second, real).state == "queued"
 
     if sys.platform == "linux":  # where threads have priorities of their own
-        threads = psutil.Process(job_files.record(key, real)["process"]).threads()
+        threads = psutil.Process(records.record(key, real)["process"]).threads()
         polite = [thread for thread in threads if os.getpriority(os.PRIO_PROCESS, thread.id) == worker.NICE]
         assert len(polite) > 2, "the comparison comes first on the processor"
 
@@ -563,12 +563,12 @@ def test_a_training_goes_on_after_a_stop_and_after_its_worker_was_killed(real):
     log = training_state.read_log(key, real)
     assert log.count("Begins.") == 1 and "Goes on after epoch" in log
 
-    jobs.remove(second, real)
-    jobs.stop(key, real)
+    submit.remove(second, real)
+    submit.stop(key, real)
     wait_for(lambda: status(key, real).state == "stopped")
     state = training_state.read(key, real)
     assert done < state.epochs_done == len(state.history["loss"]) < SMALL.epochs
-    assert jobs.status(second, real) is None and training_state.read(second, real) is None
+    assert submit.status(second, real) is None and training_state.read(second, real) is None
     assert not training_estimate.training_seconds(SMALL, real)[1], "epochs of a few steps say little of the next"
 
 
@@ -577,7 +577,7 @@ def test_the_speed_is_measured_with_a_few_steps(real):
     wanted = training_estimate.MeasureSpec(spec)
     assert wanted.key == training_estimate.MeasureSpec(dataclasses.replace(spec, seed=7, epochs=3, l2=0.0)).key
     assert wanted.key != training_estimate.MeasureSpec(dataclasses.replace(spec, batch_size=32)).key
-    key = jobs.submit("measure", wanted, "Speed", real)
+    key = submit.submit("measure", wanted, "Speed", real)
     wait_for(lambda: status(key, real).state == "done", 60)
     assert training_estimate.training_seconds(spec, real)[1]
     assert training_state.read(spec.key, real) is None, "nothing but the speed is kept"

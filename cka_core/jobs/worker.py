@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from cka_core import job_files
 from cka_core.base.progress import Progress, Report, Stopped
 from cka_core.base.store import Store
-from cka_core.job_files import DONE, FAILED, STOPPED
+from cka_core.jobs import records
+from cka_core.jobs.records import DONE, FAILED, STOPPED
 
 BEAT = 3.0  # seconds between two signs of life
 WRITE_EVERY = 0.2  # seconds between two reports of progress within a phase
@@ -24,7 +24,7 @@ NICE = 10
 def run_job(kind: str, key: str, attempt: int, store_root: str) -> None:
     """Do a job, and write to its record how it goes and how it ended."""
     store = Store(store_root)
-    spec = job_files.begin(key, attempt, store)
+    spec = records.begin(key, attempt, store)
     if spec is None:
         return
     with _alive(key, attempt, store) as lock:
@@ -35,7 +35,7 @@ def run_job(kind: str, key: str, attempt: int, store_root: str) -> None:
         except Stopped:
             state = STOPPED
         except Exception as failure:
-            state, error = FAILED, job_files.sentence(failure, key, store)
+            state, error = FAILED, records.sentence(failure, key, store)
         _finish(key, attempt, state, error, store, lock)
 
 
@@ -47,7 +47,7 @@ def _compare(spec: dict[str, Any], store: Store, report: Report) -> None:
 
 
 def _check(spec: dict[str, Any], store: Store, report: Report) -> None:
-    """Count (see `cka_core.jobs.CheckSpec`)."""
+    """Count (see `cka_core.jobs.submit.CheckSpec`)."""
     steps, pause = spec["steps"], spec["pause"]
     if steps < 1:
         raise ValueError(f"Expected at least 1 step to count, got {steps}.")
@@ -133,7 +133,7 @@ def _finish(key: str, attempt: int, state: str, error: str | None, store: Store,
     while True:
         try:
             with lock:
-                job_files.finish(key, attempt, state, error, store)
+                records.finish(key, attempt, state, error, store)
             return
         except OSError:
             if time.monotonic() > until:
@@ -154,7 +154,7 @@ def _reporter(key: str, attempt: int, store: Store, lock: threading.Lock) -> Rep
         phase, due = progress.phase, now + WRITE_EVERY
         # Work goes on where only its progress cannot be written; what must be kept complains by itself.
         with lock, contextlib.suppress(OSError):
-            job_files.tell(key, attempt, progress, store)
+            records.tell(key, attempt, progress, store)
 
     return report
 
@@ -168,7 +168,7 @@ def _alive(key: str, attempt: int, store: Store) -> Iterator[threading.Lock]:
         while not over.wait(BEAT):
             # An attempt that is not wanted learns it from its next report; a store out of reach may come back.
             with lock, contextlib.suppress(Stopped, OSError):
-                job_files.beat(key, attempt, store)
+                records.beat(key, attempt, store)
 
     thread = threading.Thread(target=beat, name=f"heartbeat of {key}", daemon=True)
     thread.start()

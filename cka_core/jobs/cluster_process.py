@@ -1,4 +1,4 @@
-"""The process of the local cluster (``python -m cka_core.cluster_process STORE``): scheduler and nannies.
+"""The process of the local cluster (``python -m cka_core.jobs.cluster_process STORE``): scheduler and nannies.
 
 It leaves when no work was there for `IDLE_MINUTES` (``CKA_IDLE_MINUTES`` says otherwise), when its address file is gone
 (it was stopped, or its store vanished), when a newer version took its place and it is idle, or on SIGTERM and SIGINT.
@@ -19,10 +19,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cka_core import cluster_files as files
 from cka_core.base import locks
 from cka_core.base.store import Store
-from cka_core.cluster_files import Cluster
+from cka_core.jobs import cluster_files as files
+from cka_core.jobs.cluster_files import Cluster
 
 if TYPE_CHECKING:
     from distributed import Nanny, Scheduler
@@ -212,8 +212,8 @@ def _bound_log(path: Path) -> None:
 
 if __name__ == "__main__":
     if not 2 <= len(sys.argv) <= 4:
-        sys.exit("Expected: python -m cka_core.cluster_process STORE [VERSION [ROLE]]")
+        sys.exit("Expected: python -m cka_core.jobs.cluster_process STORE [VERSION [ROLE]]")
     # The workers look this module up by its name, not in this copy, which is called __main__.
-    from cka_core import cluster_process
+    from cka_core.jobs import cluster_process
 
     cluster_process.serve(Store(sys.argv[1]), *sys.argv[2:])

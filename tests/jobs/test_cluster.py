@@ -21,15 +21,15 @@ import dask
 import psutil
 import pytest
 
-from cka_core import cluster, cluster_files, cluster_process, job_files, jobs
 from cka_core.base import locks
 from cka_core.base.store import Store
-from cka_core.cluster import ClusterUnavailable
-from cka_core.cluster_files import version_digest
-from cka_core.jobs import CheckSpec
+from cka_core.jobs import cluster, cluster_files, cluster_process, records, submit
+from cka_core.jobs.cluster import ClusterUnavailable
+from cka_core.jobs.cluster_files import version_digest
+from cka_core.jobs.submit import CheckSpec
 from tests.clusters import end, processes, wait_for, workers
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def log(store: Store) -> str:
 
 
 def state(key: str, store: Store) -> str:
-    status = jobs.status(key, store)
+    status = submit.status(key, store)
     assert status is not None
     return status.state
 
@@ -121,24 +121,24 @@ print(cluster.start(Store({store.root!r})).id)
     ids = {process.communicate()[0].strip() for process in racing}
     assert ids == {cluster.start(store).id}
     assert log(store).count("bytes a worker") == 1
-    assert sum("cka_core.cluster_process" in process.cmdline() for process in processes(store)) == 1
+    assert sum("cka_core.jobs.cluster_process" in process.cmdline() for process in processes(store)) == 1
 
 
 def test_a_worker_of_another_role_comes_when_a_job_waits_for_it(store, monkeypatch):
     cluster.start(store)
     wait_for(lambda: workers(store))
-    key = jobs.submit("check", CheckSpec(steps=2), "compare", store)
+    key = submit.submit("check", CheckSpec(steps=2), "compare", store)
     wait_for(lambda: state(key, store) == "done")
     assert len(workers(store)) == 1
-    monkeypatch.setitem(jobs.ROLES, "check", "train")
-    other = jobs.submit("check", CheckSpec(steps=3), "train", store)
+    monkeypatch.setitem(submit.ROLES, "check", "train")
+    other = submit.submit("check", CheckSpec(steps=3), "train", store)
     wait_for(lambda: state(other, store) == "done")
-    processes = {job_files.record(job, store)["process"] for job in (key, other)}
+    processes = {records.record(job, store)["process"] for job in (key, other)}
     assert processes == {process.pid for process in workers(store)} and len(processes) == 2
 
 
 def test_each_role_has_its_share_of_the_memory(running):
-    assert set(cluster_process.MEMORY_SHARES) == set(cluster_process.ROLES) == set(jobs.ROLES.values())
+    assert set(cluster_process.MEMORY_SHARES) == set(cluster_process.ROLES) == set(submit.ROLES.values())
     assert sum(cluster_process.MEMORY_SHARES.values()) <= 0.9
     limits = cluster.start(running).memory_limits
     assert limits["train"] > limits["compare"] > 0
@@ -210,7 +210,7 @@ def test_sockets_listen_on_loopback_and_show_no_page(running):
 def test_leaves_when_the_store_vanishes(store):
     cluster.start(store)
     wait_for(lambda: workers(store))
-    key = jobs.submit("check", CheckSpec(steps=400), "check", store)
+    key = submit.submit("check", CheckSpec(steps=400), "check", store)
     wait_for(lambda: state(key, store) == "running")
     shutil.rmtree(store.root, ignore_errors=True)
     shutil.rmtree(store.root, ignore_errors=True)
@@ -221,7 +221,7 @@ def test_leaves_when_the_store_vanishes(store):
 def test_leaves_when_idle(store, monkeypatch):
     monkeypatch.setenv("CKA_IDLE_MINUTES", str(1.2 / 60))
     cluster.start(store)
-    key = jobs.submit("check", CheckSpec(steps=40), "longer than the idle time", store)
+    key = submit.submit("check", CheckSpec(steps=40), "longer than the idle time", store)
     wait_for(lambda: state(key, store) != "queued" and state(key, store) != "running")
     assert state(key, store) == "done"
     ended = time.monotonic()
@@ -233,7 +233,7 @@ def test_leaves_when_idle(store, monkeypatch):
 
 def test_another_version_gets_its_own_and_the_old_one_ends_its_work_first(store, monkeypatch):
     old = cluster.start(store)
-    key = jobs.submit("check", CheckSpec(steps=60), "old", store)
+    key = submit.submit("check", CheckSpec(steps=60), "old", store)
     wait_for(lambda: state(key, store) == "running")
     monkeypatch.setattr(cluster_files, "version_digest", lambda: "newer")
     new = cluster.start(store)
@@ -296,10 +296,10 @@ def test_a_full_log_is_put_aside(tmp_path, monkeypatch):
 
 def test_digest_changes_with_the_source(tmp_path, monkeypatch):
     shutil.copytree(ROOT / "cka_core", tmp_path / "cka_core", ignore=shutil.ignore_patterns("demo", "__pycache__"))
-    monkeypatch.setattr(cluster_files, "__file__", str(tmp_path / "cka_core" / "cluster_files.py"))
+    monkeypatch.setattr(cluster_files, "__file__", str(tmp_path / "cka_core" / "jobs" / "cluster_files.py"))
     before = version_digest()
     assert version_digest() == before
-    with open(tmp_path / "cka_core" / "engine.py", "a") as file:
+    with open(tmp_path / "cka_core" / "comparing" / "engine.py", "a") as file:
         file.write("# changed\n")
     changed = version_digest()
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.2.3")
@@ -316,7 +316,7 @@ def test_remote_cluster_with_the_same_code(running, monkeypatch):
     certificates = {"distributed.comm.tls.ca-file": pem, "distributed.comm.tls.client.cert": pem}
     monkeypatch.setenv("CKA_SCHEDULER", there.address)
     with dask.config.set(certificates):
-        key = jobs.submit("check", CheckSpec(steps=3), "check", running)
+        key = submit.submit("check", CheckSpec(steps=3), "check", running)
         wait_for(lambda: state(key, running) == "done")
     assert running.read_record(f"jobs/{key}/status.json")["cluster"] == there.address
 
@@ -324,8 +324,8 @@ def test_remote_cluster_with_the_same_code(running, monkeypatch):
 def test_remote_cluster_that_does_not_answer(store, monkeypatch, capsys):
     monkeypatch.setenv("CKA_SCHEDULER", "tcp://127.0.0.1:9")
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.3)
-    key = jobs.submit("check", CheckSpec(), "check", store)
-    status = jobs.status(key, store)
+    key = submit.submit("check", CheckSpec(), "check", store)
+    status = submit.status(key, store)
     assert status.state == "failed" and "correct CKA_SCHEDULER" in status.error
     assert not processes(store)
     cluster.command_stop(store)
@@ -335,7 +335,7 @@ def test_remote_cluster_that_does_not_answer(store, monkeypatch, capsys):
 def test_commands_tell(store, capsys):
     cluster.command_status(store)
     assert "The first job starts one." in capsys.readouterr().out
-    jobs.command_check(store)
+    submit.command_check(store)
     assert "The cluster works" in capsys.readouterr().out
     cluster.command_status(store)
     assert f"process {cluster.status(store)[0].pid}" in capsys.readouterr().out

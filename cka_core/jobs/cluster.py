@@ -1,6 +1,6 @@
 """Where jobs run: on a Dask cluster of this machine, in a process of its own, or on the one ``CKA_SCHEDULER`` names.
 
-The local cluster (`cka_core.cluster_process`) is started by the first job, detached from whoever asked for it, and
+The local cluster (`cka_core.jobs.cluster_process`) is started by the first job, detached from whoever asked for it, and
 leaves by itself. Connections to it need a certificate that stands in a folder of the store which only its owner reads.
 """
 
@@ -19,11 +19,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cka_core import cluster_files as files
 from cka_core.base import locks
 from cka_core.base.store import Store
-from cka_core.cluster_files import Cluster, ClusterUnavailable, is_alive
-from cka_core.cluster_process import CLOSE_SECONDS, ROLES, serve
+from cka_core.jobs import cluster_files as files
+from cka_core.jobs.cluster_files import Cluster, ClusterUnavailable, is_alive
+from cka_core.jobs.cluster_process import CLOSE_SECONDS, ROLES, serve
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -157,11 +157,11 @@ def _spawn(home: Path, digest: str, root: str, role: str) -> Cluster:
     with open(log, "ab") as output:
         begin = output.tell()
         process = subprocess.Popen(
-            [sys.executable, "-m", "cka_core.cluster_process", root, digest, role],
+            [sys.executable, "-m", "cka_core.jobs.cluster_process", root, digest, role],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            cwd=Path(__file__).parent.parent,
+            cwd=Path(__file__).parent.parent.parent,
             env=os.environ | {"CKA_STORE": root},
             **detached,
         )

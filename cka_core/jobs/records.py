@@ -18,10 +18,10 @@ import time
 import traceback
 from typing import Any
 
-from cka_core import cluster_files
 from cka_core.base.full_disk import disk_full, is_disk_full
 from cka_core.base.progress import Progress, Stopped
 from cka_core.base.store import Store
+from cka_core.jobs import cluster_files
 
 QUEUED, RUNNING, DONE, FAILED, STOPPED = "queued", "running", "done", "failed", "stopped"
 ROLES = {

@@ -10,12 +10,12 @@ import sys
 import time
 from typing import Any, Protocol
 
-from cka_core import cluster, worker
-from cka_core import job_files as files
 from cka_core.base.progress import Progress
 from cka_core.base.store import Store, key_of
-from cka_core.cluster_files import SILENT_AFTER, root
-from cka_core.job_files import DONE, FAILED, QUEUED, ROLES, RUNNING, STOPPED
+from cka_core.jobs import cluster, worker
+from cka_core.jobs import records as files
+from cka_core.jobs.cluster_files import SILENT_AFTER, root
+from cka_core.jobs.records import DONE, FAILED, QUEUED, ROLES, RUNNING, STOPPED
 
 INTERRUPTED = "interrupted"
 FORGET_AFTER = 3600.0  # seconds after which a job that went silent is not looked for among the active ones

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from cka_core import cli, job_files, jobs, training_queue
+from cka_core import cli
 from cka_core.base.locks import file_lock
 from cka_core.base.progress import Progress
 from cka_core.base.store import Store
+from cka_core.jobs import records, submit, trainings
 from cka_core.library import catalogue
 from cka_core.training import estimate as training_estimate
 from cka_core.training import fit as training
@@ -25,11 +26,11 @@ BELIEVED = "tcp://elsewhere"
 
 def submitted(spec: TrainSpec, store: Store, state: str = "queued", cluster: str = BELIEVED) -> str:
     """The record of a job, as a page and a worker leave it."""
-    attempt = job_files.write_new(spec.key, "train", dataclasses.asdict(spec), "A title", store, cluster)
+    attempt = records.write_new(spec.key, "train", dataclasses.asdict(spec), "A title", store, cluster)
     if state != "queued":
-        job_files.begin(spec.key, attempt, store)
+        records.begin(spec.key, attempt, store)
     if state not in ("queued", "running"):
-        job_files.finish(spec.key, attempt, state, "The reason." if state == "failed" else None, store)
+        records.finish(spec.key, attempt, state, "The reason." if state == "failed" else None, store)
     return spec.key
 
 
@@ -45,14 +46,14 @@ def trained(spec: TrainSpec, store: Store, epochs: int, result: dict[str, Any] |
 
 
 def state(spec: TrainSpec, store: Store) -> str:
-    found = training_queue.find(spec.key, store)
+    found = trainings.find(spec.key, store)
     assert found is not None
     return found.state
 
 
 def test_nothing_yet(store):
-    assert training_queue.trainings(store) == []
-    assert training_queue.find("0" * 24, store) is None
+    assert trainings.trainings(store) == []
+    assert trainings.find("0" * 24, store) is None
 
 
 def test_order_at_work_then_waiting_in_turn_then_the_last_one_ended_first(store):
@@ -60,7 +61,7 @@ def test_order_at_work_then_waiting_in_turn_then_the_last_one_ended_first(store)
     for spec, how in zip(specs, ("done", "stopped", "queued", "queued", "running"), strict=False):
         submitted(spec, store, how)
     trained(specs[5], store, 1)
-    found = training_queue.trainings(store)
+    found = trainings.trainings(store)
     assert [training.spec.seed for training in found] == [4, 2, 3, 5, 1], "of the first one nothing is left"
     assert [training.state for training in found] == ["running", "queued", "queued", "stopped", "stopped"]
 
@@ -78,7 +79,7 @@ def test_a_training_of_the_command_line_is_seen_while_it_runs_and_can_be_resumed
     with file_lock(store.scratch("scratch") / f"training-{SPEC.key}.lock", 0):  # held by training.train
         assert state(SPEC, store) == "elsewhere"
         with pytest.raises(ValueError, match="another program"):
-            training_queue.remove(SPEC.key, store)
+            trainings.remove(SPEC.key, store)
     assert state(SPEC, store) == "stopped"
 
 
@@ -91,22 +92,22 @@ def test_a_result_counts_more_than_what_the_job_says(store):
 def test_removing_forgets_the_job_and_the_saved_epochs(store):
     submitted(SPEC, store, "stopped")
     trained(SPEC, store, 2)
-    training_queue.remove(SPEC.key, store)
-    assert training_queue.trainings(store) == [] and not store.entries("trainings")
+    trainings.remove(SPEC.key, store)
+    assert trainings.trainings(store) == [] and not store.entries("trainings")
 
 
 def test_one_at_work_is_not_removed(store):
     submitted(SPEC, store, "running")
     trained(SPEC, store, 2)
     with pytest.raises(ValueError, match="Stop it"):
-        training_queue.remove(SPEC.key, store)
+        trainings.remove(SPEC.key, store)
     assert training_state.read(SPEC.key, store).epochs_done == 2
 
 
 def test_a_record_of_another_version_is_left_out(store):
-    job_files.write_new("a" * 24, "train", {"architecture": "resnet50", "colour": "red"}, "Old", store, BELIEVED)
-    job_files.write_new("b" * 24, "train", dataclasses.asdict(SPEC), "Another key", store, BELIEVED)
-    assert training_queue.trainings(store) == []
+    records.write_new("a" * 24, "train", {"architecture": "resnet50", "colour": "red"}, "Old", store, BELIEVED)
+    records.write_new("b" * 24, "train", dataclasses.asdict(SPEC), "Another key", store, BELIEVED)
+    assert trainings.trainings(store) == []
 
 
 # What is asked for
@@ -124,31 +125,31 @@ def test_a_record_of_another_version_is_left_out(store):
     ],
 )
 def test_seeds(text, seeds):
-    assert training_queue.parse_seeds(text) == seeds
+    assert trainings.parse_seeds(text) == seeds
 
 
 @pytest.mark.parametrize("text", ["", "a", "-1", "1.5", "5-1", "0-20", "0-9, 10-19, 20", "9999999999", "0-"])
 def test_seeds_that_cannot_be_meant(text):
     with pytest.raises(ValueError, match="^Expected"):
-        training_queue.parse_seeds(text)
+        trainings.parse_seeds(text)
 
 
 def test_a_preset_starts_from_imagenet_only_where_there_are_such_weights():
-    assert training_queue.preset_values("seed", "resnet50")["start"] == "imagenet"
-    assert training_queue.preset_values("seed", "cifar-resnet-14x1")["start"] == "random"
-    assert training_queue.preset_values("paper", "resnet50")["epochs"] == SPEC.__class__("resnet50").epochs
+    assert trainings.preset_values("seed", "resnet50")["start"] == "imagenet"
+    assert trainings.preset_values("seed", "cifar-resnet-14x1")["start"] == "random"
+    assert trainings.preset_values("paper", "resnet50")["epochs"] == SPEC.__class__("resnet50").epochs
 
 
 def test_bundled_trainings_are_known(store):
     networks = catalogue.networks(store)
     bundled = [name for name, info in networks.items() if info.spec.source == "bundled"]
-    assert sorted(training_queue.trained(store, networks).values()) == sorted(bundled)
+    assert sorted(trainings.trained(store, networks).values()) == sorted(bundled)
 
 
 def test_partners_begin_with_other_seeds_then_other_trained_networks():
     networks = catalogue.networks(Store("memory://none"))
     own = next(name for name, info in networks.items() if info.trained_on)
-    found = training_queue.partners(own, networks)
+    found = trainings.partners(own, networks)
     assert own not in found and len(found) == len(networks) - 1
     trained_on = [bool(networks[name].trained_on) for name in found]
     assert trained_on == sorted(trained_on, reverse=True)
@@ -184,35 +185,35 @@ def parsed(line: str, monkeypatch) -> TrainSpec:
     ],
 )
 def test_the_command_line_trains_the_same(spec, store, monkeypatch):
-    assert parsed(training_queue.command(spec, store), monkeypatch) == spec
+    assert parsed(trainings.command(spec, store), monkeypatch) == spec
 
 
 def test_the_command_line_of_a_start_file_finds_it_in_the_store(store, monkeypatch):
     digest = training_state.keep_start_file(b"weights", store)
     spec = TrainSpec("cifar-resnet-8x1", start="file", start_digest=digest)
-    assert parsed(training_queue.command(spec, store), monkeypatch) == spec
+    assert parsed(trainings.command(spec, store), monkeypatch) == spec
 
 
 def test_a_recipe_in_words():
-    assert training_queue.recipe_text(SPEC) == (
+    assert trainings.recipe_text(SPEC) == (
         "SGD with momentum 0.9, learning rate 0.05 falling to 0 along a cosine, 4 epochs, minibatches of 128, "
         "L2 0.0001, flipped and cropped at random, random start"
     )
-    assert training_queue.images_text(SPEC) == (
+    assert trainings.images_text(SPEC) == (
         "all 3,125 training images of cifar10-mini, 312 of them held out to choose the epoch"
     )
     quarter = dataclasses.replace(SPEC, fraction=0.25, held_out=0.0, deterministic=True, keep_every=2)
-    assert training_queue.images_text(quarter) == "781 of the 3,125 training images of cifar10-mini"
-    assert training_queue.recipe_text(quarter).endswith("weights kept every 2 epochs, deterministic")
+    assert trainings.images_text(quarter) == "781 of the 3,125 training images of cifar10-mini"
+    assert trainings.recipe_text(quarter).endswith("weights kept every 2 epochs, deterministic")
 
 
 def at_work(store: Store, progress: Progress | None = None) -> tuple[str, str]:
     submitted(SPEC, store, "running")
     if progress:
-        job_files.tell(SPEC.key, 1, progress, store)
-    found = training_queue.find(SPEC.key, store)
+        records.tell(SPEC.key, 1, progress, store)
+    found = trainings.find(SPEC.key, store)
     assert found is not None
-    return training_queue.at_work_text(found, store)
+    return trainings.at_work_text(found, store)
 
 
 def test_where_a_training_is_and_its_numbers(store):
@@ -229,9 +230,9 @@ def test_the_time_left_comes_from_its_own_epochs(store):
 
 def test_one_that_stops_says_so(store):
     submitted(SPEC, store, "running")
-    jobs.stop(SPEC.key, store)
-    found = training_queue.find(SPEC.key, store)
-    assert training_queue.at_work_text(found, store)[0].startswith("stopping after this step")
+    submit.stop(SPEC.key, store)
+    found = trainings.find(SPEC.key, store)
+    assert trainings.at_work_text(found, store)[0].startswith("stopping after this step")
 
 
 @pytest.mark.parametrize(
@@ -245,7 +246,7 @@ def test_one_that_stops_says_so(store):
 def test_nothing_is_lost_and_it_says_so(store, how, cluster, said):
     submitted(SPEC, store, how, cluster)
     trained(SPEC, store, 2)
-    assert training_queue.ended_text(training_queue.find(SPEC.key, store)).startswith(said)
+    assert trainings.ended_text(trainings.find(SPEC.key, store)).startswith(said)
 
 
 def test_what_a_finished_training_reached():
@@ -253,7 +254,7 @@ def test_what_a_finished_training_reached():
         "test_accuracy": 0.54, "test_images": 1000, "train_accuracy": 0.88, "kept_epoch": 3, "seconds": [3.0, 4.0],
         "spec": {"epochs": 4},
     }  # fmt: skip
-    assert training_queue.result_text(record) == (
+    assert trainings.result_text(record) == (
         "54 % ±3 of 1,000 test images right · 88 % of the training images · epoch 3 of 4 kept · trained in 7 s"
     )
 

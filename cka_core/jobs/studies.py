@@ -9,11 +9,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from cka_core import jobs
 from cka_core.atlas.result import Atlas
 from cka_core.atlas.study import Study
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store
+from cka_core.jobs import submit
 from cka_core.studies import build as atlas_build
 from cka_core.studies import steps as atlas_steps
 from cka_core.studies.steps import AtlasPart
@@ -43,7 +43,7 @@ def build(study: Study, store: Store, folder: Path, report: Report = silent) -> 
             time.sleep(LOOK_SECONDS)
     except BaseException:
         for part in given:
-            jobs.stop(part.key, store)
+            submit.stop(part.key, store)
         raise
     return atlas_build.finish(study, store, folder, time.perf_counter() - started)
 
@@ -57,12 +57,12 @@ def _is_ready(part: AtlasPart, left: list[AtlasPart]) -> bool:
 
 def _see_to(part: AtlasPart, given: dict[AtlasPart, int], store: Store) -> None:
     """Give a step to a worker, again if its worker went away."""
-    job = jobs.status(part.key, store) if part in given else None
-    if job is not None and job.state in (jobs.QUEUED, jobs.RUNNING):
+    job = submit.status(part.key, store) if part in given else None
+    if job is not None and job.state in (submit.QUEUED, submit.RUNNING):
         return
-    if job is not None and (job.state == jobs.FAILED and not job.restarts or given[part] >= ATTEMPTS):
+    if job is not None and (job.state == submit.FAILED and not job.restarts or given[part] >= ATTEMPTS):
         raise ValueError(f"The study stopped at {part.title}: {job.error or job.state}. Build again to go on.")
-    jobs.submit("atlas-train" if part.part == "train" else "atlas", part, part.title, store)
+    submit.submit("atlas-train" if part.part == "train" else "atlas", part, part.title, store)
     given[part] = given.get(part, 0) + 1
 
 
@@ -71,8 +71,8 @@ def _progress(steps: list[AtlasPart], left: list[AtlasPart], given: dict[AtlasPa
     done = total - sum(part.weight for part in left)
     at_work = []
     for part in left:
-        job = jobs.status(part.key, store) if part in given else None
-        if job is not None and job.state == jobs.RUNNING:
+        job = submit.status(part.key, store) if part in given else None
+        if job is not None and job.state == submit.RUNNING:
             at_work.append(part.title)
             done += part.weight * (job.progress.fraction if job.progress else 0)
     return Progress("study", done, total, f"{len(steps) - len(left)} of {len(steps)} steps · {', '.join(at_work)}")

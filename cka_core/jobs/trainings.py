@@ -12,12 +12,12 @@ import shlex
 import statistics
 from typing import Any
 
-from cka_core import jobs
 from cka_core.base import words
 from cka_core.base.locks import file_lock
 from cka_core.base.store import Store
 from cka_core.images.sets import image_set
-from cka_core.jobs import DONE, INTERRUPTED, QUEUED, RUNNING, STOPPED, JobStatus
+from cka_core.jobs import submit
+from cka_core.jobs.submit import DONE, INTERRUPTED, QUEUED, RUNNING, STOPPED, JobStatus
 from cka_core.library.catalogue import NetworkInfo
 from cka_core.networks.architectures import APPLICATIONS, architecture
 from cka_core.training import estimate as training_estimate
@@ -77,7 +77,7 @@ class Training:
 
 def trainings(store: Store) -> list[Training]:
     """Every training: those at work, then those waiting in their order, then the ended ones, the last one first."""
-    known = {job.key: job for job in jobs.listed("train", store)}
+    known = {job.key: job for job in submit.listed("train", store)}
     states = {state.key: state for state in training_state.all_states(store)}
     found = []
     for key in known.keys() | states.keys():
@@ -96,7 +96,7 @@ def trainings(store: Store) -> list[Training]:
 
 def find(key: str, store: Store) -> Training | None:
     """One training, as `trainings` has it."""
-    job, state = jobs.status(key, store), training_state.read(key, store)
+    job, state = submit.status(key, store), training_state.read(key, store)
     if state is None and (job is None or job.kind != "train"):
         return None
     spec = state.spec if state else TrainSpec.from_json(job.spec)  # type: ignore[union-attr]
@@ -112,7 +112,7 @@ def remove(key: str, store: Store) -> None:
     training = find(key, store)
     if training is not None and training.state == ELSEWHERE:
         raise ValueError(f"{training.title} is being trained by another program. Stop it there before removing it.")
-    jobs.remove(key, store)
+    submit.remove(key, store)
     training_state.forget(key, store)
 
 

@@ -89,7 +89,7 @@ def host() -> str:
 def version_digest() -> str:
     """What a new worker would run: the source of cka_core on disk and the main versions."""
     seen = hashlib.sha256(platform.python_version().encode())
-    package = Path(__file__).parent
+    package = Path(__file__).parent.parent
     for path in sorted(package.rglob("*.py")):
         seen.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
     for name in VERSIONED:
