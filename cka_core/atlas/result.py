@@ -1,7 +1,7 @@
 """The result of a study: every network's map against itself and the others, and what explains them. Light: numpy only.
 
 An atlas is a folder of two files: ``atlas.json`` with facts, numbers and blocks, and ``maps.npz`` with the matrices.
-`atlas_build` makes it; pages and papers read it.
+`studies.build` makes it; pages and papers read it.
 """
 
 from __future__ import annotations

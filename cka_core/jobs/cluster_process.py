@@ -43,7 +43,7 @@ AT_WORK = ("waiting", "no-worker", "queued", "processing")  # states of a Dask t
 
 CONFIG: dict[str, Any] = {
     # A worker that is killed takes down, in Dask's count, all that waits for it. How often a job is begun again is
-    # decided by its own record instead (`job_files.begin`).
+    # decided by its own record instead (`records.begin`).
     "distributed.scheduler.allowed-failures": 1_000_000,
     "distributed.scheduler.worker-ttl": None,  # a laptop that wakes up must not lose its workers; nannies watch them
     "distributed.scheduler.active-memory-manager.start": False,

@@ -204,7 +204,7 @@ def read(source: str | os.PathLike[str] | bytes | BinaryIO, file_name: str = "th
 
     Raises
     ------
-    plain_npz.NotReadable
+    npz.NotReadable
         If it is anything else, or damaged.
     FileNotFoundError
     """

@@ -1,6 +1,6 @@
 """Carry out a study: train what is missing, look at each network once, compare all of them in one product a minibatch.
 
-The steps (`atlas_steps`) may run on different machines (`atlas_cluster`): HSIC sums of minibatches add up. `finish`
+The steps (`steps`) may run on different machines (`jobs.studies`): HSIC sums of minibatches add up. `finish`
 then writes the atlas.
 """
 

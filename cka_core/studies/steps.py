@@ -4,8 +4,8 @@ Three kinds, each of which leaves a finished file, so that a study stopped anywh
 
     train       a network of the study                         (`training.train`)
     network     its Gram matrices on every minibatch, its map against itself at each kept epoch, what explains it
-                                                               (`atlas_look.look_at`)
-    minibatch   HSIC of all layers of all networks with each other: one matrix product  (`atlas_build`)
+                                                               (`look.look_at`)
+    minibatch   HSIC of all layers of all networks with each other: one matrix product  (`build`)
 
 A study that grew begins with what its atlas so far knows of its networks (`take_over`).
 """

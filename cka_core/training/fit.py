@@ -1,7 +1,7 @@
 """Train a network on an image set: one recipe, one seed, resumable after any epoch.
 
-What is trained is a `recipe.TrainSpec`; its images come from `training_images`, what it runs on from `devices`, and
-what it leaves to resume from is `training_state`. The finished network goes into the library.
+What is trained is a `recipe.TrainSpec`; its images come from `images`, what it runs on from `devices`, and
+what it leaves to resume from is `state`. The finished network goes into the library.
 
 It is plain Keras 3: with another backend (``KERAS_BACKEND=jax``) the same recipe trains the same networks on the same
 minibatches, and the weights load here.

@@ -108,8 +108,8 @@ def test_one_that_wakes_up_is_kept_and_one_that_hangs_is_replaced(store, monkeyp
 
 def test_racing_programs_start_one(store):
     code = f"""
-from cka_core import cluster, cluster_files
-from cka_core.store import Store
+from cka_core.jobs import cluster, cluster_files
+from cka_core.base.store import Store
 cluster_files.version_digest = lambda: "tested"
 print(cluster.start(Store({store.root!r})).id)
 """
@@ -248,7 +248,7 @@ def test_another_version_gets_its_own_and_the_old_one_ends_its_work_first(store,
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_leaves_on_a_signal_in_the_foreground(store, number):
-    code = "from cka_core import cluster; from cka_core.base.store import Store; cluster.command_start(Store())"
+    code = "from cka_core.jobs import cluster; from cka_core.base.store import Store; cluster.command_start(Store())"
     shown = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     wait_for(lambda: workers(store))
     shown.send_signal(number)

@@ -185,7 +185,7 @@ def test_another_ending_is_refused_with_the_valid_ones(tmp_path):
 
 def test_drawing_needs_neither_tensorflow_nor_pyplot():
     code = (
-        "import sys; from tests.synthetic import comparison; from cka_core import figures; c = comparison();"
+        "import sys; from tests.synthetic import comparison; from cka_core.results import figures; c = comparison();"
         "figures.heatmap(c); figures.best_match_curve(c); figures.paper_figure(c);"
         "print([m for m in ('tensorflow', 'keras', 'streamlit', 'matplotlib.pyplot') if m in sys.modules])"
     )

@@ -214,9 +214,9 @@ def equal(a: Atlas, b: Atlas) -> None:
 KILLED = """
 import json, os, signal, sys
 from pathlib import Path
-from cka_core import atlas_build
-from cka_core.store import Store
-from cka_core.study import Study
+from cka_core.studies import build as atlas_build
+from cka_core.base.store import Store
+from cka_core.atlas.study import Study
 
 def kill(progress):
     if progress.detail.startswith("comparing all networks, minibatch 2"):

@@ -137,9 +137,10 @@ import tensorflow as tf
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from cka_core import devices, training
-from cka_core.recipe import TrainSpec
-from cka_core.store import Store
+from cka_core.training import devices
+from cka_core.training import fit as training
+from cka_core.training.recipe import TrainSpec
+from cka_core.base.store import Store
 
 names = [device.name for device in tf.config.list_logical_devices("CPU")]
 found = devices.choose(find_tpu=lambda: None, find_gpus=lambda: names)
@@ -152,9 +153,9 @@ print("loss", record["history"]["loss"][0], record["weights"], record["device"])
 
 ONE_HOST = """
 import sys
-from cka_core import training
-from cka_core.recipe import TrainSpec
-from cka_core.store import Store
+from cka_core.training import fit as training
+from cka_core.training.recipe import TrainSpec
+from cka_core.base.store import Store
 
 spec = TrainSpec("cifar-resnet-8x1", fraction=0.25, epochs=1, batch_size=256, augment=False)
 record = training.train(spec, Store(sys.argv[1]))

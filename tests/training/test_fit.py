@@ -118,9 +118,9 @@ SHORT = TrainSpec("cifar-resnet-8x1", fraction=0.0625, epochs=3, batch_size=64, 
 
 KILLED = """
 import os, signal, sys
-from cka_core.recipe import TrainSpec
-from cka_core.store import Store
-from cka_core.training import train
+from cka_core.training.recipe import TrainSpec
+from cka_core.base.store import Store
+from cka_core.training.fit import train
 
 def kill(progress):
     if progress.phase == "training" and progress.done >= 1.5:

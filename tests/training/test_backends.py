@@ -29,11 +29,11 @@ NAME, IMAGES = "short", 64
 TRAIN = """
 import json, sys
 import numpy as np
-from cka_core import library
-from cka_core.images import load_images
-from cka_core.recipe import TrainSpec
-from cka_core.store import Store
-from cka_core.training import train
+from cka_core.library import catalogue as library
+from cka_core.images.sets import load_images
+from cka_core.training.recipe import TrainSpec
+from cka_core.base.store import Store
+from cka_core.training.fit import train
 
 store = Store(sys.argv[1])
 train(TrainSpec(**json.loads(sys.argv[2])), store, name="short", start_path=sys.argv[3])

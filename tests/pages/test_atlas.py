@@ -16,7 +16,7 @@ from cka_core.base.store import Store
 from tests import synthetic_atlas
 from tests.synthetic_atlas import name
 
-APP = Path(__file__).parent.parent / "app.py"
+APP = Path(__file__).parent.parent.parent / "app.py"
 WIDE, DEEP = name("14x4"), name("38x1")
 DRAWN = {"drawn": True}
 """What the browser says once the grid is on screen."""

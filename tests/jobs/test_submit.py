@@ -363,8 +363,8 @@ def test_no_cluster_for_this_store():
 def test_reading_jobs_imports_neither_dask_nor_tensorflow(store):
     code = """
 import sys
-from cka_core import jobs
-from cka_core.store import Store
+from cka_core.jobs import submit as jobs
+from cka_core.base.store import Store
 assert jobs.status("0" * 24, Store()) is None and jobs.active(Store()) == []
 print(sorted({"distributed", "dask", "tensorflow", "keras", "numpy"} & set(sys.modules)))
 """
@@ -518,8 +518,9 @@ def test_killed_cluster_leaves_no_worker_and_resume_goes_on(real):
 
 def test_job_outlives_the_program_that_asked_for_it(real):
     code = f"""
-from cka_core import cluster_files, jobs
-from cka_core.store import Store
+from cka_core.jobs import cluster_files
+from cka_core.jobs import submit as jobs
+from cka_core.base.store import Store
 cluster_files.version_digest = lambda: "tested"
 print(jobs.submit("check", jobs.CheckSpec(steps=25), "Left alone", Store({real.root!r})))
 """

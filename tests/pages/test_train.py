@@ -19,7 +19,7 @@ from cka_core.training import state as training_state
 from cka_core.training.recipe import PRESETS, TrainSpec
 from tests.jobs.test_trainings import submitted, trained
 
-APP = Path(__file__).parent.parent / "app.py"
+APP = Path(__file__).parent.parent.parent / "app.py"
 SPEC = TrainSpec("cifar-resnet-8x1", epochs=4)
 DETAIL = "epoch 3 of 4 · image 1,406 of 2,812 · 560 images/s · loss 1.710 · accuracy 0.380"
 RESULT = {

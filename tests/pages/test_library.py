@@ -13,12 +13,12 @@ from cka_core.base import shipped
 from cka_core.comparing import extraction
 from cka_core.images.sets import SampleSpec
 from cka_core.library import catalogue, inventory, keeping
-from tests.library.test_library import BUNDLED, keep, trained
+from tests.library.test_catalogue import BUNDLED, keep, trained
+from tests.pages.test_compare import APP, button, has_map, open_page, texts
 from tests.results.test_activation_sets import KNOWN, made
 from tests.synthetic import comparison
-from tests.test_pages import APP, button, has_map, open_page, texts
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 
 
 def open_library() -> AppTest:

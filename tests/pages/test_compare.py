@@ -22,7 +22,7 @@ from cka_core.library import catalogue
 from cka_core.results.comparison import CompareSpec, find
 from tests.synthetic import comparison
 
-APP = Path(__file__).parent.parent / "app.py"
+APP = Path(__file__).parent.parent.parent / "app.py"
 A, B = "cifar-resnet-20x1", "cifar-resnet-56x1"
 """Two networks of which no comparison is bundled."""
 
