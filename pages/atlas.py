@@ -11,7 +11,13 @@ from cka_core.atlas import views as atlas_views
 from cka_core.atlas.result import Atlas, listed
 from cka_core.base.store import Store
 from cka_core.results import figures, views
-from pages import address, atlas_behaviour, atlas_claims, atlas_grid, atlas_network, atlas_pairs, atlas_tour, widgets
+from pages.parts import address, widgets
+from pages.parts.atlas import behaviour as atlas_behaviour
+from pages.parts.atlas import claims as atlas_claims
+from pages.parts.atlas import grid as atlas_grid
+from pages.parts.atlas import network as atlas_network
+from pages.parts.atlas import pairs as atlas_pairs
+from pages.parts.atlas import tour as atlas_tour
 
 BUILD = "python -m cka_core atlas build STUDY.toml"
 TABS = ("One network", "Two networks", "Wide against deep")

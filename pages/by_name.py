@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages import address
+from pages.parts import address
 
 address.through_the_app()
 st.switch_page("pages/compare.py", query_params=st.query_params.to_dict())

@@ -18,7 +18,7 @@ from cka_core.library.catalogue import NetworkInfo
 from cka_core.results import figures, views
 from cka_core.results import words as result_words
 from cka_core.results.comparison import CompareSpec, Comparison, find
-from pages import address, results, widgets
+from pages.parts import address, results, widgets
 
 DEFAULT_A, DEFAULT_B = "cifar-resnet-38x1-cifar10-mini-s0", "cifar-resnet-14x4-cifar10-mini-s0"
 LABELS = {"failed": "Try again", "stopped": "Resume", "interrupted": "Resume"}

@@ -12,7 +12,7 @@ from cka_core.base import words
 from cka_core.base.store import Store, key_of
 from cka_core.library import inventory, keeping
 from cka_core.library.inventory import Row
-from pages import address
+from pages.parts import address
 
 COMPARE = "pages/compare.py"
 LARGEST_UPLOAD = 400  # MB, as in .streamlit/config.toml

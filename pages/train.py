@@ -16,7 +16,9 @@ from cka_core.library.catalogue import NetworkInfo
 from cka_core.training import estimate as training_estimate
 from cka_core.training.estimate import MeasureSpec
 from cka_core.training.recipe import TrainSpec, about_batch_norm
-from pages import address, training_cards, training_form, widgets
+from pages.parts import address, widgets
+from pages.parts.training import cards as training_cards
+from pages.parts.training import form as training_form
 
 
 def choose() -> tuple[list[TrainSpec], str]:

@@ -1,4 +1,4 @@
-"""The grid of an atlas: one small map a network, drawn and played in the browser (atlas_grid.js)."""
+"""The grid of an atlas: one small map a network, drawn and played in the browser (grid.js)."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def small_maps(
     grid = st.components.v2.component(
         KEY,
         html=HTML,
-        js=(FOLDER / "atlas_grid.js").read_text(encoding="utf-8"),
-        css=(FOLDER / "atlas_grid.css").read_text(encoding="utf-8"),
+        js=(FOLDER / "grid.js").read_text(encoding="utf-8"),
+        css=(FOLDER / "grid.css").read_text(encoding="utf-8"),
     )
     grid(
         data={

@@ -17,7 +17,8 @@ from cka_core.base.store import Store
 from cka_core.claims.evidence import decimal, percent
 from cka_core.images import pictures
 from cka_core.images.sets import Images, is_available, load_images
-from pages import address, atlas_grid
+from pages.parts import address
+from pages.parts.atlas import grid as atlas_grid
 
 SHOWN = 8
 
@@ -143,7 +144,7 @@ def by_example(
 def hovered_pictures(chart: str, sheet: str) -> None:
     """Over a point of a chart, whose ``customdata`` begins with an image's position, its picture appears."""
     listener = st.components.v2.component(
-        "atlas_pictures", js=(Path(__file__).parent / "atlas_pictures.js").read_text(encoding="utf-8")
+        "atlas_pictures", js=(Path(__file__).parent / "pictures.js").read_text(encoding="utf-8")
     )
     listener(data={"chart": chart, "sheet": sheet, "columns": pictures.SHEET_COLUMNS}, key="atlas_pictures")
 

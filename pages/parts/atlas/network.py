@@ -13,7 +13,8 @@ from cka_core.base.store import Store
 from cka_core.images import pictures
 from cka_core.images.sets import Images, is_available
 from cka_core.measures.blocks import Block, block_text
-from pages import address, atlas_grid
+from pages.parts import address
+from pages.parts.atlas import grid as atlas_grid
 
 PICTURES = 10
 REMOVALS = {"first component": "component", "influential images": "images"}

@@ -9,7 +9,7 @@ import streamlit as st
 from cka_core.results import figures, views
 from cka_core.results import words as result_words
 from cka_core.results.comparison import Comparison
-from pages import address
+from pages.parts import address
 
 TABS = ("Best match along depth", "Table", "Download")
 

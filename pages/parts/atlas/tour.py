@@ -10,7 +10,8 @@ from cka_core.atlas import pairs as atlas_pairs
 from cka_core.atlas import views as atlas_views
 from cka_core.atlas.result import Atlas
 from cka_core.results import words as result_words
-from pages import address, atlas_grid
+from pages.parts import address
+from pages.parts.atlas import grid as atlas_grid
 
 
 def panel(atlas: Atlas) -> None:

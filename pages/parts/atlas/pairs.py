@@ -13,7 +13,8 @@ from cka_core.atlas import views as atlas_views
 from cka_core.atlas.result import Atlas, Member
 from cka_core.results import figures, views
 from cka_core.results.comparison import Comparison
-from pages import address, atlas_grid
+from pages.parts import address
+from pages.parts.atlas import grid as atlas_grid
 
 KEYS = {"A": "one", "B": "other"}
 """In the address; "a" and "b" are those of the page Compare."""

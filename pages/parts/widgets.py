@@ -20,7 +20,7 @@ from cka_core.results import figures, views
 from cka_core.results import words as result_words
 from cka_core.results.activation_sets import shared_sample
 from cka_core.results.comparison import Comparison
-from pages import address
+from pages.parts import address
 
 AT_WORK = (submit.QUEUED, submit.RUNNING)
 LARGEST_SEED = 2**31 - 1

@@ -23,7 +23,7 @@ from cka_core.training.recipe import (
     USUAL_RATES,
     TrainSpec,
 )
-from pages import address
+from pages.parts import address
 
 FAMILIES = ("CIFAR ResNet", "ImageNet ResNet")
 DEPTHS, RESNETS = list(range(8, 1203, 6)), [int(name.removeprefix("resnet")) for name in APPLICATIONS]

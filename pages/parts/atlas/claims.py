@@ -9,7 +9,7 @@ import streamlit as st
 from cka_core.atlas.result import Atlas
 from cka_core.claims import figures as claim_figures
 from cka_core.claims.cards import Claim, claims
-from pages import address
+from pages.parts import address
 
 BADGES: dict[str, tuple[str, Any, str]] = {
     "yes": ("seen here", "green", ":material/check_circle:"),
