@@ -1,0 +1,136 @@
+"""``activations``: Gram matrices in a file of their own."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cka_core.base.store import Store
+from cka_core.cli.options import ImagesOption, StoreOption, check_npz, given, progress_bar
+
+app = typer.Typer(
+    help="Activation sets: a network's Gram matrices in one file, to compare it elsewhere.", no_args_is_help=True
+)
+
+
+@app.command("extract")
+def extract(
+    network: Annotated[str, typer.Argument(help="A network of the library, an architecture, or a .keras file.")],
+    out: Annotated[Path, typer.Option(help="The file to write, .npz.")],
+    images: ImagesOption = "cifar10-mini",
+    split: Annotated[str, typer.Option(help="test or train.")] = "test",
+    samples: Annotated[int | None, typer.Option(help="Number of images; all of the split if not given.")] = None,
+    first: Annotated[bool, typer.Option("--first", help="Take the first images instead of drawing them.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    balanced: Annotated[bool, typer.Option("--balanced", help="As many of each class.")] = False,
+    batch_size: Annotated[int, typer.Option(help="Images in a minibatch.")] = 256,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option(help="Only layers of this name, pattern (*_add) or kind (Conv2D); may be repeated."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of the set; default: that of the file.")] = None,
+    store: StoreOption = None,
+) -> None:
+    """Write a network's Gram matrices on some images to a file, to compare it where neither of them is."""
+    from cka_core.comparing import extraction
+    from cka_core.images.sets import SampleSpec
+    from cka_core.library import catalogue
+
+    place = Store(store)
+    found = catalogue.find(network, place).spec
+    sample = SampleSpec(images, split, samples, None if first else seed, balanced)
+    check_npz(out)
+    try:
+        with progress_bar() as report:
+            made = extraction.extract(
+                found, sample, batch_size, out, place, layers=layers or None, name=name or out.stem, report=report
+            )
+    except KeyboardInterrupt:
+        print(f"\nStopped; {out} was not written. The same command goes on where it was.", file=sys.stderr)
+        raise SystemExit(130) from None
+    print(f"{made.name}: {len(made.layers)} layers on {made.sample}")
+    print(f"Wrote {out} ({out.expanduser().stat().st_size / 1e6:,.1f} MB)")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="An activation set, .npz.")],
+    name: Annotated[str | None, typer.Option(help="In the library; default: its own.")] = None,
+    store: StoreOption = None,
+) -> None:
+    """Put an activation set into the library, to compare it by name and in the browser."""
+    from cka_core.library import keeping
+
+    made = keeping.import_set(file, Store(store), name)
+    print(f"{made.name}: {len(made.layers)} layers on {made.sample}. In the library.")
+
+
+@app.command("list")
+def list_(store: StoreOption = None) -> None:
+    """List the activation sets of the library."""
+    from cka_core.library import catalogue
+
+    found = catalogue.sets(Store(store))
+    for name, one in found.items():
+        print(
+            f"{name}\n    {len(one.layers)} layers of {one.network['name']}, {one.sample}, batch size {one.batch_size}"
+        )
+    if not found:
+        print("No activation sets yet. Make one: python -m cka_core activations extract NETWORK --out acts.npz")
+
+
+@app.command("convert")
+def convert(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A pickled list of activations, one array a layer.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write, .npz; default: the name of the pickle, in the same folder.")
+    ] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="I wrote this pickle myself. Unpickling runs the code a file contains.")
+    ] = False,
+    name: Annotated[str | None, typer.Option(help="Of the set; default: that of the file.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Images in a minibatch.")] = 256,
+    images: Annotated[str | None, typer.Option(help="Which images these were, if you know: their set.")] = None,
+    split: Annotated[str, typer.Option(help="test or train.")] = "test",
+    samples: Annotated[int | None, typer.Option(help="Number of images; all of the split if not given.")] = None,
+    first: Annotated[bool, typer.Option("--first", help="They were the first ones.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    balanced: Annotated[bool, typer.Option("--balanced", help="As many of each class.")] = False,
+    images_digest: Annotated[str, typer.Option(help="Or the digest of the images, 32 hex digits.")] = "",
+    sample_label: Annotated[str, typer.Option(help="Or a word of yours for these images, the same each time.")] = "",
+    store: StoreOption = None,
+) -> None:
+    """Turn a pickled list of activations, as the original notebook wrote it, into an activation set."""
+    from cka_core.comparing import extraction
+    from cka_core.images.sets import SampleSpec
+    from cka_core.results.activation_sets import Sample
+
+    out = out or file.with_suffix(".npz")
+    check_npz(out)
+    if out == file:
+        raise ValueError(f"{file} would be written over itself. Name another file with --out.")
+    if sum(map(bool, (images, images_digest, sample_label))) > 1:
+        raise ValueError("Say which images these were in one way: --images, --images-digest or --sample-label.")
+    if images_digest and not (len(images_digest) == 32 and set(images_digest) <= set("0123456789abcdef")):
+        raise ValueError(f"Expected --images-digest as 32 hex digits, got {images_digest!r}.")
+    if images is None and given(context, "split", "samples", "first", "seed", "balanced"):
+        raise ValueError(
+            "Expected --images with --split, --samples, --first, --seed or --balanced: which set they are of."
+        )
+    sample = None
+    if images is not None:
+        asked = SampleSpec(images, split, samples, None if first else seed, balanced)
+        sample = Sample.of(asked, asked.load(Store(store)))
+    made = extraction.convert(
+        file, out, trust=trust, name=name or out.stem, batch_size=batch_size, sample=sample,
+        images_digest=images_digest, label=sample_label,
+    )  # fmt: skip
+    print(f"{made.name}: {len(made.layers)} layers on {made.sample}")
+    if not (sample or images_digest or sample_label):
+        print("note: compared with nothing but itself, since its images are not known. If you know them, say so with")
+        print("      --images, --images-digest or --sample-label.")
+    print(f"Wrote {out} ({out.expanduser().stat().st_size / 1e6:,.1f} MB)")

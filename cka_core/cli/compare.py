@@ -1,0 +1,86 @@
+"""``compare``: two networks, layer by layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cka_core.base.store import Store
+from cka_core.cli.options import ImagesOption, StoreOption, given, inches, progress_bar
+
+
+def compare(
+    context: typer.Context,
+    a: Annotated[
+        str,
+        typer.Argument(help="A network of the library, an architecture, a .keras file, or an activation set (.npz)."),
+    ],
+    b: Annotated[str, typer.Argument(help="The other one; the same again for a self-comparison.")],
+    images: ImagesOption = "cifar10-mini",
+    split: Annotated[str, typer.Option(help="test or train.")] = "test",
+    samples: Annotated[int | None, typer.Option(help="Number of images; all of the split if not given.")] = None,
+    first: Annotated[bool, typer.Option("--first", help="Take the first images instead of drawing them.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    balanced: Annotated[bool, typer.Option("--balanced", help="As many of each class.")] = False,
+    batch_size: Annotated[int, typer.Option(help="Images in a minibatch.")] = 256,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option(help="Only layers of this name, pattern (*_add) or kind (Conv2D); may be repeated."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the result: .npz or .csv.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="Draw it: .png, .svg, .pdf, or .html (interactive).")] = None,
+    size: Annotated[str, typer.Option(help="Of the figure, in inches, width x height.")] = "10x8",
+    dpi: Annotated[int, typer.Option(help="Of a png.")] = 200,
+    colours: Annotated[str, typer.Option("--colours", "--colors", help="magma, viridis or cividis.")] = "magma",
+    again: Annotated[bool, typer.Option("--again", help="Compute even if the result is in the store.")] = False,
+    store: StoreOption = None,
+) -> None:
+    """Compare every layer of two networks by CKA."""
+    from cka_core.images.sets import SampleSpec
+    from cka_core.library import catalogue
+    from cka_core.results import comparison as results
+    from cka_core.results.activation_sets import shared_sample
+
+    place = Store(store)
+    sample = SampleSpec(images, split, samples, None if first else seed, balanced)
+    sides = catalogue.find(a, place), catalogue.find(b, place)
+    sets = [side.activations for side in sides if side.activations is not None]
+    if sets:  # made from certain images, in certain minibatches
+        shared, size_of_set = shared_sample(sets)
+        asked = given(context, "images", "split", "samples", "first", "seed", "balanced")
+        sample = sample if asked else shared.spec
+        batch_size = batch_size if given(context, "batch_size") else size_of_set
+    spec = results.CompareSpec(sides[0].spec, sides[1].spec, sample, batch_size, tuple(layers) if layers else None)
+    figure_size = inches(size)
+    for path, endings in ((out, (".npz", ".csv")), (figure, (".png", ".svg", ".pdf", ".html"))):
+        if path is not None and path.suffix.lower() not in endings:
+            raise ValueError(f"Expected a file ending in {', '.join(endings)}, got {path.name}.")
+    result = None if again else results.find(spec, place)
+    if result is None:
+        from cka_core.comparing import engine
+
+        with progress_bar() as report:
+            result = engine.run(spec, place, report)
+    else:
+        print("Found in the store, nothing to compute.")
+    print(
+        f"{result.name_a} × {result.name_b}: {result.matrix.shape[0]} × {result.matrix.shape[1]} layers, "
+        f"sample {result.provenance['images']['digest'][:12] or 'not known'}"
+    )
+    for warning in result.warnings:
+        print(f"note: {warning}")
+    if out is not None:
+        if out.suffix.lower() == ".csv":
+            from cka_core.base.store import write_atomically
+
+            write_atomically(out, result.to_csv().encode())
+        else:
+            result.save(out)
+        print(f"Wrote {out}")
+    if figure is not None:
+        from cka_core.results import figures
+
+        figures.save_figure(result, figure, size=figure_size, dpi=dpi, colours=colours)
+        print(f"Wrote {figure}")

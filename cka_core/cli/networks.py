@@ -1,0 +1,18 @@
+"""``networks``: what can be compared by name."""
+
+from __future__ import annotations
+
+from cka_core.base.store import Store
+from cka_core.cli.options import StoreOption
+
+
+def networks(store: StoreOption = None) -> None:
+    """List the networks that can be compared by name."""
+    from cka_core.library import catalogue
+
+    for name, info in catalogue.networks(Store(store)).items():
+        accuracy = "" if info.test_accuracy is None else f", test accuracy {info.test_accuracy:.3f}"
+        print(
+            f"{name}\n    {info.title}, {info.parameters:,} parameters, {len(info.layers)} layers, "
+            f"{info.subtitle}{accuracy}"
+        )

@@ -1,0 +1,57 @@
+"""What several commands share: options, checks of what was typed, and a progress bar."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cka_core.base.progress import Progress
+
+StoreOption = Annotated[
+    str | None, typer.Option("--store", help="Folder of results; default: CKA_STORE or the user's cache folder.")
+]
+
+
+ImagesOption = Annotated[str, typer.Option("--images", help="Image set: cifar10-mini or cifar10.")]
+
+
+def given(context: typer.Context, *names: str) -> bool:
+    """Whether any of these options was typed, rather than left at its default."""
+    return any(getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE" for name in names)
+
+
+def check_npz(out: Path) -> None:
+    if out.suffix.lower() != ".npz":
+        raise ValueError(f"Expected a file ending in .npz, got {out.name}.")
+
+
+@contextmanager
+def progress_bar(unit: str = "steps") -> Iterator[Callable[[Progress], None]]:
+    """A tqdm bar that follows `Progress`."""
+    from tqdm import tqdm
+
+    layout = "{percentage:3.0f}%|{bar:24}| {elapsed}<{remaining} {desc}"
+    with tqdm(total=1.0, unit=unit, bar_format=layout, dynamic_ncols=True, file=sys.stderr) as bar:
+
+        def report(progress: Progress) -> None:
+            bar.total = progress.total
+            bar.set_description_str(progress.detail or progress.phase, refresh=False)
+            bar.update(max(0.0, progress.done - bar.n))
+
+        yield report
+
+
+def inches(text: str) -> tuple[float, float]:
+    parts = text.lower().replace("×", "x").split("x")
+    try:
+        width, height = (float(part) for part in parts)
+    except ValueError:
+        raise ValueError(f"Expected a size in inches such as 30x15, got {text!r}.") from None
+    if not (0 < width <= 200 and 0 < height <= 200):
+        raise ValueError(f"Expected a size of at most 200 x 200 inches, got {text!r}.")
+    return width, height
