@@ -59,7 +59,7 @@ def extract(
     slices = minibatches(len(images), batch_size)
     source = Stored(network, sample, images, batch_size, layers, store, report)
     pairs = sum((part.stop - part.start) * (part.stop - part.start - 1) // 2 for part in slices)
-    source.keep = len(source.layers) * pairs * 4 <= gram_budget()
+    source.keep, source.needs_norms = len(source.layers) * pairs * 4 <= gram_budget(), True
 
     def batches() -> Iterator[GramBatch]:
         for index, where in enumerate(slices):

@@ -76,7 +76,8 @@ class Live:
 class Stored:
     """Gram matrices from the store, computed and kept there where missing. The network is loaded only if needed.
 
-    ``keep`` says whether they are kept, ``computed`` counts the minibatches that were missing.
+    ``keep`` says whether they are kept, ``computed`` counts the minibatches that were missing. With ``needs_norms``
+    those that an earlier version kept without norms count as missing.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class Stored:
         self.network, self.images, self.patterns = network, images, layers
         self.store, self.report = store, report
         self.name = network.name if network.source == "file" else catalogue.find(network.name, store).title
-        self.keep = True
+        self.keep, self.needs_norms = True, False
         self.computed = 0
         self._extractor: Extractor | None = None
         self.key = key_of({
@@ -133,7 +134,7 @@ class Stored:
         if self.keep:
             self._describe()
             batch = stored_batch(key, self.store)
-            if batch is not None:
+            if batch is not None and not (self.needs_norms and batch.norms is None):
                 report(self.steps, 1, len(self.layers))
                 return batch
         batch = self._load().grams(self.images.x[where], where.start, report)
@@ -195,6 +196,7 @@ class FromSet:
             squares=batch.squares[self._chosen],
             reasons=[batch.reasons[position] for position in self._chosen],
             outliers=[batch.outliers[position] for position in self._chosen],
+            norms=None if batch.norms is None else batch.norms[self._chosen],
         )
 
     def parts(self, index: int, where: slice, report: StepReport) -> Iterator[tuple[GramBatch, Sequence[int]]]:

@@ -69,7 +69,7 @@ def _train(spec: dict[str, Any], store: Store, report: Report) -> None:
 
 
 def _measure(spec: dict[str, Any], store: Store, report: Report) -> None:
-    """See `cka_core.comparing.estimate.MeasureSpec`."""
+    """See `cka_core.training.estimate.MeasureSpec`."""
     _be_polite()
     from cka_core.training import estimate as training_estimate
     from cka_core.training import fit

@@ -173,7 +173,10 @@ def download(kind: str, key: str, store: Store) -> bytes:
         return data
     if kind == "grams":
         found = stack_as_set(key, store)
-        batches: Iterable[GramBatch] = (_kept(key, index, store) for index in range(len(found.slices)))
+        numbers = range(len(found.slices))
+        whole = all(_kept(key, index, store).lacks is None for index in numbers)  # some may be of an earlier version
+        found = dataclasses.replace(found, has_norms=whole)
+        batches: Iterable[GramBatch] = (_kept(key, index, store) for index in numbers)
     else:
         found = catalogue.sets(store)[key]
         batches = found.minibatches()

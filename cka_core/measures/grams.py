@@ -23,14 +23,19 @@ from cka_core.measures.kernels import MIN_IMAGES
 
 __all__ = ["GramBatch", "NonFiniteActivation", "grams"]
 
+NO_NORMS = (
+    "They were written before version 0.3 and lack the squared norms of the images: unbiased CKA can be had of them, "
+    "but no principal components, distances or other measures. Make them again from the network and its images."
+)
+
 
 @dataclasses.dataclass(eq=False)
 class GramBatch:
     """The Gram matrices of a network's layers on one minibatch of ``m`` images, the first of them image ``first``.
 
     ``triangles`` float32 (layers, m(m-1)/2), ``exponents`` int64, ``squares`` float64, ``reasons``, and ``outliers``
-    hold the fields of `LayerGram`, one a layer. So do ``norms``, float64 (layers, m), as long as the batch stays in
-    memory: comparing needs none, so that files have none, and a batch read from one has None.
+    hold the fields of `LayerGram`, one a layer. So do ``norms``, float64 (layers, m): with the triangles they give the
+    doubly centred matrix HKH back. Files written before version 0.3 have none; ``norms`` is then None, see `lacks`.
     """
 
     names: tuple[str, ...]
@@ -42,6 +47,11 @@ class GramBatch:
     reasons: list[str | None]
     outliers: list[tuple[int, float] | None]
     norms: np.ndarray | None = None
+
+    @property
+    def lacks(self) -> str | None:
+        """What these Gram matrices do not have, and so cannot be asked for; None if they have everything."""
+        return NO_NORMS if self.norms is None else None
 
     @classmethod
     def empty(cls, names: Sequence[str], m: int, first: int = 0) -> GramBatch:
@@ -120,8 +130,10 @@ class GramBatch:
         """An npz file, not compressed; `from_bytes` reads it."""
         about = json.dumps({"names": self.names, "m": self.m, "first": self.first, "reasons": self.reasons})
         buffer = io.BytesIO()
+        norms: dict[str, Any] = {} if self.norms is None else {"norms": self.norms}
         np.savez(
             buffer,
+            **norms,
             about=np.frombuffer(about.encode(), np.uint8),
             triangles=self.triangles,
             exponents=self.exponents,
@@ -146,6 +158,7 @@ class GramBatch:
                     squares=arrays["squares"],
                     reasons=list(about["reasons"]),
                     outliers=outliers,
+                    norms=arrays["norms"] if "norms" in arrays.files else None,
                 )
         except (ValueError, KeyError, TypeError, EOFError, OSError, MemoryError, zipfile.BadZipFile) as error:
             raise ValueError(
@@ -156,6 +169,8 @@ class GramBatch:
         sizes = {len(batch.exponents), len(batch.squares), len(batch.reasons), len(batch.outliers)}
         if batch.triangles.shape != expected or batch.triangles.dtype != np.float32 or sizes != {count}:
             raise ValueError(f"Expected stored Gram matrices of {expected}, got {batch.triangles.shape}.")
+        if batch.norms is not None and (batch.norms.shape != (count, batch.m) or batch.norms.dtype != np.float64):
+            raise ValueError(f"Expected the norms of {count} layers and {batch.m} images, got {batch.norms.shape}.")
         return batch
 
 

@@ -14,12 +14,11 @@ import functools
 import hashlib
 import io
 import json
-import math
 import os
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -33,11 +32,13 @@ from cka_core.measures.hsic import minibatches
 from cka_core.measures.kernels import MIN_IMAGES
 from cka_core.networks.layers import Layer
 
-FORMAT = "cka-explorer activations 1"
+FORMAT = "cka-explorer activations 2"
+WITHOUT_NORMS = "cka-explorer activations 1"
+"""Of sets written before version 0.3."""
 LARGEST_ABOUT = 64 << 20
 MOST_LAYERS = 20_000
 MOST_IMAGES = 1_000_000
-MEMBERS = ("triangles", "exponents", "squares", "outliers")
+MEMBERS = ("triangles", "exponents", "squares", "outliers", "norms")
 WHAT = "an activation set"
 MADE_AGAIN = "Make the file again: python -m cka_core activations extract NETWORK --out acts.npz."
 
@@ -88,7 +89,7 @@ class ActivationSet:
     """A network's Gram matrices on one sample, read a minibatch at a time.
 
     ``network`` says which it was: name, architecture, weights (digest), source, seed. ``parts`` describes each
-    minibatch, ``open`` opens the file.
+    minibatch, ``open`` opens the file. ``has_norms`` is False of a set written before version 0.3 (`GramBatch.lacks`).
     """
 
     name: str
@@ -101,6 +102,12 @@ class ActivationSet:
     created: str = ""
     parts: tuple[dict[str, Any], ...] = ()
     open: Callable[[], contextlib.AbstractContextManager[BinaryIO]] | None = None
+    has_norms: bool = True
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The arrays of a minibatch in the file."""
+        return MEMBERS if self.has_norms else MEMBERS[:-1]
 
     @functools.cached_property
     def digest(self) -> str:
@@ -111,7 +118,7 @@ class ActivationSet:
     def about(self) -> dict[str, Any]:
         """Everything but the Gram matrices, as JSON values; `from_about` reads it back."""
         return {
-            "format": FORMAT,
+            "format": FORMAT if self.has_norms else WITHOUT_NORMS,
             "name": self.name,
             "network": self.network,
             "layers": [dataclasses.asdict(layer) | {"shape": list(layer.shape)} for layer in self.layers],
@@ -132,37 +139,39 @@ class ActivationSet:
         assert self.open is not None, "a set that was not read from a file has no minibatches"
         where, part = self.slices[index], self.parts[index]
         m, count = where.stop - where.start, len(self.layers)
-        forms = (("<f4", (count, m * (m - 1) // 2)), ("<i8", (count,)), ("<f8", (count,)), ("<f8", (count, 2)))
+        forms = {
+            "triangles": ("<f4", (count, m * (m - 1) // 2)), "exponents": ("<i8", (count,)),
+            "squares": ("<f8", (count,)), "outliers": ("<f8", (count, 2)), "norms": ("<f8", (count, m)),
+        }  # fmt: skip
         with npz.reading(WHAT, self.name), self.open() as file, zipfile.ZipFile(file) as archive:
-            arrays = [
-                npz.array(archive, f"{index:05d}/{member}", *form) for member, form in zip(MEMBERS, forms, strict=True)
-            ]
-        triangles, exponents, squares, outliers = arrays
-        if _sha(arrays) != part["sha256"]:
+            arrays = {member: npz.array(archive, f"{index:05d}/{member}", *forms[member]) for member in self.members}
+        if _sha(arrays.values()) != part["sha256"]:
             raise npz.NotReadable(
                 f"Minibatch {index + 1} of {self.name} is not what was written: damaged. {MADE_AGAIN}"
             )
-        self._check_numbers(index, m, *arrays)
+        self._check_numbers(index, m, arrays)
         return GramBatch(
             names=tuple(layer.name for layer in self.layers),
             m=m,
             first=where.start,
-            triangles=triangles,
-            exponents=exponents,
-            squares=squares,
+            triangles=arrays["triangles"],
+            exponents=arrays["exponents"],
+            squares=arrays["squares"],
             reasons=list(part["reasons"]),
-            outliers=[(int(row), float(times)) if row >= 0 else None for row, times in outliers],
+            outliers=[(int(row), float(times)) if row >= 0 else None for row, times in arrays["outliers"]],
+            norms=arrays.get("norms"),
         )
 
     def minibatches(self) -> Iterator[GramBatch]:
         return (self.minibatch(index) for index in range(len(self.parts)))
 
-    def _check_numbers(
-        self, index: int, m: int, triangles: np.ndarray, exponents: np.ndarray, squares: np.ndarray, out: np.ndarray
-    ) -> None:
+    def _check_numbers(self, index: int, m: int, arrays: Mapping[str, np.ndarray]) -> None:
+        triangles, exponents, squares, out = (arrays[name] for name in MEMBERS[:4])
+        norms = arrays.get("norms", np.zeros((len(squares), m)))
         sums = np.einsum("ij,ij->i", triangles, triangles, dtype=np.float64)
         live = np.array([reason is None for reason in self.parts[index]["reasons"]], bool)
         wrong = ~(np.isfinite(sums) & np.isfinite(squares) & (np.abs(exponents) < 2000) & np.isfinite(out).all(axis=1))
+        wrong |= ~(np.isfinite(norms) & (norms >= 0)).all(axis=1)
         wrong |= (out[:, 0] >= m) | (live & ~np.isclose(sums, squares, rtol=1e-3))
         if wrong.any():
             layer = self.layers[int(np.flatnonzero(wrong)[0])].name
@@ -185,8 +194,8 @@ def write(path: str | os.PathLike[str], header: ActivationSet, batches: Iterable
                     raise ValueError(
                         f"Expected images {where.start} to {where.stop - 1}, got {batch.m} from {batch.first} on."
                     )
-                arrays = _arrays(batch)
-                for name, array in zip(MEMBERS, arrays, strict=True):
+                arrays = _arrays(batch, header.members)
+                for name, array in zip(header.members, arrays, strict=True):
                     npz.add(archive, f"{index:05d}/{name}", array)
                 parts.append({"sha256": _sha(arrays), "reasons": list(batch.reasons)})
             complete = dataclasses.replace(header, parts=tuple(parts), created=header.created or _now())
@@ -227,9 +236,9 @@ def read(source: str | os.PathLike[str] | bytes | BinaryIO, file_name: str = "th
                 )
             about = json.loads(npz.array(archive, "about", "|u1").tobytes())
             found = from_about(about)
-            names = {f"{index:05d}/{member}.npy" for index in range(len(found.parts)) for member in MEMBERS}
+            names = {f"{index:05d}/{member}.npy" for index in range(len(found.parts)) for member in found.members}
             if set(archive.namelist()) != names | {"about.npy"}:
-                raise ValueError(f"it does not hold {len(found.parts)} minibatches of {', '.join(MEMBERS)}")
+                raise ValueError(f"it does not hold {len(found.parts)} minibatches of {', '.join(found.members)}")
     return dataclasses.replace(found, open=opener)
 
 
@@ -241,7 +250,7 @@ def check(found: ActivationSet) -> None:
 
 def from_about(values: dict[str, Any]) -> ActivationSet:
     """The set that `ActivationSet.about` describes, without its file. Every inconsistency is a ValueError in words."""
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
+    if not isinstance(values, dict) or values.get("format") not in (FORMAT, WITHOUT_NORMS):
         got = values.get("format") if isinstance(values, dict) else type(values).__name__
         raise ValueError(f"its format is {got!r}, expected {FORMAT!r}")
     try:
@@ -260,6 +269,7 @@ def from_about(values: dict[str, Any]) -> ActivationSet:
             parts=tuple(
                 {"sha256": _text(part["sha256"]), "reasons": list(part["reasons"])} for part in values["minibatches"]
             ),
+            has_norms=values["format"] == FORMAT,
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"a field of its description is missing or wrong ({error})") from error
@@ -323,19 +333,19 @@ def shared_sample(sets: Iterable[ActivationSet]) -> tuple[Sample, int]:
     return (known or [first])[0].sample, first.batch_size
 
 
-def size_of(layers: int, sample: int, batch_size: int) -> int:
-    """Bytes of a set's Gram matrices."""
-    return sum(4 * layers * math.comb(part.stop - part.start, 2) for part in minibatches(sample, batch_size))
-
-
-def _arrays(batch: GramBatch) -> list[np.ndarray]:
+def _arrays(batch: GramBatch, members: Sequence[str]) -> list[np.ndarray]:
+    """In the order of ``members``, which are `MEMBERS` or those without norms."""
+    if batch.norms is None and "norms" in members:
+        raise ValueError(f"Expected Gram matrices with norms, to write an activation set. {batch.lacks}")
     outliers = np.array([outlier or (-1, 0.0) for outlier in batch.outliers], "<f8").reshape(-1, 2)
-    return [
-        np.ascontiguousarray(batch.triangles, "<f4"),
-        np.ascontiguousarray(batch.exponents, "<i8"),
-        np.ascontiguousarray(batch.squares, "<f8"),
-        outliers,
-    ]
+    arrays = {
+        "triangles": np.ascontiguousarray(batch.triangles, "<f4"),
+        "exponents": np.ascontiguousarray(batch.exponents, "<i8"),
+        "squares": np.ascontiguousarray(batch.squares, "<f8"),
+        "outliers": outliers,
+        "norms": np.ascontiguousarray(batch.norms, "<f8"),
+    }
+    return [arrays[name] for name in members]
 
 
 def _sha(arrays: Iterable[np.ndarray]) -> str:

@@ -36,7 +36,7 @@ NAMES = ("conv1", "conv2", "constant", "huge", "spiky", "lonely")
 
 def same(a: GramBatch, b: GramBatch) -> bool:
     arrays = all(
-        np.array_equal(getattr(a, field), getattr(b, field)) for field in ("triangles", "exponents", "squares")
+        np.array_equal(getattr(a, field), getattr(b, field)) for field in ("triangles", "exponents", "squares", "norms")
     )
     plain = all(getattr(a, field) == getattr(b, field) for field in ("names", "m", "first", "reasons", "outliers"))
     return arrays and plain
@@ -119,6 +119,28 @@ def test_a_batch_on_disk_is_the_same_batch():
     data = batch.to_bytes()
     assert data == grams(layers(), NAMES, first=40).to_bytes()
     assert same(GramBatch.from_bytes(data), batch)
+
+
+def test_a_batch_of_before_norms_were_kept_is_read_and_says_what_it_lacks():
+    batch = grams(layers(), NAMES)
+    assert batch.lacks is None
+    with np.load(io.BytesIO(batch.to_bytes())) as arrays:
+        old = {name: array for name, array in arrays.items() if name != "norms"}
+    buffer = io.BytesIO()
+    np.savez(buffer, **old)
+    found = GramBatch.from_bytes(buffer.getvalue())
+    assert np.array_equal(found.triangles, batch.triangles) and found.norms is None
+    assert "lack the squared norms" in found.lacks and "Make them again" in found.lacks
+
+
+def test_norms_of_another_shape_are_told():
+    with np.load(io.BytesIO(grams(layers(), NAMES).to_bytes())) as arrays:
+        wrong = dict(arrays)
+    for norms in (wrong["norms"][:-1], wrong["norms"].astype(np.float32)):
+        buffer = io.BytesIO()
+        np.savez(buffer, **(wrong | {"norms": norms}))
+        with pytest.raises(ValueError, match="norms of"):
+            GramBatch.from_bytes(buffer.getvalue())
 
 
 def test_a_damaged_batch_is_told():

@@ -77,6 +77,21 @@ def test_what_is_written_is_what_is_read_a_minibatch_at_a_time(tmp_path):
             )  # fmt: skip
 
 
+def test_norms_are_kept_and_a_set_of_before_has_none_and_is_read_and_written_as_it_was(tmp_path):
+    new = made(tmp_path / "s.npz")
+    assert all(batch.lacks is None and batch.norms.shape == (2, batch.m) for batch in new.minibatches())
+    old = activation_sets.write(tmp_path / "old.npz", dataclasses.replace(new, has_norms=False), new.minibatches())
+    assert old.about()["format"] == "cka-explorer activations 1" and old.digest != new.digest
+    read = activation_sets.read(tmp_path / "old.npz")
+    assert read.digest == old.digest and not read.has_norms
+    for one, other in zip(read.minibatches(), new.minibatches(), strict=True):
+        assert (one.triangles == other.triangles).all() and one.norms is None and "lack" in one.lacks
+    activation_sets.write(tmp_path / "again.npz", read, read.minibatches())
+    assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "old.npz").read_bytes()
+    with pytest.raises(ValueError, match="with norms"):
+        activation_sets.write(tmp_path / "none.npz", new, read.minibatches())
+
+
 def test_the_digest_is_that_of_what_it_holds_not_of_what_it_is_called(tmp_path):
     one, again = made(tmp_path / "1.npz", "one"), made(tmp_path / "2.npz", "other")
     assert one.digest == again.digest
@@ -95,7 +110,7 @@ def test_nothing_in_the_file_is_pickled_or_compressed(tmp_path):
         assert all(member.compress_type == zipfile.ZIP_STORED for member in archive.infolist())
     with np.load(tmp_path / "s.npz", allow_pickle=False) as arrays:
         assert {name: arrays[name].dtype.kind for name in arrays.files}
-    assert os.path.getsize(tmp_path / "s.npz") < 6000
+    assert os.path.getsize(tmp_path / "s.npz") < 7500
 
 
 def test_a_writer_that_fails_leaves_nothing(tmp_path):
@@ -136,7 +151,7 @@ def repeat_name(about):
 @pytest.mark.parametrize(
     "change, words",
     [
-        (about_with(format="other"), "expected 'cka-explorer activations 1'"),
+        (about_with(format="other"), "expected 'cka-explorer activations 2'"),
         (about_with(layers=repeat_name), "two layers are called 'twice'"),
         (about_with(layers=[]), "expected 1 to 20,000 layers, got 0"),
         (about_with(layers=lambda about: about["layers"][:1]), "expected 1 reasons"),

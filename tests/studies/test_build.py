@@ -102,10 +102,10 @@ def test_what_explains_a_map_is_what_the_activations_say(built):
     at = sorted(found)  # those that only reshape another are not computed again
     assert len(at) >= 25
     parts = [np.array([components.centred_gram(found[one][start : start + 32]) for one in at]) for start in (0, 32)]
-    components = [components.principal_components(part) for part in parts]
-    shares = np.mean([one.shares[:, 0] for one in components], axis=0)
+    decomposed = [components.principal_components(part) for part in parts]
+    shares = np.mean([one.shares[:, 0] for one in decomposed], axis=0)
     assert np.allclose(np.array(member.final.shares)[at], shares, atol=1e-4)
-    scores = np.abs(np.concatenate([one.scores[:, 0] for one in components], axis=1))
+    scores = np.abs(np.concatenate([one.scores[:, 0] for one in decomposed], axis=1))
     assert np.allclose(np.abs(atlas.scores(member.name))[at], scores, atol=0.01 * scores.max(axis=1, keepdims=True))
     without = components.cka_matrix([components.without_components(part, 1) for part in parts])
     assert np.allclose(atlas.map(member.name, removed="component")[np.ix_(at, at)], without, atol=1e-3)
