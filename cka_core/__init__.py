@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from cka_core.comparing.engine import compare
     from cka_core.images.sets import load_images
     from cka_core.measures.kernels import cka
-    from cka_core.networks.architectures import build_network
+    from cka_core.networks.building import build_network
     from cka_core.results.comparison import Comparison
 
 __all__ = ["Comparison", "build_network", "cka", "compare", "compare_activations", "load_images"]
 
 _HOME = {
     "Comparison": "results.comparison",
-    "build_network": "networks.architectures",
+    "build_network": "networks.building",
     "cka": "measures.kernels",
     "compare": "comparing.engine",
     "compare_activations": "comparing.arrays",

@@ -10,8 +10,6 @@ from cka_core.measures.behaviour import (
     hellinger_distance,
     kl_divergence,
     log_probabilities,
-    probe,
-    probe_grams,
     seed_variation,
     wilson_interval,
 )
@@ -27,6 +25,7 @@ from cka_core.measures.components import (
     without_components,
     without_images,
 )
+from cka_core.measures.probes import probe, probe_grams
 from cka_core.networks.surgery import residual_blocks, without_blocks
 
 __all__ = [

@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 
 from cka_core.base import shipped
+from cka_core.base.atomic import write_atomically
 from cka_core.base.progress import Progress, Report, silent
-from cka_core.base.store import Store, write_atomically
+from cka_core.base.store import Store
 from cka_core.images.sets import SampleSpec, load_images
 from cka_core.library import catalogue, keeping
-from cka_core.networks.architectures import build_network
+from cka_core.networks.building import build_network
 from cka_core.results.comparison import CompareSpec
 from cka_core.training.fit import train
 from cka_core.training.images import TrainingImages

@@ -9,7 +9,8 @@ from typing import Any
 import streamlit as st
 
 from cka_core.base import words
-from cka_core.base.store import Store, key_of
+from cka_core.base.keys import key_of
+from cka_core.base.store import Store
 from cka_core.library import inventory, keeping
 from cka_core.library.inventory import Row
 from pages.parts import address

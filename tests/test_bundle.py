@@ -19,7 +19,8 @@ from cka_core.comparing import estimate
 from cka_core.images.sets import load_images
 from cka_core.library import catalogue, keeping
 from cka_core.measures.blocks import find_blocks
-from cka_core.networks.architectures import architecture, build_network
+from cka_core.networks.architectures import architecture
+from cka_core.networks.building import build_network
 from cka_core.results import comparison as results
 from cka_core.training.recipe import TrainSpec
 

@@ -30,10 +30,10 @@ DOORS = {"__init__", "__main__", "analysis", "bundle", "cli"}
 
 TENSORFLOW = {
     "images": {"sets"},
-    "networks": {"activations", "architectures", "layer_graph", "surgery"},
+    "networks": {"activations", "building", "layer_graph", "surgery"},
     "library": {"catalogue"},
     "comparing": {"engine", "sources"},
-    "training": {"devices", "fit", "images", "measuring", "several_hosts"},
+    "training": {"devices", "epochs", "fit", "images", "into_library", "measuring", "several_hosts"},
     "studies": {"look"},
     "jobs": {"worker"},
 }

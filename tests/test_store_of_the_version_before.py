@@ -21,7 +21,7 @@ from cka_core.comparing import estimate as comparing_estimate
 from cka_core.images.sets import SampleSpec, load_images
 from cka_core.jobs import records, submit, trainings, worker
 from cka_core.library import catalogue, inventory, keeping
-from cka_core.networks.architectures import weights_digest
+from cka_core.networks.building import weights_digest
 from cka_core.results import activation_sets, comparison
 from cka_core.results.comparison import CompareSpec
 from cka_core.studies import build, steps

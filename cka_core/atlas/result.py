@@ -20,7 +20,8 @@ import numpy as np
 
 from cka_core.atlas.study import FITTED, Study
 from cka_core.base import npz, shipped
-from cka_core.base.store import Store, write_atomically
+from cka_core.base.atomic import write_atomically
+from cka_core.base.store import Store
 from cka_core.images.sets import SampleSpec
 from cka_core.measures.blocks import Block
 from cka_core.networks.layers import Layer

@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import Any
 
 from cka_core.base import shipped
-from cka_core.base.store import check_file_name, key_of
+from cka_core.base.keys import check_file_name, key_of
 from cka_core.images.sets import SampleSpec, image_set
 from cka_core.measures.hsic import MIN_IMAGES, minibatches
 from cka_core.training.recipe import TrainSpec

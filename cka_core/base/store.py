@@ -16,11 +16,9 @@ import hashlib
 import json
 import logging
 import os
-import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -43,27 +41,6 @@ def gram_budget() -> int:
 def default_root() -> str:
     """Where results live: ``CKA_STORE`` if set, else the user's cache folder."""
     return os.environ.get("CKA_STORE") or str(Path(platformdirs.user_cache_dir("cka-explorer")))
-
-
-def canonical_json(value: Any) -> str:
-    """One text for one value: dataclasses as objects, keys sorted, no spaces."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = dataclasses.asdict(value)
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-
-
-def key_of(spec: Any) -> str:
-    """The key of a spec: the first 24 hex digits of the SHA-256 of its canonical JSON."""
-    return hashlib.sha256(canonical_json(spec).encode()).hexdigest()[:24]
-
-
-def check_file_name(name: str) -> None:
-    """A ValueError unless every file system takes ``name`` as a file's name and none understands it as a path."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name.endswith((".keras", ".npz", ".json")):
-        raise ValueError(
-            f"Expected a name of up to 100 letters, digits, '-', '_' and '.', beginning with a letter or digit and not "
-            f"ending like a file, got {name!r}."
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -339,26 +316,6 @@ class Store:
             os.replace(source, target)
         else:
             self.fs.mv(source, target)
-
-
-@contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary name beside a file the user named; moved there at the end, removed if anything went wrong."""
-    target = Path(path).expanduser()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.tmp-{uuid.uuid4().hex[:8]}")
-    try:
-        yield temporary
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
-    """Write a file the user named: to a temporary name beside it, then moved. Folders are made as needed."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(data)
-    return Path(path).expanduser()
 
 
 @lru_cache(maxsize=4000)

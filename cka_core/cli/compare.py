@@ -73,7 +73,7 @@ def compare(
         print(f"note: {warning}")
     if out is not None:
         if out.suffix.lower() == ".csv":
-            from cka_core.base.store import write_atomically
+            from cka_core.base.atomic import write_atomically
 
             write_atomically(out, result.to_csv().encode())
         else:

@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from cka_core.base.keys import key_of
 from cka_core.base.progress import Progress, Report
-from cka_core.base.store import Store, key_of
+from cka_core.base.store import Store
 from cka_core.images.sets import Images, SampleSpec
 from cka_core.library import catalogue
 from cka_core.measures.grams import GramBatch
 from cka_core.networks.activations import Extractor, StepReport, matching
-from cka_core.networks.architectures import NetworkSpec, weights_digest
+from cka_core.networks.architectures import NetworkSpec
+from cka_core.networks.building import weights_digest
 from cka_core.networks.layers import Layer
 from cka_core.results.activation_sets import ActivationSet, Sample
 

@@ -10,8 +10,9 @@ import sys
 import time
 from typing import Any, Protocol
 
+from cka_core.base.keys import key_of
 from cka_core.base.progress import Progress
-from cka_core.base.store import Store, key_of
+from cka_core.base.store import Store
 from cka_core.jobs import cluster, worker
 from cka_core.jobs import records as files
 from cka_core.jobs.cluster_files import SILENT_AFTER, root

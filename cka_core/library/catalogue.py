@@ -20,14 +20,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from cka_core.base import shipped
 from cka_core.base.store import Store
-from cka_core.networks.architectures import (
-    SUGGESTED,
-    NetworkSpec,
-    UnknownNetwork,
-    architecture,
-    build_network,
-    is_architecture,
-)
+from cka_core.networks.architectures import SUGGESTED, NetworkSpec, UnknownNetwork, architecture, is_architecture
+from cka_core.networks.building import build_network
 from cka_core.networks.layers import Layer
 from cka_core.results import activation_sets
 from cka_core.results.activation_sets import ActivationSet

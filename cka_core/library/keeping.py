@@ -16,7 +16,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cka_core.base.store import Store, check_file_name
+from cka_core.base.keys import check_file_name
+from cka_core.base.store import Store
 from cka_core.library import catalogue
 from cka_core.measures.grams import GramBatch
 from cka_core.networks.architectures import UnknownNetwork, is_architecture

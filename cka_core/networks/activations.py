@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cka_core.measures.grams import GramBatch
-from cka_core.networks.architectures import weights_checksums, weights_digest
+from cka_core.networks.building import weights_checksums, weights_digest
 from cka_core.networks.layer_graph import Call, Key, layer_graph
 from cka_core.networks.layers import Layer
 

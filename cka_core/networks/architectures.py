@@ -1,37 +1,24 @@
-"""Networks: which there are, what their layers are called, and how they are built.
+"""Networks in words: which there are, what their layers are called, how many parameters they have.
 
 Two families. The seed notebook's ResNet50, 101 and 152 (He et al. 2015, arXiv 1512.03385, as in ``keras.applications``)
 on 32 x 32 images with average pooling and a 10-way softmax; and the CIFAR ResNets of Nguyen, Raghu & Kornblith (2021,
 arXiv 2010.15327): depth 6n+2, three stages of 16k, 32k and 64k channels, basic blocks with the activation after the
 addition, 1x1 projection shortcuts without batch norm, logits as output.
 
-What a page needs to know (layers, shapes, parameters) is worked out here without Keras; only building needs it.
+All of it is worked out without Keras; `building` makes the models.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import os
 import re
-import warnings
-import zlib
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from cka_core.networks.layers import Layer
 
-if TYPE_CHECKING:
-    import keras
-
 IMAGE_SHAPE = (32, 32, 3)
 CLASSES = 10
-BATCH_NORM_MOMENTUM = 0.9
-"""Of the CIFAR ResNets: Keras' 0.99 lags behind in trainings of a few hundred steps."""
 
 
 class UnknownNetwork(ValueError):
@@ -98,7 +85,7 @@ def architecture(name: str) -> Architecture:
     """Describe an architecture without building it; raises `UnknownNetwork`."""
     if name in APPLICATIONS:
         return _describe_application(name)
-    depth, width = _depth_and_width(name)
+    depth, width = depth_and_width(name)
     return _describe_cifar_resnet(name, depth, width)
 
 
@@ -110,7 +97,7 @@ def is_architecture(name: str) -> bool:
     return True
 
 
-def _depth_and_width(name: str) -> tuple[int, int]:
+def depth_and_width(name: str) -> tuple[int, int]:
     match = _CIFAR_NAME.fullmatch(name)
     if not match:
         raise UnknownNetwork(
@@ -129,152 +116,6 @@ def _depth_and_width(name: str) -> tuple[int, int]:
     if not 1 <= width <= 64:
         raise UnknownNetwork(f"The width multiplier is a whole number from 1 to 64, got {width} in {name!r}.")
     return depth, width
-
-
-def build_network(name: str, *, weights: str | os.PathLike[str] | None = None, seed: int = 0) -> keras.Model:
-    """Build a network.
-
-    Parameters
-    ----------
-    name : "resnet50", "resnet101", "resnet152" or "cifar-resnet-{depth}x{width}"
-    weights : None draws random weights from ``seed``, the same ones each time; "imagenet" (the ``resnet`` names only)
-        is Keras' download; else the path of a local weights file: a "notop" .h5 for the ``resnet`` names, a
-        ``.weights.h5`` of the same architecture for the others. The head is random unless the file holds it.
-    seed : of the random weights
-
-    Returns
-    -------
-    keras.Model
-        Images (n, 32, 32, 3) in, (n, 10) out: class probabilities for the ``resnet`` names, logits for the others.
-
-    Raises
-    ------
-    UnknownNetwork
-        For a name that is no architecture, or a depth that is not 6n+2.
-    ValueError
-        For weights that do not exist, cannot be had or do not fit.
-    """
-    import keras
-
-    if weights is not None and weights != "imagenet" and not os.path.isfile(weights):
-        raise ValueError(
-            f"Expected weights None, 'imagenet' or the path of a weights file, got {os.fspath(weights)!r}."
-        )
-    if name in APPLICATIONS:
-        model = _build_application(name, keras)
-    else:
-        depth, width = _depth_and_width(name)
-        if weights == "imagenet":
-            raise ValueError(f"ImageNet weights exist for {', '.join(APPLICATIONS)}, not for {name}. Use weights=None.")
-        model = _build_cifar_resnet(name, depth, width, keras)
-    draw_weights(model, seed)
-    if weights is not None:
-        _load_weights(model, name, weights, keras)
-    return model
-
-
-def draw_weights(model: keras.Model, seed: int) -> None:
-    """Draw each kernel again by its own initializer with a seed of its own, so that a seed means one set of weights."""
-    for layer in model.layers:
-        initializer = getattr(layer, "kernel_initializer", None)
-        if initializer is None:
-            continue
-        digest = hashlib.sha256(f"{seed}/{layer.name}".encode()).digest()
-        config = initializer.get_config() | {"seed": int.from_bytes(digest[:4], "big") & 0x7FFFFFFF}
-        layer.kernel.assign(type(initializer).from_config(config)(tuple(layer.kernel.shape), dtype="float32"))
-
-
-def weights_digest(model: keras.Model) -> str:
-    """SHA-256 (32 hex digits) of all weights in the network's order, their shapes and dtypes."""
-
-    def one(array: np.ndarray) -> bytes:
-        return hashlib.sha256(f"{array.dtype} {array.shape}".encode() + hashlib.sha256(array.data).digest()).digest()
-
-    return hashlib.sha256(b"".join(_of_each_weight(model, one))).hexdigest()[:32]
-
-
-def weights_checksums(model: keras.Model) -> list[int]:
-    """CRC-32 of each weight: three times as quick as `weights_digest`, to see whether it has to be computed again."""
-    return _of_each_weight(model, lambda array: zlib.crc32(array.data))
-
-
-def _of_each_weight(model: keras.Model, function: Callable[[np.ndarray], Any]) -> list[Any]:
-    import keras
-
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        read = keras.ops.convert_to_tensor
-        return list(pool.map(lambda variable: function(np.ascontiguousarray(read(variable))), model.variables))
-
-
-def _load_weights(model: keras.Model, name: str, weights: str | os.PathLike[str], keras: Any) -> None:
-    try:
-        with warnings.catch_warnings():
-            # Keras only warns where a file lacks a layer's weights, and leaves them random.
-            warnings.filterwarnings("error", message=".*freshly-initialized weights.*")
-            if weights != "imagenet":
-                target = model
-                if name in APPLICATIONS:
-                    target = keras.Model(model.inputs, model.get_layer("avg_pool").output)
-                target.load_weights(os.fspath(weights))
-                return
-            base = getattr(keras.applications, name.replace("resnet", "ResNet"))(
-                input_shape=IMAGE_SHAPE, weights="imagenet", pooling="avg", include_top=False
-            )
-    except Exception as error:
-        if weights == "imagenet":
-            raise ValueError(
-                f"The ImageNet weights of {name} could not be downloaded ({type(error).__name__}: {error}). Connect to "
-                "the internet, give a local file (weights=PATH.h5, Keras' 'notop' weights), or use random weights."
-            ) from error
-        raise ValueError(
-            f"{os.fspath(weights)} does not fit {name} without its head, expected "
-            f"{model.count_params():,} parameters of matching shapes ({type(error).__name__}: {error})."
-        ) from error
-    for layer in base.layers:
-        model.get_layer(layer.name).set_weights(layer.get_weights())
-
-
-def _build_application(name: str, keras: Any) -> keras.Model:
-    base = getattr(keras.applications, name.replace("resnet", "ResNet"))(
-        input_shape=IMAGE_SHAPE, weights=None, pooling="avg", include_top=False
-    )
-    output = keras.layers.Dense(CLASSES, activation="softmax", name="predictions")(base.output)
-    return keras.Model(base.inputs, output, name=name)
-
-
-def _build_cifar_resnet(name: str, depth: int, width: int, keras: Any) -> keras.Model:
-    layers = keras.layers
-
-    def conv(x: Any, channels: int, size: int, stride: int, name: str) -> Any:
-        return layers.Conv2D(
-            channels, size, stride, padding="same", use_bias=False, kernel_initializer="he_normal", name=name
-        )(x)
-
-    def bn(x: Any, name: str) -> Any:
-        return layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=name)(x)
-
-    inputs = x = layers.Input(IMAGE_SHAPE, name="input")
-    x = conv(x, 16 * width, 3, 1, "stem_conv")
-    x = bn(x, "stem_bn")
-    x = layers.Activation("relu", name="stem_relu")(x)
-    for stage in (1, 2, 3):
-        channels = 16 * width * 2 ** (stage - 1)
-        for block in range(1, (depth - 2) // 6 + 1):
-            path = f"stage{stage}_block{block}"
-            first = stage > 1 and block == 1
-            y = conv(x, channels, 3, 2 if first else 1, f"{path}_conv1")
-            y = bn(y, f"{path}_bn1")
-            y = layers.Activation("relu", name=f"{path}_relu1")(y)
-            y = conv(y, channels, 3, 1, f"{path}_conv2")
-            y = bn(y, f"{path}_bn2")
-            if first:
-                x = conv(x, channels, 1, 2, f"{path}_shortcut")
-            x = layers.Add(name=f"{path}_add")([x, y])
-            x = layers.Activation("relu", name=f"{path}_relu2")(x)
-    x = layers.AveragePooling2D(8, name="head_pool")(x)
-    x = layers.Flatten(name="head_flatten")(x)
-    x = layers.Dense(CLASSES, kernel_initializer="he_normal", name="head_logits")(x)
-    return keras.Model(inputs, x, name=name)
 
 
 # The same networks in words: name, kind, shape and stage of each layer, without Keras. A test holds both to each other.

@@ -25,7 +25,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from cka_core.base import npz
-from cka_core.base.store import canonical_json, replacing
+from cka_core.base.atomic import replacing
+from cka_core.base.keys import canonical_json
 from cka_core.images.sets import Images, SampleSpec
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import minibatches

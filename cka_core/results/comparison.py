@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from cka_core.base import shipped
-from cka_core.base.store import Store, key_of, write_atomically
+from cka_core.base.atomic import write_atomically
+from cka_core.base.keys import key_of
+from cka_core.base.store import Store
 from cka_core.images.sets import SampleSpec
 from cka_core.networks.layers import Layer
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core.base.store import write_atomically
+from cka_core.base.atomic import write_atomically
 from cka_core.results import views
 
 if TYPE_CHECKING:

@@ -15,12 +15,14 @@ from cka_core.base.store import Store
 from cka_core.images.sets import Images, choose, load_images
 from cka_core.library import catalogue
 from cka_core.measures import components
-from cka_core.measures.behaviour import log_probabilities, probe
+from cka_core.measures.behaviour import log_probabilities
 from cka_core.measures.blocks import find_blocks
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import HsicSums, minibatches
+from cka_core.measures.probes import probe
 from cka_core.networks.activations import Extractor, pixels
-from cka_core.networks.architectures import architecture, build_network
+from cka_core.networks.architectures import architecture
+from cka_core.networks.building import build_network
 from cka_core.networks.surgery import residual_blocks, without_blocks
 from cka_core.studies.steps import packed, place
 from cka_core.training.images import TrainingImages

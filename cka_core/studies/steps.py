@@ -22,7 +22,8 @@ import numpy as np
 
 from cka_core.atlas.result import UNREADABLE, Atlas
 from cka_core.atlas.study import Study
-from cka_core.base.store import Store, key_of
+from cka_core.base.keys import key_of
+from cka_core.base.store import Store
 from cka_core.comparing import sources
 from cka_core.images.sets import image_set
 from cka_core.library import catalogue

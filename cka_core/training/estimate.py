@@ -10,7 +10,8 @@ import dataclasses
 import math
 from typing import Any
 
-from cka_core.base.store import Store, key_of
+from cka_core.base.keys import key_of
+from cka_core.base.store import Store
 from cka_core.comparing.estimate import START_SECONDS
 from cka_core.images.sets import image_set
 from cka_core.networks.architectures import architecture, is_architecture

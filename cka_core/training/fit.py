@@ -14,27 +14,37 @@ import dataclasses
 import json
 import math
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cka_core.base import full_disk
+from cka_core.base.atomic import write_atomically
 from cka_core.base.locks import file_lock
 from cka_core.base.progress import Progress, Report, silent
-from cka_core.base.store import Store, write_atomically
+from cka_core.base.store import Store
 from cka_core.images.sets import load_images
-from cka_core.library import catalogue
-from cka_core.networks.architectures import build_network, weights_digest
+from cka_core.networks.building import build_network, weights_digest
 from cka_core.training import devices as devices_module
 from cka_core.training import state as training_state
 from cka_core.training.devices import Devices
+from cka_core.training.epochs import (
+    compile_model,
+    describe,
+    is_finite,
+    learning_rate,
+    make_deterministic,
+    run_epoch,
+    set_l2,
+    set_momentum,
+    without_optimizer,
+)
 from cka_core.training.images import TrainingImages
-from cka_core.training.measuring import AT_ONCE, NotFinite, measure
+from cka_core.training.into_library import checked_name, finished_before, free_name, put_into_library
+from cka_core.training.measuring import NotFinite, measure
 from cka_core.training.recipe import PRESETS, Diverged, TrainingFailed, TrainSpec, about_batch_norm, batch_norm_momentum
 from cka_core.training.state import Work
 
@@ -74,13 +84,11 @@ def train(
     """
     with _alone(spec, store), _room(store):
         name = checked_name(name, spec, store) if name else free_name(spec, store)
-        finished = _finished(spec, name, store)
+        finished = finished_before(spec, name, store)
         if finished is not None:
             _write_history(history_path, spec, finished)
             return finished
-        threads = (
-            _make_deterministic(spec.seed, training_state.threads(spec.key, store)) if spec.deterministic else None
-        )
+        threads = make_deterministic(spec.seed, training_state.threads(spec.key, store)) if spec.deterministic else None
         devices = devices_module.choose(xla=spec.xla, mixed_precision=spec.mixed_precision, force_cpu=spec.force_cpu)
         report(Progress("building", 0, spec.epochs, f"building {spec.architecture}"))
         data = TrainingImages(spec, store)
@@ -113,8 +121,8 @@ def measure_speed(spec: TrainSpec, store: Store, report: Report = silent) -> flo
     y = rng.integers(0, 10, spec.batch_size)
     with devices.scope():
         model = build_network(spec.architecture)
-        _compile(model, spec, 100, keras)
-        _set_l2(model, spec.l2, keras)
+        compile_model(model, spec, 100, keras)
+        set_l2(model, spec.l2, keras)
         started = time.perf_counter()
         for step in range(MEASURED_STEPS + 1):
             model.train_on_batch(x, y)
@@ -124,47 +132,6 @@ def measure_speed(spec: TrainSpec, store: Store, report: Report = silent) -> flo
     speed = MEASURED_STEPS * spec.batch_size / (time.perf_counter() - started)
     _remember_speed(spec, speed, store)
     return speed
-
-
-def free_name(spec: TrainSpec, store: Store) -> str:
-    """What a training's network is called where no name was given.
-
-    A network of another recipe that has the default name keeps it; this one gets the start of its own key behind it.
-    """
-    plain, own = spec.default_name, f"{spec.default_name}-{spec.key[:6]}"
-    record = _record_of(plain, store)
-    if record is not None and record["training_key"] != spec.key:
-        return own
-    before = _record_of(own, store)  # from when the default name was taken
-    return own if record is None and before is not None and before["training_key"] == spec.key else plain
-
-
-def checked_name(name: str, spec: TrainSpec, store: Store) -> str:
-    """A name that was asked for: safe, and not that of anything else. Raises ValueError."""
-    from cka_core.library import keeping
-
-    known = (_record_of(name, store), store.read_record(f"networks/{name}.json"))  # the file itself may be damaged
-    if any(record and record.get("training_key") == spec.key for record in known):
-        return name
-    state = training_state.read(spec.key, store)
-    half_written = state is not None and state.name == name and not any(known) and not store.has("activations", name)
-    if not half_written:  # killed after the network's file, before its record
-        keeping.check_name(name, store)
-    return name
-
-
-def put_into_library(
-    record: dict[str, Any], model: keras.Model, store: Store, kept: dict[str, bytes] | None = None
-) -> None:
-    """Keep a network: its ``.keras`` file and those of its kept epochs first, then the record that makes it visible."""
-    name = record["name"]
-    with tempfile.TemporaryDirectory(dir=store.scratch("scratch")) as folder:
-        path = Path(folder) / "network.keras"
-        _without_optimizer(model).save(path)
-        store.put("networks", name, path.read_bytes(), "keras")
-    for epoch, data in (kept or {}).items():
-        store.put("networks", f"{name}@{epoch}", data, "keras")
-    store.write_record(f"networks/{name}.json", record)
 
 
 def _fit(
@@ -184,11 +151,11 @@ def _fit(
     if model is None:
         work.start_again()
         model = build_network(spec.architecture, weights=_start(spec, start_path, work), seed=spec.seed)
-        if not _finite(model):
+        if not is_finite(model):
             raise TrainingFailed("The weights this training starts from are not all numbers. Give another file.")
-        _set_momentum(model, batch_norm_momentum(spec, len(data)), keras)
-        _compile(model, spec, data.steps, keras)
-    _set_l2(model, spec.l2, keras)
+        set_momentum(model, batch_norm_momentum(spec, len(data)), keras)
+        compile_model(model, spec, data.steps, keras)
+    set_l2(model, spec.l2, keras)
     done = work.record["epochs_done"]
     work.say(f"{'Goes on after epoch ' + str(done) if done else 'Begins'}. {devices.words}")
     if note := about_batch_norm(spec, len(data)):
@@ -196,16 +163,16 @@ def _fit(
     _write_history(history_path, spec, work.record)
     for epoch in range(done, spec.epochs):
         started = time.perf_counter()
-        row = _run_epoch(model, spec, data, epoch, devices, report, keras)
+        row = run_epoch(model, spec, data, epoch, devices, report, keras)
         seconds = time.perf_counter() - started
-        if not (all(map(math.isfinite, row.values())) and _finite(model)):  # which a step's own loss does not show
-            raise Diverged(spec, f"epoch {epoch + 1}, after its last minibatch", _learning_rate(model))
-        work.finish_epoch(epoch + 1, row, seconds, model.save, lambda path: _without_optimizer(model).save(path))
-        work.say(f"Epoch {epoch + 1} of {spec.epochs}: {_describe(row)}, {len(data) / seconds:,.0f} images/s")
+        if not (all(map(math.isfinite, row.values())) and is_finite(model)):  # which a step's own loss does not show
+            raise Diverged(spec, f"epoch {epoch + 1}, after its last minibatch", learning_rate(model))
+        work.finish_epoch(epoch + 1, row, seconds, model.save, lambda path: without_optimizer(model).save(path))
+        work.say(f"Epoch {epoch + 1} of {spec.epochs}: {describe(row)}, {len(data) / seconds:,.0f} images/s")
         if epoch > done and data.steps >= TELLING_STEPS:  # the first one is traced
             _remember_speed(spec, len(data) / seconds, store)
         _write_history(history_path, spec, work.record)
-        report(Progress("training", epoch + 1, spec.epochs, f"epoch {epoch + 1} of {spec.epochs} · {_describe(row)}"))
+        report(Progress("training", epoch + 1, spec.epochs, f"epoch {epoch + 1} of {spec.epochs} · {describe(row)}"))
 
 
 def _resume(work: Work, keras: Any) -> keras.Model | None:
@@ -223,75 +190,6 @@ def _resume(work: Work, keras: Any) -> keras.Model | None:
     return None
 
 
-def _run_epoch(
-    model: keras.Model,
-    spec: TrainSpec,
-    data: TrainingImages,
-    epoch: int,
-    devices: Devices,
-    report: Report,
-    keras: Any,
-) -> dict[str, float]:
-    """One epoch, then the held-out images; its line of the history."""
-    began = time.perf_counter()
-
-    def after_step(step: int, logs: dict[str, float]) -> None:
-        if not math.isfinite(logs.get("loss", 0.0)):
-            raise Diverged(spec, f"epoch {epoch + 1}, minibatch {step + 1}", _learning_rate(model))
-        images = min((step + 1) * spec.batch_size, len(data))
-        speed = images / (time.perf_counter() - began)
-        detail = f"epoch {epoch + 1} of {spec.epochs} · image {images:,} of {len(data):,} · {speed:,.0f} images/s"
-        report(Progress("training", epoch + (step + 1) / data.steps, spec.epochs, f"{detail} · {_describe(logs)}"))
-
-    class Watch(keras.callbacks.Callback):
-        def on_train_batch_end(self, step: int, logs: dict[str, float] | None = None) -> None:
-            after_step(step, logs or {})
-
-    if devices.kind == "multi-worker":
-        from cka_core.training import several_hosts
-
-        return several_hosts.run_epoch(model, data, epoch, devices.strategy, after_step) | {
-            "learning_rate": _learning_rate(model)
-        }
-    result = model.fit(data.epoch(epoch), epochs=1, verbose=0, shuffle=False, callbacks=[Watch()])
-    row = {key: float(values[-1]) for key, values in result.history.items()}
-    if len(data.held_x):
-        held = model.evaluate(
-            data.held_x.astype(np.float32) / 255, data.held_y, batch_size=AT_ONCE, verbose=0, return_dict=True
-        )
-        row |= {f"val_{key}": float(value) for key, value in held.items()}
-    return row | {"learning_rate": _learning_rate(model)}
-
-
-def _compile(model: keras.Model, spec: TrainSpec, steps: int, keras: Any) -> None:
-    rate: Any = spec.learning_rate
-    if spec.schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(spec.learning_rate, spec.epochs * steps)
-    if spec.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(rate, momentum=0.9)
-    else:
-        optimizer = keras.optimizers.Adam(rate)
-    probabilities = getattr(model.layers[-1], "activation", None) is keras.activations.softmax
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not probabilities)
-    # On a CPU, XLA compiles these networks for minutes and runs them slower than oneDNN does; JAX always compiles.
-    compiled = True if spec.xla else "auto" if keras.backend.backend() == "jax" else False
-    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=compiled)
-
-
-def _set_l2(model: keras.Model, l2: float, keras: Any) -> None:
-    """L2 belongs to the recipe, not to the architecture, so it is put on the kernels here and not saved with them."""
-    if l2:
-        for layer in model.layers:
-            if hasattr(layer, "kernel"):
-                layer.kernel.regularizer = keras.regularizers.L2(l2)
-
-
-def _set_momentum(model: keras.Model, momentum: float | None, keras: Any) -> None:
-    for layer in model.layers:
-        if momentum is not None and isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = momentum
-
-
 def _start(spec: TrainSpec, start_path: str | os.PathLike[str] | None, work: Work) -> str | os.PathLike[str] | None:
     if spec.start == "imagenet":
         return "imagenet"
@@ -302,49 +200,6 @@ def _start(spec: TrainSpec, start_path: str | os.PathLike[str] | None, work: Wor
     if start_path is not None and training_state.file_digest(start_path) != spec.start_digest:
         raise TrainingFailed(f"{start_path} is not the weights file this training was asked to start from.")
     return work.start_file(start_path)
-
-
-def _without_optimizer(model: keras.Model) -> keras.Model:
-    import keras
-
-    return keras.Model(model.inputs, model.outputs, name=model.name)
-
-
-def _finite(model: keras.Model) -> bool:
-    return all(bool(np.isfinite(weight).all()) for weight in model.get_weights())
-
-
-def _make_deterministic(seed: int, threads: int | None) -> int | None:
-    """The same digits each time; returns on how many threads, which they depend on, None where that is not known.
-
-    ``threads`` are those the training began on, if it goes on: TensorFlow takes as many as it may use when it begins,
-    and a shell or a container may allow another number now.
-    """
-    import keras
-
-    keras.utils.set_random_seed(seed)
-    if keras.backend.backend() != "tensorflow":
-        return None
-    import tensorflow as tf
-
-    tf.config.experimental.enable_op_determinism()
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with contextlib.suppress(RuntimeError):  # it has begun: with what it may use, or with what was asked for then
-        tf.config.threading.set_intra_op_parallelism_threads(threads or usable)
-    return int(tf.config.threading.get_intra_op_parallelism_threads()) or usable
-
-
-def _learning_rate(model: keras.Model) -> float:
-    import keras
-
-    return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
-
-
-def _describe(row: dict[str, float]) -> str:
-    words = [f"loss {row['loss']:.3f}", f"accuracy {row['accuracy']:.3f}"]
-    if "val_accuracy" in row:
-        words.append(f"held-out accuracy {row['val_accuracy']:.3f}")
-    return " · ".join(words)
 
 
 def _remember_speed(spec: TrainSpec, speed: float, store: Store) -> None:
@@ -376,23 +231,6 @@ def _alone(spec: TrainSpec, store: Store) -> Iterator[None]:
             f"{spec.default_name} is being trained by another process in {store.root}. Wait for it, or stop it there; "
             "hosts that train it together need a store each."
         ) from error
-
-
-def _record_of(name: str, store: Store) -> dict[str, Any] | None:
-    """The library record of a trained or bundled network."""
-    info = catalogue.networks(store).get(name)
-    return info.record if info is not None and info.record else None
-
-
-def _finished(spec: TrainSpec, name: str, store: Store) -> dict[str, Any] | None:
-    """The record of this very training, if its network is in the store already, whole, with what it kept on the way."""
-    record = store.read_record(f"networks/{name}.json")
-    if not record or record.get("training_key") != spec.key or store.get("networks", name) is None:
-        return None
-    if any(store.get("networks", f"{name}@{epoch}") is None for epoch in record.get("checkpoints", ())):
-        return None
-    training_state.finish(spec.key, record, store)  # it may have been killed just before that
-    return dict(record)
 
 
 def _finish(

@@ -8,7 +8,7 @@ import numpy as np
 
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.images.sets import Images
-from cka_core.networks.architectures import weights_digest
+from cka_core.networks.building import weights_digest
 from cka_core.training.images import TrainingImages
 
 if TYPE_CHECKING:

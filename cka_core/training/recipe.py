@@ -11,7 +11,7 @@ import dataclasses
 import math
 from typing import Any
 
-from cka_core.base.store import key_of
+from cka_core.base.keys import key_of
 from cka_core.images.sets import image_set
 from cka_core.networks.architectures import APPLICATIONS, architecture
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from cka_core.base.store import Store, canonical_json, key_of, write_atomically
+from cka_core.base.atomic import write_atomically
+from cka_core.base.keys import canonical_json, key_of
+from cka_core.base.store import Store
 from cka_core.images.sets import SampleSpec
 
 

@@ -11,11 +11,10 @@ from cka_core.measures.behaviour import (
     hellinger_distance,
     kl_divergence,
     log_probabilities,
-    probe,
-    probe_grams,
     seed_variation,
     wilson_interval,
 )
+from cka_core.measures.probes import probe, probe_grams
 
 
 def draw(n, features, seed=0):

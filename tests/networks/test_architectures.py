@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cka_core.networks.architectures import UnknownNetwork, architecture, build_network, is_architecture
+from cka_core.networks.architectures import UnknownNetwork, architecture, is_architecture
+from cka_core.networks.building import build_network
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cka_core.networks.architectures import architecture, build_network, weights_digest
+from cka_core.networks.architectures import architecture
+from cka_core.networks.building import build_network, weights_digest
 from cka_core.networks.surgery import residual_blocks, without_blocks
 
 

@@ -22,7 +22,7 @@ from cka_core.library import catalogue
 from cka_core.measures import centring, components
 from cka_core.measures.hsic import HsicSums
 from cka_core.networks.activations import Extractor
-from cka_core.networks.architectures import build_network
+from cka_core.networks.building import build_network
 from cka_core.studies import build as atlas_build
 from cka_core.studies import look as atlas_look
 from cka_core.studies import steps as atlas_steps

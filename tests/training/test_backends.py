@@ -19,7 +19,7 @@ import pytest
 from cka_core.base.store import Store
 from cka_core.images.sets import load_images
 from cka_core.library import catalogue
-from cka_core.networks.architectures import build_network, weights_digest
+from cka_core.networks.building import build_network, weights_digest
 from cka_core.training.fit import train
 from cka_core.training.recipe import TrainSpec
 from cka_core.training.state import file_digest

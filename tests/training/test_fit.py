@@ -17,12 +17,13 @@ from cka_core.base.progress import Progress, Stopped
 from cka_core.base.store import Store
 from cka_core.images.sets import load_images
 from cka_core.library import catalogue
-from cka_core.networks.architectures import build_network, weights_digest
+from cka_core.networks.building import build_network, weights_digest
 from cka_core.training import devices, fit
 from cka_core.training import estimate as training_estimate
 from cka_core.training import state as training_state
-from cka_core.training.fit import free_name, measure_speed, train
+from cka_core.training.fit import measure_speed, train
 from cka_core.training.images import TrainingImages
+from cka_core.training.into_library import free_name
 from cka_core.training.recipe import PRESETS, TrainingFailed, TrainSpec, about_batch_norm, batch_norm_momentum
 from cka_core.training.state import file_digest
 

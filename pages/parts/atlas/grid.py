@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from cka_core.base.store import key_of
+from cka_core.base.keys import key_of
 
 HTML = """
 <div class="atlas">

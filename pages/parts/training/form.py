@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import streamlit as st
@@ -24,6 +23,7 @@ from cka_core.training.recipe import (
     TrainSpec,
 )
 from pages.parts import address
+from pages.parts.training.fields import number_field, pick, segments, switch
 
 FAMILIES = ("CIFAR ResNet", "ImageNet ResNet")
 DEPTHS, RESNETS = list(range(8, 1203, 6)), [int(name.removeprefix("resnet")) for name in APPLICATIONS]
@@ -95,15 +95,15 @@ HELD_OUT_LABELS = {0.0: "none", 0.05: "5 %", 0.1: "10 %", 0.2: "20 %"}
 def architecture_picker() -> tuple[Architecture, str]:
     """Family, depth and width, and what comes of them; and what is wrong with the width, if anything is."""
     problem = ""
-    family = _segments("Family", "family", FAMILIES)
+    family = segments("Family", "family", FAMILIES)
     if family == FAMILIES[1]:
-        name = f"resnet{_pick('Depth', 'resnet', RESNETS, RESNETS[0])}"
+        name = f"resnet{pick('Depth', 'resnet', RESNETS, RESNETS[0])}"
     else:
         deep, wide = st.columns(2)
         with deep:
-            depth = _pick("Depth", "depth", DEPTHS, 14, "6n+2: three stages of n blocks with two convolutions each.")
+            depth = pick("Depth", "depth", DEPTHS, 14, "6n+2: three stages of n blocks with two convolutions each.")
         with wide:
-            width, problem = _number(
+            width, problem = number_field(
                 "Width", "width", 1, 1, 64, 1, "Multiplies the number of channels: 16, 32, 64 at width 1."
             )
         name = f"cifar-resnet-{depth}x{width}"
@@ -114,7 +114,7 @@ def architecture_picker() -> tuple[Architecture, str]:
 
 
 def preset_picker() -> str:
-    return _segments("Preset", "preset", tuple(PRESETS), PRESET_HELP, forget_values)
+    return segments("Preset", "preset", tuple(PRESETS), PRESET_HELP, forget_values)
 
 
 def seeds_picker() -> tuple[tuple[int, ...], str]:
@@ -137,7 +137,7 @@ def recipe(name: str, preset: str) -> tuple[dict[str, Any], str]:
         of_optimizer, wrong = _optimizer_values(default)
         values, problem = values | of_optimizer, problem or wrong
         starts = [start for start in STARTS if start != "imagenet" or name in APPLICATIONS]
-        values["start"] = _pick("Start", "start", starts, default["start"], "Of the weights.", START_LABELS)
+        values["start"] = pick("Start", "start", starts, default["start"], "Of the weights.", START_LABELS)
         digest = _start_file() if values["start"] == "file" else ""
         if values["start"] == "file" and not digest:
             problem = problem or "Choose the weights file to start from, under More."
@@ -154,9 +154,9 @@ def recipe(name: str, preset: str) -> tuple[dict[str, Any], str]:
 def _images_values(default: dict[str, Any]) -> tuple[dict[str, Any], str]:
     left, right = st.columns(2)
     with left:
-        values = {"set": _pick("Images", "set", list(IMAGE_SETS), default["set"])}
-        values["epochs"], epochs_wrong = _number("Epochs", "epochs", default["epochs"], 1, 10_000, 1)
-        values["heldout"] = _pick(
+        values = {"set": pick("Images", "set", list(IMAGE_SETS), default["set"])}
+        values["epochs"], epochs_wrong = number_field("Epochs", "epochs", default["epochs"], 1, 10_000, 1)
+        values["heldout"] = pick(
             "Held out",
             "heldout",
             list(HELD_OUT_LABELS),
@@ -165,7 +165,7 @@ def _images_values(default: dict[str, Any]) -> tuple[dict[str, Any], str]:
             HELD_OUT_LABELS,
         )
     with right:
-        values["share"] = _pick(
+        values["share"] = pick(
             "Share of the images",
             "share",
             list(FRACTIONS),
@@ -173,10 +173,10 @@ def _images_values(default: dict[str, Any]) -> tuple[dict[str, Any], str]:
             "Balanced over the classes; the same images for every seed.",
             SHARE_LABELS,
         )
-        values["minibatch"], minibatch_wrong = _number(
+        values["minibatch"], minibatch_wrong = number_field(
             "Minibatch size", "minibatch", default["minibatch"], 1, LARGEST_BATCH, 1
         )
-        values["keep"], keep_wrong = _number(
+        values["keep"], keep_wrong = number_field(
             "Keep weights every", "keep", default["keep"], 0, 10_000, 1, "Epochs. 0 keeps none along the way."
         )
     return values, epochs_wrong or minibatch_wrong or keep_wrong
@@ -185,7 +185,7 @@ def _images_values(default: dict[str, Any]) -> tuple[dict[str, Any], str]:
 def _optimizer_values(default: dict[str, Any]) -> tuple[dict[str, Any], str]:
     left, right = st.columns(2)
     with left:
-        optimizer = _pick(
+        optimizer = pick(
             "Optimizer",
             "optimizer",
             OPTIMIZERS,
@@ -196,15 +196,15 @@ def _optimizer_values(default: dict[str, Any]) -> tuple[dict[str, Any], str]:
         )
         values = {"optimizer": optimizer}
         rate = default["rate"] if optimizer == default["optimizer"] else USUAL_RATES[optimizer]
-        values["schedule"] = _pick(
+        values["schedule"] = pick(
             "Schedule", "schedule", SCHEDULES, default["schedule"], "Cosine lets the learning rate fall to 0."
         )
     with right:
-        values["rate"], rate_wrong = _number("Learning rate", "rate", rate, 1e-9, 1e9, 0.01)
-        values["l2"], l2_wrong = _number(
+        values["rate"], rate_wrong = number_field("Learning rate", "rate", rate, 1e-9, 1e9, 0.01)
+        values["l2"], l2_wrong = number_field(
             "L2", "l2", default["l2"], 0.0, 1e3, 1e-4, "Times the squared weights, added to the loss."
         )
-    values["augment"] = _switch(
+    values["augment"] = switch(
         "Flip and crop", "augment", default["augment"], "At random, anew in each epoch: four pixels of padding."
     )
     return values, rate_wrong or l2_wrong
@@ -212,20 +212,20 @@ def _optimizer_values(default: dict[str, Any]) -> tuple[dict[str, Any], str]:
 
 def _running_values(default: dict[str, Any]) -> dict[str, Any]:
     return {
-        "mixed": _switch(
+        "mixed": switch(
             "Mixed precision",
             "mixed",
             default["mixed"],
             "bfloat16 on TPUs and processors that have it, float16 on GPUs; elsewhere nothing changes.",
         ),
-        "xla": _switch(
+        "xla": switch(
             "XLA",
             "xla",
             default["xla"],
             "Compiles the training step. It pays on GPUs; a CPU compiles for minutes.",
         ),
-        "cpu": _switch("Force the CPU", "cpu", default["cpu"], "Passes by every GPU and TPU."),
-        "deterministic": _switch(
+        "cpu": switch("Force the CPU", "cpu", default["cpu"], "Passes by every GPU and TPU."),
+        "deterministic": switch(
             "Deterministic",
             "deterministic",
             default["deterministic"],
@@ -289,77 +289,6 @@ def take_suggestion() -> None:
     forget_values()
     for key, value in SUGGESTION.items():
         address.put(key, value)
-
-
-def _segments(
-    label: str, key: str, options: Sequence[str], help: str | None = None, on_change: Callable[[], None] | None = None
-) -> str:
-    """One of two or three words, side by side."""
-    address.read(key, options[0], options.__contains__)
-    chosen: str | None = st.segmented_control(label, options, required=True, key=key, help=help, on_change=on_change)
-    address.write(key, chosen or options[0], options[0])
-    return chosen or options[0]
-
-
-def _pick(
-    label: str,
-    key: str,
-    options: Sequence[Any],
-    default: Any,
-    help: str | None = None,
-    labels: dict[Any, str] | None = None,
-    on_change: Callable[[], None] | None = None,
-) -> Any:
-    """One of a few values, in the address as it is."""
-    texts = {str(option): option for option in options}
-    if key in st.session_state and st.session_state[key] not in options:  # another family does not have it
-        address.forget(key)
-    address.read(key, default, texts.__contains__, texts.__getitem__)
-    shown = labels or {}
-    chosen = st.selectbox(
-        label,
-        options,
-        key=key,
-        help=help,
-        format_func=lambda option: shown.get(option, str(option)),
-        on_change=on_change,
-    )
-    address.write(key, str(chosen), str(default))
-    return chosen
-
-
-def _number(
-    label: str, key: str, default: Any, least: Any, most: Any, step: Any, help: str | None = None
-) -> tuple[Any, str]:
-    """A number, in the address as it is; and what is wrong with it, if anything is: then the nearest one is returned.
-
-    The limits are not given to the widget: its browser side would keep the number typed to itself, and the one before
-    would be trained with.
-    """
-
-    def valid(text: str) -> bool:
-        try:
-            return bool(least <= type(default)(text) <= most)
-        except ValueError:
-            return False
-
-    address.read(key, default, valid, type(default))
-    form = "%d" if isinstance(default, int) else "%g"
-    chosen = st.number_input(label, step=step, key=key, format=form, help=help)
-    number = default if chosen is None else chosen
-    address.write(key, f"{number:.10g}" if isinstance(number, float) else str(number), f"{default:g}")
-    if chosen is not None and least <= chosen <= most:
-        return chosen, ""
-    problem = f"{label}: expected {least:,g} to {most:,g}, got {'nothing' if chosen is None else f'{chosen:,g}'}."
-    st.caption(f":red[{address.plain(problem)}]")
-    return min(max(number, least), most), problem
-
-
-def _switch(label: str, key: str, default: bool, help: str) -> bool:
-    address.read(key, default, ("true", "false").__contains__, lambda text: text == "true")
-    chosen = st.toggle(label, key=key, help=help)
-    address.write(key, str(chosen).lower(), str(default).lower())
-    return chosen
 
 
 def _unbroken(*facts: str) -> str:

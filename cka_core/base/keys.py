@@ -1,0 +1,30 @@
+"""Keys of what was asked for, and names that may become files."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from typing import Any
+
+
+def canonical_json(value: Any) -> str:
+    """One text for one value: dataclasses as objects, keys sorted, no spaces."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def key_of(spec: Any) -> str:
+    """The key of a spec: the first 24 hex digits of the SHA-256 of its canonical JSON."""
+    return hashlib.sha256(canonical_json(spec).encode()).hexdigest()[:24]
+
+
+def check_file_name(name: str) -> None:
+    """A ValueError unless every file system takes ``name`` as a file's name and none understands it as a path."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name.endswith((".keras", ".npz", ".json")):
+        raise ValueError(
+            f"Expected a name of up to 100 letters, digits, '-', '_' and '.', beginning with a letter or digit and not "
+            f"ending like a file, got {name!r}."
+        )
