@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -234,6 +235,27 @@ def test_every_setting_is_in_the_readme():
         used |= set(re.findall(r"\bCKA_[A-Z_]+\b", path.read_text()))
     table = set(re.findall(r"^\| `(CKA_[A-Z_]+)`", README, re.M))
     assert used == table
+
+
+def named_in_documents() -> list[str]:
+    """Every dotted path below cka_core that a document prints, but for the changelog, which has old ones."""
+    texts = [text for name, text in DOCUMENTS.items() if name != "CHANGELOG.md"]
+    return sorted({path for text in texts for path in re.findall(r"\bcka_core(?:\.[A-Za-z_]\w*)+", text)})
+
+
+@pytest.mark.parametrize("path", named_in_documents())
+def test_every_dotted_path_in_the_documents_leads_somewhere(path):
+    found, rest = import_module("cka_core"), path.split(".")[1:]
+    while rest:
+        name = rest.pop(0)
+        found = getattr(found, name) if hasattr(found, name) else import_module(f"{found.__name__}.{name}")
+
+
+def test_every_file_named_in_the_documents_is_there():
+    texts = [text for name, text in DOCUMENTS.items() if name != "CHANGELOG.md"]
+    named = {path for text in texts for path in re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py)`", text)}
+    missing = [path for path in named if not any((root / path).is_file() for root in (ROOT, ROOT / "cka_core"))]
+    assert named and missing == []
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
