@@ -9,16 +9,24 @@ PYTHON := $(shell for name in python3.13 python3.12 python3.11 python3.10 python
 endif
 VENV = .venv/bin/python
 
-.PHONY: run test lint demo bench screenshots setup setup-dev clean python
+.PHONY: run dev test test-pure lint demo bench screenshots setup setup-dev clean python
 
 # Show the page at http://127.0.0.1:8501, with a finished comparison on it; the next free port if that one is taken.
 run: setup
 	$(VENV) -m streamlit run app.py $(if $(PORT),--server.port $(PORT))
 
+# The same for whoever changes the code: pages are run again when their files change.
+dev: setup-dev
+	$(VENV) -m streamlit run app.py --server.fileWatcherType auto --server.runOnSave true $(if $(PORT),--server.port $(PORT))
+
 # Check everything: formatting, types, and all tests, those in a browser too.
 test: lint
 	$(VENV) scripts/browser.py
 	$(VENV) -m pytest -n 2 --dist loadfile
+
+# The tests that need neither TensorFlow nor a browser: under a minute.
+test-pure: setup-dev
+	$(VENV) -m pytest -n 2 --dist loadfile -m pure tests/base tests/measures tests/atlas tests/claims tests/results tests/test_house.py
 
 # Check formatting and types only.
 lint: setup-dev

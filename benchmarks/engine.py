@@ -9,7 +9,7 @@ A   ResNet50 x ResNet101, random weights, 256 images, every layer, against the w
 B   the same against the original notebook's algorithm on the same activations, extrapolated from a sample of pairs.
 B2  the same networks and images against pytorch-cka, convolutions, batch norms and activations only.
 C   1,024 against 4,096 images: time and peak memory.
-D   the page: seconds until the first heatmap is visible in a browser, and the server's memory.
+D   the page in a browser, its server and an idle cluster (benchmarks/page.py)
 """
 
 from __future__ import annotations
@@ -213,12 +213,8 @@ def run_c() -> None:
 def run_d() -> None:
     import page
 
-    figures = page.measure()
-    print(f"D   the page: first heatmap after {figures['first']:.2f} s (server just started, browser never here),")
-    print(
-        f"    {figures['new']:.2f} s (server in use, browser never here), {figures['again']:.2f} s (browser once more)"
-    )
-    print(f"    memory of the server {figures['memory'] / 1e6:.0f} MB")
+    print("D   the page in a browser, its server and an idle cluster")
+    page.show(page.measure())
 
 
 def main() -> None:

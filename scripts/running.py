@@ -37,7 +37,7 @@ def running_app(store: str | os.PathLike[str], log: str | os.PathLike[str] = os.
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
     with open(log, "wb") as output:
         server = subprocess.Popen(
-            [*command, "--server.fileWatcherType", "none"],
+            command,
             cwd=ROOT,
             env={**os.environ, "CKA_STORE": os.fspath(store)},
             stdout=output,

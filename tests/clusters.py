@@ -11,7 +11,7 @@ from cka_core.base.store import Store
 from cka_core.jobs import cluster
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 150.0) -> None:
     """Return as soon as a condition holds; fail when it does not within some seconds."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -39,7 +39,7 @@ def end(store: Store) -> None:
     """Stop the clusters of a store and see to it that they are gone; what stays is ended, and fails the test."""
     cluster.stop(store)
     try:
-        wait_for(lambda: not processes(store), 5)
+        wait_for(lambda: not processes(store))
     finally:
         for process in processes(store):
             process.kill()

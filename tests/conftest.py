@@ -1,14 +1,33 @@
-"""Every test has a store of its own and never touches the user's."""
+"""Every test has a store of its own. The pure ones need neither TensorFlow nor a browser."""
 
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from cka_core.base.store import Store
+
+PURE = ("base", "measures", "atlas", "claims", "results/test_comparison.py", "results/test_figures.py",
+        "results/test_views.py", "test_house.py")  # fmt: skip
+"""Folders and files whose tests `make test-pure` runs."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        inside = item.path.relative_to(Path(__file__).parent).as_posix()
+        if inside.startswith(PURE):
+            item.add_marker(pytest.mark.pure)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if session.config.option.markexpr == "pure" and {"tensorflow", "playwright.sync_api"} & sys.modules.keys():
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        print("\nA pure test brought TensorFlow or a browser in.", file=sys.stderr)
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -17,7 +16,6 @@ from tests.browser.test_compare import settled
 from tests.synthetic_atlas import name
 
 ADDRESS = "/atlas?atlas=synthetic"
-SECONDS = 2.0
 """From the request to the grid, where the browser and the server know the app already."""
 
 
@@ -59,20 +57,6 @@ def wait_for_large(page: Page, title: str) -> None:
         "(title) => document.querySelector('.st-key-map .js-plotly-plot')?.layout.xaxis.title.text.includes(title)",
         arg=title,
     )
-
-
-def test_the_grid_is_there_within_two_seconds(page: Page, atlas_app: str):
-    open_atlas(page, atlas_app)  # the first visit of all loads modules and the atlas
-    seconds = []
-    for _ in range(3):
-        began = time.monotonic()
-        page.goto(atlas_app)
-        page.wait_for_selector(".cell canvas")
-        seconds.append(time.monotonic() - began)
-        page.wait_for_selector("[data-testid=stTabs]")
-        settled(page)
-    print(f"grid after {min(seconds):.2f} s")
-    assert min(seconds) < SECONDS
 
 
 def test_depth_runs_down_and_width_across(page: Page, atlas_app: str):
@@ -201,11 +185,6 @@ def test_the_bundled_atlas_from_the_grid_to_the_claims(page: Page, reader: str):
     assert bundled is not None
     address = f"{reader}/atlas"
     open_atlas(page, address)
-    began = time.monotonic()
-    page.goto(address)
-    page.wait_for_selector(".cell canvas")
-    assert time.monotonic() - began < SECONDS
-    settled(page)
     sizes = {(one.depth, one.width) for one in bundled.studied.members}
     assert page.locator(".cell canvas").count() >= len(sizes) >= 7
     last = str(max(member.epochs[-1] for member in bundled.members))

@@ -103,21 +103,21 @@ def test_nothing_is_lost_when_worker_cluster_or_server_is_killed(browser: Browse
         done = the_training(store).epochs_done
         worker_of(store).kill()
         expect(card(page).get_by_text("Its worker process was killed and begun again.")).to_be_visible(timeout=LONG)
-        wait_for(lambda: the_training(store).epochs_done > done, 120)
+        wait_for(lambda: the_training(store).epochs_done > done)
 
         servers()[-1].kill()
         done = the_training(store).epochs_done
         with running_app(store.root, tmp_path / "log 2.txt") as second:
             page.goto(f"{second}/train")
             expect(epoch(page, r"\d+", 400)).to_be_visible(timeout=LONG)
-            wait_for(lambda: the_training(store).epochs_done > done, 60)
+            wait_for(lambda: the_training(store).epochs_done > done)
 
             [alive] = [found for found in cluster.status(store) if found.alive]
             psutil.Process(alive.pid).kill()
             expect(card(page).get_by_text(re.compile(r"Interrupted\..* \d+ of 400 epochs are kept"))).to_be_visible()
             done = the_training(store).epochs_done
             button(page, "Resume").first.click()
-            wait_for(lambda: the_training(store).epochs_done > done, 120)
+            wait_for(lambda: the_training(store).epochs_done > done)
             history = the_training(store).progress.history["loss"]  # type: ignore[union-attr]
             assert len(history) == the_training(store).epochs_done > done
     context.close()

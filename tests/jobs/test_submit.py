@@ -246,7 +246,7 @@ def test_heart_beats_while_nothing_is_reported(store, write, work, monkeypatch):
     def run(report):
         silent_for(key, 60, store)
         assert status(key, store).state == "interrupted"
-        wait_for(lambda: status(key, store).state == "running", 5)
+        wait_for(lambda: status(key, store).state == "running")
 
     work(run)
     key, attempt = write()
@@ -447,7 +447,7 @@ def test_stop_and_resume(real):
     key = submit.submit("check", spec, "Long", real)
     wait_for(lambda: counted(key, real) > 0)
     submit.stop(key, real)
-    wait_for(lambda: status(key, real).state == "stopped", 3)
+    wait_for(lambda: status(key, real).state == "stopped")
     submit.submit("check", spec, "Long", real)
     wait_for(lambda: counted(key, real) > 0)
     assert status(key, real).state == "running"
@@ -507,7 +507,7 @@ def test_killed_cluster_leaves_no_worker_and_resume_goes_on(real):
     wait_for(lambda: counted(key, real) > 0)
     [process] = [process for process in processes(real) if "cka_core.jobs.cluster_process" in process.cmdline()]
     process.kill()
-    wait_for(lambda: not processes(real), 5)
+    wait_for(lambda: not processes(real))
     assert status(key, real).state == "interrupted" and "Resume" in status(key, real).error
     assert status(waiting, real).state == "interrupted"
     submit.submit("check", spec, "Interrupted", real)
@@ -546,10 +546,10 @@ def epochs(key: str, store: Store) -> int:
 def test_a_training_goes_on_after_a_stop_and_after_its_worker_was_killed(real):
     key = submit.submit("train", SMALL, "Small", real)
     second = submit.submit("train", dataclasses.replace(SMALL, seed=1, epochs=1), "Second", real)
-    wait_for(lambda: epochs(key, real) >= 2, 90)
+    wait_for(lambda: epochs(key, real) >= 2)
     assert status(key, real).progress.detail.startswith("epoch ")
     check = submit.submit("check", CheckSpec(steps=3), "Meanwhile", real)
-    wait_for(lambda: status(check, real).state == "done", 10)
+    wait_for(lambda: status(check, real).state == "done")
     assert status(key, real).state == "running", "a comparison does not wait for a training"
     assert status(second, real).state == "queued"
 
@@ -560,7 +560,7 @@ def test_a_training_goes_on_after_a_stop_and_after_its_worker_was_killed(real):
 
     done = epochs(key, real)
     kill_worker(key, real)
-    wait_for(lambda: status(key, real).restarts == 1 and epochs(key, real) > done, 90)
+    wait_for(lambda: status(key, real).restarts == 1 and epochs(key, real) > done)
     log = training_state.read_log(key, real)
     assert log.count("Begins.") == 1 and "Goes on after epoch" in log
 
@@ -579,6 +579,6 @@ def test_the_speed_is_measured_with_a_few_steps(real):
     assert wanted.key == training_estimate.MeasureSpec(dataclasses.replace(spec, seed=7, epochs=3, l2=0.0)).key
     assert wanted.key != training_estimate.MeasureSpec(dataclasses.replace(spec, batch_size=32)).key
     key = submit.submit("measure", wanted, "Speed", real)
-    wait_for(lambda: status(key, real).state == "done", 60)
+    wait_for(lambda: status(key, real).state == "done")
     assert training_estimate.training_seconds(spec, real)[1]
     assert training_state.read(spec.key, real) is None, "nothing but the speed is kept"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cka_core.measures import behaviour
+from cka_core.measures import behaviour, probes
 from cka_core.measures.behaviour import (
     compare_behaviour,
     hellinger_distance,
@@ -206,8 +206,8 @@ class TestProbe:
                 total += np.square((x[i] - mean) @ w + average - np.eye(3)[y[i]]).sum()
             return total
 
-        errors = {penalty: error(penalty) for penalty in behaviour.PENALTIES}
-        assert behaviour._choose_penalty(gram, y, 3, size) == min(errors, key=errors.__getitem__)
+        errors = {penalty: error(penalty) for penalty in probes.PENALTIES}
+        assert probes._choose_penalty(gram, y, 3, size) == min(errors, key=errors.__getitem__)
 
     def test_noisy_labels_ask_for_a_larger_penalty(self):
         (x, y), (t, u) = clusters(300, 100, 5), clusters(300, 100, 5, 1)

@@ -365,7 +365,7 @@ def test_a_saved_training_keeps_the_momentum(tmp_path):
 
 def test_the_speed_is_measured_and_remembered(store):
     speed = measure_speed(SHORT, store)
-    assert speed > 10
+    assert speed > 0
 
 
 @pytest.mark.parametrize(
