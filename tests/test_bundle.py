@@ -18,10 +18,10 @@ from cka_core.base.store import Store
 from cka_core.comparing import estimate
 from cka_core.images.sets import load_images
 from cka_core.library import catalogue, keeping
-from cka_core.measures.blocks import find_blocks
 from cka_core.networks.architectures import architecture
 from cka_core.networks.building import build_network
 from cka_core.results import comparison as results
+from cka_core.results.blocks import network_blocks
 from cka_core.training.recipe import TrainSpec
 
 DEMO = Path(bundle.__file__).parent / "demo"
@@ -93,8 +93,7 @@ def test_the_bundled_atlas_covers_depth_width_seeds_and_training(bundled_atlas):
 def test_the_blocks_printed_are_those_of_the_maps_that_ship(bundled_atlas):
     for member in bundled_atlas.members:
         for snapshot in member.snapshots:
-            found = find_blocks(bundled_atlas.map(member.name, snapshot.epoch))
-            assert [(b.start, b.stop) for b in found] == [(b.start, b.stop) for b in snapshot.blocks]
+            assert network_blocks(bundled_atlas.map(member.name, snapshot.epoch), member.layers) == snapshot.blocks
 
 
 @pytest.mark.parametrize("size", ["14x4", "38x1"])

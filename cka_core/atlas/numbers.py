@@ -20,9 +20,6 @@ from cka_core.networks.surgery import residual_blocks
 SIMILAR = 0.03
 """Architectures are as accurate as each other if their mean test accuracies differ by at most this."""
 
-SHARP = 0.25
-"""A block of at least this contrast has edges that nobody overlooks."""
-
 T95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13, 2.12, 2.11, 2.10)
 """Student's t for a 95 % interval, by degrees of freedom from 1."""
 
@@ -141,9 +138,8 @@ def block_share(member: Member, epoch: int | None = None) -> float:
 
 
 def clearness(member: Member) -> float:
-    """How clear a network's blocks are in the end, from 0 to 1: the share of its layers in a block, those counting less
-    whose block has no `SHARP` edge."""
-    return sum(len(block) * min(1.0, block.contrast / SHARP) for block in member.final.blocks) / len(member.layers)
+    """How clear a network's blocks are in the end: the mean over its layers of the fall at the edge of their block."""
+    return sum(len(block) * block.fall for block in member.final.blocks) / len(member.layers)
 
 
 def blocks_along_epochs(member: Member) -> tuple[tuple[int, ...], tuple[float, ...]]:

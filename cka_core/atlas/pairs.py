@@ -14,7 +14,7 @@ from cka_core.atlas.numbers import Contrast, block_share, clearness, inside_and_
 from cka_core.atlas.result import Atlas, Member
 
 LARGE = 0.1
-"""A difference between inside and outside that is worth a sentence; the threshold of a block's contrast, too."""
+"""A difference between inside and outside that is worth a sentence."""
 
 
 def seeds_of(atlas: Atlas, member: Member) -> tuple[Member, ...]:

@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from cka_core.atlas.blocks import by_the_rule
 from cka_core.atlas.study import FITTED, Study
 from cka_core.base import npz, shipped
 from cka_core.base.atomic import write_atomically
 from cka_core.base.store import Store
 from cka_core.images.sets import SampleSpec
-from cka_core.measures.blocks import Block
+from cka_core.measures.blocks import RULE, Block
 from cka_core.networks.layers import Layer
 from cka_core.results.comparison import MEASURE, Comparison
 
@@ -134,8 +135,10 @@ class Atlas:
             raise ValueError(f"Expected an atlas of the format {FORMAT!r}, got {about.get('format')!r}.")
         self.study = Study.from_json(about["study"])
         self.facts: dict[str, Any] = dict(about["facts"])
-        self.members = tuple(_member(values) for values in about["members"])
-        self._about, self._maps = about, maps
+        self._maps = maps
+        members = [by_the_rule(values, self._matrix) for values in about["members"]]
+        self._about = {**about, "members": members}
+        self.members = tuple(_member(values) for values in members)
         self._by_name = {member.name: member for member in self.members}
 
     @classmethod
@@ -315,7 +318,7 @@ def _network(member: Member) -> dict[str, Any]:
 
 def _member(values: Mapping[str, Any]) -> Member:
     """A member as atlas.json holds it: dataclasses as objects, NaN as null."""
-    fields = dict(values)
+    fields = {name: value for name, value in values.items() if name != "rule"}
     fields["layers"] = tuple(Layer(**layer | {"shape": tuple(layer["shape"])}) for layer in values["layers"])
     fields["snapshots"] = tuple(
         Snapshot(
@@ -335,7 +338,7 @@ def _member(values: Mapping[str, Any]) -> Member:
 
 def member_json(member: Member) -> dict[str, Any]:
     """What `_member` reads."""
-    values = dataclasses.asdict(member)
+    values = {**dataclasses.asdict(member), "rule": RULE}
     for snapshot in values["snapshots"]:
         snapshot["shares"] = [None if share != share else share for share in snapshot["shares"]]
     return values

@@ -119,7 +119,7 @@ def _block_correlations(members: Sequence[Member], shares: dict[str, float]) -> 
     looks: dict[str, Callable[[Member, Block], float]] = {
         "length": lambda member, block: len(block) / len(member.layers),
         "strength": lambda member, block: block.strength,
-        "contrast": lambda member, block: block.contrast,
+        "fall": lambda member, block: block.fall,
     }
     found = {
         "rho_depth": rank_correlation([member.depth for member in members], values),

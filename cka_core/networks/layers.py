@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,3 +14,18 @@ class Layer:
     kind: str
     shape: tuple[int, ...]
     stage: str = ""
+
+
+def hidden(layers: Sequence[Layer]) -> int:
+    """How many of a network's layers are hidden: those before its head.
+
+    The head is everything from the last pooling layer on, if no convolution follows it; in a network that ends without
+    one, its last layer, if that is dense.
+    """
+    kinds = [layer.kind for layer in layers]
+    for position in reversed(range(len(kinds))):
+        if "Conv" in kinds[position]:
+            break
+        if "Pool" in kinds[position]:
+            return position
+    return len(kinds) - bool(kinds and kinds[-1] in ("Dense", "Linear"))

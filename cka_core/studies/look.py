@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,14 +16,15 @@ from cka_core.images.sets import Images, choose, load_images
 from cka_core.library import catalogue
 from cka_core.measures import components
 from cka_core.measures.behaviour import log_probabilities
-from cka_core.measures.blocks import find_blocks
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import HsicSums, minibatches
 from cka_core.measures.probes import probe
 from cka_core.networks.activations import Extractor, pixels
 from cka_core.networks.architectures import architecture
 from cka_core.networks.building import build_network
+from cka_core.networks.layers import Layer
 from cka_core.networks.surgery import residual_blocks, without_blocks
+from cka_core.results.blocks import network_blocks
 from cka_core.studies.steps import packed, place
 from cka_core.training.images import TrainingImages
 from cka_core.training.measuring import AT_ONCE
@@ -67,7 +68,7 @@ def look_at(study: Study, index: int, store: Store, report: Report = silent) -> 
                 causes.add(batch, stack, found)
             tell(f"minibatch {where + 1} of {len(seen.slices)}")
         arrays[f"self/{name}/{epoch}/nothing"] = matrix = sums.matrix().astype(np.float32)
-        snapshots.append(_snapshot(epoch, model, matrix, _average(shares), seen))
+        snapshots.append(_snapshot(epoch, model, extractor.layers, matrix, _average(shares), seen))
 
     def kept(where: int) -> GramBatch:
         data = store.get(place(study, index), f"grams-{where}")
@@ -76,7 +77,7 @@ def look_at(study: Study, index: int, store: Store, report: Report = silent) -> 
         return GramBatch.from_bytes(data)
 
     report(Progress("looking", len(moments), len(moments) + 1, "what explains its map"))
-    facts = _explain(name, causes, kept, study, seen, arrays, epoch)
+    facts = _explain(name, extractor.layers, causes, kept, study, seen, arrays, epoch)
     facts |= _try_out(name, model, extractor, study, seen, arrays, snapshots[-1], report)
     member = Member(
         name=name,
@@ -178,14 +179,18 @@ class _Causes:
         self.without_component.add(rest, rest)
 
 
-def _snapshot(epoch: int, model: keras.Model, matrix: np.ndarray, shares: np.ndarray, seen: _Seen) -> Snapshot:
+def _snapshot(
+    epoch: int, model: keras.Model, layers: Sequence[Layer], matrix: np.ndarray, shares: np.ndarray, seen: _Seen
+) -> Snapshot:
     train_right = float((_outputs(model, seen.train.x).argmax(-1) == seen.train.y).mean())
     test_right = float((_outputs(model, seen.test.x).argmax(-1) == seen.test.y).mean())
-    return Snapshot(epoch, test_right, train_right, tuple(find_blocks(matrix)), tuple(float(s) for s in shares))
+    blocks = network_blocks(matrix, layers)
+    return Snapshot(epoch, test_right, train_right, blocks, tuple(float(s) for s in shares))
 
 
 def _explain(
     name: str,
+    layers: Sequence[Layer],
     causes: _Causes,
     kept: Callable[[int], GramBatch],
     study: Study,
@@ -215,8 +220,8 @@ def _explain(
             sums.add(rest, rest)
         without["images"] = sums.matrix()
     for what, matrix in without.items():
-        arrays[f"self/{name}/{epoch}/{what}"] = matrix.astype(np.float32)
-    blocks_without = {what: tuple(find_blocks(matrix)) for what, matrix in without.items()}
+        arrays[f"self/{name}/{epoch}/{what}"] = without[what] = matrix.astype(np.float32)
+    blocks_without = {what: network_blocks(matrix, layers) for what, matrix in without.items()}
     return {"blocks_without": blocks_without, "influential": influential}
 
 

@@ -11,6 +11,7 @@ from cka_core.atlas.views import network_lines
 from cka_core.base.store import Store
 from cka_core.images import pictures
 from cka_core.images.sets import Images, is_available
+from cka_core.measures.blocks import RULE
 from pages.parts import address
 from pages.parts.atlas import grid as atlas_grid
 
@@ -65,8 +66,7 @@ def facts(known: Facts) -> None:
     st.markdown(
         f"**Block: {known.blocks}.** There the first component holds {100 * known.inside:.0f} % "
         f"of a layer’s variance{beyond} (medians).",
-        help="A block is a run of layers at least 0.1 more alike than the layers beyond its edges. The number after "
-        "the layers is their median CKA with each other.",
+        help=f"{RULE} The number after the layers is their median CKA with each other.",
     )
 
 

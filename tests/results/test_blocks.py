@@ -1,0 +1,99 @@
+"""A network's blocks are those of its hidden layers: in the bundled study, what the sentence was fixed on."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+from cka_core.atlas.result import Atlas, bundled
+from cka_core.measures import blocks
+from cka_core.measures.blocks import RULE
+from cka_core.networks.architectures import architecture
+from cka_core.networks.layers import Layer, hidden
+from cka_core.results.blocks import network_blocks
+
+FOUND = {
+    "38x1-plain-s0": ((27, 95, 0.62), (33, 91, 0.26)),
+    "38x1-plain-s1": ((52, 95, 0.35), (63, 95, 0.51)),
+    "56x1-plain-s0": ((16, 137, 0.57), (32, 137, 0.82)),
+    "38x2-plain-s0": ((48, 95, 0.43), (63, 95, 0.70)),
+}
+"""start, stop and fall of the only block in the end, as it is and without each layer's first component."""
+
+
+@pytest.fixture(scope="module")
+def atlas() -> Atlas:
+    found = bundled()
+    assert found is not None
+    return found
+
+
+def rounded(found):
+    return tuple((block.start, block.stop, round(block.fall, 2)) for block in found)
+
+
+def test_the_blocks_of_the_bundled_networks(atlas):
+    for member in atlas.members:
+        as_it_is, without = FOUND.get(member.name.removeprefix("cifar-resnet-"), (None, None))
+        assert rounded(member.final.blocks) == ((as_it_is,) if as_it_is else ()), member.name
+        assert rounded(member.blocks_without["component"]) == ((without,) if without else ()), member.name
+        assert member.at(0).blocks == ()
+
+
+def test_any_of_36_settings_of_the_thresholds_finds_the_same_networks(atlas, monkeypatch):
+    """What is found does not hang on the exact numbers: all of 4 deep networks, of 7 others and 11 untrained none."""
+    deep = {f"cifar-resnet-{name}" for name in FOUND}
+    for alike, others, fall in itertools.product((0.8, 0.85, 0.9, 0.95), (0.02, 0.05, 0.1), (0.2, 0.25, 0.3)):
+        monkeypatch.setattr(blocks, "ALIKE", alike)
+        monkeypatch.setattr(blocks, "OTHERS", others)
+        monkeypatch.setattr(blocks, "FALL", fall)
+        ends = {member.name for member in atlas.members if network_blocks(atlas.map(member.name), member.layers)}
+        starts = {member.name for member in atlas.members if network_blocks(atlas.map(member.name, 0), member.layers)}
+        assert (ends, starts) == (deep, set()), (alike, others, fall)
+
+
+def test_blocks_that_another_rule_found_are_found_again(atlas, tmp_path):
+    """A file of an older version names none, and its blocks have fields of their own."""
+    atlas.save(tmp_path)
+    about = json.loads((tmp_path / "atlas.json").read_text())
+    assert all(member.pop("rule") == RULE for member in about["members"])
+    old = [{"start": 3, "stop": 30, "strength": 0.8, "contrast": 0.2}]
+    for member in about["members"]:
+        member["blocks_without"] = {"component": old, "images": old}
+        for snapshot in member["snapshots"]:
+            snapshot["blocks"] = old
+    (tmp_path / "atlas.json").write_text(json.dumps(about))
+    read = Atlas.load(tmp_path)
+    assert [member.final.blocks for member in read.members] == [member.final.blocks for member in atlas.members]
+    assert [one.blocks_without for one in read.members] == [one.blocks_without for one in atlas.members]
+    read.save(tmp_path)
+    assert {one["rule"] for one in json.loads((tmp_path / "atlas.json").read_text())["members"]} == {RULE}
+
+
+def layers_of(*kinds: str) -> list[Layer]:
+    return [Layer(f"layer{i}", kind, (1,)) for i, kind in enumerate(kinds)]
+
+
+def test_the_head_is_left_out():
+    for name, head in (("cifar-resnet-38x1", 3), ("resnet50", 2)):
+        layers = architecture(name).layers
+        assert hidden(layers) == len(layers) - head
+    assert hidden(layers_of("Conv2D", "MaxPooling2D", "Conv2D", "ReLU", "Flatten", "Dense")) == 5
+    assert hidden(layers_of("Conv2d", "AdaptiveAvgPool2d", "Flatten", "Linear")) == 1
+    assert hidden(layers_of("Dense", "Dense", "Dense")) == 2
+    assert hidden(layers_of("", "", "")) == 3 and hidden([]) == 0
+
+
+def test_an_edge_at_the_head_is_no_edge():
+    layers = layers_of(*["Conv2D"] * 40, "GlobalAveragePooling2D", "Dense")
+    matrix = np.full((42, 42), 0.97)
+    matrix[40:] = matrix[:, 40:] = 0.2
+    assert network_blocks(matrix, layers) == ()
+    matrix[:15] = np.minimum(matrix[:15], 0.3)
+    matrix[:, :15] = np.minimum(matrix[:, :15], 0.3)
+    assert [(block.start, block.stop) for block in network_blocks(matrix, layers)] == [(15, 40)]
+    with pytest.raises(ValueError, match="42 x 42 layers"):
+        network_blocks(matrix[:10, :10], layers)
