@@ -80,7 +80,7 @@ def compare(
             result.save(out)
         print(f"Wrote {out}")
     if figure is not None:
-        from cka_core.results import figures
+        from cka_core.results import paper
 
-        figures.save_figure(result, figure, size=figure_size, dpi=dpi, colours=colours)
+        paper.save_figure(result, figure, size=figure_size, dpi=dpi, colours=colours)
         print(f"Wrote {figure}")

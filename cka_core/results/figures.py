@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import html
-import io
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core.base.atomic import write_atomically
 from cka_core.results import views
 
 if TYPE_CHECKING:
@@ -57,7 +53,7 @@ def heatmap(
     """
     import plotly.graph_objects as go
 
-    _check_colours(colours)
+    check_colours(colours)
     title_a, title_b = titles or (comparison.name_a, comparison.name_b)
     rows = views.labels(comparison.layers_a, comparison.reasons_a)
     columns = views.labels(comparison.layers_b, comparison.reasons_b)
@@ -210,94 +206,6 @@ def to_html(comparison: Comparison, *, titles: tuple[str, str] | None = None, co
     return page.replace("<head>", f"<head><title>{title}</title>", 1)
 
 
-def paper_figure(
-    comparison: Comparison,
-    *,
-    size: tuple[float, float] | None = None,
-    dpi: int = 300,
-    colours: str = "magma",
-    format: str = "png",
-    titles: tuple[str, str] | None = None,
-) -> bytes:
-    """The map for a paper, drawn by matplotlib.
-
-    Parameters
-    ----------
-    size : width and height in inches; None fits the two depths into 6.5 inches. The seed notebook's is (30, 15).
-    dpi : dots per inch (the seed notebook's is 400)
-    colours : one of `COLOURS`
-    format : one of `PAPER_FORMATS`
-    titles : what to call A and B; None takes their names
-    """
-    from matplotlib import colormaps, rc_context
-    from matplotlib.figure import Figure
-
-    _check_colours(colours)
-    if format not in PAPER_FORMATS:
-        raise ValueError(f"Expected a figure as {', '.join(PAPER_FORMATS)}, got {format!r}.")
-    rows, columns = comparison.matrix.shape
-    width, height = size or _paper_size(rows, columns)
-    text = min(2.5, max(1.0, min(width, height) / 6.5))  # a poster's letters grow with it
-    title_a, title_b = (_plain(title) for title in titles or (comparison.name_a, comparison.name_b))
-    figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
-    axes = figure.add_subplot()
-    palette = colormaps[colours].with_extremes(bad=NO_CKA)
-    image = axes.imshow(
-        comparison.matrix, cmap=palette, vmin=0.0, vmax=1.0, origin="lower", interpolation="nearest", aspect="equal"
-    )
-    axes.set_xlabel(f"B: {title_b}", fontsize=10 * text)
-    axes.set_ylabel(f"A: {title_a}", fontsize=10 * text)
-    axes.set_title(f"CKA of {title_a} and {title_b}{_images_text(comparison)}", fontsize=10 * text)
-    for axis, layers, draw in (
-        (axes.xaxis, comparison.layers_b, axes.axvline),
-        (axes.yaxis, comparison.layers_a, axes.axhline),
-    ):
-        positions, names = views.ticks(layers)
-        axis.set_ticks(positions, [_plain(name) for name in names])
-        for stage in views.stages(layers)[1:]:
-            draw(stage.start - 0.5, color="#8c8c8c", linewidth=0.6 * text, alpha=0.8)
-    axes.tick_params(length=0, labelsize=8 * text)
-    bar = figure.colorbar(image, cax=axes.inset_axes((1 + 0.1 / width, 0.0, 0.2 * text / width, 1.0)))
-    bar.set_label("CKA", fontsize=10 * text)
-    bar.ax.tick_params(labelsize=8 * text)
-    buffer = io.BytesIO()
-    # Text stays text, and the same result is the same bytes.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "cka", "pdf.fonttype": 42}):
-        metadata: dict[str, Any] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[format]
-        figure.savefig(buffer, format=format, dpi=dpi, metadata=metadata)
-    return buffer.getvalue()
-
-
-def save_figure(comparison: Comparison, path: str | os.PathLike[str], **options: Any) -> Path:
-    """Write the map to a file; its ending says the format: .png, .svg, .pdf for paper, .html for the browser.
-
-    ``options`` are those of `paper_figure`, or of `to_html` for .html. Raises ValueError for another ending.
-    """
-    ending = Path(path).suffix.lower().removeprefix(".")
-    if ending == "html":
-        return write_atomically(path, to_html(comparison, **options).encode())
-    if ending not in PAPER_FORMATS:
-        valid = ", ".join(f".{name}" for name in (*PAPER_FORMATS, "html"))
-        raise ValueError(f"Expected a figure file ending in {valid}, got {os.fspath(path)!r}.")
-    return write_atomically(path, paper_figure(comparison, format=ending, **options))
-
-
-def _check_colours(colours: str) -> None:
+def check_colours(colours: str) -> None:
     if colours not in COLOURS:
         raise ValueError(f"Unknown colour map {colours!r}. Valid: {', '.join(COLOURS)}.")
-
-
-def _paper_size(rows: int, columns: int) -> tuple[float, float]:
-    """Inches: the longer side of the map 5, and room for the labels."""
-    longer = max(rows, columns, 1)
-    return 5 * max(columns / longer, 0.2) + 1.5, 5 * max(rows / longer, 0.2) + 0.9
-
-
-def _plain(text: str) -> str:
-    """Text that matplotlib does not read as a formula."""
-    return text.replace("$", r"\$")
-
-
-def _images_text(comparison: Comparison) -> str:
-    count = (comparison.provenance.get("images") or {}).get("n")
-    return f", {count:,} images" if isinstance(count, int) else ""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from cka_core.results import figures, views
+from cka_core.results import figures, paper, views
 from cka_core.results import words as result_words
 from cka_core.results.comparison import Comparison
 from pages.parts import address
@@ -97,7 +97,7 @@ def downloads(comparison: Comparison, shown: Comparison, titles: tuple[str, str]
 
 
 def _paper(shown: Comparison, titles: tuple[str, str], colours: str, format: str) -> Callable[[], bytes]:
-    return lambda: figures.paper_figure(shown, format=format, titles=titles, colours=colours)
+    return lambda: paper.paper_figure(shown, format=format, titles=titles, colours=colours)
 
 
 def _button(label: str, data: Callable[[], str | bytes], file_name: str, mime: str, help: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from cka_core.networks.layers import Layer
-from cka_core.results import figures
+from cka_core.results import figures, paper
 from cka_core.results.comparison import Comparison
 from tests.synthetic import comparison
 
@@ -56,7 +56,7 @@ def test_colour_maps_are_as_published_and_no_placeholder_of_a_theme(colours, dar
 
 
 def test_an_unknown_colour_map_lists_the_valid_ones():
-    for draw in (figures.heatmap, figures.paper_figure):
+    for draw in (figures.heatmap, paper.paper_figure):
         with pytest.raises(ValueError, match="jet.*magma, viridis, cividis"):
             draw(comparison(), colours="jet")
 
@@ -142,26 +142,26 @@ def test_the_html_works_offline():
 
 @pytest.mark.parametrize("format, start", [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
 def test_paper_figures_are_what_they_say(format, start):
-    data = figures.paper_figure(comparison(), format=format)
+    data = paper.paper_figure(comparison(), format=format)
     assert data.startswith(start)
-    assert data == figures.paper_figure(comparison(), format=format)
+    assert data == paper.paper_figure(comparison(), format=format)
 
 
 def test_a_paper_figure_names_axes_stages_and_scale():
-    text = figures.paper_figure(comparison(), format="svg", titles=("ResNet $14", "ResNet 38x1")).decode()
+    text = paper.paper_figure(comparison(), format="svg", titles=("ResNet $14", "ResNet 38x1")).decode()
     for word in ("A: ResNet $14", "B: ResNet 38x1", "stage2", "CKA", "768 images"):
         assert word in text
 
 
 def test_a_paper_figure_has_the_size_asked_for():
-    image = Image.open(io.BytesIO(figures.paper_figure(comparison("resnet50", "resnet101"), size=(30, 15), dpi=40)))
+    image = Image.open(io.BytesIO(paper.paper_figure(comparison("resnet50", "resnet101"), size=(30, 15), dpi=40)))
     assert image.size == (1200, 600)
 
 
 def test_the_paper_figure_is_magma_with_the_input_at_the_bottom_left():
     layers = tuple(Layer(f"l{i}", "Dense", (4,)) for i in range(2))
     corner = Comparison(np.array([[1.0, 0.0], [0.0, 0.0]]), layers, layers)
-    pixels = np.asarray(Image.open(io.BytesIO(figures.paper_figure(corner, size=(4, 4), dpi=50))).convert("RGB"))
+    pixels = np.asarray(Image.open(io.BytesIO(paper.paper_figure(corner, size=(4, 4), dpi=50))).convert("RGB"))
     map_only = pixels[:, : int(pixels.shape[1] * 0.8)].astype(int)  # without the colour bar
     bright = (abs(map_only - (252, 253, 191)) < 3).all(axis=2)
     dark = (abs(map_only - (0, 0, 4)) < 3).all(axis=2)
@@ -171,22 +171,59 @@ def test_the_paper_figure_is_magma_with_the_input_at_the_bottom_left():
     assert rows.mean() > all_rows.mean() and columns.mean() < all_columns.mean()
 
 
+LONG = ("a network with a long name that somebody gave it, seed 12", "another one whose name is longer still, seed 13")
+
+
+@pytest.mark.parametrize("titles", [None, ("ResNet 38x1", "itself"), LONG])
+@pytest.mark.parametrize(
+    "a, b, size",
+    [
+        ("cifar-resnet-38x1", "cifar-resnet-38x1", None),
+        ("cifar-resnet-8x1", "resnet152", None),
+        ("resnet152", "cifar-resnet-8x1", None),
+        ("cifar-resnet-38x1", "cifar-resnet-14x4", (3, 2.5)),
+        ("resnet50", "resnet101", (30, 15)),
+    ],
+)
+def test_no_text_of_a_paper_figure_leaves_it_and_no_labels_touch(a, b, size, titles):
+    figure = paper.drawn(comparison(a, b), size=size, dpi=100, titles=titles)
+    figure.draw_without_rendering()
+    [axes] = [axes for axes in figure.axes if axes.images]
+    labels = [[one for one in axis.get_ticklabels() if one.get_visible()] for axis in (axes.xaxis, axes.yaxis)]
+    texts = [figure._suptitle, axes.xaxis.label, axes.yaxis.label, *labels[0], *labels[1]]
+    assert all(labels)
+    for text in texts:
+        box = text.get_window_extent()
+        assert 0 <= box.x0 and box.x1 <= figure.bbox.width and 0 <= box.y0 and box.y1 <= figure.bbox.height, text
+    for along in labels:
+        boxes = [one.get_window_extent() for one in along]
+        assert not any(one.overlaps(other) for one, other in zip(boxes, boxes[1:], strict=False))
+
+
+def test_a_name_too_long_for_its_axis_keeps_both_ends():
+    figure = paper.drawn(comparison("resnet152", "cifar-resnet-8x1"), titles=LONG)
+    assert "seed 12" in figure._suptitle.get_text() and "seed 13" in figure._suptitle.get_text()
+    [axes] = [axes for axes in figure.axes if axes.images]
+    assert axes.xaxis.label.get_text().startswith("B: another") and "…" in axes.xaxis.label.get_text()
+
+
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf", "html"])
 def test_figures_are_saved_by_their_ending(tmp_path, ending):
-    path = figures.save_figure(comparison(), tmp_path / "new" / f"map.{ending}")
+    path = paper.save_figure(comparison(), tmp_path / "new" / f"map.{ending}")
     assert path.stat().st_size > 10_000
     assert [other.name for other in path.parent.iterdir()] == [f"map.{ending}"]
 
 
 def test_another_ending_is_refused_with_the_valid_ones(tmp_path):
     with pytest.raises(ValueError, match=r"\.png, \.svg, \.pdf, \.html.*map\.gif"):
-        figures.save_figure(comparison(), tmp_path / "map.gif")
+        paper.save_figure(comparison(), tmp_path / "map.gif")
 
 
 def test_drawing_needs_neither_tensorflow_nor_pyplot():
     code = (
-        "import sys; from tests.synthetic import comparison; from cka_core.results import figures; c = comparison();"
-        "figures.heatmap(c); figures.best_match_curve(c); figures.paper_figure(c);"
+        "import sys; from tests.synthetic import comparison; c = comparison();"
+        "from cka_core.results import figures, paper;"
+        "figures.heatmap(c); figures.best_match_curve(c); paper.paper_figure(c);"
         "print([m for m in ('tensorflow', 'keras', 'streamlit', 'matplotlib.pyplot') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

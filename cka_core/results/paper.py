@@ -1,0 +1,210 @@
+"""The map for a paper, drawn by matplotlib, and every figure's way to a file."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cka_core.base.atomic import write_atomically
+from cka_core.results import views
+from cka_core.results.figures import NO_CKA, PAPER_FORMATS, check_colours, to_html
+
+if TYPE_CHECKING:
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
+
+    from cka_core.results.comparison import Comparison
+
+SMALLEST = 0.7
+"""Text that does not fit becomes smaller, down to this share of its size, before names in it are cut."""
+
+FREE = 0.97
+"""The share of the figure's width, or of an axis, that a text may take."""
+
+
+def paper_figure(
+    comparison: Comparison,
+    *,
+    size: tuple[float, float] | None = None,
+    dpi: int = 300,
+    colours: str = "magma",
+    format: str = "png",
+    titles: tuple[str, str] | None = None,
+) -> bytes:
+    """The map for a paper, drawn by matplotlib. No text leaves the figure, and no two labels touch.
+
+    Parameters
+    ----------
+    size : width and height in inches; None fits the two depths into 6.5 inches. The seed notebook's is (30, 15).
+    dpi : dots per inch (the seed notebook's is 400)
+    colours : one of `COLOURS`
+    format : one of `PAPER_FORMATS`
+    titles : what to call A and B; None takes their names
+    """
+    from matplotlib import rc_context
+
+    if format not in PAPER_FORMATS:
+        raise ValueError(f"Expected a figure as {', '.join(PAPER_FORMATS)}, got {format!r}.")
+    figure = drawn(comparison, size=size, dpi=dpi, colours=colours, titles=titles)
+    buffer = io.BytesIO()
+    # Text stays text, and the same result is the same bytes.
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "cka", "pdf.fonttype": 42}):
+        metadata: dict[str, Any] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[format]
+        figure.savefig(buffer, format=format, dpi=dpi, metadata=metadata)
+    return buffer.getvalue()
+
+
+def drawn(
+    comparison: Comparison,
+    *,
+    size: tuple[float, float] | None = None,
+    dpi: int = 300,
+    colours: str = "magma",
+    titles: tuple[str, str] | None = None,
+) -> Figure:
+    """`paper_figure` as a matplotlib figure, its texts fitted."""
+    from matplotlib import colormaps
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    check_colours(colours)
+    rows, columns = comparison.matrix.shape
+    width, height = size or _paper_size(rows, columns)
+    text = min(2.5, max(1.0, min(width, height) / 6.5))  # a poster's letters grow with it
+    title_a, title_b = titles or (comparison.name_a, comparison.name_b)
+    figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    palette = colormaps[colours].with_extremes(bad=NO_CKA)
+    image = axes.imshow(
+        comparison.matrix, cmap=palette, vmin=0.0, vmax=1.0, origin="lower", interpolation="nearest", aspect="equal"
+    )
+    axes.set_xlabel(" ", fontsize=10 * text)
+    axes.set_ylabel(" ", fontsize=10 * text)
+    heading = figure.suptitle(" ", fontsize=10 * text)
+    for axis, layers, draw in (
+        (axes.xaxis, comparison.layers_b, axes.axvline),
+        (axes.yaxis, comparison.layers_a, axes.axhline),
+    ):
+        positions, names = views.ticks(layers)
+        axis.set_ticks(positions, [_plain(name) for name in names])
+        for stage in views.stages(layers)[1:]:
+            draw(stage.start - 0.5, color="#8c8c8c", linewidth=0.6 * text, alpha=0.8)
+    axes.tick_params(length=0, labelsize=8 * text)
+    bar = figure.colorbar(image, cax=axes.inset_axes((1 + 0.1 / width, 0.0, 0.2 * text / width, 1.0)))
+    bar.set_label("CKA", fontsize=10 * text)
+    bar.ax.tick_params(labelsize=8 * text)
+    images = _images_text(comparison)
+    _fit(heading, lambda most: _title_lines(title_a, title_b, images, most), figure.bbox.width)
+    figure.draw_without_rendering()  # the layout is known from here on
+    across, up = axes.bbox.get_points().mean(axis=0)
+    _fit(axes.xaxis.label, lambda most: [f"B: {_cut(title_b, most)}"], 2 * min(across, figure.bbox.width - across))
+    _fit(
+        axes.yaxis.label, lambda most: [f"A: {_cut(title_a, most)}"], 2 * min(up, figure.bbox.height - up), upright=True
+    )
+    figure.draw_without_rendering()
+    _thin_out(axes.xaxis, upright=False)
+    _thin_out(axes.yaxis, upright=True)
+    return figure
+
+
+def save_figure(comparison: Comparison, path: str | os.PathLike[str], **options: Any) -> Path:
+    """Write the map to a file; its ending says the format: .png, .svg, .pdf for paper, .html for the browser.
+
+    ``options`` are those of `paper_figure`, or of `to_html` for .html. Raises ValueError for another ending.
+    """
+    ending = Path(path).suffix.lower().removeprefix(".")
+    if ending == "html":
+        return write_atomically(path, to_html(comparison, **options).encode())
+    if ending not in PAPER_FORMATS:
+        valid = ", ".join(f".{name}" for name in (*PAPER_FORMATS, "html"))
+        raise ValueError(f"Expected a figure file ending in {valid}, got {os.fspath(path)!r}.")
+    return write_atomically(path, paper_figure(comparison, format=ending, **options))
+
+
+# Texts that fit.
+
+
+def _fit(text: Text, lines: Callable[[int], Sequence[str]], room: float, *, upright: bool = False) -> None:
+    """Give a text the first of its forms that fits ``room`` (pixels): whole, in more lines, smaller, with names cut.
+
+    ``lines`` are the forms with names of at most so many letters, from the one line to the most lines.
+    """
+    usual = float(text.get_fontsize())
+    for most in (200, 40, 28, 20, 14, 10, 7, 5):
+        for share in (1.0, 0.85, SMALLEST):
+            for form in lines(most):
+                text.set_text(_plain(form))
+                text.set_fontsize(usual * share)
+                box = text.get_window_extent()
+                if (box.height if upright else box.width) <= FREE * room:
+                    return
+
+
+def _title_lines(title_a: str, title_b: str, images: str, most: int) -> list[str]:
+    a, b = _cut(title_a, most), _cut(title_b, most)
+    more = f"\n{images}" if images else ""
+    one = f"CKA of {a} and {b}"
+    return [one + (f", {images}" if images else ""), one + more, f"CKA of {a}\nand {b}{more}"]
+
+
+def _cut(name: str, most: int) -> str:
+    """A name of at most ``most`` letters, its middle left out: what tells networks apart stands at the ends."""
+    if len(name) <= most:
+        return name
+    end = (most - 1) // 2
+    return f"{name[: most - 1 - end]}…{name[len(name) - end :]}"
+
+
+def _thin_out(axis: Axis, *, upright: bool) -> None:
+    """Labels of an axis that would touch the one before are turned, along the bottom, or else left out."""
+    labels = [label for label in axis.get_ticklabels() if label.get_text()]
+    if upright or not _touching(labels, upright):
+        _leave_out(labels, upright)
+        return
+    for label in labels:
+        label.set_rotation(90)
+    _leave_out(labels, upright)
+
+
+def _touching(labels: Sequence[Text], upright: bool) -> bool:
+    spans = [_span(label, upright) for label in labels]
+    return any(start < stop for (_, stop), (start, _) in zip(spans, spans[1:], strict=False))
+
+
+def _leave_out(labels: Sequence[Text], upright: bool) -> None:
+    """Hide what would touch the last label that is shown."""
+    end = float("-inf")
+    for label in labels:
+        start, stop = _span(label, upright)
+        if start < end:
+            label.set_visible(False)
+        else:
+            end = stop
+
+
+def _span(label: Text, upright: bool) -> tuple[float, float]:
+    """Where a label begins and ends along its axis, with a little air, in pixels."""
+    box = label.get_window_extent()
+    air = 0.2 * min(box.width, box.height)
+    return (box.y0 - air, box.y1 + air) if upright else (box.x0 - air, box.x1 + air)
+
+
+def _paper_size(rows: int, columns: int) -> tuple[float, float]:
+    """Inches: the longer side of the map 5, and room for the labels."""
+    longer = max(rows, columns, 1)
+    return 5 * max(columns / longer, 0.2) + 1.5, 5 * max(rows / longer, 0.2) + 0.9
+
+
+def _plain(text: str) -> str:
+    """Text that matplotlib does not read as a formula."""
+    return text.replace("$", r"\$")
+
+
+def _images_text(comparison: Comparison) -> str:
+    count = (comparison.provenance.get("images") or {}).get("n")
+    return f"{count:,} images" if isinstance(count, int) else ""
