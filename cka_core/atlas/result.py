@@ -11,7 +11,7 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from cka_core.base import npz, shipped
 from cka_core.base.atomic import write_atomically
 from cka_core.base.store import Store
 from cka_core.images.sets import SampleSpec
+from cka_core.measures.block_falls import OnHalf
 from cka_core.measures.blocks import RULE, Block
 from cka_core.networks.layers import Layer
 from cka_core.results.comparison import MEASURE, Comparison
@@ -70,7 +71,8 @@ class Deletion:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Member:
-    """One network of a study. ``layers`` are those of its maps; ``influential`` positions in the sample."""
+    """One network of a study. ``layers`` are those of its maps; ``influential`` positions in the sample; ``halves``
+    the blocks found on either half of the images in the end, None where that is not known."""
 
     name: str
     architecture: str
@@ -90,6 +92,7 @@ class Member:
     deletions: tuple[Deletion, ...]
     influential: tuple[int, ...]
     history: dict[str, list[float]]
+    halves: tuple[tuple[OnHalf, ...], tuple[OnHalf, ...]] | None = None
 
     @property
     def trained_on(self) -> str:
@@ -149,7 +152,7 @@ class Atlas:
             about = json.loads((folder / "atlas.json").read_text(encoding="utf-8"))
             maps = np.load(folder / "maps.npz", allow_pickle=False)
             atlas = cls(about, maps)
-            atlas._check(_shapes(maps))
+            atlas._check(npz.shapes(maps.zip))
             return atlas
         except FileNotFoundError as error:
             raise ValueError(f"Expected an atlas in {folder}: {Path(error.filename).name} is missing.") from error
@@ -183,6 +186,10 @@ class Atlas:
         write_atomically(Path(folder) / "maps.npz", buffer.getvalue())
         text = json.dumps(self._about, separators=(",", ":"), allow_nan=False) + "\n"
         write_atomically(Path(folder) / "atlas.json", text.encode())
+
+    def with_members(self, members: Sequence[Member]) -> Atlas:
+        """The same with other facts of its networks."""
+        return Atlas({**self._about, "members": [member_json(member) for member in members]}, self._maps)
 
     def alone(self, name: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What is known of one network by itself, as `save` writes it: its part of atlas.json, and its arrays."""
@@ -300,15 +307,6 @@ def listed(store: Store) -> dict[str, Path]:
     return found
 
 
-def _shapes(maps: Any) -> dict[str, tuple[int, ...]]:
-    """The shape of every array of an npz, from their headers alone."""
-    found = {}
-    for entry in maps.zip.namelist():
-        with maps.zip.open(entry) as file:
-            found[entry.removesuffix(".npy")] = npz.header(file)[0]
-    return found
-
-
 def _network(member: Member) -> dict[str, Any]:
     return {
         "name": member.name, "architecture": member.architecture, "weights": member.weights, "source": "atlas",
@@ -333,6 +331,8 @@ def _member(values: Mapping[str, Any]) -> Member:
     fields["probes"] = tuple(Probe(**probe) for probe in values["probes"])
     fields["deletions"] = tuple(Deletion(tuple(item["blocks"]), item["accuracy"]) for item in values["deletions"])
     fields["influential"] = tuple(values["influential"])
+    if values.get("halves"):
+        fields["halves"] = tuple(tuple(OnHalf(**found) for found in half) for half in values["halves"])
     return Member(**fields)
 
 

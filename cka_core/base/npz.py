@@ -47,6 +47,15 @@ def header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     return read(stream)
 
 
+def shapes(archive: zipfile.ZipFile) -> dict[str, tuple[int, ...]]:
+    """The shape of every array, from their headers alone."""
+    found = {}
+    for entry in archive.namelist():
+        with archive.open(entry) as file:
+            found[entry.removesuffix(".npy")] = header(file)[0]
+    return found
+
+
 def add(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
     with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
         np.lib.format.write_array(member, array, allow_pickle=False)

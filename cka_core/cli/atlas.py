@@ -56,3 +56,40 @@ def build(
             f"images, training accuracy {member.final.train_accuracy:.3f}{fitted}; blocks of layers: {blocks}"
         )
     print(f"Wrote {folder}")
+
+
+@app.command("sure")
+def sure(
+    atlas: Annotated[str, typer.Argument(help='The name of an atlas, such as "bundled".')] = "bundled",
+    store: StoreOption = None,
+) -> None:
+    """Measure how sure the blocks of an atlas are, of those of its networks that are here, and write it into the atlas.
+
+    For atlases made before version 0.3; `build` does it by itself. Needs no training.
+    """
+    from cka_core.atlas import result as atlases
+    from cka_core.measures.block_falls import FEW
+    from cka_core.studies import falls
+    from cka_core.studies import steps as atlas_steps
+
+    place = Store(store)
+    folders = atlases.listed(place)
+    if atlas not in folders:
+        raise ValueError(f"No atlas {atlas!r} here. There are: {', '.join(folders)}.")
+    with progress_bar("networks") as report:
+        found = falls.measure(atlases.Atlas.load(folders[atlas]), place, report)
+    found.save(folders[atlas])
+    atlas_steps.forget(found.study, place)
+    for member in found.members:
+        for block in member.final.blocks:
+            known = block.low is not None and block.high is not None and block.deciding is not None
+            interval = f"{block.low:.2f} to {block.high:.2f}" if known else "not known: the network is not here"
+            few = f"; only {block.deciding:.0f} images decide" if known and (block.deciding or 0) < FEW else ""
+            print(f"{member.name}: layers {block.start}–{block.stop - 1}, fall {block.fall:.2f}, 95 % {interval}{few}")
+        for number, half in enumerate(member.halves or ()):
+            for one in half:
+                print(
+                    f"{member.name}: half {number + 1} of the images: layers {one.start}–{one.stop - 1}, fall "
+                    f"{one.fall:.2f}, on the other half {one.elsewhere:.2f}"
+                )
+    print(f"Wrote {folders[atlas]}")

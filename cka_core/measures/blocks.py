@@ -53,12 +53,19 @@ class Block:
         others. Medians, so that a few darker layers do not change it.
     fall : float
         By how much mean similarity falls at the sharper of its ends inside the network, see `find_blocks`.
+    low, high : float or None
+        The 95 % interval of the fall over images, where it is known (`block_falls.with_intervals`).
+    deciding : float or None
+        How many images decide its similarity, where it is known; below `block_falls.FEW` the interval is too short.
     """
 
     start: int
     stop: int
     strength: float
     fall: float
+    low: float | None = None
+    high: float | None = None
+    deciding: float | None = None
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -131,6 +138,22 @@ def block_text(block: Block, shares: Any = None) -> str:
     inside = values[block.start : block.stop]
     inside = inside[np.isfinite(inside)]
     return f"{text}, first component {100 * np.median(inside):.0f} % of the variance" if inside.size else text
+
+
+def ends_of(matrix: Any, block: Block) -> tuple[float, float]:
+    """The falls at both ends of a block in a map, which need not be the one it was found in; -inf at an end of the map.
+
+    Layers without similarity in this map are left out.
+    """
+    values, alive = _alive(matrix)
+    start, stop = np.searchsorted(alive, (block.start, block.stop))
+    return falls(smoothed(values), int(start), int(stop))
+
+
+def falls(filled: np.ndarray, start: int, stop: int) -> tuple[float, float]:
+    """The falls at both ends of the run ``start`` to ``stop`` - 1 of a map as `smoothed` gives it."""
+    left, right = _falls(filled, np.array([start]), np.array([stop]))
+    return float(left[0]), float(right[0])
 
 
 def shortest(layers: int) -> int:

@@ -21,12 +21,22 @@ from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store
 from cka_core.comparing import sources
 from cka_core.images.sets import load_images
-from cka_core.library import catalogue
 from cka_core.measures.grams import GramBatch
-from cka_core.measures.hsic import HsicSums, minibatches
-from cka_core.networks.activations import Extractor
+from cka_core.measures.hsic import HsicSums
 from cka_core.studies.look import look_at
-from cka_core.studies.steps import LOOK, AtlasPart, is_done, named, packed, parts, place, prepare, read, sums_place
+from cka_core.studies.steps import (
+    LOOK,
+    AtlasPart,
+    is_done,
+    named,
+    packed,
+    parts,
+    place,
+    prepare,
+    read,
+    stored_grams,
+    sums_place,
+)
 from cka_core.training.fit import train
 
 
@@ -112,7 +122,7 @@ def _compare(study: Study, index: int, store: Store, report: Report) -> None:
     batches = []
     for network, name in enumerate(study.names):
         report(Progress("comparing", network, len(study.names) + 1, f"reading {name}"))
-        batches.append(_stored_grams(study, network, index, store))
+        batches.append(stored_grams(study, network, index, store))
     report(Progress("comparing", len(study.names), len(study.names) + 1, "one product of all layers"))
     sums = all_pairs(batches)
     store.put(sums_place(study), f"minibatch-{index}", packed({}, sums.state()))
@@ -133,20 +143,3 @@ def all_pairs(batches: Sequence[GramBatch]) -> HsicSums:
     sums = HsicSums(len(joined.names), len(joined.names))
     sums.add(joined, joined)
     return sums
-
-
-def _stored_grams(study: Study, network: int, where: int, store: Store) -> GramBatch:
-    """A network's Gram matrices on one minibatch: kept when it was looked at, or made again where they are gone."""
-    kind, name = place(study, network), f"grams-{where}"
-    data = store.get(kind, name)
-    if data is not None:
-        try:
-            return GramBatch.from_bytes(data)
-        except ValueError as error:
-            store.set_aside_object(kind, name, str(error))
-    model = catalogue.load_model(catalogue.find(study.names[network], store).spec, store)
-    images = study.sample.load(store)
-    part = minibatches(len(images), study.batch_size)[where]
-    batch = Extractor(model).grams(images.x[part], part.start)
-    store.put(kind, name, batch.to_bytes())
-    return batch

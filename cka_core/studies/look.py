@@ -25,6 +25,7 @@ from cka_core.networks.building import build_network
 from cka_core.networks.layers import Layer
 from cka_core.networks.surgery import residual_blocks, without_blocks
 from cka_core.results.blocks import network_blocks
+from cka_core.studies.falls import measured
 from cka_core.studies.steps import packed, place
 from cka_core.training.images import TrainingImages
 from cka_core.training.measuring import AT_ONCE
@@ -96,6 +97,8 @@ def look_at(study: Study, index: int, store: Store, report: Report = silent) -> 
         history=info.history,
         **facts,
     )
+    report(Progress("looking", len(moments), len(moments) + 1, "how sure its blocks are"))
+    member = measured(member, lambda: (kept(where) for where in range(len(seen.slices))))
     store.put(place(study, index), "network", packed(member_json(member), arrays))
 
 

@@ -27,7 +27,9 @@ from cka_core.base.store import Store
 from cka_core.comparing import sources
 from cka_core.images.sets import image_set
 from cka_core.library import catalogue
+from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import minibatches
+from cka_core.networks.activations import Extractor
 from cka_core.networks.architectures import architecture
 from cka_core.training import fit
 
@@ -210,3 +212,20 @@ def read(store: Store, kind: str, name: str) -> tuple[dict[str, Any], dict[str, 
     with np.load(io.BytesIO(data), allow_pickle=False) as file:
         arrays = {key: file[key] for key in file.files if key != "about"}
         return json.loads(file["about"].tobytes()), arrays
+
+
+def stored_grams(study: Study, network: int, where: int, store: Store) -> GramBatch:
+    """A network's Gram matrices on one minibatch: kept when it was looked at, or made again where they are gone."""
+    kind, name = place(study, network), f"grams-{where}"
+    data = store.get(kind, name)
+    if data is not None:
+        try:
+            return GramBatch.from_bytes(data)
+        except ValueError as error:
+            store.set_aside_object(kind, name, str(error))
+    model = catalogue.load_model(catalogue.find(study.names[network], store).spec, store)
+    images = study.sample.load(store)
+    part = minibatches(len(images), study.batch_size)[where]
+    batch = Extractor(model).grams(images.x[part], part.start)
+    store.put(kind, name, batch.to_bytes())
+    return batch
