@@ -13,6 +13,7 @@ from cka_core.base.store import Store
 from cka_core.results import figures, views
 from pages.parts import address, widgets
 from pages.parts.atlas import behaviour as atlas_behaviour
+from pages.parts.atlas import beyond as atlas_beyond
 from pages.parts.atlas import claims as atlas_claims
 from pages.parts.atlas import grid as atlas_grid
 from pages.parts.atlas import network as atlas_network
@@ -182,6 +183,7 @@ def views_of(
         with behaviour:
             atlas_behaviour.section(atlas, store)
     atlas_claims.cards(atlas, str(folder), changed)
+    atlas_beyond.cards(atlas, str(folder), changed, store)
 
 
 screen()

@@ -11,6 +11,7 @@ import numpy as np
 from cka_core.atlas.numbers import SIMILAR, mean, recipe_text, seed_groups, student
 from cka_core.atlas.result import Atlas, Member
 from cka_core.measures.behaviour import hellinger_distance, kl_divergence, seed_variation
+from cka_core.measures.ranks import deals
 
 UNKNOWN = -1
 """The class predicted for an image whose outputs are not numbers."""
@@ -145,6 +146,53 @@ def distances(atlas: Atlas, group_a: Sequence[Member], group_b: Sequence[Member]
         one("Hellinger distance", list(logs), hellinger_distance),
         one("KL divergence, nats", list(logs), kl_divergence),
     ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Dealt:
+    """How different two groups of networks are, against every other way to deal the same networks into two groups.
+
+    ``chance`` is the share of ways that are as different, the given one among them; ``least`` the smallest it could be.
+    """
+
+    found: float
+    chance: float
+    least: float
+
+
+def dealt_by_class(atlas: Atlas, group_a: Sequence[Member], group_b: Sequence[Member]) -> Dealt:
+    """`Dealt` by the sum over classes of (difference of mean accuracy less the mean of these differences)²."""
+    classes = atlas.outputs(group_a[0].name).shape[1]
+    right = np.array([_by_class(atlas, member, classes) for member in (*group_a, *group_b)])
+    right = right[:, np.isfinite(right).all(axis=0)]
+
+    def statistic(first: np.ndarray) -> float:
+        inside = np.isin(np.arange(len(right)), first)
+        apart = right[inside].mean(axis=0) - right[~inside].mean(axis=0)
+        return float(np.square(apart - apart.mean()).sum())
+
+    return dealt(statistic, len(group_a), len(group_b))
+
+
+def dealt_by_image(atlas: Atlas, group_a: Sequence[Member], group_b: Sequence[Member]) -> Dealt:
+    """`Dealt` by the share of images on which networks of different groups predict different classes, less that of
+    networks of one group, both groups counting the same."""
+    found = np.array([predictions(atlas, member) for member in (*group_a, *group_b)])
+    found = found[:, (found != UNKNOWN).all(axis=0)]
+    differ = (found[:, None] != found).mean(axis=2)
+
+    def statistic(first: np.ndarray) -> float:
+        inside = np.isin(np.arange(len(differ)), first)
+        within = [differ[np.ix_(group, group)][np.triu_indices(group.sum(), 1)].mean() for group in (inside, ~inside)]
+        return float(differ[np.ix_(inside, ~inside)].mean() - np.mean(within))
+
+    return dealt(statistic, len(group_a), len(group_b))
+
+
+def dealt(statistic: Callable[[np.ndarray], float], a: int, b: int) -> Dealt:
+    values = np.array([statistic(first) for first in deals(a, b)])
+    as_large = values >= values[0] - ROUNDING
+    return Dealt(float(values[0]), float(as_large.mean()), (2 if a == b else 1) / len(values))
 
 
 def accuracy_of(group: Sequence[Member]) -> float:

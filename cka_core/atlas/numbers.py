@@ -55,24 +55,6 @@ def spread(values: Any) -> Spread:
     return Spread(mean, sd, mean - reach, mean + reach, len(found))
 
 
-def spread_over_pairs(pairs: Sequence[tuple[int, int]], values: Sequence[float]) -> Spread:
-    """`Spread` of one value for each pair of things, such as architectures, of which each is in several pairs.
-
-    Those values are not independent, so that the standard error is the jackknife's over the things: from the means
-    without each of them in turn (Arvesen 1969, Ann. Math. Stat. 40). ``n`` counts the things; with fewer than three
-    nothing is known of the spread, and it is 1.
-    """
-    known = [(pair, value) for pair, value in zip(pairs, values, strict=True) if np.isfinite(value)]
-    whole, things = mean([value for _, value in known]), sorted({thing for pair, _ in known for thing in pair})
-    without = [mean([value for pair, value in known if thing not in pair]) for thing in things]
-    n = len(things)
-    if n < 3 or not np.isfinite(without).all():
-        return Spread(whole, NAN, NAN, NAN, min(n, 1))
-    sd = (n - 1) * float(np.std(without, ddof=1))
-    reach = student(n - 1) * sd / np.sqrt(n)
-    return Spread(whole, sd, whole - reach, whole + reach, n)
-
-
 def student(freedom: int) -> float:
     """Student's t for a 95 % interval; beyond the table the normal quantile, corrected to the first order."""
     return T95[freedom - 1] if freedom <= len(T95) else 1.96 + 2.5 / freedom
@@ -137,6 +119,11 @@ def block_share(member: Member, epoch: int | None = None) -> float:
     return float(inside_blocks(member, epoch).mean()) if member.layers else 0.0
 
 
+def share_of(blocks: Sequence[Block], member: Member) -> float:
+    """The share of a network's layers that lie in blocks found in some map of it."""
+    return float((block_of(blocks, len(member.layers)) >= 0).mean()) if member.layers else 0.0
+
+
 def clearness(member: Member) -> float:
     """How clear a network's blocks are in the end: the mean over its layers of the fall at the edge of their block."""
     return sum(len(block) * block.fall for block in member.final.blocks) / len(member.layers)
@@ -176,9 +163,9 @@ def first_component(atlas: Atlas, member: Member) -> FirstComponent:
     numbers = block_of(member.final.blocks, len(member.layers))
     inside = numbers >= 0
     same = (numbers[:, None] == numbers) & inside & ~np.eye(len(numbers), dtype=bool)
-    before = _or_none(lambda: atlas.map(member.name))
-    after = _or_none(lambda: atlas.map(member.name, removed="component"))
-    cosines = _or_none(lambda: atlas.component_cosines(member.name))
+    before = or_none(lambda: atlas.map(member.name))
+    after = or_none(lambda: atlas.map(member.name, removed="component"))
+    cosines = or_none(lambda: atlas.component_cosines(member.name))
     left = NAN
     if inside.any() and "component" in member.blocks_without:
         left = float((block_of(member.blocks_without["component"], len(numbers)) >= 0)[inside].mean())
@@ -237,10 +224,15 @@ def deletion_losses(member: Member) -> Contrast:
 
 
 def deletion_of_all(member: Member) -> float:
-    """Mean accuracy lost by deleting at once all residual blocks that lie in a block of the map."""
+    """Mean accuracy lost by deleting at once all residual blocks that lie in a block of the map; NaN if just those were
+    not tried, as when another rule had found the block."""
+    numbers = block_of(member.final.blocks, len(member.layers))
+    inside: dict[int, set[str]] = {}
+    for found in residual_blocks(member.layers):
+        if found.name in _residual_inside(member):
+            inside.setdefault(int(numbers[found.first]), set()).add(found.name)
     several = [deletion for deletion in member.deletions if len(deletion.blocks) > 1]
-    inside = set(_residual_inside(member))
-    return mean([_undeleted(member) - found.accuracy for found in several if set(found.blocks) <= inside])
+    return mean([_undeleted(member) - one.accuracy for one in several if set(one.blocks) in inside.values()])
 
 
 def _undeleted(member: Member) -> float:
@@ -310,7 +302,7 @@ def corresponding(a: Member, b: Member) -> np.ndarray:
     return partners
 
 
-def _or_none(get: Callable[[], np.ndarray]) -> np.ndarray | None:
+def or_none(get: Callable[[], np.ndarray]) -> np.ndarray | None:
     """What an atlas has, or None where the study was not asked for it."""
     try:
         return get()

@@ -23,9 +23,9 @@ class Claim:
     """A claim of the paper and what an atlas shows of it.
 
     ``claim`` is the claim in one sentence, ``shows`` what is seen here, or why it cannot be said, ``caveat`` what to
-    know before believing it. ``parts`` are the differences that ``shows`` tells, each with its own verdict, between
-    ``why_not`` and ``more``. ``numbers`` are the figures by name, shares of 1 (None for one that is not known).
-    ``holds`` is "yes", "partly", "unclear", "no" or "cannot say".
+    know before believing it, ``around`` what everything here rests on. ``parts`` are the differences that ``shows``
+    tells, each with its own verdict, between ``why_not`` and ``more``; the first decides. ``numbers`` are the figures
+    by name, shares of 1 (None for one that is not known). ``holds`` is "yes", "unclear", "no" or "cannot say".
     """
 
     key: str
@@ -35,9 +35,15 @@ class Claim:
     caveat: str
     numbers: Numbers
     holds: str
+    around: str
     parts: tuple[Part, ...] = ()
     why_not: str = ""
     more: str = ""
+
+    @property
+    def primary(self) -> Part | None:
+        """The part that decides; None where it is not known."""
+        return self.parts[0] if self.parts and self.parts[0].figure else None
 
 
 def claims(atlas: Atlas) -> tuple[Claim, ...]:
@@ -47,10 +53,12 @@ def claims(atlas: Atlas) -> tuple[Claim, ...]:
     found = []
     for key, (title, claim, gather) in CLAIMS.items():
         seen = gather(atlas)
-        caveat = " ".join(filter(None, (seen.caveat, seen.missing, around)))
+        caveat = " ".join(filter(None, (seen.caveat, seen.missing)))
         parts = tuple(part for part in seen.parts if part.text)
         found.append(
-            Claim(key, title, claim, seen.text, caveat, seen.figures, seen.verdict, parts, seen.why_not, seen.more)
+            Claim(
+                key, title, claim, seen.text, caveat, seen.figures, seen.verdict, around, parts, seen.why_not, seen.more
+            )
         )
     return tuple(found)
 
@@ -84,7 +92,7 @@ def _range(values: Iterable[int], show: Callable[[int], str] = str) -> str:
 CLAIMS: dict[str, tuple[str, str, Callable[[Atlas], Evidence]]] = {
     "block-structure": (
         "Large networks have blocks",
-        "In networks that are wide or deep for their training set, a long range of layers becomes nearly the same.",
+        "In networks that are deep or wide for their training set, a long range of layers becomes nearly the same.",
         block_structure,
     ),
     "first-component": (

@@ -1,14 +1,19 @@
 """A piece of evidence for or against a claim: a difference, its figures, a clause in words and a verdict by rule.
 
-a difference over networks (`clear`)   yes: its 95 % interval is above 0, and it is as large as it has to be; partly: it
-                                       is above 0, but smaller; no: its mean is not above 0; unclear: otherwise
-growth with capacity (`growing`)       yes: rank correlation of at least 0.5, as much by chance in at most 1 of 20
-                                       orders of the architectures; no: less than 0.3; unclear: otherwise
-something seen in networks (`most`)    yes: in more of them than a coin would give in 19 of 20 cases; no: in at most
-                                       half; unclear: otherwise
-classes (`beyond_chance`)              yes: more differ than would by chance; no: none does; unclear: otherwise
-together (`together`)                  what all say if they agree; partly if they do not and one is yes, or if one that
-                                       belongs to a yes is not known; cannot say if none is known; unclear otherwise
+One part of a claim, the first, decides it; the others are shown. What counts as one observation is an architecture,
+its seeds averaged first, or, where one architecture alone has what is asked, a seed of it: never both as equals
+(`by_unit`).
+
+a difference (`clear`)          no: its whole 95 % t interval lies below the smallest effect that would matter, stated
+                                beforehand; yes: else, if it lies above 0, or above what the claim says; else unclear
+growth (`grows`)                yes: as large a rank correlation in at most 1 of 20 orders of the architectures; no: the
+                                upper end of its 95 % interval is under 0.3; else unclear; not tested: if even a perfect
+                                order would be chance in more than 1 of 20 cases
+different networks (`differ`)   yes: as different by chance in at most 1 of 20 ways to deal the networks into two
+                                groups; else unclear, and never no; not tested: if no difference could reach 1 of 20
+something no two share (`none`) no: two do; yes: none of so many that fewer than half would, 95 % sure; else unclear
+
+`docs/study.md` has their error rates, which `benchmarks/evidence.py` simulates.
 """
 
 from __future__ import annotations
@@ -20,12 +25,19 @@ from typing import Any
 
 import numpy as np
 
-from cka_core.atlas.numbers import Contrast, Spread, mean, spread, spread_over_pairs
+from cka_core.atlas.numbers import Contrast, Spread, mean, spread
 
-YES, PARTLY, UNCLEAR, NO, CANNOT_SAY = "yes", "partly", "unclear", "no", "cannot say"
+YES, UNCLEAR, NO, NOT_TESTED, CANNOT_SAY = "yes", "unclear", "no", "not tested", "cannot say"
 
-STRONG, WEAK = 0.5, 0.3
-"""Rank correlations."""
+DELETION, PROBE, CKA, SHARE = 0.02, 0.005, 0.1, 0.1
+"""The smallest effects that would matter, stated before any was measured by these rules: of deleting a residual block
+and of a linear probe from block to block, in accuracy; of CKA and cosines; of a share of variance."""
+
+PAIR = "pair of seeds"
+"""What one observation is where seeds of one architecture are compared with each other."""
+
+GROWTH = 0.3
+"""A rank correlation smaller than this is no growth."""
 
 CHANCE = 0.05
 ROUNDING = 1e-9
@@ -35,17 +47,22 @@ Numbers = dict[str, float | int | str | None]
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """One difference a claim is about: its ``name``, verdict (None: not known), a clause for it, its figures."""
+    """One difference a claim is about: its ``name``, verdict (None: not known), a clause for it, its figures.
+
+    ``figure`` and ``reach`` are the figure to see first and its uncertainty, in words; empty without any.
+    """
 
     name: str
     verdict: str | None
     text: str
     numbers: dict[str, Any]
+    figure: str = ""
+    reach: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """All parts of a claim.
+    """All parts of a claim, that which decides it first.
 
     ``reason`` says why nothing can be said, whatever is known of some part; empty if something can. ``more`` is a
     sentence on what no verdict depends on, ``caveat`` what to know before believing it.
@@ -59,7 +76,8 @@ class Evidence:
 
     @property
     def verdict(self) -> str:
-        return CANNOT_SAY if self.reason else together([part.verdict for part in self.parts])
+        found = self.parts[0].verdict if self.parts else None
+        return CANNOT_SAY if self.reason or found in (None, NOT_TESTED) else str(found)
 
     @property
     def text(self) -> str:
@@ -70,9 +88,9 @@ class Evidence:
     @property
     def why_not(self) -> str:
         """Why nothing can be said, in a sentence; empty if something can."""
-        if self.reason or any(part.text for part in self.parts):
+        if self.reason or (self.parts and self.parts[0].text):
             return self.reason
-        return f"This atlas has no figures for {' or '.join(part.name for part in self.parts)}."
+        return f"This atlas has no figures for {self.parts[0].name}." if self.parts else "This atlas has no figures."
 
     @property
     def missing(self) -> str:
@@ -89,82 +107,110 @@ class Evidence:
 # Rules.
 
 
-def clear(found: Spread, least: float = 0.0) -> str | None:
-    """Whether a difference is above 0, as the claim says, and at least ``least``; None without any value. One value
-    alone is unclear at most."""
+def by_unit(groups: Sequence[Sequence[float]], one: str = "seed") -> tuple[Spread, str]:
+    """The `Spread` of values over what counts as one observation, and what that is: "architecture", or ``one``, which
+    is what a value is of.
+
+    ``groups`` has the values of each architecture's seeds, NaN for what is not known.
+    """
+    known = [[value for value in group if math.isfinite(value)] for group in groups]
+    known = [group for group in known if group]
+    if len(known) == 1:
+        return spread(known[0]), one
+    return spread([mean(group) for group in known]), "architecture"
+
+
+def clear(found: Spread, smallest: float, least: float = 0.0) -> str | None:
+    """Whether a difference is surely smaller than ``smallest``, or else above ``least``; None without any value."""
     if not found.n:
         return None
-    if found.low > ROUNDING:
-        return YES if found.mean >= least - ROUNDING else PARTLY
-    return UNCLEAR if found.mean > ROUNDING else NO
+    if found.high < smallest - ROUNDING:
+        return NO
+    return YES if found.low > least + ROUNDING else UNCLEAR
 
 
-def growing(rho: float, chance: float | None = None) -> str:
-    """Whether something grows with capacity, from its rank correlation; NaN is that of what does not change."""
-    if rho >= STRONG - ROUNDING and (chance is None or chance <= CHANCE):
+def grows(rho: float, chance: float, n: int) -> str:
+    """Whether something grows, from its rank correlation over ``n`` architectures and how often chance has as much."""
+    if chance <= CHANCE:
         return YES
-    return UNCLEAR if rho >= WEAK - ROUNDING else NO
+    return NO if highest(rho, n) < GROWTH else UNCLEAR
 
 
-def most(found: int, networks: int) -> str | None:
-    """Whether something is seen in most networks, in ``found`` of them; None without any."""
-    if not networks:
+def highest(rho: float, n: int) -> float:
+    """The upper end of a rank correlation's 95 % interval (Bonett & Wright 2000, Psychometrika 65); 1 below n = 4."""
+    if n < 4 or math.isnan(rho):
+        return 1.0
+    z = math.atanh(max(min(rho, 1 - ROUNDING), ROUNDING - 1))
+    return math.tanh(z + 1.96 * math.sqrt((1 + rho**2 / 2) / (n - 3)))
+
+
+def can_grow(values: Sequence[int], others: Sequence[int]) -> int:
+    """The most different ``values``, such as depths, among architectures with the same one of ``others``: a perfect
+    order of k of them is chance in 1 of k! cases, so that fewer than four say nothing."""
+    return max((len({v for v, o in zip(values, others, strict=True) if o == other}) for other in others), default=0)
+
+
+def differ(chance: float, least: float) -> str:
+    """Whether two groups of networks differ, from how often chance gives as much, and how often at the ``least``."""
+    if least > CHANCE:
+        return NOT_TESTED
+    return YES if chance <= CHANCE else UNCLEAR
+
+
+def none(shared: int, units: int) -> str | None:
+    """Whether no two of so many share something: with none in k the true share is under 1 - 0.05^(1/k), 95 % sure."""
+    if units < 2:
         return None
-    by_coin = sum(math.comb(networks, i) for i in range(found, networks + 1)) / 2**networks
-    return YES if by_coin <= CHANCE else UNCLEAR if 2 * found > networks else NO
-
-
-def beyond_chance(found: int, classes: int) -> str:
-    """Whether more classes differ than if each did in 1 of 20 cases (at least so many in at most 1 of 20 draws)."""
-    draws = (math.comb(classes, i) * CHANCE**i * (1 - CHANCE) ** (classes - i) for i in range(found, classes + 1))
-    return NO if not found else YES if sum(draws) <= CHANCE else UNCLEAR
-
-
-def together(verdicts: Sequence[str | None]) -> str:
-    """One verdict of several; None for what is not known."""
-    found = {verdict for verdict in verdicts if verdict is not None}
-    if not found:
-        return CANNOT_SAY
-    if found == {YES}:
-        return PARTLY if None in verdicts else YES
-    if len(found) > 1:
-        return PARTLY if found & {YES, PARTLY} else UNCLEAR
-    return found.pop()
+    if shared:
+        return NO
+    return YES if 1 - CHANCE ** (1 / units) < 0.5 else UNCLEAR
 
 
 # Parts from spreads and contrasts.
 
 
-def part(name: str, key: str, found: Spread, text: str, numbers: dict[str, Any], least: float = 0.0) -> Part:
-    """A part from the `Spread` of its difference, which stands in the figures under ``key``."""
-    figures = {f"{key}_difference": found.mean, f"{key}_low": found.low, f"{key}_high": found.high, f"{key}_n": found.n}
-    return Part(name, clear(found, least), text if found.n else "", {**numbers, **figures})
+def part(
+    name: str,
+    key: str,
+    found: tuple[Spread, str],
+    text: str,
+    numbers: dict[str, Any],
+    smallest: float,
+    number: Callable[[float], str],
+    least: float = 0.0,
+) -> Part:
+    """A part from the `Spread` of its difference over units (`by_unit`), which stands in the figures under ``key``."""
+    over, unit = found
+    figures = {f"{key}_difference": over.mean, f"{key}_low": over.low, f"{key}_high": over.high, f"{key}_n": over.n}
+    text = f"{text}{interval(over, unit, number)}" if over.n else ""
+    shown = difference(over.mean, number) if over.n else ""
+    return Part(name, clear(over, smallest, least), text, {**numbers, **figures}, shown, reach(over, unit, number))
 
 
 def inside_more(
     name: str,
     key: str,
-    found: Sequence[Contrast],
+    groups: Sequence[Sequence[Contrast]],
     text: str,
     number: Callable[[float], str],
+    smallest: float,
     *,
     more: bool = True,
-    pairs: Sequence[tuple[int, int]] | None = None,
+    one: str = "seed",
 ) -> Part:
     """A part that says there is more inside than outside, or less (``more`` False), from those that have both.
 
-    ``text`` has a place for the figure inside and one for that outside. ``pairs`` says which two things each of
-    ``found`` is of, where it is of two.
+    ``groups`` has the `Contrast` of each architecture's seeds; ``text`` a place for the figure inside and one for that
+    outside, which are means over architectures.
     """
-    at = [number for number, one in enumerate(found) if one.n_inside and one.n_outside]
-    both = [found[number] for number in at]
-    inside, outside = mean([one.inside for one in both]), mean([one.outside for one in both])
-    differences = [one.difference if more else -one.difference for one in both]
-    difference = spread(differences) if pairs is None else spread_over_pairs([pairs[i] for i in at], differences)
-    clause = text.format(number(inside), number(outside))
+    both = [[found for found in group if found.n_inside and found.n_outside] for group in groups]
+    inside, outside = (
+        mean([mean([getattr(found, side) for found in group]) for group in both]) for side in ("inside", "outside")
+    )
+    differences = [[found.difference if more else -found.difference for found in group] for group in both]
     return part(
-        name, key, difference, f"{clause}{interval(difference, number)}",
-        {f"{key}_inside": inside, f"{key}_outside": outside},
+        name, key, by_unit(differences, one), text.format(number(inside), number(outside)),
+        {f"{key}_inside": inside, f"{key}_outside": outside}, smallest, number,
     )  # fmt: skip
 
 
@@ -191,17 +237,27 @@ def decimal(value: float) -> str:
     return f"{value:.2f}".replace("-", "−")
 
 
-def interval(found: Spread, number: Callable[[float], str]) -> str:
-    """A difference in brackets, " (difference 0.50, 95 % interval 0.40 to 0.60)"; of two values these themselves,
-    since their interval is wider than any difference; empty for one value alone."""
+def difference(value: float, number: Callable[[float], str]) -> str:
+    return decimal(value) if number is decimal else points(value)
+
+
+def reach(found: Spread, unit: str, number: Callable[[float], str]) -> str:
+    """The uncertainty of a difference, "95 % interval 0.40 to 0.60, over 5 architectures"; of two values these
+    themselves, since their interval is wider than any difference; of one, that it is one."""
     if found.n < 2:
-        return ""
-    show = decimal if number is decimal else points
+        return f"one {unit} only" if found.n else ""
+    several = "pairs of seeds" if unit == PAIR else f"{unit}s"
     if found.n == 2:
         half = found.sd / math.sqrt(2)
-        return f" (two differences, {show(found.mean - half).removesuffix(' points')} and {show(found.mean + half)})"
-    low = show(found.low).removesuffix(" points")
-    return f" (difference {show(found.mean)}, 95 % interval {low} to {show(found.high)})"
+        low, high = (difference(found.mean + side * half, number) for side in (-1, 1))
+        return f"two {several}: {low.removesuffix(' points')} and {high}"
+    low, high = (difference(value, number) for value in (found.low, found.high))
+    return f"95 % interval {low.removesuffix(' points')} to {high}, over {found.n} {several}"
+
+
+def interval(found: Spread, unit: str, number: Callable[[float], str]) -> str:
+    """A difference in brackets, " (difference 0.50, 95 % interval 0.40 to 0.60, over 5 architectures)"."""
+    return f" (difference {difference(found.mean, number)}, {reach(found, unit, number)})"
 
 
 def plain(numbers: dict[str, Any]) -> Numbers:

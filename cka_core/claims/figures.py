@@ -11,7 +11,7 @@ import numpy as np
 
 from cka_core.atlas import errors
 from cka_core.atlas import numbers as known
-from cka_core.base import words
+from cka_core.atlas.kinds import block_pairs
 from cka_core.images.sets import CIFAR10_CLASSES
 from cka_core.results.figures import CURVE_A, CURVE_B
 
@@ -19,8 +19,13 @@ if TYPE_CHECKING:
     import plotly.graph_objects
 
     from cka_core.atlas.result import Atlas, Member
+    from cka_core.claims.beyond import Beyond
 
 GREY = "#8c8c8c"
+COLOURS = (CURVE_A, CURVE_B, GREY)
+INVISIBLE = "\N{ZERO WIDTH SPACE}"
+"""Tells rows of the same name apart: a network may have several blocks."""
+
 HEIGHT = 300
 MOST_NAMES = 16
 """Networks named on an axis, at most."""
@@ -33,94 +38,78 @@ def claim_figure(key: str, atlas: Atlas) -> tuple[plotly.graph_objects.Figure, s
 
 
 def _block_structure(atlas: Atlas) -> tuple[Any, str]:
-    """Share of layers in blocks against parameters."""
+    """Share of layers in blocks against depth, one point a network."""
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    for fitted, name, symbol in ((True, "fitted", "circle"), (False, "not fitted", "circle-open")):
-        members = [member for member in atlas.members if member.fitted == fitted]
-        if members:
-            figure.add_scatter(
-                x=[member.parameters for member in members],
-                y=[known.block_share(member) for member in members],
-                mode="markers+text",
-                marker={"size": 11, "color": CURVE_A, "symbol": symbol, "line": {"width": 2, "color": CURVE_A}},
-                text=[_point(atlas, member) for member in members],
-                textposition="top center",
-                name=name,
-                customdata=[_title(member) for member in members],
-                hovertemplate="%{customdata}<br>%{x:.3s} parameters<br>%{y:.0%} of the layers in blocks<extra></extra>",
-            )
-    _finish(figure, "layers in blocks")
-    sizes = [step * 10**power for power in range(3, 10) for step in (1, 2, 5)]
-    figure.update_xaxes(
-        type="log", title={"text": "parameters"}, tickvals=sizes, ticktext=[words.count_text(size) for size in sizes]
-    )
-    figure.update_yaxes(tickformat=".0%", range=[-0.05, 1.15])
-    return figure, "Each network’s share of layers in blocks, by its number of parameters."
+    for width, colour in zip(sorted({member.width for member in atlas.members}), itertools.cycle(COLOURS)):
+        members = [member for member in atlas.members if member.width == width]
+        figure.add_scatter(
+            x=[member.depth for member in members],
+            y=[known.block_share(member) for member in members],
+            mode="markers+text",
+            marker={
+                "size": 11, "color": colour, "line": {"width": 2, "color": colour},
+                "symbol": ["circle" if member.fitted else "circle-open" for member in members],
+            },
+            text=[_point(atlas, member) if member.final.blocks else "" for member in members],
+            textposition="top center",
+            name=f"width {width}",
+            customdata=[_title(member) for member in members],
+            hovertemplate="%{customdata}<br>%{y:.0%} of the layers in blocks<extra></extra>",
+        )  # fmt: skip
+    _finish(figure, "layers in blocks", x="depth")
+    figure.update_xaxes(tickvals=sorted({member.depth for member in atlas.members}))
+    figure.update_yaxes(tickformat=".0%", range=[-0.05, 1.05])
+    return figure, "Each network’s share of layers in blocks, by its depth; an open circle is a network not fitted."
 
 
 def _first_component(atlas: Atlas) -> tuple[Any, str] | None:
-    members = [member for member in atlas.members if member.final.blocks]
-    found = [known.first_component(atlas, member) for member in members]
-    rows = [(_label(member), one.before, one.after) for member, one in zip(members, found, strict=True)]
+    """Share of layers in blocks, as it is and without the component."""
+    members = [m for m in atlas.members if m.final.blocks and "component" in m.blocks_without]
+    rows = [(_label(m), known.block_share(m), known.share_of(m.blocks_without["component"], m)) for m in members]
     if not rows:
         return None
-    figure = _dumbbells(rows, "as it is", "without the first component", ".2f")
-    _finish(figure, "", x="median CKA inside the blocks")
-    return figure, "How alike layers of a block are, before and after each layer’s first component is removed."
+    figure = _dumbbells(rows, "as it is", "without the first component", ".0%")
+    _finish(figure, "", x="layers in blocks")
+    figure.update_xaxes(tickformat=".0%")
+    return figure, "The share of layers in blocks, before and after each layer’s first component is removed."
 
 
 def _probes_and_deletion(atlas: Atlas) -> tuple[Any, str] | None:
-    """Probe accuracy along the depth; filled inside a block."""
-    import plotly.graph_objects as go
-
-    figure = go.Figure()
-    members = [member for member in atlas.members if member.probes]
-    if not members:
+    """What deleting one residual block costs, inside blocks and elsewhere."""
+    rows = []
+    for member in atlas.members:
+        found = known.deletion_losses(member)
+        if found.n_inside and found.n_outside:
+            rows.append((_label(member), found.inside, found.outside))
+    if not rows:
         return None
-    for member in members:
-        inside = known.inside_blocks(member)
-        colour = CURVE_A if member.final.blocks else GREY
-        at = [probe.position for probe in member.probes]
-        figure.add_scatter(
-            x=[position / (len(member.layers) - 1) for position in at],
-            y=[probe.accuracy for probe in member.probes],
-            mode="lines+markers",
-            line={"color": colour, "width": 1.2},
-            marker={"size": 8, "symbol": ["circle" if inside[p] else "circle-open" for p in at], "color": colour},
-            showlegend=False,
-            text=[html.escape(f"{_title(member)}, {member.layers[p].name}", quote=False) for p in at],
-            hovertemplate="%{text}<br>linear probe %{y:.0%} right<extra></extra>",
-        )
-    for name, colour, symbol in (
-        ("inside a block", CURVE_A, "circle"),
-        ("outside", CURVE_A, "circle-open"),
-        ("network without", GREY, "circle-open"),
-    ):
-        marker = {"size": 8, "symbol": symbol, "color": colour}
-        figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=name)
-    _finish(figure, "linear probe, right", x="depth, from the input to the output")
-    figure.update_xaxes(tickformat=".0%", range=[-0.02, 1.02])
-    figure.update_yaxes(tickformat=".0%")
-    return figure, "Accuracy of a linear probe at the output of each residual block, one line a network."
+    figure = _dumbbells(rows, "inside a block", "elsewhere", ".1%")
+    _finish(figure, "", x="accuracy lost by deleting one residual block")
+    figure.update_xaxes(tickformat=".0%", range=[min(0, *(min(row[1:]) for row in rows)) - 0.005, None])
+    return figure, "What deleting one residual block costs on average, inside a block and elsewhere."
 
 
 def _outside_and_inside(atlas: Atlas) -> tuple[Any, str] | None:
-    rows = []
-    for group in known.seed_groups(atlas):
-        for a, b in itertools.combinations(group, 2):
-            try:
-                found = known.inside_and_outside(atlas, a, b).contrast
-            except ValueError:
-                continue
-            if found.n_inside:
-                rows.append((f"{_short(a)}, seeds {a.seed} and {b.seed}", found.inside, found.outside))
-    if not rows:
+    """CKA between the blocks of every two networks, one point a pair: a mean would be like none of them."""
+    import plotly.graph_objects as go
+
+    pairs = block_pairs(atlas)
+    if not pairs:
         return None
-    figure = _dumbbells(rows, "inside a block of either", "outside", ".2f")
-    _finish(figure, "", x="mean CKA, same layer, two seeds")
-    return figure, "How alike the same layer of two seeds is, inside blocks and outside."
+    names = [html.escape(f"{_label(pair.a)} · {_label(pair.b)}", quote=False) for pair in pairs]
+    figure = go.Figure(
+        go.Scatter(
+            x=[pair.cka for pair in pairs], y=[f"{name}{at * INVISIBLE}" for at, name in enumerate(names)],
+            mode="markers", marker={"size": 11, "color": [CURVE_A if pair.shared else GREY for pair in pairs]},
+            text=names, hovertemplate="%{text}<br>CKA between their blocks %{x:.2f}<extra></extra>",
+        )
+    )  # fmt: skip
+    _finish(figure, "", x="median CKA between the blocks of two networks")
+    figure.update_xaxes(range=[-0.03, 1.03])
+    figure.update_yaxes(type="category", autorange="reversed", showticklabels=len(pairs) <= MOST_NAMES)
+    return figure, "How alike the blocks of every two networks are; in colour where they are of one kind."
 
 
 def _errors(atlas: Atlas) -> tuple[Any, str] | None:
@@ -148,6 +137,16 @@ def _errors(atlas: Atlas) -> tuple[Any, str] | None:
     lines = "95 % interval over seeds" if min(len(wide), len(deep)) > 1 else "one seed: its spread is not known"
     title = f"Accuracy of {wide[0].title} less that of {deep[0].title}, by class, beside the overall difference"
     return figure, f"{title} ({lines})."
+
+
+def falls_figure(seen: Beyond) -> tuple[plotly.graph_objects.Figure, str] | None:
+    """The fall at the edge of each network's block, as it is and without the first component; None without any."""
+    rows = [(one.network, one.block.fall, one.left.fall) for one in seen.left if one.left is not None]
+    if not rows:
+        return None
+    figure = _dumbbells(rows, "as it is", "without the first component", ".2f")
+    _finish(figure, "", x="fall of mean similarity at the edge")
+    return figure, "How sharply similarity falls at the edge of each block that stays without the first component."
 
 
 _FIGURES: dict[str, Callable[[Any], tuple[Any, str] | None]] = {

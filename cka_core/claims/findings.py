@@ -1,6 +1,6 @@
-"""What an atlas shows inside blocks and outside, and of wide and deep networks' errors, as `evidence.Evidence`.
+"""What an atlas shows inside blocks and outside, of blocks of different networks, and of wide and deep errors.
 
-`claims` puts it beside the claims of the paper, `growth` is the evidence for its first one.
+`cards` puts it beside the claims of the paper, `growth` is the evidence for its first one.
 """
 
 from __future__ import annotations
@@ -10,130 +10,161 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
-from cka_core.atlas import errors, numbers
-from cka_core.atlas.numbers import Contrast, mean, spread
+from cka_core.atlas import errors, kinds, numbers
+from cka_core.atlas.numbers import Contrast, Spread, mean
 from cka_core.atlas.result import Atlas, Member
 from cka_core.claims.evidence import (
+    CKA,
+    DELETION,
+    NOT_TESTED,
+    PAIR,
+    PROBE,
+    SHARE,
     Evidence,
     Part,
-    beyond_chance,
+    by_unit,
+    clear,
     count,
     decimal,
+    differ,
     inside_more,
-    interval,
-    most,
+    none,
     part,
     percent,
     points,
+    reach,
 )
 from cka_core.images.sets import CIFAR10_CLASSES
 
-LEFT = 0.5
-"""A network's blocks "largely go" if less than this share of their layers is in a block afterwards."""
+LARGELY = 0.5
+"""A block largely goes if at least this share of its layers is in no block afterwards."""
 
-LESS = 0.1
-"""So much less similarity inside a block is a difference."""
-
-ONE_NETWORK = "Each network with blocks counts once, though seeds of one architecture are not independent."
+SEEDS = 4
+"""So many seeds of a wide and of a deep network can differ by more than chance: of 70 ways to deal 4 and 4, 2 are as
+different as any; of 20 ways to deal 3 and 3, 2 are, which is 1 in 10."""
 
 
 # Inside blocks and outside.
 
 
 def first_component(atlas: Atlas) -> Evidence:
-    """Whether blocks are their layers' first principal component."""
-    found = [numbers.first_component(atlas, member) for member in atlas.members if member.final.blocks]
-    both = [one for one in found if math.isfinite(one.before - one.after)]
-    before, after = mean([one.before for one in both]), mean([one.after for one in both])
-    fall = spread([one.before - one.after for one in both])
-    left = [one.left for one in found if math.isfinite(one.left)]
-    gone = sum(share < LEFT for share in left)
+    """Whether a block goes with its layers' first principal component (which decides), and whether they share it."""
+    groups = _with_blocks(atlas)
+    found = [[numbers.first_component(atlas, member) for member in group] for group in groups]
+    every = [one for group in found for one in group]
+    fall = by_unit([[one.before - one.after for one in group] for group in found])
+    before, after = (mean([getattr(one, what) for one in every]) for what in ("before", "after"))
     parts = (
+        _gone(by_unit([[1 - one.left for one in group] for group in found])),
         inside_more(
-            "the component's share of variance", "share", [one.shares for one in found],
-            "the first component has {} of the variance inside blocks and {} outside", percent,
+            "the components' directions", "cosine", [[one.cosines for one in group] for group in found],
+            "|cos| of two layers' first components is {} in a block and {} elsewhere at equal distance", decimal, CKA,
+        ),
+        inside_more(
+            "the component's share of variance", "share", [[one.shares for one in group] for group in found],
+            "the first component has {} of the variance inside blocks and {} outside", percent, SHARE,
         ),
         part(
             "similarity without the component", "fall", fall,
-            f"similarity inside blocks is {decimal(before)}, without it {decimal(after)}{interval(fall, decimal)}",
-            {"similarity_before": before, "similarity_after": after}, LESS,
-        ),
-        Part(
-            "blocks without the component", most(gone, len(left)),
-            f"in {gone} of {count(len(left), 'network')} with blocks less than half of their layers are still in one "
-            "without it" if left else "",
-            {"gone": gone, "gone_of": len(left), "left": mean(left)},
-        ),
-        inside_more(
-            "the components' directions", "cosine", [one.cosines for one in found],
-            "|cos| of two layers' first components is {} in a block and {} elsewhere at equal distance", decimal,
+            f"similarity inside blocks is {decimal(before)}, without it {decimal(after)}",
+            {"similarity_before": before, "similarity_after": after}, CKA, decimal,
         ),
     )  # fmt: skip
-    return Evidence(parts, {"networks": len(found)}, ONE_NETWORK, _no_blocks(atlas))
+    caveat = "A component is removed from each layer by itself; a block may rest on several."
+    return Evidence(parts, {"networks": len(every)}, caveat, _no_blocks(atlas))
+
+
+def _gone(found: tuple[Spread, str]) -> Part:
+    """The share of the layers in blocks that are in none without the component."""
+    over, unit = found
+    figures = {"gone": over.mean, "gone_low": over.low, "gone_high": over.high, "gone_n": over.n}
+    name = "blocks without the component"
+    if not over.n:
+        return Part(name, None, "", figures)
+    certain = reach(over, unit, points)
+    text = (
+        f"of the layers in blocks {percent(over.mean)} are in none without each layer's first component ({certain}); "
+        "the claim asks for half"
+    )
+    return Part(name, clear(over, LARGELY, LARGELY), text, figures, f"{percent(over.mean)} leave the block", certain)
 
 
 def probes_and_deletion(atlas: Atlas) -> Evidence:
-    """Whether probes are flatter, and deleting residual blocks cheaper, inside blocks than elsewhere."""
-    members = [member for member in atlas.members if member.final.blocks]
+    """Whether deleting residual blocks is cheaper inside blocks (which decides), and whether probes rise less."""
+    groups = _with_blocks(atlas)
+    members = [member for group in groups for member in group]
     without = mean([numbers.probe_slopes(member).outside for member in atlas.members if not member.final.blocks])
     at_once = mean([numbers.deletion_of_all(member) for member in members])
     parts = (
         inside_more(
-            "probes", "slope", [numbers.probe_slopes(member) for member in members],
-            "from one residual block to the next a linear probe gains {} inside blocks and {} elsewhere",
-            points, more=False,
+            "deletions", "loss", [[numbers.deletion_losses(member) for member in group] for group in groups],
+            "deleting one residual block costs {} of accuracy inside blocks and {} elsewhere", points, DELETION,
+            more=False,
         ),
         inside_more(
-            "deletions", "loss", [numbers.deletion_losses(member) for member in members],
-            "deleting one residual block costs {} of accuracy inside blocks and {} elsewhere", points, more=False,
+            "probes", "slope", [[numbers.probe_slopes(member) for member in group] for group in groups],
+            "from one residual block to the next a linear probe gains {} inside blocks and {} elsewhere", points, PROBE,
+            more=False,
         ),
     )  # fmt: skip
     more = ""
     if not math.isnan(at_once):
         more = f"Deleting all residual blocks inside a block at once costs {points(at_once)}."
-    caveat = f"{ONE_NETWORK} Where blocks lie matters too: late layers may add little in any network."
+    caveat = "Where blocks lie matters too: what is deleted outside includes the first layers of each stage."
     figures = {"networks": len(members), "slope_without_blocks": without, "loss_of_all": at_once}
     return Evidence(parts, figures, caveat, _no_blocks(atlas), more)
 
 
+# Two networks.
+
+
 def outside_and_inside(atlas: Atlas) -> Evidence:
-    """Whether corresponding layers of two networks are more alike outside blocks, over seeds and architectures."""
-    groups = numbers.seed_groups(atlas)
-    seeds = [_pairs(atlas, itertools.combinations(group, 2)) for group in groups]
-    both = list(itertools.combinations(range(len(groups)), 2))
-    across = [_pairs(atlas, itertools.product(groups[i], groups[j])) for i, j in both]
+    """Whether no two networks share a block (which decides), and whether seeds are more alike outside blocks."""
+    pairs = kinds.block_pairs(atlas)
+    networks = {member.name for pair in pairs for member in (pair.a, pair.b)}
+    seeds = [_contrasts(atlas, itertools.combinations(group, 2)) for group in numbers.seed_groups(atlas)]
     parts = (
+        _own_blocks(pairs, len(networks)),
         inside_more(
-            "similarity between seeds", "seeds", [_average(pairs) for pairs in seeds],
-            "between seeds CKA of the same layer is {} inside a block of either and {} outside", decimal, more=False,
-        ),
-        inside_more(
-            "similarity between architectures", "across", [_average(pairs) for pairs in across],
-            "between architectures, at the same relative depth, it is {} inside and {} outside", decimal, more=False,
-            pairs=both,
+            "similarity between seeds", "seeds", seeds,
+            "between seeds CKA of the same layer is {} inside a block of either and {} outside", decimal, CKA,
+            more=False, one=PAIR,
         ),
     )  # fmt: skip
-    pairs = [one for found in seeds for one in found]
-    figures = {
-        "seed_pairs": len(pairs), "architecture_pairs": sum(map(bool, across)),
-        "seeds_inside_sd": spread([one.inside for one in pairs]).sd,
-        "seeds_outside_sd": spread([one.outside for one in pairs]).sd,
-    }  # fmt: skip
+    figures = {"block_pairs": len(pairs), "seed_pairs": sum(map(len, seeds))}
     reason = _no_blocks(atlas)
     if not reason and not pairs:
-        reason = "No architecture here has two seeds that were compared."
-    elif not reason and parts[0].verdict is None:
-        reason = "No two seeds here have layers both inside a block and outside."
+        reason = "No two networks with blocks were compared here."
     caveat = (
-        "An architecture counts once; the interval between architectures is over them, each of which is in several "
-        "pairs. Late layers may differ more between networks than early ones, in a block or not."
+        "Blocks of one kind lie at the same stage of networks with the same architecture family and images, which may "
+        "be why they are alike."
     )
     return Evidence(parts, figures, caveat, reason)
 
 
-def _pairs(atlas: Atlas, pairs: Iterable[tuple[Member, ...]]) -> list[Contrast]:
+def _own_blocks(pairs: Sequence[kinds.BlockPair], networks: int) -> Part:
+    """Pairs of networks that share a block. No mean: where some do and some do not, no pair is like it."""
+    name = "blocks of different networks"
+    shared = [pair for pair in pairs if pair.shared]
+    figures: dict[str, Any] = {"blocks_shared": len(shared), "networks_with_blocks": networks}
+    if not pairs:
+        return Part(name, None, "", figures)
+    rest = [pair.cka for pair in pairs if not pair.shared]
+    others = f"in the others it is {decimal(min(rest))} to {decimal(max(rest))}" if rest else ""
+    alike = " and ".join(f"{_short(pair.a)} with {_short(pair.b)} at {decimal(pair.cka)}" for pair in shared)
+    text = f"in {len(shared)} of {count(len(pairs), 'pair')} of blocks CKA between the two is at least 0.5"
+    text += f": {alike}" if alike else ""
+    text += f"; {others}" if others and shared else f" ({others})" if others else ""
+    figure = f"{len(shared)} of {count(len(pairs), 'pair')} of blocks alike"
+    span = f"CKA from {decimal(min(pair.cka for pair in pairs))} to {decimal(pairs[0].cka)}"
+    return Part(name, none(len(shared), networks), text, figures, figure, f"of {count(networks, 'network')}; {span}")
+
+
+def _short(member: Member) -> str:
+    return f"{member.architecture.removeprefix('cifar-resnet-')} s{member.seed}"
+
+
+def _contrasts(atlas: Atlas, pairs: Iterable[tuple[Member, ...]]) -> list[Contrast]:
     """Inside and outside of every two networks that the atlas compared."""
     found = []
     for a, b in pairs:
@@ -144,10 +175,10 @@ def _pairs(atlas: Atlas, pairs: Iterable[tuple[Member, ...]]) -> list[Contrast]:
     return found
 
 
-def _average(pairs: Sequence[Contrast]) -> Contrast:
-    """Of several pairs of networks, those that have both an inside and an outside."""
-    both = [one for one in pairs if one.n_inside and one.n_outside]
-    return Contrast(mean([one.inside for one in both]), mean([one.outside for one in both]), len(both), len(both))
+def _with_blocks(atlas: Atlas) -> list[list[Member]]:
+    """The seeds of each architecture that have blocks."""
+    groups = [[member for member in group if member.final.blocks] for group in numbers.seed_groups(atlas)]
+    return [group for group in groups if group]
 
 
 def _no_blocks(atlas: Atlas) -> str:
@@ -160,13 +191,12 @@ def _no_blocks(atlas: Atlas) -> str:
 
 
 def different_errors(atlas: Atlas) -> Evidence:
-    """Whether wide and deep networks of about the same accuracy differ more than seeds do, by image and by class."""
+    """Whether wide and deep networks of about the same accuracy differ by class (which decides), and by image."""
     if not _has_labels(atlas):
         return Evidence((), {"pairs": 0}, reason="This atlas does not know the classes of the test images.")
     pairs = [(_with_outputs(atlas, wide), _with_outputs(atlas, deep)) for wide, deep in errors.wide_and_deep(atlas)]
-    pairs = [pair for pair in pairs if all(pair)]
+    pairs = sorted((pair for pair in pairs if all(pair)), key=lambda pair: -min(map(len, pair)))
     several = [pair for pair in pairs if min(map(len, pair)) > 1]
-    parts = (_by_image(atlas, several), _by_class(atlas, several))
     reason = ""
     if not pairs:
         within = round(100 * numbers.SIMILAR)
@@ -174,15 +204,21 @@ def different_errors(atlas: Atlas) -> Evidence:
     elif not several:
         reason = "The wide or the deep networks have one seed only, so what a seed changes is not known."
     figures: dict[str, Any] = {"pairs": len(several), "wide": None, "deep": None}
-    if several:
-        wide, deep = several[0]
-        figures |= {
-            "wide": wide[0].title, "accuracy_wide": errors.accuracy_of(wide),
-            "deep": deep[0].title, "accuracy_deep": errors.accuracy_of(deep),
-        }  # fmt: skip
-    caveat = (
-        "The interval is over test images: networks of other seeds may differ by more or by less." if several else ""
-    )
+    if not several:
+        return Evidence((), figures, reason=reason)
+    wide, deep = several[0]
+    figures |= {
+        "wide": wide[0].title, "accuracy_wide": errors.accuracy_of(wide), "seeds_wide": len(wide),
+        "deep": deep[0].title, "accuracy_deep": errors.accuracy_of(deep), "seeds_deep": len(deep),
+    }  # fmt: skip
+    parts = (_by_class(atlas, wide, deep), _by_image(atlas, wide, deep))
+    if parts[0].verdict == NOT_TESTED:
+        reason = (
+            f"{len(wide)} seeds of {wide[0].title} and {len(deep)} of {deep[0].title} cannot show it: even the largest "
+            f"difference would be chance in {percent(parts[0].numbers['classes_least'])} of the ways to deal them into "
+            f"two groups. {SEEDS} seeds of each could."
+        )
+    caveat = "One wide and one deep architecture, chosen for equal accuracy: others may differ by more or by less."
     return Evidence(parts, figures, caveat, reason)
 
 
@@ -205,41 +241,37 @@ def _with_outputs(atlas: Atlas, group: Sequence[Member]) -> list[Member]:
     return found
 
 
-def _by_image(atlas: Atlas, pairs: Sequence[tuple[list[Member], list[Member]]]) -> Part:
-    """Different predictions of wide and deep networks against those of seeds, over all pairs of architectures."""
-    found = [errors.disagreement(atlas, wide, deep) for wide, deep in pairs]
-    across = np.mean([one.across for one in found], axis=0) if found else np.array([])
-    within = np.mean([one.within for one in found], axis=0) if found else np.array([])
-    more = spread(across - within)
+def _by_class(atlas: Atlas, wide: Sequence[Member], deep: Sequence[Member]) -> Part:
+    """Which classes are right, beside the overall accuracy, against every other way to deal the networks."""
+    dealt = errors.dealt_by_class(atlas, wide, deep)
+    apart = errors.errors_by_class(atlas, wide, deep, relative=True).difference
+    typical = math.sqrt(mean(apart**2))
+    largest = max(range(len(apart)), key=lambda label: abs(apart[label]) if math.isfinite(apart[label]) else -1)
+    names = CIFAR10_CLASSES if len(apart) == len(CIFAR10_CLASSES) else [f"class {label}" for label in range(len(apart))]
+    better = wide if apart[largest] > 0 else deep
     text = (
-        f"a wide and a deep network predict different classes for {percent(mean(across))} of the test images, two "
-        f"seeds for {percent(mean(within))}{interval(more, percent)}"
+        f"beside their overall accuracy, {wide[0].title} and {deep[0].title} differ by {points(typical)} a class (root "
+        f"mean square; as much by chance in {percent(dealt.chance)} of the ways to deal the networks), most in "
+        f"{names[largest]}, where {better[0].title} is {points(abs(apart[largest]))} better"
     )
-    return part(
-        "differences by image", "image", more, text, {"differ_across": mean(across), "differ_within": mean(within)}
+    figures = {
+        "classes_apart": typical, "classes_chance": dealt.chance, "classes_least": dealt.least,
+        "largest_class": names[largest], "largest_difference": apart[largest],
+    }  # fmt: skip
+    certain = f"as much by chance in {percent(dealt.chance)} of the ways to deal {len(wide)} and {len(deep)} networks"
+    return Part(
+        "differences by class", differ(dealt.chance, dealt.least), text, figures, f"{points(typical)} a class", certain
     )
 
 
-def _by_class(atlas: Atlas, pairs: Sequence[tuple[list[Member], list[Member]]]) -> Part:
-    """Classes whose accuracy differs by more than seeds do, for the pair that is closest in accuracy."""
-    name = "differences by class"
-    if not pairs:
-        return Part(name, None, "", {"classes_beyond": None})
-    wide, deep = pairs[0]
-    found = errors.errors_by_class(atlas, wide, deep, relative=True)
-    seen, beyond = int(np.isfinite(found.difference).sum()), found.beyond
-    figures: dict[str, Any] = {"classes": seen, "classes_beyond": len(beyond)}
-    if not seen:
-        return Part(name, None, "", figures)
+def _by_image(atlas: Atlas, wide: Sequence[Member], deep: Sequence[Member]) -> Part:
+    """Different predictions of wide and deep networks against those of seeds, dealt in the same way."""
+    dealt = errors.dealt_by_image(atlas, wide, deep)
+    found = errors.disagreement(atlas, wide, deep)
+    across, within = mean(found.across), mean(found.within)
     text = (
-        f"beside their overall accuracy, {wide[0].title} and {deep[0].title} differ by more than their seeds in "
-        f"{len(beyond)} of {seen} classes"
+        f"a wide and a deep network predict different classes for {percent(across)} of the test images, two seeds for "
+        f"{percent(within)} (as much by chance in {percent(dealt.chance)} of the ways to deal the networks)"
     )
-    if len(beyond):
-        total = len(found.difference)
-        names = CIFAR10_CLASSES if total == len(CIFAR10_CLASSES) else [f"class {label}" for label in range(total)]
-        most = float(found.difference[beyond[0]])
-        figures |= {"largest_class": names[beyond[0]], "largest_difference": most}
-        better = wide if most > 0 else deep
-        text += f", most in {names[beyond[0]]}, where {better[0].title} is {points(abs(most))} better"
-    return Part(name, beyond_chance(len(beyond), seen), text, figures)
+    figures = {"differ_across": across, "differ_within": within, "image_chance": dealt.chance}
+    return Part("differences by image", differ(dealt.chance, dealt.least), text, figures)

@@ -1,140 +1,104 @@
-"""Whether blocks grow with capacity: with parameters, with depth or width, among fitted networks."""
+"""Whether blocks grow with depth, and with width, over architectures."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from cka_core.atlas import numbers
+from cka_core.atlas.blocks import was_there
 from cka_core.atlas.numbers import mean
 from cka_core.atlas.result import Atlas, Member
-from cka_core.claims.evidence import Evidence, Part, count, decimal, growing, percent
-from cka_core.measures.blocks import Block
-from cka_core.measures.ranks import by_chance, concordance, rank_correlation
+from cka_core.claims.evidence import NOT_TESTED, Evidence, Part, can_grow, count, decimal, grows, highest, percent
+from cka_core.measures.ranks import by_chance_exactly, rank_correlation
 
-SIZES = 3
-"""So many sizes of networks are needed to see whether something grows with them."""
+SIZES = 4
+"""So many depths at one width, or widths at one depth, can show growth: three are in order by chance in 1 of 6."""
+
+MADE = (
+    "The rule for a block was fixed on {} of these networks, so that how often chance does as well is said after the "
+    "fact; networks trained later are its test."
+)
+LONG = "A block has at least 8 layers, of which a network of depth 14 has 47 and one of depth 56 has 194."
 
 
 def block_structure(atlas: Atlas) -> Evidence:
-    """Whether blocks grow with parameters, with depth or width alone, and with parameters among fitted networks."""
-    members = atlas.members
-    shares = {member.name: numbers.block_share(member) for member in members}
+    """Whether blocks grow with depth (which decides), and with width."""
+    members, groups = atlas.members, numbers.seed_groups(atlas)
+    shares = [mean([numbers.block_share(member) for member in group]) for group in groups]
     start, end = _formation(members)
+    sizes = [max(1, group[0].parameters) for group in groups]
     figures = {
-        "networks": len(members), "fitted": sum(member.fitted for member in members),
-        "with_blocks": sum(share > 0 for share in shares.values()),
-        "share_at_start": start, "share_at_end": end, **_block_correlations(members, shares),
+        "networks": len(members), "architectures": len(groups), "fitted": sum(member.fitted for member in members),
+        "with_blocks": sum(bool(member.final.blocks) for member in members), "share_at_start": start,
+        "share_at_end": end, "rho_parameters": rank_correlation(sizes, shares),
+        "mean_fall": mean([block.fall for member in members for block in member.final.blocks]),
     }  # fmt: skip
-    reason = more = ""
-    if not any(shares.values()):
-        reason = f"No block was found in any of the {count(len(members), 'network')}."
-    elif len({member.parameters for member in members}) < SIZES:
-        reason = "Networks of at least three sizes are needed to see whether blocks grow with capacity."
-    if not math.isnan(start) and any(shares.values()):
+    if not figures["with_blocks"]:
+        return Evidence((), figures, reason=f"No block was found in any of the {count(len(members), 'network')}.")
+    more = ""
+    if not math.isnan(start):
         more = f"On average {percent(start)} of the layers lie in blocks before training and {percent(end)} after it."
-    growth = (_growth(atlas, shares), _growth_by_pairs(atlas, shares), _growth_of_fitted(atlas, shares))
-    caveat = "A block has at least 5 layers, which is much of a short network."
-    return Evidence(() if reason else growth, figures, caveat, reason, more)
+    made = sum(was_there(member.weights) for member in members)
+    parts = (_growth(groups, shares, "depth", "width"), _growth(groups, shares, "width", "depth"))
+    return Evidence(parts, figures, MADE.format(made) if made else LONG, _too_few(groups), more)
 
 
-def _growth(atlas: Atlas, shares: dict[str, float]) -> Part:
-    """The rank correlation of the share of layers in blocks with parameters, over all networks."""
-    groups = numbers.seed_groups(atlas)
-    rho, chance = _with_parameters(groups, shares)
-    text = f"{percent(next(iter(shares.values())))} of the layers lie in blocks in every network"
-    if not math.isnan(rho):
+def _too_few(groups: Sequence[Sequence[Member]]) -> str:
+    depths, widths = ([getattr(group[0], what) for group in groups] for what in ("depth", "width"))
+    if can_grow(depths, widths) >= SIZES:
+        return ""
+    return "Networks of at least four depths at one width are needed to see whether blocks grow with depth."
+
+
+def _growth(groups: Sequence[Sequence[Member]], shares: Sequence[float], what: str, other: str) -> Part:
+    """The rank correlation of the share of layers in blocks, its seeds averaged, with depth or with width."""
+    values, others = ([getattr(group[0], of) for group in groups] for of in (what, other))
+    several = can_grow(values, others)
+    rho, chance = by_chance_exactly(values, shares)
+    top = highest(rho, len(groups))
+    figures = {f"rho_{what}": rho, f"chance_{what}": chance, f"highest_{what}": top, f"{what}s_compared": several}
+    if several < SIZES:
         text = (
-            f"over {count(len(shares), 'network')} the share of layers in blocks has a rank correlation of "
-            f"{decimal(rho)} with parameters (as much by chance: {_chance(chance)})"
+            f"{what} is not tested: at most {count(several, what)} at one {other}, of which even a perfect order would "
+            f"be chance in 1 of {math.factorial(several)} cases; {what}s go up to {max(values)}"
         )
-    return Part("growth with parameters", growing(rho, chance), text, {"rho": rho, "chance": chance})
-
-
-def _with_parameters(groups: Sequence[Sequence[Member]], shares: dict[str, float]) -> tuple[float, float]:
-    """A rank correlation with parameters, and how often chance does as well.
-
-    For chance whole architectures change places: seeds of one are no evidence of their own.
-    """
-    capacity = np.array([math.log(max(1, group[0].parameters)) for group in groups])
-    which = np.array([number for number, group in enumerate(groups) for _ in group])
-    values = [shares[member.name] for group in groups for member in group]
-    rho = rank_correlation(capacity[which], values)
-    return rho, by_chance(lambda order: rank_correlation(capacity[order][which], values), len(groups))
-
-
-def _growth_by_pairs(atlas: Atlas, shares: dict[str, float]) -> Part:
-    """Whether what is deeper or wider, and neither less, has more of its layers in blocks; means over seeds."""
-    groups = numbers.seed_groups(atlas)
-    sizes = np.array([(group[0].depth, group[0].width) for group in groups])
-    values = np.array([mean([shares[member.name] for member in group]) for group in groups])
-    more, fewer, pairs = concordance(sizes, values)
-    name, figures = (
-        "growth with depth or width",
-        {"size_pairs": pairs, "larger_has_more": more, "larger_has_less": fewer},
-    )
-    if not pairs:
-        return Part(name, None, "", figures)
-
-    def excess(order: np.ndarray) -> float:
-        more, fewer, pairs = concordance(sizes[order], values)
-        return (more - fewer) / pairs
-
-    chance = by_chance(excess, len(groups))
+        return Part(f"growth with {what}", NOT_TESTED, text, figures)
+    over = f"over {count(len(groups), 'architecture')}"
+    if math.isnan(rho):
+        text = f"{over} the share of layers in blocks does not vary, or all have one {what}"
+        return Part(f"growth with {what}", grows(rho, 1.0, len(groups)), text, figures)
     text = (
-        f"of {count(pairs, 'pair')} of architectures, one larger in depth or width and smaller in neither, the larger "
-        f"has more of its layers in blocks in {more} and less in {fewer} (as much by chance: {_chance(chance)})"
+        f"{over} the share of layers in blocks has a rank correlation of {decimal(rho)} with {what} (as much by "
+        f"chance: {_chance(chance)}); {_with_blocks(groups, what)}"
     )
-    verdict = growing((more - fewer) / pairs, chance)
-    return Part(name, verdict, text, {**figures, "size_pairs_chance": chance})
+    reach = f"as much by chance in {_chance(chance)} of orders; 95 % interval up to {decimal(top)}, {over}"
+    return Part(
+        f"growth with {what}", grows(rho, chance, len(groups)), text, figures,
+        f"rank correlation with {what} {decimal(rho)}", reach,
+    )  # fmt: skip
 
 
-def _growth_of_fitted(atlas: Atlas, shares: dict[str, float]) -> Part:
-    """The same over the fitted networks alone."""
-    fitted = [[member for member in group if member.fitted] for group in numbers.seed_groups(atlas)]
-    groups, name = [group for group in fitted if group], "growth among fitted networks"
-    if len({group[0].parameters for group in groups}) < SIZES:
-        return Part(name, None, "", {"rho_fitted": None, "chance_fitted": None})
-    rho, chance = _with_parameters(groups, shares)
-    found = f"the rank correlation is {decimal(rho)} (as much by chance: {_chance(chance)})"
-    found = "the share is always the same" if math.isnan(rho) else found
-    text = f"over the {sum(map(len, groups))} fitted ones {found}"
-    return Part(name, growing(rho, chance), text, {"rho_fitted": rho, "chance_fitted": chance})
+def _with_blocks(groups: Sequence[Sequence[Member]], what: str) -> str:
+    """ "4 of 4 networks of depth 38 and more have blocks, 0 of 6 below"; how many have, where no such line exists."""
+    members = [member for group in groups for member in group]
+    having = [getattr(member, what) for member in members if member.final.blocks]
+    least = min(having)
+    above = [member for member in members if getattr(member, what) >= least]
+    return (
+        f"{len(having)} of {count(len(above), 'network')} of {what} {least} and more "
+        f"{'has' if len(having) == 1 else 'have'} blocks, 0 of {len(members) - len(above)} below"
+    )
 
 
 def _chance(share: float) -> str:
-    return percent(share) if share >= 0.01 else "less than 1 %"
-
-
-def _capacity(members: Sequence[Member]) -> list[float]:
-    return [math.log(max(1, member.parameters)) for member in members]
-
-
-def _block_correlations(members: Sequence[Member], shares: dict[str, float]) -> dict[str, Any]:
-    """Further rank correlations with parameters: of the number of blocks and, where there are any, of their looks."""
-    values = [shares[member.name] for member in members]
-    looks: dict[str, Callable[[Member, Block], float]] = {
-        "length": lambda member, block: len(block) / len(member.layers),
-        "strength": lambda member, block: block.strength,
-        "fall": lambda member, block: block.fall,
-    }
-    found = {
-        "rho_depth": rank_correlation([member.depth for member in members], values),
-        "rho_width": rank_correlation([member.width for member in members], values),
-        "rho_number": rank_correlation(_capacity(members), [len(member.final.blocks) for member in members]),
-    }
-    with_blocks = [member for member in members if member.final.blocks]
-    for look, of in looks.items():
-        means = [mean([of(member, block) for block in member.final.blocks]) for member in with_blocks]
-        found |= {f"rho_{look}": rank_correlation(_capacity(with_blocks), means), f"mean_{look}": mean(means)}
-    return found
+    return f"{100 * share:.1f} %" if share >= 0.001 else "less than 0.1 %"
 
 
 def _formation(members: Sequence[Member]) -> tuple[float, float]:
     """Mean share of layers in blocks before training and at the end, of the networks looked at before training."""
     curves = [numbers.blocks_along_epochs(member) for member in members]
-    kept = [shares for epochs, shares in curves if epochs[0] == 0 and len(epochs) > 1]
+    kept = [np.array(shares) for epochs, shares in curves if epochs[0] == 0 and len(epochs) > 1]
     return mean([shares[0] for shares in kept]), mean([shares[-1] for shares in kept])

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-PERMUTATIONS = 2000
+PERMUTATIONS = 20_000
+
+EXACT = 9
+"""Up to so many things all orders are looked at, 362,880 of nine."""
 
 
 def rank_correlation(x: Any, y: Any) -> float:
@@ -19,35 +23,40 @@ def rank_correlation(x: Any, y: Any) -> float:
     return float(np.clip(np.corrcoef(a, b)[0, 1], -1, 1))
 
 
-def concordance(sizes: Any, values: Any) -> tuple[int, int, int]:
-    """Of pairs of things of which one is larger: in how many its value is larger, in how many smaller, and all.
+def by_chance_exactly(x: Any, y: Any) -> tuple[float, float]:
+    """Spearman's rank correlation, and in which share of all orders of the things it is at least as large; NaN, NaN if
+    either does not vary.
 
-    ``sizes`` (things, dimensions): one is larger if it is in some dimension and smaller in none; other pairs do not
-    count. The first less the second over the third is Kendall's rank correlation for what is ordered in part.
+    All orders for up to nine things, else 20,000 of them drawn, the given one among them.
     """
-    sizes, values = np.asarray(sizes, np.float64), np.asarray(values, np.float64)
-    larger = (sizes[:, None] >= sizes).all(axis=2) & (sizes[:, None] > sizes).any(axis=2)
-    signs = np.sign(values[:, None] - values)[larger]
-    return int((signs > 0).sum()), int((signs < 0).sum()), len(signs)
+    a, b = (_ranks(np.asarray(values, np.float64)) for values in (x, y))
+    rho = rank_correlation(x, y)
+    if np.isnan(rho):
+        return rho, rho
+    sums = (a - a.mean())[_orders(len(a))] @ (b - b.mean())
+    return rho, float((sums >= (a - a.mean()) @ (b - b.mean()) - 1e-9).mean())
 
 
-def by_chance(statistic: Callable[[np.ndarray], float], count: int) -> float:
-    """How often a statistic of ``count`` things is at least as large in another order of them: from 0 to 1, or NaN.
-
-    ``statistic`` gets the order, int (count,). All orders for up to six things, else 2,000 of them drawn, the given one
-    among them.
-    """
-    given = np.arange(count)
-    observed = statistic(given)
-    if not np.isfinite(observed):
-        return float("nan")
+@lru_cache(maxsize=2)
+def _orders(n: int) -> np.ndarray:
+    """Orders of n things, int (orders, n)."""
+    if n <= EXACT:
+        return np.array(list(itertools.permutations(range(n))), np.uint8)
     rng = np.random.default_rng(0)
-    orders = (
-        map(np.array, itertools.permutations(range(count)))
-        if count <= 6
-        else itertools.chain([given], (rng.permutation(count) for _ in range(PERMUTATIONS - 1)))
-    )
-    return float(np.mean([statistic(order) >= observed - 1e-9 for order in orders]))
+    return np.array([np.arange(n), *(rng.permutation(n) for _ in range(PERMUTATIONS - 1))])
+
+
+def deals(first: int, second: int) -> np.ndarray:
+    """Ways to deal first + second things into two groups of these sizes: int (ways, first), which are in the first.
+
+    All of them up to 20,000, else as many drawn; the given one, 0 to first - 1, is the first row.
+    """
+    n = first + second
+    if math.comb(n, first) <= PERMUTATIONS:
+        return np.array(list(itertools.combinations(range(n), first)), np.intp)
+    rng = np.random.default_rng(0)
+    drawn = (rng.permutation(n)[:first] for _ in range(PERMUTATIONS - 1))
+    return np.array([np.arange(first), *drawn], np.intp)
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:

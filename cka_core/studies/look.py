@@ -97,7 +97,7 @@ def look_at(study: Study, index: int, store: Store, report: Report = silent) -> 
         history=info.history,
         **facts,
     )
-    report(Progress("looking", len(moments), len(moments) + 1, "how sure its blocks are"))
+    report(Progress("looking", 9, 10, "how sure its blocks are"))
     member = measured(member, lambda: (kept(where) for where in range(len(seen.slices))))
     store.put(place(study, index), "network", packed(member_json(member), arrays))
 

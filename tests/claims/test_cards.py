@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 import re
 
 import numpy as np
 import pytest
 
+from cka_core.atlas.blocks import was_there
 from cka_core.atlas.errors import disagreement, distances, errors_by_class, predictions, right_by_image, wide_and_deep
 from cka_core.atlas.numbers import (
     blocks_along_epochs,
@@ -23,36 +23,21 @@ from cka_core.atlas.numbers import (
     recipe_text,
     seed_groups,
     spread,
-    spread_over_pairs,
     student,
 )
-from cka_core.atlas.result import FORMAT, Atlas, Deletion, Member, Probe, Snapshot, member_json
+from cka_core.atlas.result import FORMAT, Atlas, Deletion, Member, Probe, Snapshot, bundled, member_json
 from cka_core.atlas.study import study_of
 from cka_core.claims.cards import CLAIMS, Claim, claims
-from cka_core.claims.evidence import (
-    CANNOT_SAY,
-    NO,
-    PARTLY,
-    UNCLEAR,
-    YES,
-    beyond_chance,
-    clear,
-    decimal,
-    growing,
-    interval,
-    most,
-    percent,
-    together,
-)
+from cka_core.claims.evidence import CANNOT_SAY, NO, NOT_TESTED, UNCLEAR, YES
 from cka_core.measures.behaviour import compare_behaviour, seed_variation
 from cka_core.measures.blocks import Block
-from cka_core.measures.ranks import by_chance, concordance, rank_correlation
+from cka_core.measures.ranks import rank_correlation
 from cka_core.networks.architectures import architecture
 from cka_core.networks.surgery import residual_blocks
 from tests import synthetic_atlas
 
-SIZES = ("14x1", "20x1", "38x1", "20x2", "38x2")
-"""Rising parameters; 20x2 is the wide one and 38x1 the deep one."""
+SIZES = ("14x1", "20x1", "38x1", "56x1", "20x2", "38x2")
+"""Four depths at one width; 20x2 is the wide one and 38x1 the deep one."""
 
 IMAGES = 500
 Pair = tuple[float, float]
@@ -63,8 +48,8 @@ class Plan:
     """What is planted; pairs are (inside blocks, outside)."""
 
     sizes: tuple[str, ...] = SIZES
-    seeds: tuple[int, ...] = (0, 1, 2)
-    in_blocks: tuple[float, ...] = (0.0, 0.3, 0.4, 0.5, 0.6)
+    seeds: tuple[int, ...] = (0, 1, 2, 3)
+    in_blocks: tuple[float, ...] = (0.0, 0.3, 0.4, 0.5, 0.3, 0.4)
     component: Pair = (0.8, 0.2)
     without_component: float = 0.1
     blocks_left: bool = False
@@ -78,7 +63,7 @@ class Plan:
 
 TRUE = Plan()
 FALSE = Plan(
-    in_blocks=(0.6, 0.5, 0.4, 0.35, 0.3), component=(0.2, 0.8), without_component=0.95, blocks_left=True,
+    in_blocks=(0.6, 0.5, 0.4, 0.3, 0.5, 0.4), component=(0.2, 0.8), without_component=0.95, blocks_left=True,
     cosines=(0.3, 0.9), gains=(0.05, 0.0), losses=(0.2, 0.01), across=(0.9, 0.3), errors="seed",
 )  # fmt: skip
 
@@ -160,12 +145,12 @@ def by_key(atlas: Atlas) -> dict[str, Claim]:
     found = claims(atlas)
     assert [claim.key for claim in found] == list(CLAIMS)
     for claim in found:
-        for text in (claim.shows, claim.caveat, claim.claim):
+        for text in (claim.shows, claim.claim, claim.around, claim.caveat or "."):
             assert not re.search(r"\b(nan|None|inf)\b", text) and text.endswith("."), text
             assert "  " not in text and ".." not in text, text
         for value in claim.numbers.values():
             assert value is None or isinstance(value, (int, str)) or math.isfinite(value)
-        assert claim.holds in (YES, PARTLY, UNCLEAR, NO, CANNOT_SAY)
+        assert claim.holds in (YES, UNCLEAR, NO, CANNOT_SAY)
     return {claim.key: claim for claim in found}
 
 
@@ -195,19 +180,20 @@ def test_a_planted_claim_holds(key, true):
 
 @pytest.mark.parametrize("key", CLAIMS)
 def test_a_planted_opposite_does_not_hold(key, false):
-    assert false[key].holds == NO, false[key].shows
+    """That nothing tells wide from deep networks is never proved: such a test can only fail to find it."""
+    assert false[key].holds == (UNCLEAR if key == "errors" else NO), false[key].shows
 
 
 PLANTED = {
-    "block-structure": {"rho": 1.0, "rho_fitted": 1.0, "networks": 15, "with_blocks": 12, "share_at_start": 0.0,
-                        "share_at_end": 0.36, "larger_has_more": 9, "larger_has_less": 0},
-    "first-component": {"share_inside": 0.8, "share_outside": 0.2, "similarity_before": 0.95, "left": 0.0,
+    "block-structure": {"rho_depth": 1.0, "networks": 24, "architectures": 6, "with_blocks": 20, "share_at_start": 0.0,
+                        "share_at_end": 0.317, "depths_compared": 4, "widths_compared": 2, "mean_fall": 0.4},
+    "first-component": {"share_inside": 0.8, "share_outside": 0.2, "similarity_before": 0.95, "gone": 1.0, "gone_n": 5,
                         "similarity_after": 0.1, "cosine_inside": 0.9, "cosine_outside": 0.3},
     "probes-and-deletion": {"slope_inside": 0.0, "slope_outside": 0.05, "loss_inside": 0.01, "loss_outside": 0.2,
-                            "loss_of_all": 0.1, "slope_without_blocks": 0.05},
-    "outside-and-inside": {"seeds_inside": 0.3, "seeds_outside": 0.9, "across_inside": 0.3, "across_outside": 0.9,
-                           "seed_pairs": 15},
-    "errors": {"wide": "ResNet 20x2", "deep": "ResNet 38x1", "classes_beyond": 8, "accuracy_wide": 0.601},
+                            "loss_of_all": 0.1, "slope_without_blocks": 0.05, "loss_n": 5},
+    "outside-and-inside": {"seeds_inside": 0.3, "seeds_outside": 0.9, "blocks_shared": 0, "block_pairs": 190,
+                           "networks_with_blocks": 20, "seed_pairs": 36},
+    "errors": {"wide": "ResNet 20x2", "deep": "ResNet 38x1", "classes_chance": 2 / 70, "accuracy_wide": 0.6015},
 }  # fmt: skip
 
 
@@ -218,25 +204,71 @@ def test_the_planted_figures_are_read(key, true):
         assert found == (value if isinstance(value, str) else pytest.approx(value, abs=0.006)), name
 
 
-def test_some_networks_may_keep_their_blocks():
-    """A mean over networks, some of which lose their blocks whole and some not at all, would hide just that."""
+def test_an_architecture_counts_once_however_many_seeds_it_has():
+    """Seeds averaged first: that all of one architecture's keep their block is one observation of five."""
 
     def keep(member: Member) -> Member:
-        kept = member.final.blocks if member.seed == 0 else ()
-        return dataclasses.replace(member, blocks_without={"component": kept})
+        return dataclasses.replace(
+            member, blocks_without={"component": member.final.blocks if member.depth == 56 else ()}
+        )
 
     found = by_key(plant(change=keep))["first-component"]
-    assert "in 8 of 12 networks with blocks less than half of their layers are still in one" in found.shows
-    assert next(part for part in found.parts if part.name == "blocks without the component").verdict == UNCLEAR
+    assert found.numbers["gone_n"] == 5 and found.numbers["gone"] == pytest.approx(0.8)
+    assert found.holds == UNCLEAR and "over 5 architectures" in found.shows
+
+
+def test_within_one_architecture_its_seeds_count():
+    found = by_key(plant(Plan(sizes=("38x1",), in_blocks=(0.4,), seeds=(0, 1, 2))))["probes-and-deletion"]
+    assert found.numbers["loss_n"] == 3 and "over 3 seeds" in found.shows and found.holds == YES
+
+
+def test_one_part_decides_and_the_others_are_shown():
+    def level(member: Member) -> Member:
+        probes = tuple(dataclasses.replace(one, accuracy=0.5) for one in member.probes)
+        return dataclasses.replace(member, probes=probes)
+
+    found = by_key(plant(change=level))["probes-and-deletion"]
+    assert [(part.name, part.verdict) for part in found.parts] == [("deletions", YES), ("probes", NO)]
+    assert found.holds == YES and found.primary == found.parts[0]
+    assert found.primary.figure == "19.0 points"
+    assert found.primary.reach == "95 % interval 19.0 to 19.0 points, over 5 architectures"
+
+
+def test_one_pair_that_shares_a_block_is_enough_and_no_mean_hides_it():
+    atlas = plant()
+    a, b = atlas.member("cifar-resnet-38x1-s0"), atlas.member("cifar-resnet-56x1-s2")
+    for one in a.final.blocks:
+        for other in b.final.blocks:
+            atlas._maps[f"pair/{a.name}/{b.name}"][one.start : one.stop, other.start : other.stop] = 0.92
+    found = by_key(atlas)["outside-and-inside"]
+    assert found.holds == NO
+    assert "in 1 of 190 pairs of blocks CKA between the two is at least 0.5: 38x1 s0 with 56x1 s2 at 0.92; in the " in (
+        found.shows[0].lower() + found.shows[1:]
+    )
+
+
+def test_width_is_not_tested_and_says_why(true):
+    (width,) = [part for part in true["block-structure"].parts if part.name == "growth with width"]
+    assert width.verdict == NOT_TESTED
+    assert "at most 2 widths at one depth, of which even a perfect order would be chance in 1 of 2 cases" in width.text
+
+
+def test_networks_that_the_rule_was_fixed_on_are_named(true):
+    assert "fixed on" not in true["block-structure"].caveat
+    found = bundled()
+    assert found is not None and all(was_there(member.weights) for member in found.members)
+    assert "fixed on 10 of these networks" in by_key(found)["block-structure"].caveat
 
 
 def test_the_figures_stand_in_the_sentences(true):
-    assert "rank correlation of 1.00 with parameters" in true["block-structure"].shows
+    assert "rank correlation of 1.00 with depth" in true["block-structure"].shows
+    assert "20 of 20 networks of depth 20 and more have blocks, 0 of 4 below" in true["block-structure"].shows
     assert "0 % of the layers lie in blocks before training" in true["block-structure"].shows
     assert "80 % of the variance inside blocks and 20 % outside" in true["first-component"].shows
+    assert "100 % are in none without each layer's first component" in true["first-component"].shows
     assert "gains 0.0 points inside blocks and 5.0 points elsewhere" in true["probes-and-deletion"].shows
     assert "0.30 inside a block of either and 0.90 outside" in true["outside-and-inside"].shows
-    assert "ResNet 20x2 and ResNet 38x1 differ by more than their seeds in 8 of 10 classes" in true["errors"].shows
+    assert "ResNet 20x2 and ResNet 38x1 differ by" in true["errors"].shows
 
 
 # What is missing is said.
@@ -248,61 +280,68 @@ def reads_cannot_say(claim: Claim, why: str) -> None:
 
 
 def test_without_any_block_nothing_is_inside_one():
-    found = by_key(plant(dataclasses.replace(TRUE, in_blocks=(0.0,) * 5)))
+    found = by_key(plant(dataclasses.replace(TRUE, in_blocks=(0.0,) * 6)))
     for key in list(CLAIMS)[:4]:
-        reads_cannot_say(found[key], "No block was found in any of the 15 networks")
+        reads_cannot_say(found[key], "No block was found in any of the 24 networks")
     assert found["errors"].holds == YES
 
 
 def test_a_block_over_everything_leaves_no_outside():
     def cover(member: Member) -> Member:
-        final = dataclasses.replace(member.final, blocks=(Block(0, len(member.layers), 0.95, 0.0),))
+        final = dataclasses.replace(member.final, blocks=(Block(0, len(member.layers), 0.95, 0.3),))
         return dataclasses.replace(member, snapshots=(member.snapshots[0], final))
 
     found = by_key(plant(change=cover))
-    assert found["first-component"].holds == PARTLY
-    assert "100 % of the layers lie in blocks in every network" in found["block-structure"].shows
-    reads_cannot_say(found["outside-and-inside"], "No two seeds here have layers both inside a block and outside")
-    reads_cannot_say(found["probes-and-deletion"], "no figures for probes or deletions")
+    assert "does not vary" in found["block-structure"].shows and found["block-structure"].holds == UNCLEAR
+    reads_cannot_say(found["probes-and-deletion"], "no figures for deletions")
 
 
 def test_one_seed_says_nothing_of_seeds():
     found = by_key(plant(dataclasses.replace(TRUE, seeds=(0,))))
-    reads_cannot_say(found["outside-and-inside"], "No architecture here has two seeds")
-    assert "between architectures" in found["outside-and-inside"].shows.lower()
+    assert "Not known here: similarity between seeds." in found["outside-and-inside"].caveat
+    assert found["outside-and-inside"].holds == YES
     reads_cannot_say(found["errors"], "one seed only")
     assert found["block-structure"].holds == found["probes-and-deletion"].holds == YES
 
 
+def test_three_seeds_of_each_cannot_show_different_errors():
+    found = by_key(plant(dataclasses.replace(TRUE, seeds=(0, 1, 2))))["errors"]
+    reads_cannot_say(found, "even the largest difference would be chance in 10 % of the ways")
+    assert "4 seeds of each could" in found.shows
+
+
 def test_one_network_alone():
     found = by_key(plant(Plan(sizes=("38x1",), in_blocks=(0.4,), seeds=(0,))))
-    reads_cannot_say(found["block-structure"], "at least three sizes")
-    assert found["first-component"].holds == UNCLEAR
-    assert found["outside-and-inside"].holds == found["errors"].holds == CANNOT_SAY
+    reads_cannot_say(found["block-structure"], "at least four depths")
+    reads_cannot_say(found["outside-and-inside"], "No two networks with blocks")
+    assert found["first-component"].holds == UNCLEAR and "one seed only" in found["first-component"].shows
+    assert found["errors"].holds == CANNOT_SAY
 
 
 def test_without_probes_and_deletions():
     found = by_key(plant(change=lambda member: dataclasses.replace(member, probes=(), deletions=())))
-    reads_cannot_say(found["probes-and-deletion"], "no figures for probes or deletions")
+    reads_cannot_say(found["probes-and-deletion"], "no figures for deletions")
 
 
-def test_half_of_a_claim_is_partly():
+def test_without_the_part_that_decides_nothing_is_said_and_without_another_that():
+    found = by_key(plant(change=lambda member: dataclasses.replace(member, deletions=())))["probes-and-deletion"]
+    reads_cannot_say(found, "no figures for deletions")
     found = by_key(plant(change=lambda member: dataclasses.replace(member, probes=())))["probes-and-deletion"]
-    assert found.holds == PARTLY
+    assert found.holds == YES
     assert "Not known here: probes." in found.caveat
     assert "linear probe" not in found.shows
 
 
 def test_without_the_maps():
     found = by_key(plant(without="cosines|pair|component"))
-    assert found["first-component"].holds == PARTLY
-    assert "Not known here: similarity without the component, the components' directions." in found[
+    assert found["first-component"].holds == YES  # which blocks are left is told in blocks_without
+    assert "Not known here: the components' directions, similarity without the component." in found[
         "first-component"
     ].caveat  # fmt: skip
-    reads_cannot_say(found["outside-and-inside"], "No architecture here has two seeds that were compared")
+    reads_cannot_say(found["outside-and-inside"], "No two networks with blocks were compared")
 
 
-@pytest.mark.parametrize("without", ["outputs", "outputs/cifar-resnet-38", "outputs/.*20x2"])
+@pytest.mark.parametrize("without", ["outputs", "outputs/cifar-resnet-(38|56)", "outputs/.*x2"])
 def test_without_the_predictions(without):
     reads_cannot_say(by_key(plant(without=without))["errors"], "No wide and deep CIFAR ResNets whose predictions")
 
@@ -338,9 +377,9 @@ def test_nothing_but_nan():
 
 def test_networks_that_are_no_cifar_resnets():
     found = by_key(plant(Plan(sizes=("resnet50", "resnet101"), in_blocks=(0.3, 0.5), seeds=(0, 1))))
-    reads_cannot_say(found["block-structure"], "at least three sizes")
+    reads_cannot_say(found["block-structure"], "at least four depths")
     reads_cannot_say(found["errors"], "No wide and deep CIFAR ResNets")
-    assert found["probes-and-deletion"].holds in (YES, PARTLY)
+    assert "two architectures" in found["probes-and-deletion"].shows
 
 
 def test_networks_without_residual_blocks():
@@ -360,74 +399,14 @@ def test_networks_that_are_not_fitted_are_named():
         return dataclasses.replace(member, snapshots=(member.snapshots[0], final))
 
     for claim in by_key(plant(change=unlearn)).values():
-        assert "Not fitted" in claim.caveat and "ResNet 14x1, ResNet 20x1 (1 of 3 seeds)." in claim.caveat
-        assert claim.caveat.count("Seen in 15 networks of 176k to 2.3M parameters") == 1
-        assert re.search("3,125 of CIFAR-10's 50,000 images for [0-9]+ epochs, 3 seeds each", claim.caveat)
-
-
-def test_without_fitted_networks_growth_holds_partly():
-    found = by_key(plant(dataclasses.replace(TRUE, fit=0.5)))["block-structure"]
-    assert found.holds == PARTLY
-    assert "Not known here: growth among fitted networks." in found.caveat
+        assert "Not fitted" in claim.around and "ResNet 14x1, ResNet 20x1 (1 of 4 seeds)." in claim.around
+        assert claim.around.count("Seen in 24 networks of 176k to 2.3M parameters") == 1
+        assert re.search("3,125 of CIFAR-10's 50,000 images for [0-9]+ epochs, 4 seeds each", claim.around)
 
 
 def test_any_atlas_can_be_asked():
     by_key(synthetic_atlas.build())
     by_key(synthetic_atlas.build(1))
-
-
-# Rules.
-
-
-@pytest.mark.parametrize(
-    "values, verdict",
-    [([], None), ([np.nan], None), ([0.2], UNCLEAR), ([-0.2], NO), ([0.0] * 5, NO), ([0.2, 0.2, 0.2], YES),
-     ([0.3, 0.2, 0.1, np.nan], UNCLEAR), ([0.5, -0.4, 0.1], UNCLEAR), ([-0.1, -0.2, -0.3], NO)],
-)  # fmt: skip
-def test_a_difference_is_clear_if_its_interval_is_above_0(values, verdict):
-    assert clear(spread(values)) == verdict
-
-
-def test_a_clear_difference_has_to_be_large_enough_too():
-    assert [clear(spread([0.2, 0.2, 0.2]), least) for least in (0.1, 0.2, 0.3)] == [YES, YES, PARTLY]
-    assert clear(spread([0.9, -0.2, 0.1]), 0.1) == UNCLEAR
-
-
-def test_most_is_more_than_a_coin_gives():
-    assert [most(found, 5) for found in range(6)] == [NO, NO, NO, UNCLEAR, UNCLEAR, YES]
-    assert most(1, 1) == UNCLEAR and most(0, 0) is None
-
-
-def test_two_values_are_told_instead_of_their_interval():
-    assert interval(spread([0.5, -0.2]), decimal) == " (two differences, −0.20 and 0.50)"
-    assert interval(spread([0.05, 0.02]), percent) == " (two differences, 2.0 and 5.0 points)"
-    assert "95 % interval" in interval(spread([0.5, 0.4, 0.3]), decimal) and interval(spread([0.5]), decimal) == ""
-
-
-@pytest.mark.parametrize(
-    "verdicts, verdict",
-    [([YES, YES], YES), ([NO, NO], NO), ([YES, NO], PARTLY), ([PARTLY], PARTLY), ([YES, None], PARTLY),
-     ([NO, None], NO), ([None, None], CANNOT_SAY), ([], CANNOT_SAY), ([UNCLEAR, NO], UNCLEAR),
-     ([YES, UNCLEAR], PARTLY), ([UNCLEAR, None], UNCLEAR)],
-)  # fmt: skip
-def test_parts_make_one_verdict(verdicts, verdict):
-    assert together(verdicts) == verdict
-
-
-def test_growth_must_not_be_chance():
-    assert growing(0.9, 0.01) == growing(0.5) == YES
-    assert growing(0.9, 0.2) == growing(0.3) == UNCLEAR
-    assert growing(float("nan")) == growing(-1.0) == NO
-
-
-def test_three_classes_of_ten_are_more_than_chance():
-    assert [beyond_chance(found, 10) for found in range(5)] == [NO, UNCLEAR, UNCLEAR, YES, YES]
-
-
-def test_noise_alone_rarely_reads_yes():
-    rng = np.random.default_rng(0)
-    read = [clear(spread(rng.normal(size=6))) for _ in range(2000)]
-    assert read.count(YES) / len(read) == pytest.approx(0.025, abs=0.01)
 
 
 # Statistics.
@@ -441,21 +420,6 @@ def test_rank_correlation_is_of_ranks():
     assert rank_correlation([1, 2, 2, 3], [1, 2, 2, 3]) == pytest.approx(1)
     assert rank_correlation([1, 2, 3, 4, 5], [2, 1, 4, 3, 5]) == pytest.approx(0.8)
     assert math.isnan(rank_correlation([1, 1, 1], [1, 2, 3]))
-
-
-def test_concordance_leaves_out_what_is_not_comparable():
-    assert concordance([(1, 1), (2, 1), (1, 2)], [0.0, 0.5, 0.2]) == (2, 0, 2)
-    assert concordance([(1, 1), (2, 1), (2, 2)], [0.5, 0.5, 0.2]) == (0, 2, 3)
-    assert concordance([(2, 1), (1, 2)], [0.0, 1.0]) == (0, 0, 0)
-
-
-def test_chance_counts_the_orders():
-    def rising(order):
-        return rank_correlation(order, np.arange(len(order)))
-
-    assert by_chance(rising, 4) == pytest.approx(1 / 24)
-    assert by_chance(rising, 9) == pytest.approx(1 / 2000)
-    assert math.isnan(by_chance(lambda order: float("nan"), 4))
 
 
 @pytest.mark.parametrize(
@@ -477,9 +441,9 @@ def test_spread_leaves_out_what_is_no_number():
 
 def test_seeds_of_one_recipe_are_a_group():
     atlas = plant()
-    assert [len(group) for group in seed_groups(atlas)] == [3] * 5
+    assert [len(group) for group in seed_groups(atlas)] == [4] * 6
     atlas.members[0].recipe["epochs"] = 7
-    assert [len(group) for group in seed_groups(atlas)] == [1, 2, 3, 3, 3, 3]
+    assert [len(group) for group in seed_groups(atlas)] == [1, 3, 4, 4, 4, 4, 4]
 
 
 def test_weights_kept_along_the_training_are_no_other_recipe():
@@ -558,7 +522,9 @@ def test_networks_that_were_not_compared():
 
 def test_wide_and_deep_are_as_accurate_and_trained_alike():
     atlas = plant()
-    assert [(wide[0].title, deep[0].title) for wide, deep in wide_and_deep(atlas)] == [("ResNet 20x2", "ResNet 38x1")]
+    assert [(wide[0].title, deep[0].title) for wide, deep in wide_and_deep(atlas)] == [
+        ("ResNet 20x2", "ResNet 38x1"), ("ResNet 20x2", "ResNet 56x1"), ("ResNet 38x2", "ResNet 56x1")
+    ]  # fmt: skip
 
     def better(member: Member) -> Member:
         final = dataclasses.replace(member.final, test_accuracy=0.6 + 0.04 * (member.width > 1))
@@ -610,24 +576,6 @@ def test_classes_are_told_apart_beside_the_overall_accuracy():
     assert relative.a.mean(axis=1) == pytest.approx(0) and relative.b.mean(axis=1) == pytest.approx(0)
 
 
-def test_a_mean_over_pairs_has_the_spread_of_what_they_are_pairs_of():
-    """Nothing is there: the interval is above 0 in about 1 of 40 draws, where independent pairs would be in 1 of 5."""
-    pairs = list(itertools.combinations(range(7), 2))
-    above = naive = 0
-    for seed in range(600):
-        rng = np.random.default_rng(seed)
-        own = rng.normal(size=7)
-        values = [own[i] + own[j] + 0.3 * rng.normal() for i, j in pairs]
-        found = spread_over_pairs(pairs, values)
-        assert found.mean == pytest.approx(np.mean(values)) and found.n == 7
-        above += found.low > 0
-        naive += spread(values).low > 0
-    assert above <= 30 and naive > 90
-    assert spread_over_pairs([(0, 1)], [0.5]).n == 1 and math.isnan(spread_over_pairs([(0, 1)], [0.5]).low)
-    assert spread_over_pairs([(0, 1), (1, 2)], [math.nan, math.nan]).n == 0
-    assert spread_over_pairs([(0, 1), (0, 2), (1, 2)], [1.0, 1.0, 1.0]).low == pytest.approx(1.0)
-
-
 def test_right_by_image_is_a_share_of_networks():
     atlas = plant()
     right = np.array([predictions(atlas, member) == atlas.labels for member in atlas.members])
@@ -645,5 +593,5 @@ def test_errors_by_class_are_beyond_the_seeds_where_they_were_planted():
     assert (found.difference[:4] < -0.5).all() and (found.difference[6:] > 0.5).all()
     assert found.difference == pytest.approx(-errors_by_class(atlas, deep, wide).difference)
     assert len(errors_by_class(atlas, wide[:1], deep).beyond) == 0
-    with pytest.raises(ValueError, match="at least one network in each group, got 0 and 3"):
+    with pytest.raises(ValueError, match="at least one network in each group, got 0 and 4"):
         errors_by_class(atlas, [], deep)

@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from cka_core.base import shipped
 from cka_core.base.store import Store
+from cka_core.measures.blocks import RULE
 from tests import synthetic_atlas
 from tests.synthetic_atlas import name
 
@@ -159,8 +160,7 @@ def test_the_map_beside_it_is_without_what_was_chosen():
 
 def test_the_images_behind_the_block_are_those_with_the_largest_scores():
     page = open_page()
-    captions = [image.proto.imgs[0].caption for image in page.get("image")]
-    assert len(captions) == 10
+    captions = [image.proto.imgs[0].caption for image in page.get("image")][:10]
     assert all("✕" in caption and "49." in caption for caption in captions[:2])
     assert "A few images stand for it" in texts(page)
 
@@ -218,9 +218,28 @@ def test_the_steps_lead_to_what_they_say():
 def test_every_claim_is_a_card_with_its_figure_and_its_caveat():
     page = open_page()
     said = texts(page)
-    assert said.count("*The claim.*") == said.count("*This atlas.*") == said.count("Caveat:") == 5
+    assert said.count("*The claim.*") == said.count("*This atlas.*") == 5
+    assert said.count("Caveat:") == 6  # one a card: the claims', and that of what the paper does not say
+    assert said.count("Seen in 6 networks") == 1
     keys = ("block-structure", "first-component", "probes-and-deletion", "outside-and-inside", "errors")
     assert all(chart(page, f"figure {key}") for key in keys)
+
+
+def test_how_it_is_decided_stands_beside_the_cards_word_for_word():
+    said = " ".join(texts(open_page()).split())
+    assert RULE in said and "2 points of accuracy for deleting a residual block" in said
+
+
+def test_the_bundled_atlas_says_what_the_paper_does_not():
+    page = open_page(atlas="bundled")
+    said = texts(page)
+    assert "**What we found that the paper does not say**" in said and "**Kinds of block**" in said
+    assert "removing each layer's first principal component does not remove the block" in said
+    assert "38x1 seed 0 with 56x1 seed 0 at CKA 0.92" in said and "One of its kind" not in said
+    assert said.count("**Kind 1**") == said.count("**Kind 2**") == 1
+    assert "block and stage are confounded" in said and "610 updates" in said
+    assert len([image for image in page.get("image") if image.proto.imgs[0].caption]) == 10 + 2 * 6
+    assert chart(page, "figure beyond")
 
 
 @pytest.mark.parametrize(

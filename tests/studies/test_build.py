@@ -24,6 +24,7 @@ from cka_core.measures.hsic import HsicSums
 from cka_core.networks.activations import Extractor
 from cka_core.networks.building import build_network
 from cka_core.studies import build as atlas_build
+from cka_core.studies import falls
 from cka_core.studies import look as atlas_look
 from cka_core.studies import steps as atlas_steps
 
@@ -130,6 +131,17 @@ def test_accuracies_are_those_of_the_training(built):
         assert member.final.train_accuracy == pytest.approx(record["train_accuracy"])
         assert (atlas.outputs(member.name).argmax(1) == atlas.labels).mean() == pytest.approx(record["test_accuracy"])
         assert member.deletions[0].blocks == ()
+
+
+def test_how_sure_the_blocks_are_is_measured_with_the_study_and_later_too(built):
+    store, atlas, _, _ = built
+    assert all(member.halves == ((), ()) for member in atlas.members)  # untrained by and large: no block on either half
+    plain = atlas.with_members([dataclasses.replace(member, halves=None) for member in atlas.members])
+    again = falls.measure(plain, store)
+    assert [member.halves for member in again.members] == [member.halves for member in atlas.members]
+    assert [member.final.blocks for member in again.members] == [member.final.blocks for member in atlas.members]
+    others = plain.with_members([dataclasses.replace(member, weights="others") for member in plain.members])
+    assert [member.halves for member in falls.measure(others, store).members] == [None, None]
 
 
 def test_progress_grows_to_the_end(built):

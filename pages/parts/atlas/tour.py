@@ -24,7 +24,7 @@ def panel(atlas: Atlas) -> None:
     example, twins, steps = atlas_views.example(atlas), atlas_pairs.twins(atlas), itertools.count(1)
     _step(
         next(steps), "Do blocks grow with depth and width?",
-        "Untrained, nearly all layers look alike. Press ▶: training tells them apart; what stays bright is a block.",
+        "Untrained, nearly all layers look alike and no run of them stands out. Press ▶: with training, edges appear.",
         None, {},
     )  # fmt: skip
     if example.final.blocks:
