@@ -15,7 +15,8 @@ from cka_core.jobs import submit
 from cka_core.library import catalogue, inventory
 from cka_core.library import words as network_words
 from cka_core.library.catalogue import NetworkInfo
-from cka_core.results import figures, views
+from cka_core.measures.blocks import RULE
+from cka_core.results import blocks, figures, views
 from cka_core.results import words as result_words
 from cka_core.results.comparison import CompareSpec, Comparison, find
 from pages.parts import address, results, widgets
@@ -131,6 +132,15 @@ def tell_job(job: submit.JobStatus | None) -> None:
         st.info("Stopped. What is finished so far is kept: Resume goes on from there.", icon=":material/pause_circle:")
     elif job.state == "interrupted":
         st.warning(f"Interrupted. {address.plain(job.error or '')}", icon=":material/pause_circle:")
+
+
+def tell_blocks(marks: tuple[tuple[int, int, str], ...]) -> None:
+    """Which blocks are outlined, and what a block is."""
+    told = " and ".join(text for _, _, text in marks)
+    st.caption(
+        f"Outlined: the block, {told} (which layers, and their median CKA)." if marks else "No block in this map.",
+        help=RULE,
+    )
 
 
 def how_to_read(comparison: Comparison, a: NetworkInfo, b: NetworkInfo, networks: dict[str, NetworkInfo]) -> None:
@@ -303,7 +313,12 @@ def explore(
             cell = widgets.cell_card(comparison, titles)
         with map_column:
             name = results.file_stem(comparison)
-            widgets.heatmap(shown, titles, name, colours=colours, on_cell=choose_cell, cell=cell, faded=faded)
+            marks = blocks.marked(comparison, shown)
+            widgets.heatmap(
+                shown, titles, name, colours=colours, on_cell=choose_cell, cell=cell, faded=faded, blocks=marks
+            )
+            if comparison.is_self:
+                tell_blocks(marks)
     if not foreign:
         how_to_read(comparison, a, b, networks)
     results.tabs(comparison, shown, titles, colours)

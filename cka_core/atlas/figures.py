@@ -11,7 +11,7 @@ import numpy as np
 from cka_core.atlas.images import ClassAccuracies, Examples
 from cka_core.atlas.views import LargeView
 from cka_core.results import figures, views
-from cka_core.results.figures import CURVE_A, CURVE_B
+from cka_core.results.figures import CURVE_A, CURVE_B, OUTLINES
 
 if TYPE_CHECKING:
     import plotly.graph_objects
@@ -22,7 +22,6 @@ MAP_TOP, BRACKETS = 0.73, (0.745, 0.765)
 STRIPS = ((0.79, 0.885), (0.905, 1.0))
 """Where the map ends, and what stands above it: shares of the figure's height."""
 GREY = "#8c8c8c"
-OUTLINES = (("#ffffff", 3.5), ("#000000", 1.2))  # seen on dark and on light cells
 CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 
 

@@ -9,6 +9,7 @@ from cka_core.atlas.images import Dominant, dominant_images, dominant_text
 from cka_core.atlas.result import Atlas, Member, Snapshot
 from cka_core.atlas.views import LargeView
 from cka_core.base import words
+from cka_core.measures.block_falls import FEW
 from cka_core.measures.blocks import Block, block_text
 
 PICTURES = 10
@@ -20,7 +21,8 @@ class Facts:
     """The network after an epoch, in numbers and words.
 
     ``blocks`` in words, empty where there is none. ``inside``, ``outside``: median share of a layer's variance that its
-    first component holds in blocks and elsewhere, NaN where there are no such layers.
+    first component holds in blocks and elsewhere, NaN where there are no such layers. ``sure``: how sharp the blocks'
+    edges are and how sure that is, in words.
     """
 
     epoch: int
@@ -34,6 +36,7 @@ class Facts:
     blocks: str
     inside: float
     outside: float
+    sure: str
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -116,7 +119,25 @@ def _facts(member: Member, snapshot: Snapshot) -> Facts:
         blocks=views.blocks_text(snapshot.blocks, none=""),
         inside=inside,
         outside=outside,
+        sure=_sure(member, snapshot),
     )
+
+
+def _sure(member: Member, snapshot: Snapshot) -> str:
+    """How sharp the edges of the blocks are, and how sure that is, as far as it is known."""
+    said = []
+    for block in sorted(snapshot.blocks, key=len, reverse=True):
+        text = f"At the edge of layers {block.start}–{block.stop - 1} similarity falls by {block.fall:.2f}"
+        if block.low is not None and block.high is not None:
+            text += f" (95 % interval {block.low:.2f} to {block.high:.2f})"
+        said.append(f"{text}.")
+        if block.deciding is not None and block.deciding < FEW:
+            said.append(f"About {block.deciding:.0f} images decide, too few for the interval to be trusted.")
+    if snapshot is member.final and member.halves is not None and snapshot.blocks:
+        elsewhere = [f"{one.elsewhere:.2f}" for half in member.halves for one in half]
+        measured = f"it falls by {' and '.join(elsewhere)} on the other" if elsewhere else "none is found"
+        said.append(f"Found on either half of the images, {measured}.")
+    return " ".join(said)
 
 
 def _without(atlas: Atlas, member: Member, removed: str, kinds: str, known: bool) -> Without:

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from cka_core.measures.blocks import Block, find_blocks
+from cka_core.measures.blocks import Block, block_text, find_blocks
 from cka_core.networks.layers import Layer, hidden
+from cka_core.results import views
+from cka_core.results.comparison import Comparison
 
 
 def network_blocks(matrix: Any, layers: Sequence[Layer]) -> tuple[Block, ...]:
@@ -23,3 +25,21 @@ def network_blocks(matrix: Any, layers: Sequence[Layer]) -> tuple[Block, ...]:
         raise ValueError(f"Expected a map of {len(layers)} x {len(layers)} layers, got shape {values.shape}.")
     until = hidden(layers)
     return tuple(find_blocks(values[:until, :until]))
+
+
+def marked(comparison: Comparison, shown: Comparison) -> tuple[tuple[int, int, str], ...]:
+    """The blocks of a network's map with itself where they lie among the layers ``shown`` of it: start, stop, and each
+    in words, such as "layers 48–99, 0.96"; none for two networks.
+
+    Blocks are found among all layers, whichever are shown: a run of every second layer is another one.
+    """
+    if not comparison.is_self:
+        return ()
+    names = set(views.unique_names(shown.layers_a))
+    mask = np.array([name in names for name in views.unique_names(comparison.layers_a)], bool)
+    found = []
+    for block in network_blocks(comparison.matrix, comparison.layers_a):
+        start, stop = int(mask[: block.start].sum()), int(mask[: block.stop].sum())
+        if stop > start:
+            found.append((start, stop, block_text(block)))
+    return tuple(found)

@@ -25,6 +25,7 @@ LINE = "rgba(140, 140, 140, 0.8)"
 SQUARE = (0.55, 1.8)
 """Rows per column between which the cells are drawn square; beyond, the map fills its place."""
 CURVE_A, CURVE_B = "#b5367a", "#2a8f8a"
+OUTLINES = (("#ffffff", 3.5), ("#000000", 1.2))  # seen on dark and on light cells
 
 
 def heatmap(
@@ -38,6 +39,7 @@ def heatmap(
     height: int = 680,
     narrow: bool = False,
     faded: bool = False,
+    blocks: Sequence[tuple[int, int, str]] = (),
 ) -> plotly.graph_objects.Figure:
     """The matrix on screen: A up the side, B along the bottom, the input at the bottom left.
 
@@ -50,6 +52,7 @@ def heatmap(
     height : pixels
     narrow : for a phone: the colour bar below
     faded : pale, for a map that is about to be replaced
+    blocks : of a network with itself, to be outlined, as `results.blocks.marked` gives them
     """
     import plotly.graph_objects as go
 
@@ -104,6 +107,7 @@ def heatmap(
         shapes=[
             *_lines(comparison.layers_b, len(rows), upright=True),
             *_lines(comparison.layers_a, len(columns), upright=False),
+            *_outlines(blocks),
         ],
         uirevision=f"{title_a} {title_b} {len(rows)} {len(columns)}",
         hoverlabel={"align": "left"},
@@ -112,6 +116,18 @@ def heatmap(
     if is_square(comparison):
         figure.update_yaxes(scaleanchor="x", scaleratio=1)
     return figure
+
+
+def _outlines(blocks: Sequence[tuple[int, int, str]]) -> list[dict[str, Any]]:
+    """A square around each block, seen on dark and on light cells."""
+    return [
+        {
+            "type": "rect", "x0": start - 0.5, "x1": stop - 0.5, "y0": start - 0.5, "y1": stop - 0.5,
+            "line": {"color": colour, "width": width}, "name": f"block {text}",
+        }
+        for start, stop, text in blocks
+        for colour, width in OUTLINES
+    ]  # fmt: skip
 
 
 def is_square(comparison: Comparison) -> bool:

@@ -184,8 +184,9 @@ def heatmap(
     on_cell: Callable[[str, str], None],
     cell: tuple[str, str] | None = None,
     faded: bool = False,
+    blocks: Sequence[tuple[int, int, str]] = (),
 ) -> None:
-    """The map, with ``cell`` (a layer of A, one of B) marked. A click on a cell calls ``on_cell`` with its layers."""
+    """The map, with ``cell`` (a layer of A, one of B) and ``blocks`` marked. A click calls ``on_cell`` with layers."""
     names_a, names_b = views.unique_names(comparison.layers_a), views.unique_names(comparison.layers_b)
     selected = None
     if cell and cell[0] in names_a and cell[1] in names_b:
@@ -199,6 +200,7 @@ def heatmap(
         faded=faded,
         narrow=narrow,
         height=440 if narrow else 680,
+        blocks=blocks,
     )
     camera = st.session_state.get("camera") or st.session_state.get("camera saves", "png")
     rows, columns = comparison.matrix.shape

@@ -13,7 +13,9 @@ from cka_core.measures import blocks
 from cka_core.measures.blocks import RULE
 from cka_core.networks.architectures import architecture
 from cka_core.networks.layers import Layer, hidden
-from cka_core.results.blocks import network_blocks
+from cka_core.results import views
+from cka_core.results.blocks import marked, network_blocks
+from cka_core.results.figures import heatmap
 
 FOUND = {
     "38x1-plain-s0": ((27, 95, 0.62), (33, 91, 0.26)),
@@ -41,6 +43,19 @@ def test_the_blocks_of_the_bundled_networks(atlas):
         assert rounded(member.final.blocks) == ((as_it_is,) if as_it_is else ()), member.name
         assert rounded(member.blocks_without["component"]) == ((without,) if without else ()), member.name
         assert member.at(0).blocks == ()
+
+
+def test_how_sure_each_is_stands_beside_it(atlas):
+    """The 95 % interval over images, and what is found on one half of them measured on the other."""
+    for member in atlas.members:
+        for block in member.final.blocks:
+            assert 0.25 < block.low < block.fall < block.high
+        assert member.halves is not None
+        for half in member.halves:
+            assert len(half) == len(member.final.blocks)
+            assert all(one.elsewhere > 0.25 for one in half)
+    deciding = {name: round(atlas.member(f"cifar-resnet-{name}").final.blocks[0].deciding) for name in FOUND}
+    assert deciding == {"38x1-plain-s0": 11, "56x1-plain-s0": 10, "38x2-plain-s0": 20, "38x1-plain-s1": 48}
 
 
 def test_any_of_36_settings_of_the_thresholds_finds_the_same_networks(atlas, monkeypatch):
@@ -97,3 +112,21 @@ def test_an_edge_at_the_head_is_no_edge():
     assert [(block.start, block.stop) for block in network_blocks(matrix, layers)] == [(15, 40)]
     with pytest.raises(ValueError, match="42 x 42 layers"):
         network_blocks(matrix[:10, :10], layers)
+
+
+def test_a_map_of_a_network_with_itself_has_its_blocks_marked_among_the_layers_shown(atlas):
+    member = atlas.member("cifar-resnet-38x1-plain-s0")
+    whole = atlas.comparison(member.name)
+    assert marked(whole, whole) == ((27, 95, "layers 27–94, 0.98"),)
+    convolutions = views.filtered(whole, "convolutions")
+    ((start, stop, text),) = marked(whole, convolutions)
+    inside = {layer.name for layer in member.layers[27:95]}
+    assert {layer.name for layer in convolutions.layers_a[start:stop]} == {
+        layer.name for layer in convolutions.layers_a if layer.name in inside
+    }
+    assert text == "layers 27–94, 0.98"
+    other = atlas.comparison(member.name, "cifar-resnet-38x1-plain-s1")
+    assert marked(other, other) == ()
+    figure = heatmap(whole, blocks=marked(whole, whole))
+    squares = {(s.x0, s.x1, s.y0, s.y1) for s in figure.layout.shapes if s.type == "rect"}
+    assert squares == {(26.5, 94.5, 26.5, 94.5)}

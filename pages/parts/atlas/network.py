@@ -68,6 +68,7 @@ def facts(known: Facts) -> None:
         f"of a layer’s variance{beyond} (medians).",
         help=f"{RULE} The number after the layers is their median CKA with each other.",
     )
+    st.caption(known.sure)
 
 
 def maps(shown: OneNetwork, colours: str) -> None:
