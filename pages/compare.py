@@ -297,7 +297,11 @@ def explore(
     """The result, from its title down to the downloads. ``foreign``: of networks that may not be here."""
     titles = network_words.titles(a, b)
     st.subheader(f"{titles[0]} × {'itself' if comparison.is_self else titles[1]}", anchor=False)
-    st.caption(("Still showing: " if faded else "") + result_words.facts(comparison))
+    pixels = result_words.pixels(comparison.provenance)
+    st.caption(
+        ("Still showing: " if faded else "") + result_words.facts(comparison) + (f" · {pixels}" if pixels else ""),
+        help=address.plain(" ".join(result_words.pixels_because(comparison.provenance))) or None,
+    )
     for warning in comparison.warnings:
         st.warning(address.plain(warning), icon=":material/info:")
     map_row = st.container()  # shows what the controls below it say

@@ -30,7 +30,7 @@ DOORS = {"__init__", "__main__", "analysis", "bundle", "cli"}
 
 TENSORFLOW = {
     "images": {"sets"},
-    "networks": {"activations", "building", "layer_graph", "surgery"},
+    "networks": {"activations", "building", "fingerprint", "layer_graph", "preprocessing", "surgery"},
     "library": {"catalogue"},
     "comparing": {"engine", "sources"},
     "training": {"devices", "epochs", "fit", "images", "into_library", "measuring", "several_hosts"},

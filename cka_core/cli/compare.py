@@ -29,6 +29,13 @@ def compare(
         list[str] | None,
         typer.Option(help="Only layers of this name, pattern (*_add) or kind (Conv2D); may be repeated."),
     ] = None,
+    preprocessing: Annotated[
+        str,
+        typer.Option(
+            help="How pixels enter: auto (as each network's own Rescaling or Normalization says, else divided by 255), "
+            "divide-by-255, none, imagenet-caffe, imagenet-tf, imagenet-torch."
+        ),
+    ] = "auto",
     out: Annotated[Path | None, typer.Option(help="Write the result: .npz or .csv.")] = None,
     figure: Annotated[Path | None, typer.Option(help="Draw it: .png, .svg, .pdf, or .html (interactive).")] = None,
     size: Annotated[str, typer.Option(help="Of the figure, in inches, width x height.")] = "10x8",
@@ -40,7 +47,9 @@ def compare(
     """Compare every layer of two networks by CKA."""
     from cka_core.images.sets import SampleSpec
     from cka_core.library import catalogue
+    from cka_core.networks.preprocessing import check_form
     from cka_core.results import comparison as results
+    from cka_core.results import words
     from cka_core.results.activation_sets import shared_sample
 
     place = Store(store)
@@ -52,7 +61,10 @@ def compare(
         asked = given(context, "images", "split", "samples", "first", "seed", "balanced")
         sample = sample if asked else shared.spec
         batch_size = batch_size if given(context, "batch_size") else size_of_set
-    spec = results.CompareSpec(sides[0].spec, sides[1].spec, sample, batch_size, tuple(layers) if layers else None)
+    check_form(preprocessing)
+    spec = results.CompareSpec(
+        sides[0].spec, sides[1].spec, sample, batch_size, tuple(layers) if layers else None, preprocessing=preprocessing
+    )
     figure_size = inches(size)
     for path, endings in ((out, (".npz", ".csv")), (figure, (".png", ".svg", ".pdf", ".html"))):
         if path is not None and path.suffix.lower() not in endings:
@@ -69,6 +81,8 @@ def compare(
         f"{result.name_a} × {result.name_b}: {result.matrix.shape[0]} × {result.matrix.shape[1]} layers, "
         f"sample {result.provenance['images']['digest'][:12] or 'not known'}"
     )
+    for line in words.pixels_because(result.provenance):
+        print(line)
     for warning in result.warnings:
         print(f"note: {warning}")
     if out is not None:

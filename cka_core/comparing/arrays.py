@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,9 @@ LARGEST_MINIBATCH = 4096
 LARGEST_STACK = 4 << 30
 """Bytes of Gram matrices of one minibatch, all layers of both networks."""
 
+DEEPEST = 32
+"""Mappings inside mappings: more are taken for a group of an HDF5 file that links back to itself."""
+
 
 def compare_activations(a: Mapping[str, Any], b: Mapping[str, Any], *, batch_size: int | None = None) -> Comparison:
     """Compare stored activations of the same images, from any framework.
@@ -29,7 +32,8 @@ def compare_activations(a: Mapping[str, Any], b: Mapping[str, Any], *, batch_siz
     ----------
     a, b : mappings of layer name -> (n, ...) array of numbers
         Row i of every array belongs to image i. Memory maps and h5py datasets are read one minibatch at a time. The
-        layers keep their order. Pass the same mapping twice to compare a network with itself.
+        layers keep their order. A mapping inside, such as a group of an HDF5 file, gives layers named by their path,
+        "group/layer". Pass the same mapping twice to compare a network with itself.
     batch_size : images a minibatch, over which HSIC is averaged; None: all n in one
 
     Returns
@@ -40,8 +44,9 @@ def compare_activations(a: Mapping[str, Any], b: Mapping[str, Any], *, batch_siz
     Raises
     ------
     ValueError
-        For an empty mapping, arrays that are not numbers or not of the same n, fewer than 4 images, minibatches too
-        large for memory, or (`grams.NonFiniteActivation`) an activation that is NaN or infinite.
+        For an empty mapping, two keys that read the same, arrays that are not numbers, have a mask or are not of the
+        same n, fewer than 4 images, minibatches too large for memory, or (`grams.NonFiniteActivation`) an activation
+        that is NaN or infinite.
     """
     started = time.perf_counter()
     same = a is b
@@ -80,12 +85,35 @@ def compare_activations(a: Mapping[str, Any], b: Mapping[str, Any], *, batch_siz
 def _arrays(values: Mapping[str, Any], side: str) -> dict[str, Any]:
     if not isinstance(values, Mapping):
         raise ValueError(f"Expected {side} as a mapping of layer name to array, got {type(values).__name__}.")
-    if not values:
+    arrays: dict[str, Any] = {}
+    keys: dict[str, tuple[Any, ...]] = {}
+    for path, array in _leaves(values, side):
+        name = "/".join(map(str, path))
+        if name in arrays:
+            raise ValueError(
+                f"Expected a name of its own for each layer of {side}, got two keys that read {name!r}: "
+                f"{_in_words(keys[name])} and {_in_words(path)}. Name the layers by different strings."
+            )
+        arrays[name], keys[name] = array, path
+    if not arrays:
         raise ValueError(f"Expected the activations of at least one layer in {side}, got an empty mapping.")
-    return {
-        str(name): array if hasattr(array, "shape") and hasattr(array, "__getitem__") else np.asarray(array)
-        for name, array in values.items()
-    }
+    return arrays
+
+
+def _leaves(values: Mapping[Any, Any], side: str, above: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """All arrays of a mapping and of those inside it, with their keys from the outermost to their own."""
+    if len(above) > DEEPEST:
+        raise ValueError(f"Expected mappings at most {DEEPEST} deep in {side}, got {'/'.join(map(str, above[:4]))}/…")
+    for key, value in values.items():
+        path = (*above, key)
+        if isinstance(value, Mapping):
+            yield from _leaves(value, side, path)
+        else:
+            yield path, value if hasattr(value, "shape") and hasattr(value, "__getitem__") else np.asarray(value)
+
+
+def _in_words(path: tuple[Any, ...]) -> str:
+    return " / ".join(f"{key!r} ({type(key).__name__})" for key in path)
 
 
 def _images(arrays: list[tuple[str, Any, str]]) -> int:
@@ -117,7 +145,7 @@ def check_memory(largest: int, layers: int) -> None:
 
 def _batch(arrays: dict[str, Any], part: slice) -> GramBatch:
     batch = GramBatch.empty(tuple(arrays), part.stop - part.start, part.start)
-    batch.fill([np.asarray(array[part]) for array in arrays.values()])
+    batch.fill([array[part] for array in arrays.values()])
     return batch
 
 

@@ -19,12 +19,13 @@ from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store, gram_budget
 from cka_core.comparing import estimate
 from cka_core.comparing.arrays import check_memory, compare_activations
-from cka_core.comparing.sources import FromSet, Live, Source, Stored, now, preprocessing, versions, warm_extractor
+from cka_core.comparing.sources import FromSet, Live, Source, Stored, live_extractor, now, versions
 from cka_core.images.sets import IMAGE_SETS, Images, SampleSpec, digest
 from cka_core.library import catalogue
 from cka_core.measures.hsic import HsicSums, minibatches
 from cka_core.networks.activations import StepReport, check_patterns
 from cka_core.networks.architectures import NetworkSpec
+from cka_core.networks.preprocessing import AUTO
 from cka_core.results.activation_sets import ActivationSet, Sample, shared_sample
 from cka_core.results.comparison import MEASURE, CompareSpec, Comparison
 
@@ -45,18 +46,26 @@ def compare(
     batch_size: int = 256,
     layers: Sequence[str] | None = None,
     progress: Report | None = None,
+    preprocessing: str = AUTO,
 ) -> Comparison:
     """Compare every layer of two Keras models by unbiased minibatch CKA.
+
+    What is compared is what the models' own inference gives: for each call of each layer, what ``predict`` of a model
+    with that tensor as its output gives.
 
     Parameters
     ----------
     model_a, model_b : keras.Model
         Functional or sequential, one input. The same model twice is a self-comparison and runs once.
     images : (n, h, w, c) array, or `Images`
-        uint8 is divided by 255, floats are taken as they are.
+        uint8 is brought to the form each network expects, floats are taken as they are; see ``preprocessing``.
     batch_size : images in a minibatch, at least 4. A remainder of fewer than 4 joins the minibatch before it.
     layers : names, patterns (``*_add``) or kinds (``Conv2D``) to keep; None keeps every layer
     progress : called with a `Progress` after each group of layers; it may raise `Stopped`
+    preprocessing : how pixels from 0 to 255 enter the networks
+        "auto": as they are into a network that begins with a `Rescaling`, into one that begins with a `Normalization`
+        by its mean (over 2: as they are), divided by 255 into any other. "divide-by-255", "none", or as in
+        ``keras.applications`` "imagenet-caffe", "imagenet-tf", "imagenet-torch": the same for both networks.
 
     Raises
     ------
@@ -66,9 +75,9 @@ def compare(
         Naming the layer and the image.
     """
     started = time.perf_counter()
-    x = images.x if isinstance(images, Images) else np.asarray(images)
-    a = Live(warm_extractor(str(id(model_a)), layers, lambda: model_a), x)
-    b = a if model_b is model_a else Live(warm_extractor(str(id(model_b)), layers, lambda: model_b), x)
+    x = images.x if isinstance(images, Images) else np.asanyarray(images)
+    a = Live(live_extractor(model_a, layers, preprocessing), x)
+    b = a if model_b is model_a else Live(live_extractor(model_b, layers, preprocessing), x)
     check_patterns(layers, {a.name: a.all_layers, b.name: b.all_layers})
     slices = minibatches(len(x), batch_size)
     sums = _stream(a, b, slices, progress or silent)
@@ -81,7 +90,7 @@ def compare(
             "n": len(x),
             "digest": images.digest if isinstance(images, Images) else digest(x),
         },
-        "preprocessing": preprocessing(x),
+        "preprocessing": _preprocessing(a, b),
         "batch_size": batch_size,
         "measure": MEASURE,
         "versions": versions(),
@@ -106,7 +115,7 @@ def run(spec: CompareSpec, store: Store, report: Report = silent) -> Comparison:
         if network.source == "activations":
             return FromSet(sets[network.weights], spec.layers)
         assert images is not None
-        return Stored(network, spec.sample, images, spec.batch_size, spec.layers, store, report)
+        return Stored(network, spec.sample, images, spec.batch_size, spec.layers, store, report, spec.preprocessing)
 
     a = source(spec.a)
     b = a if spec.b.identity == spec.a.identity else source(spec.b)
@@ -123,7 +132,7 @@ def run(spec: CompareSpec, store: Store, report: Report = silent) -> Comparison:
         "network_a": network_a,
         "network_b": b.provenance() if b is not a else network_a | {"name": spec.b.name},
         "images": _described(sample),
-        "preprocessing": preprocessing(images.x) if images is not None else sets[spec.a.weights].preprocessing,
+        "preprocessing": _preprocessing(a, b),
         "batch_size": spec.batch_size,
         "layers": list(spec.layers) if spec.layers else None,
         "measure": spec.measure,
@@ -205,6 +214,11 @@ def _in_words(asked: SampleSpec) -> str:
     return f"{asked.n or 'all'} {asked.split} images of {asked.images} ({draw}{balance})"
 
 
+def _preprocessing(a: Source, b: Source) -> str:
+    """How images entered both networks; each network's own provenance says it where they differ."""
+    return a.preprocessing if a.preprocessing == b.preprocessing else "each network's own"
+
+
 def _described(sample: Sample) -> dict[str, Any]:
     """A sample in a provenance: of unknown images only what is known."""
     fields = dataclasses.asdict(sample)
@@ -226,6 +240,7 @@ def command(spec: CompareSpec) -> str:
         words += ["--first"] if spec.sample.seed is None else ["--seed", str(spec.sample.seed)]
         words += ["--balanced"] if spec.sample.balanced else []
         words += ["--batch-size", str(spec.batch_size)]
+    words += ["--preprocessing", spec.preprocessing] if spec.preprocessing != AUTO else []
     for pattern in spec.layers or ():
         words += ["--layers", pattern]
     return shlex.join([*words, "--out", "result.npz", "--figure", "result.png"])

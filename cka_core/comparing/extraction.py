@@ -16,7 +16,7 @@ import numpy as np
 
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store, gram_budget
-from cka_core.comparing.sources import Stored, preprocessing, versions
+from cka_core.comparing.sources import Stored, versions
 from cka_core.images.sets import SampleSpec
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import minibatches
@@ -75,7 +75,7 @@ def extract(
         network=source.provenance(),
         layers=source.layers,
         sample=Sample.of(sample, images),
-        preprocessing=preprocessing(images.x),
+        preprocessing=source.preprocessing,
         batch_size=batch_size,
         versions=versions(),
     )
@@ -169,6 +169,8 @@ def _layers(content: Any) -> dict[str, np.ndarray]:
 
 def _array(name: str, value: Any) -> np.ndarray:
     parts = value if isinstance(value, list | tuple) else [value]
+    if any(isinstance(part, np.ma.MaskedArray) for part in parts):
+        raise ValueError(f"{FORM} Got an array with a mask in {name}: fill it or leave those images out first.")
     arrays = [np.asarray(part) for part in parts]
     if not arrays or any(array.dtype.kind not in "fiub" or array.ndim == 0 or 0 in array.shape for array in arrays):
         raise ValueError(f"{FORM} Got something else in {name}.")

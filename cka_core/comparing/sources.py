@@ -25,7 +25,9 @@ from cka_core.measures.grams import GramBatch
 from cka_core.networks.activations import Extractor, StepReport, matching
 from cka_core.networks.architectures import NetworkSpec
 from cka_core.networks.building import weights_digest
+from cka_core.networks.fingerprint import fingerprint
 from cka_core.networks.layers import Layer
+from cka_core.networks.preprocessing import AUTO, DIVIDE, NONE, Pixels
 from cka_core.results.activation_sets import ActivationSet, Sample
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ class Source(Protocol):
     layers: tuple[Layer, ...]
     all_layers: tuple[Layer, ...]
     steps: int
+    preprocessing: str
 
     def batch(self, index: int, where: slice, report: StepReport) -> GramBatch: ...
 
@@ -53,8 +56,10 @@ class Live:
     """Gram matrices computed as they are asked for."""
 
     def __init__(self, extractor: Extractor, x: np.ndarray):
-        extractor.check_images(x.shape)
+        extractor.check_images(x)
         self.extractor, self.x = extractor, x
+        self.pixels = extractor.pixels(x)
+        self.preprocessing = in_words(self.pixels, x)
         self.name, self.layers, self.steps = extractor.name, extractor.layers, extractor.steps
         self.all_layers = extractor.all_layers
 
@@ -72,6 +77,7 @@ class Live:
             "source": "given as a model",
             "seed": None,
             "layers": len(self.layers),
+            "preprocessing": dataclasses.asdict(self.pixels),
         }
 
 
@@ -91,8 +97,10 @@ class Stored:
         layers: Sequence[str] | None,
         store: Store,
         report: Report,
+        preprocessing: str = AUTO,
     ):
         self.network, self.images, self.patterns = network, images, layers
+        self.asked = preprocessing
         self.store, self.report = store, report
         self.name = network.name if network.source == "file" else catalogue.find(network.name, store).title
         self.keep, self.needs_norms = True, False
@@ -101,25 +109,29 @@ class Stored:
         self.key = key_of({
             "network": identity(network), "sample": images.digest, "batch_size": batch_size,
             "layers": layers, "grams": 1,
-        })  # fmt: skip
+        } | ({} if preprocessing == AUTO else {"preprocessing": preprocessing}))  # fmt: skip
         self._record = f"grams/{self.key}/about.json"
         about = store.read_record(self._record)
         if about is None:
             extractor = self._load()
-            extractor.check_images(images.x.shape)
+            extractor.check_images(images.x)
             about = {
                 "layers": [dataclasses.asdict(layer) for layer in extractor.layers],
                 "steps": extractor.steps,
                 "weights": extractor.weights_digest(),
+                "pixels": dataclasses.asdict(extractor.pixels(images.x)),
             }
         self.weights = about["weights"]
         self.layers = tuple(Layer(**layer | {"shape": tuple(layer["shape"])}) for layer in about["layers"])
         self.all_layers = self.layers
         self.steps = int(about["steps"])
+        # Kept by a version that divided all images by 255; only networks for which that was right keep their key.
+        self.pixels = Pixels(**about["pixels"]) if "pixels" in about else Pixels(DIVIDE, "")
+        self.preprocessing = in_words(self.pixels, images.x)
         if "network" not in about:  # new, or kept by a version that did not say whose these are
             about |= {
                 "network": self.provenance(), "sample": dataclasses.asdict(Sample.of(sample, images)),
-                "batch_size": batch_size, "patterns": layers, "preprocessing": preprocessing(images.x),
+                "batch_size": batch_size, "patterns": layers, "preprocessing": self.preprocessing,
                 "versions": versions(), "created": now(),
             }  # fmt: skip
         self.about: dict[str, Any] = about
@@ -154,7 +166,7 @@ class Stored:
         if self._extractor is None:
             self.report(Progress("loading networks", 0, 1, f"loading {self.name}"))
             name = json.dumps(identity(self.network))
-            self._extractor = warm_extractor(name, self.patterns, self._load_model)
+            self._extractor = warm_extractor(name, self.patterns, self._load_model, self.asked)
         return self._extractor
 
     def _load_model(self) -> keras.Model:
@@ -171,6 +183,7 @@ class Stored:
             "source": self.network.source,
             "seed": self.network.seed,
             "layers": len(self.layers),
+            "preprocessing": dataclasses.asdict(self.pixels),
         }
 
 
@@ -181,6 +194,7 @@ class FromSet:
 
     def __init__(self, found: ActivationSet, patterns: Sequence[str] | None):
         self.set, self.name = found, found.name
+        self.preprocessing = found.preprocessing
         self.all_layers = found.layers
         self._chosen = matching(found.layers, patterns)
         self.layers = tuple(found.layers[position] for position in self._chosen)
@@ -234,22 +248,45 @@ def identity(network: NetworkSpec) -> list[Any]:
     return [*network.identity, version("keras"), version("tensorflow")]
 
 
-_warm: OrderedDict[str, Extractor] = OrderedDict()
-"""The last few networks stay loaded and traced in this process."""
+_warm: OrderedDict[str, tuple[Any, Extractor]] = OrderedDict()
+"""The last few networks stay loaded and traced in this process, each with what it was when it was traced."""
 
 
-def warm_extractor(name: str, layers: Sequence[str] | None, load: Callable[[], keras.Model]) -> Extractor:
-    key = json.dumps([name, None if layers is None else list(layers)])
+def warm_extractor(
+    name: str, layers: Sequence[str] | None, load: Callable[[], keras.Model], preprocessing: str = AUTO
+) -> Extractor:
+    """The extractor of a network that only this module knows, and that therefore stays as it was loaded."""
+    key = json.dumps([name, None if layers is None else list(layers), preprocessing])
     if key not in _warm:
-        _warm[key] = Extractor(load(), layers)
-        while len(_warm) > WARM_NETWORKS:
-            _warm.popitem(last=False)
+        _keep(key, None, Extractor(load(), layers, preprocessing))
     _warm.move_to_end(key)
-    return _warm[key]
+    return _warm[key][1]
 
 
-def preprocessing(x: np.ndarray) -> str:
-    return "uint8 / 255" if x.dtype == np.uint8 else "as given"
+def live_extractor(model: keras.Model, layers: Sequence[str] | None, preprocessing: str = AUTO) -> Extractor:
+    """The extractor of a caller's model: the one of the last call if nothing about the model has changed since."""
+    key = json.dumps([id(model), None if layers is None else list(layers), preprocessing])
+    state = fingerprint(model)
+    if state is None or key not in _warm or _warm[key][0] != state:
+        extractor = Extractor(model, layers, preprocessing)
+        if state is None:
+            return extractor
+        _keep(key, fingerprint(model), extractor)
+    _warm.move_to_end(key)
+    return _warm[key][1]
+
+
+def _keep(key: str, state: Any, extractor: Extractor) -> None:
+    _warm[key] = state, extractor
+    while len(_warm) > WARM_NETWORKS:
+        _warm.popitem(last=False)
+
+
+def in_words(pixels: Pixels, x: np.ndarray) -> str:
+    """How a provenance says in what form images entered a network."""
+    if pixels.form == NONE:
+        return "as given"
+    return "uint8 / 255" if pixels.form == DIVIDE and x.dtype == np.uint8 else pixels.form
 
 
 def versions() -> dict[str, str]:

@@ -9,7 +9,6 @@ share a name. Everything here but `load_model` works without Keras.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import logging
 import tempfile
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from cka_core.base import shipped
 from cka_core.base.store import Store
+from cka_core.library import files
 from cka_core.networks.architectures import SUGGESTED, NetworkSpec, UnknownNetwork, architecture, is_architecture
 from cka_core.networks.building import build_network
 from cka_core.networks.layers import Layer
@@ -109,6 +109,9 @@ def find(name: str, store: Store | None = None) -> NetworkInfo:
         return _file(Path(name).expanduser())
     if name.endswith(".npz"):
         return _set_file(Path(name).expanduser())
+    convert = files.how_to_convert(Path(name).expanduser())
+    if convert is not None:
+        raise UnknownNetwork(convert)
     trained, at, epoch = name.partition("@")
     if at and trained in known and known[trained].trained_on:
         return _checkpoint(known[trained], epoch)
@@ -269,8 +272,7 @@ def _untrained(name: str, seed: int) -> NetworkInfo:
 def _file(path: Path) -> NetworkInfo:
     if not path.is_file():
         raise UnknownNetwork(f"Expected a .keras file, got {path}, which does not exist.")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:32]
-    spec = NetworkSpec(path.stem, "file", "", None, digest, str(path.resolve()))
+    spec = NetworkSpec(path.stem, "file", "", None, files.keras_digest(path), str(path.resolve()))
     return NetworkInfo(spec, path.stem, f"from {path.name}", 0, 0, 0, ())
 
 

@@ -80,7 +80,7 @@ def gram(x: Any, layer: str = "layer", *, first: int = 0, out: np.ndarray | None
     Parameters
     ----------
     x : (m, ...) array, one row an image
-        float64 is multiplied in float64, any other type of number in float32.
+        float64 and integers of more than 16 bits are multiplied in float64, any other type of number in float32.
     layer, first : the layer's name and the position of the minibatch's first image, for messages
     out : float32 (m(m-1)/2,) to write the triangle to
 
@@ -243,10 +243,17 @@ def _scratch(size: int, dtype: np.dtype[Any]) -> np.ndarray:
 
 
 def _precision(x: np.ndarray) -> np.dtype[Any]:
-    return np.dtype(np.float64 if x.dtype.kind == "f" and x.dtype.itemsize >= 8 else np.float32)
+    """float64 for what float32 does not hold exactly: wider floats, and integers of more than 16 bits."""
+    exact = {"f": 4, "i": 2, "u": 2}.get(x.dtype.kind, x.dtype.itemsize)
+    return np.dtype(np.float64 if x.dtype.itemsize > exact else np.float32)
 
 
 def _as_matrix(x: Any, layer: str) -> np.ndarray:
+    if isinstance(x, np.ma.MaskedArray):
+        raise ValueError(
+            f"Layer {layer!r}: expected an array without a mask, got a numpy.ma array. What is under the mask is no "
+            "activation: leave those images out of every layer, or fill it with x.filled(value)."
+        )
     x = np.asarray(x)
     if x.dtype.kind not in "biuf" and not x.dtype.name.startswith(("bfloat16", "float8")):
         raise ValueError(f"Layer {layer!r}: expected an array of numbers, got dtype {x.dtype}.")

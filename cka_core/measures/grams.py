@@ -76,7 +76,7 @@ class GramBatch:
 
         Raises `NonFiniteActivation` for the first of them, in the order given, that is not finite.
         """
-        arrays = [np.asarray(x) for x in arrays]
+        arrays = [np.asanyarray(x) for x in arrays]  # `gram` refuses a mask
         positions = range(len(self.names)) if positions is None else positions
         for position, x in zip(positions, arrays, strict=True):
             if x.ndim and len(x) != self.m:

@@ -162,6 +162,8 @@ def _gram(x: np.ndarray, kernel: str, unbiased: bool, bandwidth: float) -> tuple
 
 def _representation(x: Any, name: str) -> np.ndarray:
     """float64 (n, features), scaled by a power of two so that products neither overflow nor vanish."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise ValueError(f"Expected {name} without a mask, got a numpy.ma array. Leave images out or fill it first.")
     x = np.asarray(x)
     if x.dtype.kind not in "biuf" and not x.dtype.name.startswith(("bfloat16", "float8")):
         raise ValueError(f"Expected numbers in {name}, got dtype {x.dtype}.")

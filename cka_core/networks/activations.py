@@ -19,6 +19,7 @@ from cka_core.measures.grams import GramBatch
 from cka_core.networks.building import weights_checksums, weights_digest
 from cka_core.networks.layer_graph import Call, Key, layer_graph
 from cka_core.networks.layers import Layer
+from cka_core.networks.preprocessing import AUTO, Pixels, check, check_form, check_range, chosen, pixels
 
 if TYPE_CHECKING:
     import keras
@@ -32,18 +33,6 @@ PART_LAYERS = 24
 
 StepReport = Callable[[int, int, int], None]
 """Called after each segment with its number from 1 and the positions, from 1, of the first and last layer done."""
-
-
-def pixels(x: np.ndarray) -> np.ndarray:
-    """What enters a network: uint8 images divided by 255, floats unchanged; float32."""
-    x = np.asarray(x)
-    if x.dtype == np.uint8:
-        return x.astype(np.float32) / np.float32(255)
-    if x.dtype.kind != "f":
-        raise ValueError(
-            f"Expected images as uint8 (then divided by 255) or floats (taken as they are), got {x.dtype}."
-        )
-    return x.astype(np.float32, copy=False)
 
 
 def matching(layers: Sequence[Layer], patterns: Sequence[str] | None) -> list[int]:
@@ -74,7 +63,10 @@ def check_patterns(patterns: Sequence[str] | None, networks: dict[str, Sequence[
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Segment:
-    """Consecutive calls run as one traced function. ``recorded`` are positions among the layers compared."""
+    """Consecutive calls run as one traced function. ``recorded`` are positions among the layers compared.
+
+    A mask that Keras hangs on a tensor goes from one segment to the next beside it, under `_mask_of` its key.
+    """
 
     calls: tuple[Call, ...]
     needs: tuple[Key, ...]
@@ -91,6 +83,7 @@ class Extractor:
     ----------
     model : keras.Model with one input
     layers : names, patterns or kinds to keep (see `matching`); None keeps every layer
+    preprocessing : one of `preprocessing.FORMS`: how pixels enter the network
 
     Attributes
     ----------
@@ -102,10 +95,12 @@ class Extractor:
         Layers whose Gram matrix is that of another, such as a padding's.
     """
 
-    def __init__(self, model: keras.Model, layers: Sequence[str] | None = None):
+    def __init__(self, model: keras.Model, layers: Sequence[str] | None = None, preprocessing: str = AUTO):
         _check_backend()
+        check_form(preprocessing)
         self.model = model
         self.name = model.name
+        self.preprocessing = preprocessing
         self._graph = layer_graph(model)
         self._chosen = matching(self._graph.layers, layers)
         if not self._chosen:
@@ -132,8 +127,15 @@ class Extractor:
             self._checksums, self._digest = checksums, weights_digest(self.model)
         return self._digest
 
-    def check_images(self, shape: tuple[int, ...]) -> None:
-        expected = self._graph.input_shape
+    def pixels(self, x: np.ndarray) -> Pixels:
+        """In what form images enter the network, and why."""
+        return chosen(self.preprocessing, self._graph, x)
+
+    def check_images(self, x: np.ndarray) -> None:
+        """Refuse images that the network cannot take, by their shape, their type or their range."""
+        check(x, self.preprocessing, self._graph.input_dtype)
+        check_range(x, self.pixels(x).form)
+        shape, expected = x.shape, self._graph.input_shape
         fits = len(shape) == len(expected) and all(
             side is None or side == got for side, got in zip(expected[1:], shape[1:], strict=True)
         )
@@ -190,12 +192,15 @@ class Extractor:
 
         A layer whose Gram matrix is another's (see `repeats`) is left out.
         """
-        values: dict[Key, Any] = {self._graph.input: _as_tensor(pixels(x))}
+        x = np.asanyarray(x)
+        check(x, self.preprocessing, self._graph.input_dtype)
+        entering = pixels(x, self.pixels(x).form, self._graph.input_dtype)
+        values: dict[Key, Any] = {self._graph.input: _as_tensor(entering, self._graph.input_dtype)}
         for number, segment in enumerate(self._segments, start=1):
             results = segment.function(*(values[key] for key in segment.needs))
             made = dict(zip(segment.outputs, results, strict=True))
             values = {key: made[key] if key in made else values[key] for key in segment.keeps}
-            arrays = [np.asarray(made[self._graph.tensors[self._chosen[i]]]) for i in segment.recorded]
+            arrays = [_as_array(made[self._graph.tensors[self._chosen[i]]]) for i in segment.recorded]
             del made, results
             yield list(segment.recorded), arrays
             del arrays
@@ -220,7 +225,7 @@ class Extractor:
                 features = 0
             groups[-1].append(call)
             features += size
-        segments: list[_Segment] = []
+        planned = []
         later: set[Key] = set()
         for group in reversed(groups):
             made = {key for call in group for key in call.outputs}
@@ -229,10 +234,22 @@ class Extractor:
             keeps = tuple(sorted(later))
             needs = tuple(sorted(read - made))
             outputs = tuple(sorted((made & later) | {self._graph.tensors[self._chosen[i]] for i in recorded}))
-            function = _traced(group, needs, outputs, [self._spec(key) for key in needs])
-            segments.append(_Segment(tuple(group), needs, keeps, tuple(sorted(recorded)), outputs, function))
+            planned.append((group, needs, keeps, tuple(sorted(recorded)), outputs))
             later = (later - made) | set(needs)
-        return segments[::-1]
+        return self._trace(planned[::-1])
+
+    def _trace(self, planned: Sequence[tuple[Any, ...]]) -> list[_Segment]:
+        """Trace the segments from first to last: which tensors carry a mask is known only then."""
+        segments = []
+        masks: dict[Key, tuple[tuple[int | None, ...], str]] = {}
+        for group, needs, keeps, recorded, outputs in planned:
+            needs = (*needs, *(_mask_of(key) for key in needs if _mask_of(key) in masks))
+            specs = [masks[key] if key in masks else self._spec(key) for key in needs]
+            function, found = _traced(group, needs, outputs, specs)
+            masks |= found
+            keeps = (*keeps, *(_mask_of(key) for key in keeps if _mask_of(key) in masks))
+            segments.append(_Segment(tuple(group), needs, keeps, recorded, (*outputs, *found), function))
+        return segments
 
     def _size(self, key: Key) -> int:
         size = 1
@@ -242,26 +259,40 @@ class Extractor:
 
     def _spec(self, key: Key) -> tuple[tuple[int | None, ...], str]:
         if key == self._graph.input:
-            return self._graph.input_shape, "float32"
+            return self._graph.input_shape, self._graph.input_dtype
         return self._graph.specs[key]
+
+
+def _mask_of(key: Key) -> Key:
+    return f"mask of {key[0]}", key[1]
 
 
 def _traced(
     calls: Sequence[Call], needs: Sequence[Key], outputs: Sequence[Key], specs: Sequence[tuple[Any, str]]
-) -> Callable[..., Any]:
+) -> tuple[Callable[..., Any], dict[Key, tuple[tuple[int | None, ...], str]]]:
+    """The calls as one function of the tensors ``needs``; it returns ``outputs``, then their masks, which are given."""
     import tensorflow as tf
+    from keras.src.backend import get_keras_mask, set_keras_mask
 
     # The number of images stays open, so that a shorter last minibatch is not traced again.
     signature = [tf.TensorSpec((None, *shape[1:]), dtype) for shape, dtype in specs]
+    masks: dict[Key, Any] = {}
 
     @tf.function(input_signature=signature, autograph=False)
     def run(*tensors: Any) -> list[Any]:
         values = dict(zip(needs, tensors, strict=True))
+        for key in needs:
+            if _mask_of(key) in values:
+                set_keras_mask(values[key], values[_mask_of(key)])
         for call in calls:
             values.update(call.run(values))
-        return [values[key] for key in outputs]
+        masks.update({_mask_of(key): get_keras_mask(values[key]) for key in outputs})
+        for key in [key for key, mask in masks.items() if mask is None]:
+            del masks[key]
+        return [*(values[key] for key in outputs), *masks.values()]
 
-    return run.get_concrete_function()
+    function = run.get_concrete_function()
+    return function, {key: (tuple(mask.shape), mask.dtype.name) for key, mask in masks.items()}
 
 
 def _check_backend() -> None:
@@ -274,7 +305,13 @@ def _check_backend() -> None:
         )
 
 
-def _as_tensor(x: np.ndarray) -> Any:
+def _as_tensor(x: np.ndarray, dtype: str) -> Any:
     import tensorflow as tf
 
-    return tf.constant(x)
+    return tf.cast(tf.constant(x), dtype)
+
+
+def _as_array(tensor: Any) -> np.ndarray:
+    """Activations as numpy has them: types that it lacks, such as bfloat16, as float32, which holds them exactly."""
+    array = np.asarray(tensor)
+    return array.astype(np.float32) if array.dtype.kind == "V" else array

@@ -78,14 +78,20 @@ def weights_digest(model: keras.Model) -> str:
     """SHA-256 (32 hex digits) of all weights in the network's order, their shapes and dtypes."""
 
     def one(array: np.ndarray) -> bytes:
-        return hashlib.sha256(f"{array.dtype} {array.shape}".encode() + hashlib.sha256(array.data).digest()).digest()
+        content = hashlib.sha256(_bytes(array)).digest()
+        return hashlib.sha256(f"{array.dtype} {array.shape}".encode() + content).digest()
 
     return hashlib.sha256(b"".join(_of_each_weight(model, one))).hexdigest()[:32]
 
 
 def weights_checksums(model: keras.Model) -> list[int]:
     """CRC-32 of each weight: three times as quick as `weights_digest`, to see whether it has to be computed again."""
-    return _of_each_weight(model, lambda array: zlib.crc32(array.data))
+    return _of_each_weight(model, lambda array: zlib.crc32(_bytes(array)))
+
+
+def _bytes(array: np.ndarray) -> memoryview:
+    """The bytes of an array, also where its type is none of numpy's own, such as bfloat16."""
+    return array.reshape(-1).view(np.uint8).data if array.dtype.kind == "V" else array.data
 
 
 def _of_each_weight(model: keras.Model, function: Callable[[np.ndarray], Any]) -> list[Any]:

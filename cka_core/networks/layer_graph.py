@@ -1,14 +1,15 @@
 """A Keras model as a flat list of calls, nested models opened, so that it can be run piece by piece.
 
 Keras runs a functional model's graph node by node; so does this module, but it stops where asked and keeps every
-layer's output instead of the last one only. The model itself is not changed: calling its layers on symbolic inputs
-again would leave traces in it (``layer.output`` becomes ambiguous).
+layer's output instead of the last one only. What it computes is what ``predict`` computes, whatever a layer was called
+with when the graph was made. The model itself is not changed: calling its layers on symbolic inputs again would leave
+traces in it (``layer.output`` becomes ambiguous).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cka_core.networks.architectures import stage_of
@@ -24,7 +25,8 @@ SAME_GRAM = (
     "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "Flatten", "Reshape", "Permute", "Dropout", "Identity",
     "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise", "GaussianDropout",
 )  # fmt: skip
-"""Layers that, at inference, only rearrange their input or add zeros to it, so that its Gram matrix is theirs."""
+"""Layers that, at inference, only rearrange their input or add zeros to it, so that its Gram matrix is theirs. Layers
+of Keras itself only: another class may have the same name."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,11 +40,41 @@ class Call:
 
     def run(self, values: Mapping[Key, Any]) -> dict[Key, Any]:
         """Call it on computed tensors, at inference."""
-        symbolic = {id(tensor): values[key] for tensor, key in zip(self.node.input_tensors, self.inputs, strict=True)}
-        args, kwargs = self.node.arguments.fill_in(symbolic)
-        if getattr(self.operation, "_call_has_training_arg", False) and kwargs.get("training") is None:
+        args, kwargs = self.arguments(values)
+        # As `predict` does: over what the call was recorded with, which may be the layer's own default, and also where
+        # the layer has no such argument, for the layers inside it.
+        if "training" in getattr(self.operation, "_call_context_args", ()):
             kwargs["training"] = False
         return dict(zip(self.outputs, _flat(self.operation(*args, **kwargs)), strict=True))
+
+    def arguments(self, values: Mapping[Key, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """What the operation was called with, computed tensors in the place of symbolic ones."""
+        symbolic = {id(tensor): values[key] for tensor, key in zip(self.node.input_tensors, self.inputs, strict=True)}
+        return self.node.arguments.fill_in(symbolic)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Entrance(Call):
+    """The way into a nested model: its inputs in the order, the dtype and with the masks it gives them itself."""
+
+    def run(self, values: Mapping[Key, Any]) -> dict[Key, Any]:
+        from keras import tree
+        from keras.src.backend import get_keras_mask, set_keras_mask
+
+        args, kwargs = self.arguments(values)
+        given = args[0] if args else kwargs["inputs"]
+        masks = kwargs.get("mask")
+        masks = tree.flatten(tree.map_structure(get_keras_mask, given) if masks is None else masks)
+        model = self.operation
+        if model._convert_input_args:
+            given = tree.map_structure(
+                lambda x: model.dtype_policy.convert_input(x, model.autocast, model.input_dtype), given
+            )
+        entered = _functional(model)._standardize_inputs(given)
+        for tensor, mask in zip(entered, masks, strict=True):
+            if mask is not None:
+                set_keras_mask(tensor, mask)
+        return dict(zip(self.outputs, entered, strict=True))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -81,6 +113,12 @@ def layer_graph(model: keras.Model) -> LayerGraph:
             f"got {type(model).__name__} {model.name!r}. "
             "Its layers have no graph to read; collect their outputs yourself and use compare_activations."
         )
+    stateful = [layer.name for layer in model._flatten_layers() if getattr(layer, "stateful", False)]
+    if stateful:
+        raise ValueError(
+            f"Layer {stateful[0]!r} of {model.name!r} is stateful: it answers differently each time it is asked. "
+            "Build the network with stateful=False."
+        )
     if len(functional.inputs) != 1:
         raise ValueError(f"Expected a model with one input, got {len(functional.inputs)} in {model.name!r}.")
     reader = _Reader()
@@ -92,9 +130,11 @@ def layer_graph(model: keras.Model) -> LayerGraph:
     by_output = {output: call for call in reader.calls for output in call.outputs}
     same_gram = {
         position: positions[call.inputs[0]]
-        for position, (layer, tensor) in enumerate(zip(layers, tensors, strict=True))
+        for position, tensor in enumerate(tensors)
         for call in (by_output[tensor],)
-        if layer.kind in SAME_GRAM and call.inputs[0] in positions
+        if call.inputs[0] in positions
+        and _only_rearranges(call.operation)
+        and reader.specs[call.inputs[0]][1] == reader.specs[tensor][1]
     }
     return LayerGraph(
         root,
@@ -112,11 +152,12 @@ class _Reader:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.specs: dict[Key, tuple[tuple[int | None, ...], str]] = {}
-        self.made: dict[tuple[str, int], list[tuple[Key, ...]]] = {}
-        self.opened: dict[tuple[str, int], list[str]] = {}
+        self.made: dict[tuple[str, int], dict[int, tuple[Key, ...]]] = {}
+        self.opened: dict[tuple[str, int], dict[int, str]] = {}
 
     def read(self, model: Any, scope: str, known: dict[int, Key]) -> dict[int, Key]:
         """Append a model's calls; ``known`` maps its symbolic inputs (by id) to keys and grows by all it makes."""
+        uses = _uses(model)
         for depth in sorted(model._nodes_by_depth, reverse=True):
             for node in model._nodes_by_depth[depth]:
                 if node.is_input or not node.operation:
@@ -124,32 +165,40 @@ class _Reader:
                 operation = node.operation
                 inputs = tuple(known[id(tensor)] for tensor in node.input_tensors)
                 inner = _functional(operation)
-                if inner is not None and len(inner.inputs) == len(inputs):
-                    uses = self.opened.setdefault((scope, id(operation)), [])
-                    path = f"{scope}{operation.name}{f':{len(uses)}' if uses else ''}/"
-                    uses.append(path)
-                    inside = self.read(inner, path, {id(t): key for t, key in zip(inner.inputs, inputs, strict=True)})
+                if inner is not None and not any(_is_optional(tensor) for tensor in inner.inputs):
+                    use = uses[id(node)]
+                    path = f"{scope}{operation.name}{f':{use}' if use else ''}/"
+                    self.opened.setdefault((scope, id(operation)), {})[use] = path
+                    entered = self._keys(inner.inputs, path)
+                    self.calls.append(Entrance(operation, node, inputs, entered))
+                    inside = self.read(inner, path, {id(t): key for t, key in zip(inner.inputs, entered, strict=True)})
                     for outer, tensor in zip(node.outputs, inner.outputs, strict=True):
                         known[id(outer)] = inside[id(tensor)]
                     continue
-                outputs = tuple((scope, id(tensor)) for tensor in node.outputs)
-                for key, tensor in zip(outputs, node.outputs, strict=True):
-                    known[id(tensor)] = key
-                    self.specs[key] = (tuple(tensor.shape), str(tensor.dtype))
+                outputs = self._keys(node.outputs, scope)
+                known.update((id(tensor), key) for tensor, key in zip(node.outputs, outputs, strict=True))
                 self.calls.append(Call(operation, node, inputs, outputs))
-                self.made.setdefault((scope, id(operation)), []).append(outputs)
+                self.made.setdefault((scope, id(operation)), {})[uses[id(node)]] = outputs
         return known
+
+    def _keys(self, tensors: Sequence[Any], scope: str) -> tuple[Key, ...]:
+        """Keys for symbolic tensors, whose shapes and dtypes are noted."""
+        keys = tuple((scope, id(tensor)) for tensor in tensors)
+        self.specs.update(
+            (key, (tuple(tensor.shape), str(tensor.dtype))) for key, tensor in zip(keys, tensors, strict=True)
+        )
+        return keys
 
     def ordered(self, model: Any, scope: str) -> tuple[list[Layer], list[Key]]:
         """The layers of a model in Keras' order, with the tensors they make."""
         layers: list[Layer] = []
         tensors: list[Key] = []
         for layer in model.layers:
-            for path in self.opened.get((scope, id(layer)), []):
+            for _, path in sorted(self.opened.get((scope, id(layer)), {}).items()):
                 inner_layers, inner_tensors = self.ordered(_functional(layer), path)
                 layers += inner_layers
                 tensors += inner_tensors
-            for use, outputs in enumerate(self.made.get((scope, id(layer)), [])):
+            for use, outputs in sorted(self.made.get((scope, id(layer)), {}).items()):
                 for index, key in enumerate(outputs):
                     name = f"{scope}{layer.name}" + (f":{use}" if use else "") + (f"[{index}]" if index else "")
                     shape = tuple(-1 if side is None else int(side) for side in self.specs[key][0][1:])
@@ -158,11 +207,36 @@ class _Reader:
         return layers, tensors
 
 
+def _uses(model: Any) -> dict[int, int]:
+    """Which call of its layer each node of a model is, from 0, in the order in which the layer was called."""
+    found: dict[int, int] = {}
+    here = {id(node) for nodes in model._nodes_by_depth.values() for node in nodes}
+    for operation in model._operations:
+        mine = [node for node in operation._inbound_nodes if id(node) in here]
+        found.update((id(node), use) for use, node in enumerate(mine))
+    return found
+
+
 def _functional(model: Any) -> Any:
-    """The functional form of a model or nested model; None for anything that has none."""
-    if hasattr(model, "_nodes_by_depth") and hasattr(model, "inputs"):
-        return model
-    return getattr(model, "_functional", None)
+    """The functional form of a model or nested model; None for anything that has none, or a call of its own."""
+    import keras
+    from keras.src.models.functional import Functional
+
+    for kind, graph in ((Functional, model), (keras.Sequential, getattr(model, "_functional", None))):
+        if isinstance(model, kind) and type(model).call is kind.call:
+            return graph
+    return None
+
+
+def _is_optional(tensor: Any) -> bool:
+    return bool(getattr(tensor._keras_history.operation, "optional", False))
+
+
+def _only_rearranges(layer: Any) -> bool:
+    import keras
+
+    kind = type(layer).__name__
+    return kind in SAME_GRAM and type(layer) is getattr(keras.layers, kind)
 
 
 def _flat(value: Any) -> list[Any]:

@@ -26,6 +26,7 @@ from cka_core.base.keys import key_of
 from cka_core.base.store import Store
 from cka_core.images.sets import SampleSpec
 from cka_core.networks.layers import Layer
+from cka_core.networks.preprocessing import AUTO
 
 if TYPE_CHECKING:
     import pandas
@@ -46,7 +47,8 @@ LARGEST_FILE = 1 << 30  # bytes unpacked: 11,000 x 11,000 layers
 class CompareSpec:
     """What to compare. ``key`` names its job and its file; what the networks are called is no part of it.
 
-    ``layers`` keeps only the layers with these names, of either network; None keeps every layer.
+    ``layers`` keeps only the layers with these names, of either network; None keeps every layer. ``preprocessing`` is
+    one of `cka_core.networks.preprocessing.FORMS`.
     """
 
     a: NetworkSpec
@@ -56,10 +58,14 @@ class CompareSpec:
     layers: tuple[str, ...] | None = None
     measure: str = MEASURE
     version: int = 1
+    preprocessing: str = AUTO
 
     @property
     def key(self) -> str:
-        return key_of(dataclasses.asdict(self) | {"a": self.a.identity, "b": self.b.identity})
+        values = dataclasses.asdict(self) | {"a": self.a.identity, "b": self.b.identity}
+        if self.preprocessing == AUTO:  # as before there was a choice, so that what was kept is still found
+            del values["preprocessing"]
+        return key_of(values)
 
     def swapped(self) -> CompareSpec:
         """The same comparison seen from the other network: its result is the transpose."""

@@ -32,6 +32,46 @@ def provenance_text(provenance: Mapping[str, Any]) -> str:
     return " · ".join(parts)
 
 
+FORMS = {
+    "divide-by-255": "divided by 255",
+    "none": "as they are",
+    "imagenet-caffe": "as for ImageNet in Caffe",
+    "imagenet-tf": "as for ImageNet in TensorFlow, from -1 to 1",
+    "imagenet-torch": "as for ImageNet in PyTorch",
+}
+
+
+def pixels(provenance: Mapping[str, Any]) -> str:
+    """In what form pixels entered the networks, in few words; empty where the result does not say."""
+    forms = {told["form"] for _, told in _preprocessing(provenance)}
+    if not forms and provenance.get("preprocessing") == "uint8 / 255":
+        forms = {"divide-by-255"}
+    if len(forms) > 1:
+        return "pixels as each network expects them"
+    return "".join(f"pixels {FORMS.get(form, form)}" for form in forms)
+
+
+def pixels_because(provenance: Mapping[str, Any]) -> list[str]:
+    """The same and why, a sentence a network; one where it is the same for both."""
+    told = _preprocessing(provenance)
+    if len(told) == 2 and told[0][1] == told[1][1]:
+        told = [("each network", told[0][1])]
+    return [
+        f"Pixels entered {name} {FORMS.get(how['form'], how['form'])}" + (f" ({how['why']})." if how["why"] else ".")
+        for name, how in told
+    ]
+
+
+def _preprocessing(provenance: Mapping[str, Any]) -> list[tuple[str, dict[str, str]]]:
+    """Name and preprocessing of the networks whose provenance says it: results of version 0.2 did not."""
+    networks = [provenance.get(side) or {} for side in ("network_a", "network_b")]
+    return [
+        (str(network.get("name") or "the network"), {key: str(told.get(key) or "") for key in ("form", "why")})
+        for network in networks
+        if isinstance(told := network.get("preprocessing"), Mapping)
+    ]
+
+
 def sample_text(sample: Sample) -> str:
     """The images of an activation set, in one line: "768 test images of cifar10-mini, seed 0"."""
     if not sample.images:

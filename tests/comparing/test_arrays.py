@@ -152,3 +152,91 @@ def test_minibatches_beyond_memory_are_refused_before_any_work(monkeypatch):
     with pytest.raises(ValueError, match="got 60 images"):
         compare_activations(stored(1), stored(2))
     assert compare_activations(stored(1), stored(2), batch_size=30).matrix.shape == (4, 4)
+
+
+@pytest.mark.parametrize("keys", [(1, "1"), ((1, 2), "(1, 2)"), (None, "None"), (2.0, "2.0")])
+def test_two_keys_that_read_the_same_are_refused(keys):
+    first, second = keys
+    with pytest.raises(ValueError, match=rf"{type(first).__name__}.*{type(second).__name__}|two keys that read"):
+        compare_activations(dict.fromkeys(keys, np.eye(8)), stored(1, 8))
+
+    class Module:
+        def __repr__(self):
+            return "Linear(8, 4)"
+
+    with pytest.raises(ValueError, match=r"of b.*'Linear\(8, 4\)'.*Name the layers by different strings"):
+        compare_activations(stored(1, 8), {Module(): np.eye(8), Module(): np.ones((8, 2))})
+
+
+def test_other_keys_than_strings_are_names_too():
+    result = compare_activations({1: np.eye(8), ("block", 2): np.eye(8)}, {"x": np.eye(8)})
+    assert [layer.name for layer in result.layers_a] == ["1", "('block', 2)"]
+
+
+def test_a_masked_array_is_refused_wherever_it_comes():
+    from cka_core import cka
+    from cka_core.measures.grams import grams
+
+    x = np.random.default_rng(0).standard_normal((12, 5))
+    masked = np.ma.masked_greater(x, 1.0)
+    for call in (
+        lambda: compare_activations({"conv": masked}, stored(1, 12)),
+        lambda: compare_activations(stored(1, 12), {"conv": np.ma.array(x)}),
+        lambda: grams([masked], ["conv"]),
+        lambda: cka(masked, x),
+        lambda: cka(x, masked),
+    ):
+        with pytest.raises(ValueError, match=r"without a mask.*numpy\.ma"):
+            call()
+    with pytest.raises(ValueError, match=r"'conv'.*x\.filled\(value\)"):
+        compare_activations({"conv": masked}, stored(1, 12))
+    assert compare_activations({"conv": masked.filled(0)}, stored(1, 12)).matrix.shape == (1, 4)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool"])
+def test_whole_numbers_of_every_type_give_what_they_give_as_float64(dtype):
+    rng = np.random.default_rng(0)
+    info = np.iinfo(dtype) if dtype != "bool" else None
+    spread = 1 if info is None else min(300, info.max // 4)
+    small = rng.integers(0, spread + 1, (40, 6))
+    offset = 0 if info is None else min(20_000_000, int(info.max) - spread)
+    x, y = (small + offset).astype(dtype), small @ rng.standard_normal((6, 5))
+    found = compare_activations({"x": x}, {"y": y}).matrix[0, 0]
+    assert abs(found - compare_activations({"x": x.astype(np.float64)}, {"y": y}).matrix[0, 0]) <= 1e-6
+    assert abs(found - reference.cka(x.astype(np.float64), y)) <= 1e-5
+
+
+def test_bfloat16_is_a_number_too():
+    from ml_dtypes import bfloat16
+
+    x = {name: array.astype(bfloat16) for name, array in stored(1).items()}
+    expected = reference.matrix(*[[array.astype(np.float64) for array in x.values()]] * 2)
+    assert np.abs(compare_activations(x, x).matrix - expected).max() <= 1e-5
+
+
+def test_groups_of_an_hdf5_file_are_layers_by_their_full_path(tmp_path):
+    a = stored(1)
+    with h5py.File(tmp_path / "activations.h5", "w") as file:
+        for name, array in a.items():
+            file[f"stage1/{name}/output"] = array
+        file["top"] = a["block0"]
+        file.create_group("empty")
+        result = compare_activations(file, a, batch_size=20)
+        nested = compare_activations({"stage1": {"block0": {"output": a["block0"]}}}, a, batch_size=20)
+        assert [layer.name for layer in compare_activations(file["stage1"], a).layers_a][0] == "block0/output"
+    names = [layer.name for layer in result.layers_a]
+    assert names == [*(f"stage1/{name}/output" for name in a), "top"]
+    assert np.abs(result.matrix[:4] - compare_activations(a, a, batch_size=20).matrix).max() <= 1e-6
+    assert [layer.name for layer in nested.layers_a] == ["stage1/block0/output"]
+
+
+def test_mappings_inside_mappings_that_clash_or_never_end_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="two keys that read 'a/b'"):
+        compare_activations({"a/b": np.eye(8), "a": {"b": np.eye(8)}}, stored(1, 8))
+    with h5py.File(tmp_path / "circle.h5", "w") as file:
+        file["group/layer"] = np.eye(8)
+        file["group/again"] = file["group"]
+        with pytest.raises(ValueError, match="at most 32 deep in a, got group/again"):
+            compare_activations(file, stored(1, 8))
+    with pytest.raises(ValueError, match="at least one layer in a"):
+        compare_activations({"group": {}}, stored(1, 8))
