@@ -133,7 +133,8 @@ def tables(studies: int) -> Iterator[str]:
         "Wide against deep: permutation of networks, 10 classes (an effect is in a seed's standard deviations)",
         {f"{seeds} against {seeds}": two_groups(seeds) for seeds in (2, 3, 4, 5)}, few,
     )  # fmt: skip
-    yield "No two share a block, where each network does at a rate of 0, 1 in 4, 1 in 2"
+    yield f"No two share a block, where each network does at a rate of 0, 1 in 4, 1 in 2 {_key(studies)}"
+    yield ""
     yield "| networks | 0 | 1 in 4 | 1 in 2 |"
     yield "|---|---|---|---|"
     for networks in (3, 4, 5, 8):
@@ -142,12 +143,17 @@ def tables(studies: int) -> Iterator[str]:
 
 
 def _table(title: str, rows: dict[str, Study], studies: int) -> Iterator[str]:
-    yield f"{title} ({studies:,} studies a cell; yes / unclear / no, %)"
+    yield f"{title} {_key(studies)}"
+    yield ""
     yield "| | no effect | half | one |"
     yield "|---|---|---|---|"
     for name, study in rows.items():
         yield f"| {name} | {' | '.join(_cell(rates(study, effect, studies)) for effect in EFFECTS)} |"
     yield ""
+
+
+def _key(studies: int) -> str:
+    return f"(yes / unclear / no, %; {studies:,} studies a cell)"
 
 
 def _cell(found: Rates) -> str:

@@ -19,6 +19,7 @@ from tests.synthetic_atlas import name
 
 APP = Path(__file__).parent.parent.parent / "app.py"
 WIDE, DEEP = name("14x4"), name("38x1")
+BUNDLED = shipped.ATLAS
 DRAWN = {"drawn": True}
 """What the browser says once the grid is on screen."""
 
@@ -230,7 +231,8 @@ def test_how_it_is_decided_stands_beside_the_cards_word_for_word():
     assert RULE in said and "2 points of accuracy for deleting a residual block" in said
 
 
-def test_the_bundled_atlas_says_what_the_paper_does_not():
+def test_the_bundled_atlas_says_what_the_paper_does_not(monkeypatch):
+    monkeypatch.setattr(shipped, "ATLAS", BUNDLED)
     page = open_page(atlas="bundled")
     said = texts(page)
     assert "**What we found that the paper does not say**" in said and "**Kinds of block**" in said
