@@ -30,9 +30,9 @@ of the first bundled study, and those trained later are its test.
 **One observation** is an architecture, the mean of its seeds. Where one architecture alone has what is asked, its seeds
 count instead.
 
-**A difference** is *seen* if its 95 % interval lies on the claim’s side of 0. It is *not seen* only if the whole
-interval lies below the smallest effect that would matter, stated beforehand: 2 points of accuracy for deleting a
-residual block, 0.5 points from block to block for a linear probe, 0.1 for CKA. Otherwise it is *not clear*.
+**A difference** is *not seen* only if its whole 95 % interval lies below the smallest effect that would matter, stated
+beforehand: 2 points of accuracy for deleting a residual block, 0.5 points from block to block for a linear probe, 0.1
+for CKA. Else it is *seen* if the interval lies on the claim’s side of 0, and *not clear* otherwise.
 
 **Growth** is *seen* if chance gives as large a rank correlation in at most 1 of 20 orders of the architectures (all
 orders are gone through), and *not seen* only if the upper end of its 95 % interval is under 0.3. With fewer than four
