@@ -9,6 +9,7 @@ import dataclasses
 import io
 import json
 import os
+import sys
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -114,10 +115,16 @@ class GramBatch:
         """This batch and, after it, some of its rows again under other names; itself if there are none."""
         if not rows:
             return self
-        order = [*range(len(self.names)), *rows]
+        both = self.select([*range(len(self.names)), *rows])
+        both.names = (*self.names, *names)
+        return both
+
+    def select(self, rows: Sequence[int]) -> GramBatch:
+        """Only the layers at these positions, in this order."""
+        order = list(rows)
         return dataclasses.replace(
             self,
-            names=(*self.names, *names),
+            names=tuple(self.names[row] for row in order),
             triangles=self.triangles[order],
             exponents=self.exponents[order],
             squares=self.squares[order],
@@ -191,7 +198,7 @@ def in_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any
 
     BLAS' own threads are not used: between two products they wait by spinning, and take time from TensorFlow's.
     """
-    with _blas().limit(limits=1, user_api="blas"):
+    with _blas("scipy.linalg" in sys.modules).limit(limits=1, user_api="blas"):
         return list(_threads(_cores()).map(function, items))
 
 
@@ -206,6 +213,7 @@ def _threads(count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, thread_name_prefix="gram")
 
 
-@lru_cache(maxsize=1)
-def _blas() -> ThreadpoolController:
+@lru_cache(maxsize=2)
+def _blas(scipy: bool) -> ThreadpoolController:
+    """All BLAS libraries loaded so far: SciPy brings one of its own."""
     return ThreadpoolController()

@@ -35,6 +35,36 @@ def minibatches(n: int, size: int) -> list[slice]:
     return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], n], strict=True)]
 
 
+class Outliers:
+    """Images far larger than the others, from one minibatch to the next: by image how many times, in which layer most,
+    and in how many layers."""
+
+    def __init__(self) -> None:
+        self.found: dict[int, tuple[float, str, int]] = {}
+
+    def note(self, batch: GramBatch) -> None:
+        for name, outlier in zip(batch.names, batch.outliers, strict=True):
+            if outlier is not None:
+                self.add(batch.first + outlier[0], outlier[1], name, 1)
+
+    def add(self, image: int, times: float, layer: str, count: int) -> None:
+        before, known, known_count = self.found.get(image, (0.0, layer, 0))
+        self.found[image] = (max(times, before), layer if times > before else known, count + known_count)
+
+    def sentences(self) -> tuple[str, ...]:
+        """A sentence for each image, the largest first."""
+        found = sorted(self.found.items(), key=lambda item: -item[1][0])
+        sentences = [
+            f"Image {image} is up to {times:,.0f} times further from the mean than the typical image (in layer {layer}"
+            + (f" and {count - 1} more" if count > 1 else "")
+            + "): this one image decides much of the similarity there."
+            for image, (times, layer, count) in found[:WARNINGS]
+        ]
+        if len(found) > WARNINGS:
+            sentences.append(f"The same is true of {len(found) - WARNINGS} more images.")
+        return tuple(sentences)
+
+
 class HsicSums:
     """HSIC1 of every layer of A with every layer of B, summed over minibatches, each weighted by its number of images.
 
@@ -47,7 +77,7 @@ class HsicSums:
         self.images = 0
         self._cross = np.zeros((layers_a, layers_b))
         self._a, self._b = _Side(layers_a), _Side(layers_b)
-        self._outliers: dict[int, tuple[float, str, int]] = {}
+        self._outliers = Outliers()
 
     def add(self, a: GramBatch, b: GramBatch) -> None:
         """Add one minibatch. For a network compared with itself pass the same object twice: the result is symmetric.
@@ -59,7 +89,7 @@ class HsicSums:
             raise ValueError(
                 f"Expected Gram matrices of {expected[0]} and {expected[1]} layers, got {got[0]} and {got[1]}."
             )
-        _check_same_images(a, b)
+        check_same_images(a, b)
         add_part = self.start(a)
         add_part(b, range(len(b.triangles)))
 
@@ -73,17 +103,17 @@ class HsicSums:
         relative_a, before_a = self._a.add(a, weight, range(len(a.triangles)))
         self._cross *= before_a[:, None]
         self.images += a.m
-        self._note_outliers(a)
+        self._outliers.note(a)
 
         def add_part(b: GramBatch, positions: Sequence[int]) -> None:
-            _check_same_images(a, b)
-            product = _product(a, b)
+            check_same_images(a, b)
+            product = products(a, b)
             relative_b, before_b = self._b.add(b, weight, positions)
             columns = np.asarray(positions, np.intp)
             self._cross[:, columns] *= before_b
             self._cross[:, columns] += weight * relative_a[:, None] * product * relative_b
             if b is not a:
-                self._note_outliers(b)
+                self._outliers.note(b)
 
         return add_part
 
@@ -98,9 +128,8 @@ class HsicSums:
         own_b, theirs_b = self._b.merge(other._b)
         self._cross = own_a[:, None] * self._cross * own_b + theirs_a[:, None] * other._cross * theirs_b
         self.images += other.images
-        for image, (times, layer, count) in other._outliers.items():
-            before, known, known_count = self._outliers.get(image, (0.0, layer, 0))
-            self._outliers[image] = (max(times, before), layer if times > before else known, count + known_count)
+        for image, (times, layer, count) in other._outliers.found.items():
+            self._outliers.add(image, times, layer, count)
 
     def matrix(self) -> np.ndarray:
         """CKA, float64 (layers of A, layers of B), not clamped; NaN for layers that have none."""
@@ -109,6 +138,11 @@ class HsicSums:
         matrix[self._a.usable == 0] = np.nan
         matrix[:, self._b.usable == 0] = np.nan
         return matrix
+
+    def units(self, a: GramBatch, b: GramBatch) -> tuple[np.ndarray, np.ndarray]:
+        """What a minibatch's triangles are to be multiplied by, float64 one a layer, so that the map is the sum of
+        2 <v, w> / (m-3): powers of two, divided by the root of the sum of HSIC1(K, K). 0 for a layer without CKA."""
+        return self._a.units(a), self._b.units(b)
 
     @property
     def reasons_a(self) -> tuple[str | None, ...]:
@@ -122,27 +156,11 @@ class HsicSums:
     @property
     def warnings(self) -> tuple[str, ...]:
         """A sentence for each image that is far larger than the others in some layer, the largest first."""
-        found = sorted(self._outliers.items(), key=lambda item: -item[1][0])
-        sentences = [
-            f"Image {image} is up to {times:,.0f} times further from the mean than the typical image (in layer {layer}"
-            + (f" and {count - 1} more" if count > 1 else "")
-            + "): this one image decides much of the similarity there."
-            for image, (times, layer, count) in found[:WARNINGS]
-        ]
-        if len(found) > WARNINGS:
-            sentences.append(f"The same is true of {len(found) - WARNINGS} more images.")
-        return tuple(sentences)
-
-    def _note_outliers(self, batch: GramBatch) -> None:
-        for name, outlier in zip(batch.names, batch.outliers, strict=True):
-            if outlier is not None:
-                image, times = batch.first + outlier[0], outlier[1]
-                before, layer, count = self._outliers.get(image, (0.0, name, 0))
-                self._outliers[image] = (max(times, before), name if times > before else layer, count + 1)
+        return self._outliers.sentences()
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything, as arrays to store; `from_state` goes on from there."""
-        found = [(image, times, layer, count) for image, (times, layer, count) in self._outliers.items()]
+        found = [(image, times, layer, count) for image, (times, layer, count) in self._outliers.found.items()]
         state = {
             "images": np.array(self.images),
             "cross": self._cross,
@@ -162,11 +180,12 @@ class HsicSums:
             for field, value in vars(side).items():
                 setattr(side, field, np.array(state[f"{field}_{name}"], value.dtype))
         for (image, times, count), layer in zip(state["outlier_numbers"], state["outlier_layers"], strict=True):
-            sums._outliers[int(image)] = (float(times), str(layer), int(count))
+            sums._outliers.add(int(image), float(times), str(layer), int(count))
         return sums
 
 
-def _check_same_images(a: GramBatch, b: GramBatch) -> None:
+def check_same_images(a: GramBatch, b: GramBatch) -> None:
+    """ValueError unless both are of the same minibatch."""
     if (a.m, a.first) != (b.m, b.first):
         raise ValueError(
             f"Expected Gram matrices of the same images, got {a.m:,} images from image {a.first:,} on, "
@@ -174,19 +193,26 @@ def _check_same_images(a: GramBatch, b: GramBatch) -> None:
         )
 
 
-def _product(a: GramBatch, b: GramBatch) -> np.ndarray:
-    """<v, w> of every layer of A and of B, float64; a few entries at a time, so that few are held twice."""
-
-    def one(start: int) -> np.ndarray:
-        left = a.triangles[:, start : start + SLICE].astype(np.float64)
-        right = left if b is a else b.triangles[:, start : start + SLICE].astype(np.float64)
-        return left @ right.T
-
-    product = np.zeros((len(a.triangles), len(b.triangles)))
-    for part in in_threads(one, range(0, a.triangles.shape[1], SLICE)):
-        product += part
+def products(a: GramBatch, b: GramBatch) -> np.ndarray:
+    """<v, w> of the triangles of every layer of A and of B, float64."""
+    product = inner_products(a.triangles, b.triangles)
     if b is a:
         np.fill_diagonal(product, a.squares)
+    return product
+
+
+def inner_products(left: np.ndarray, right: np.ndarray, dtype: Any = np.float64) -> np.ndarray:
+    """Inner products of all rows of two arrays (rows, n), float64, multiplied in ``dtype``; a few entries at a time, so
+    that few are held twice."""
+
+    def one(start: int) -> np.ndarray:
+        a: np.ndarray = left[:, start : start + SLICE].astype(dtype)
+        b = a if right is left else right[:, start : start + SLICE].astype(dtype)
+        return a @ b.T
+
+    product = np.zeros((len(left), len(right)))
+    for part in in_threads(one, range(0, left.shape[1], SLICE)):
+        product += part
     return product
 
 
@@ -218,6 +244,12 @@ class _Side:
         self.usable[at] += live
         self.one_image[at] |= np.array([reason == ONE_IMAGE for reason in batch.reasons], bool)
         return relative, before
+
+    def units(self, batch: GramBatch) -> np.ndarray:
+        """See `HsicSums.units`."""
+        live = (self.usable > 0) & np.array([reason is None for reason in batch.reasons], bool)
+        relative = np.ldexp(1.0, np.clip(batch.exponents - self.exponents, -2000, 0))
+        return np.where(live, relative / np.sqrt(np.where(live, self.squares, 1.0)), 0.0)
 
     def merge(self, other: _Side) -> tuple[np.ndarray, np.ndarray]:
         """Add another's sums. Returns the factors that bring either's cross sums to the common exponents."""
