@@ -5,15 +5,17 @@ from __future__ import annotations
 import datetime
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from cka_core.comparing import tallies
+from cka_core.measures import registry
 from cka_core.measures.grams import GramBatch
-from cka_core.measures.hsic import HsicSums, minibatches
+from cka_core.measures.hsic import minibatches
 from cka_core.networks.layers import Layer
-from cka_core.results.comparison import MEASURE, Comparison
+from cka_core.results.comparison import Comparison
 
 LARGEST_MINIBATCH = 4096
 """Images in one minibatch: their Gram matrices take 33 MB a layer, and the time grows with the square."""
@@ -25,7 +27,13 @@ DEEPEST = 32
 """Mappings inside mappings: more are taken for a group of an HDF5 file that links back to itself."""
 
 
-def compare_activations(a: Mapping[str, Any], b: Mapping[str, Any], *, batch_size: int | None = None) -> Comparison:
+def compare_activations(
+    a: Mapping[str, Any],
+    b: Mapping[str, Any],
+    *,
+    batch_size: int | None = None,
+    measure: str | Callable[..., Any] = "cka",
+) -> Comparison:
     """Compare stored activations of the same images, from any framework.
 
     Parameters
@@ -35,6 +43,7 @@ def compare_activations(a: Mapping[str, Any], b: Mapping[str, Any], *, batch_siz
         layers keep their order. A mapping inside, such as a group of an HDF5 file, gives layers named by their path,
         "group/layer". Pass the same mapping twice to compare a network with itself.
     batch_size : images a minibatch, over which HSIC is averaged; None: all n in one
+    measure : a name of `measures.registry`, or a function of two Gram stacks (`measures.measure.own_measure`)
 
     Returns
     -------
@@ -56,11 +65,14 @@ def compare_activations(a: Mapping[str, Any], b: Mapping[str, Any], *, batch_siz
     parts = minibatches(n, n if batch_size is None else batch_size)
     check_memory(max(part.stop - part.start for part in parts), len(arrays_a) + (0 if same else len(arrays_b)))
 
-    sums = HsicSums(len(arrays_a), len(arrays_b))
+    chosen = registry.measure(measure)
+    sums = tallies.start(chosen, len(arrays_a), len(arrays_b))
+    held = tallies.Held(sums)
     for part in parts:
         batch_a = _batch(arrays_a, part)
         batch_b = batch_a if same else _batch(arrays_b, part)
         sums.add(batch_a, batch_b)
+        held.add(batch_a, batch_b)
     network = {"architecture": "", "weights": "", "source": "arrays", "seed": None}
     return Comparison(
         matrix=sums.matrix(),
@@ -73,12 +85,13 @@ def compare_activations(a: Mapping[str, Any], b: Mapping[str, Any], *, batch_siz
             "network_b": {"name": "A" if same else "B", **network},
             "images": {"n": n},
             "batch_size": batch_size or n,
-            "measure": MEASURE,
+            **tallies.words(chosen),
             "versions": {"python": platform.python_version(), "numpy": np.__version__},
             "seconds": round(time.perf_counter() - started, 3),
             "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         },
         warnings=sums.warnings,
+        jackknife=held.jackknife(),
     )
 
 

@@ -8,21 +8,24 @@ where it was. Above the store's budget for them nothing is kept and both network
 from __future__ import annotations
 
 import dataclasses
-import io
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store, gram_budget
-from cka_core.comparing import estimate
+from cka_core.comparing import estimate, tallies
 from cka_core.comparing.arrays import check_memory, compare_activations
-from cka_core.comparing.sources import FromSet, Live, Source, Stored, live_extractor, now, versions
+from cka_core.comparing.sources import FromSet, Live, Some, Source, Stored, live_extractor, now, versions
 from cka_core.images.sets import IMAGE_SETS, Images, SampleSpec, digest
 from cka_core.library import catalogue
+from cka_core.measures import registry
+from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import HsicSums, minibatches
+from cka_core.measures.jackknife import Jackknife
+from cka_core.measures.measure import Measure, MeasureMeans
 from cka_core.networks.activations import StepReport, check_patterns
 from cka_core.networks.architectures import NetworkSpec
 from cka_core.networks.preprocessing import AUTO
@@ -34,9 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ["compare", "compare_activations", "run"]
 
-SAVE_SUMS_EVERY = 30.0
-"""Seconds between two savings of the sums of a comparison whose Gram matrices are not kept."""
-
 
 def compare(
     model_a: keras.Model,
@@ -47,8 +47,9 @@ def compare(
     layers: Sequence[str] | None = None,
     progress: Report | None = None,
     preprocessing: str = AUTO,
+    measure: str | Callable[..., Any] = "cka",
 ) -> Comparison:
-    """Compare every layer of two Keras models by unbiased minibatch CKA.
+    """Compare every layer of two Keras models, by unbiased minibatch CKA or another measure.
 
     What is compared is what the models' own inference gives: for each call of each layer, what ``predict`` of a model
     with that tensor as its output gives.
@@ -66,6 +67,8 @@ def compare(
         "auto": as they are into a network that begins with a `Rescaling`, into one that begins with a `Normalization`
         by its mean (over 2: as they are), divided by 255 into any other. "divide-by-255", "none", or as in
         ``keras.applications`` "imagenet-caffe", "imagenet-tf", "imagenet-torch": the same for both networks.
+    measure : a name of `measures.registry`, or a function of two Gram stacks (`measures.measure.own_measure`)
+        Procrustes takes the residual outputs (Add) where ``layers`` is None and both models have some.
 
     Raises
     ------
@@ -76,11 +79,18 @@ def compare(
     """
     started = time.perf_counter()
     x = images.x if isinstance(images, Images) else np.asanyarray(images)
-    a = Live(live_extractor(model_a, layers, preprocessing), x)
-    b = a if model_b is model_a else Live(live_extractor(model_b, layers, preprocessing), x)
+    chosen = registry.measure(measure)
+
+    def sides(layers: Sequence[str] | None) -> tuple[Live, Live]:
+        a = Live(live_extractor(model_a, layers, preprocessing), x)
+        return a, a if model_b is model_a else Live(live_extractor(model_b, layers, preprocessing), x)
+
+    a, b = sides(layers)
+    residual = tallies.patterns(chosen, layers, a.all_layers, b.all_layers)
+    a, b = sides(residual) if residual is not layers else (a, b)
     check_patterns(layers, {a.name: a.all_layers, b.name: b.all_layers})
     slices = minibatches(len(x), batch_size)
-    sums = _stream(a, b, slices, progress or silent)
+    sums, errors = _stream(a, b, slices, progress or silent, chosen)
     network_a = a.provenance()
     provenance = {
         "network_a": network_a,
@@ -92,12 +102,12 @@ def compare(
         },
         "preprocessing": _preprocessing(a, b),
         "batch_size": batch_size,
-        "measure": MEASURE,
+        **tallies.words(chosen),
         "versions": versions(),
         "seconds": round(time.perf_counter() - started, 3),
         "created": now(),
     }
-    return _result(sums, a, b, provenance)
+    return _result(sums, errors, a, b, provenance)
 
 
 def run(spec: CompareSpec, store: Store, report: Report = silent) -> Comparison:
@@ -108,6 +118,7 @@ def run(spec: CompareSpec, store: Store, report: Report = silent) -> Comparison:
     """
     started = time.perf_counter()
     sets = {side.weights: catalogue.load_set(side, store) for side in (spec.a, spec.b) if side.source == "activations"}
+    chosen = registry.measure(spec.measure)
     sample, images = _images(spec, sets, store, report)
     slices = minibatches(sample.n, spec.batch_size)
 
@@ -123,9 +134,15 @@ def run(spec: CompareSpec, store: Store, report: Report = silent) -> Comparison:
     networks = [side for side in ((a,) if b is a else (a, b)) if isinstance(side, Stored)]
     keep = _fits_budget(networks, slices)
     for network in networks:
-        network.keep = keep
-    partial = None if keep else _PartialSums(spec.key, store)
-    sums = _stream(a, b, slices, report, partial)
+        network.keep, network.needs_norms = keep, not tallies.is_cka(chosen)
+    partial = None if keep or not tallies.is_cka(chosen) else tallies.PartialSums(spec.key, store)
+    residual = tallies.patterns(chosen, spec.layers, a.all_layers, b.all_layers)
+    one: Source = a
+    other: Source = b
+    if residual is not spec.layers:
+        one = Some(a, residual)
+        other = one if b is a else Some(b, residual)
+    sums, errors = _stream(one, other, slices, report, chosen, partial, again=keep)
     seconds = time.perf_counter() - started
     network_a = a.provenance()
     provenance = {
@@ -134,20 +151,20 @@ def run(spec: CompareSpec, store: Store, report: Report = silent) -> Comparison:
         "images": _described(sample),
         "preprocessing": _preprocessing(a, b),
         "batch_size": spec.batch_size,
-        "layers": list(spec.layers) if spec.layers else None,
-        "measure": spec.measure,
+        "layers": list(residual) if residual else None,
+        **tallies.words(chosen),
         "versions": versions(),
         "seconds": round(seconds, 3),
         "command": command(spec),
         "created": now(),
     }
-    result = _result(sums, a, b, provenance)
+    result = _result(sums, errors, one, other, provenance)
     store.put("comparisons", spec.key, result.to_bytes())
     if partial is not None:
         partial.forget()
     if networks and keep:
         store.shrink("grams", gram_budget())
-    if not sets and all(network.computed == len(slices) for network in networks):
+    if not sets and tallies.is_cka(chosen) and all(network.computed == len(slices) for network in networks):
         architectures = [network.network.architecture for network in networks]
         estimate.remember(architectures, sample.n, spec.batch_size, seconds, store)
     return result
@@ -243,51 +260,35 @@ def command(spec: CompareSpec) -> str:
     words += ["--preprocessing", spec.preprocessing] if spec.preprocessing != AUTO else []
     for pattern in spec.layers or ():
         words += ["--layers", pattern]
+    if spec.measure != MEASURE:
+        words += ["--measure", spec.measure]
     return shlex.join([*words, "--out", "result.npz", "--figure", "result.png"])
 
 
-class _PartialSums:
-    """The sums of a comparison too large for the store's budget, saved now and then so that it can go on."""
-
-    def __init__(self, key: str, store: Store):
-        self.key, self.store = key, store
-        self.saved = time.monotonic()
-
-    def load(self) -> tuple[int, HsicSums] | None:
-        data = self.store.get("partial", self.key)
-        if data is None:
-            return None
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            state = {name: arrays[name] for name in arrays.files}
-        return int(state.pop("next_minibatch")), HsicSums.from_state(state)
-
-    def save(self, next_minibatch: int, sums: HsicSums) -> None:
-        if time.monotonic() - self.saved < SAVE_SUMS_EVERY:
-            return
-        buffer = io.BytesIO()
-        arrays: dict[str, Any] = {"next_minibatch": next_minibatch, **sums.state()}
-        np.savez(buffer, **arrays)
-        kept = self.store.put("partial", self.key, buffer.getvalue())
-        self.forget(but=kept)
-        self.saved = time.monotonic()
-
-    def forget(self, but: str = "") -> None:
-        for entry in self.store.entries("partial"):
-            if entry.key == self.key and entry.path != but:
-                self.store.remove(entry.path)
-
-
 def _stream(
-    a: Source, b: Source, slices: Sequence[slice], report: Report, partial: _PartialSums | None = None
-) -> HsicSums:
-    """Minibatch by minibatch: the Gram matrices of both networks, then one matrix product."""
+    a: Source,
+    b: Source,
+    slices: Sequence[slice],
+    report: Report,
+    measure: Measure,
+    partial: tallies.PartialSums | None = None,
+    *,
+    again: bool = False,
+) -> tuple[HsicSums | MeasureMeans, Jackknife | None]:
+    """Minibatch by minibatch: the Gram matrices of both networks, then one matrix product. Last, the standard errors.
+
+    ``again`` says that Gram matrices can be had a second time without computing them. Where ``partial`` sums are kept
+    they are too many to be held, and those of B are taken in parts.
+    """
     sides = [a] if b is a else [a, b]
     largest = max(part.stop - part.start for part in slices)
     check_memory(largest, sum(len(side.layers) for side in sides))
     steps = sum(side.steps for side in sides)
     total = len(slices) * steps
     resumed = partial.load() if partial is not None else None
-    start, sums = resumed if resumed is not None else (0, HsicSums(len(a.layers), len(b.layers)))
+    sums: HsicSums | MeasureMeans
+    start, sums = resumed if resumed is not None else (0, tallies.start(measure, len(a.layers), len(b.layers)))
+    held = tallies.Held(sums)
     for index in range(start, len(slices)):
 
         def teller(side: Source, before: int, index: int = index) -> StepReport:
@@ -299,20 +300,32 @@ def _stream(
             return tell
 
         batch = a.batch(index, slices[index], teller(a, index * steps))
-        if b is a:
-            sums.add(batch, batch)
-        else:
+        if partial is not None and b is not a and isinstance(sums, HsicSums):
             add_part = sums.start(batch)
             for part, positions in b.parts(index, slices[index], teller(b, index * steps + a.steps)):
                 add_part(part, positions)
-        if partial is not None:
+        else:
+            other = batch if b is a else b.batch(index, slices[index], teller(b, index * steps + a.steps))
+            sums.add(batch, other)
+            held.add(batch, other)
+        if partial is not None and isinstance(sums, HsicSums):
             partial.save(index + 1, sums)
-    return sums
+    if partial is not None:
+        return sums, None
+
+    def reread() -> Iterator[tuple[GramBatch, GramBatch]]:
+        for index, where in enumerate(slices):
+            batch = a.batch(index, where, lambda *_: None)
+            yield batch, batch if b is a else b.batch(index, where, lambda *_: None)
+
+    return sums, held.jackknife(reread if again else None)
 
 
-def _result(sums: HsicSums, a: Any, b: Any, provenance: dict[str, Any]) -> Comparison:
+def _result(
+    sums: HsicSums | MeasureMeans, errors: Jackknife | None, a: Any, b: Any, provenance: dict[str, Any]
+) -> Comparison:
     return Comparison(
-        sums.matrix(), a.layers, b.layers, sums.reasons_a, sums.reasons_b, provenance, tuple(sums.warnings)
+        sums.matrix(), a.layers, b.layers, sums.reasons_a, sums.reasons_b, provenance, tuple(sums.warnings), errors
     )
 
 

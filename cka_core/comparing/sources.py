@@ -202,18 +202,7 @@ class FromSet:
     def batch(self, index: int, where: slice, report: StepReport) -> GramBatch:
         batch = self.set.minibatch(index)
         report(1, 1, len(self.layers))
-        if len(self._chosen) == len(self.all_layers):
-            return batch
-        return dataclasses.replace(
-            batch,
-            names=tuple(layer.name for layer in self.layers),
-            triangles=batch.triangles[self._chosen],
-            exponents=batch.exponents[self._chosen],
-            squares=batch.squares[self._chosen],
-            reasons=[batch.reasons[position] for position in self._chosen],
-            outliers=[batch.outliers[position] for position in self._chosen],
-            norms=None if batch.norms is None else batch.norms[self._chosen],
-        )
+        return batch if len(self._chosen) == len(self.all_layers) else batch.select(self._chosen)
 
     def parts(self, index: int, where: slice, report: StepReport) -> Iterator[tuple[GramBatch, Sequence[int]]]:
         batch = self.batch(index, where, report)
@@ -227,6 +216,24 @@ class FromSet:
             "set": self.set.digest,
             "made_with": self.set.versions,
         }
+
+
+class Some:
+    """Some layers of another source, by patterns; its Gram matrices are computed and kept of all."""
+
+    def __init__(self, source: Stored | FromSet, patterns: Sequence[str] | None):
+        self.source, self.name, self.steps, self.all_layers = source, source.name, source.steps, source.all_layers
+        self._chosen = matching(source.layers, patterns)
+        self.layers = tuple(source.layers[position] for position in self._chosen)
+
+    def batch(self, index: int, where: slice, report: StepReport) -> GramBatch:
+        return self.source.batch(index, where, report).select(self._chosen)
+
+    def parts(self, index: int, where: slice, report: StepReport) -> Iterator[tuple[GramBatch, Sequence[int]]]:
+        yield self.batch(index, where, report), range(len(self.layers))
+
+    def provenance(self) -> dict[str, Any]:
+        return self.source.provenance()
 
 
 def stored_batch(key: str, store: Store) -> GramBatch | None:

@@ -25,8 +25,11 @@ from cka_core.base.atomic import write_atomically
 from cka_core.base.keys import key_of
 from cka_core.base.store import Store
 from cka_core.images.sets import SampleSpec
+from cka_core.measures import registry as measures
+from cka_core.measures.jackknife import Jackknife
 from cka_core.networks.layers import Layer
 from cka_core.networks.preprocessing import AUTO
+from cka_core.results import intervals
 
 if TYPE_CHECKING:
     import pandas
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MEASURE = "cka-linear-unbiased"
+MEASURE = measures.STORED["cka"]
 FORMAT = "cka-explorer comparison 1"
 UPLOADED = "uploaded-"
 """How the keys of comparisons begin that were brought in from a file: they answer no question unasked."""
@@ -48,7 +51,7 @@ class CompareSpec:
     """What to compare. ``key`` names its job and its file; what the networks are called is no part of it.
 
     ``layers`` keeps only the layers with these names, of either network; None keeps every layer. ``preprocessing`` is
-    one of `cka_core.networks.preprocessing.FORMS`.
+    one of `cka_core.networks.preprocessing.FORMS`, ``measure`` a name of `measures.registry` (ValueError for another).
     """
 
     a: NetworkSpec
@@ -59,6 +62,10 @@ class CompareSpec:
     measure: str = MEASURE
     version: int = 1
     preprocessing: str = AUTO
+
+    def __post_init__(self) -> None:
+        chosen = measures.measure(self.measure)
+        object.__setattr__(self, "measure", measures.STORED.get(chosen.name, chosen.name))
 
     @property
     def key(self) -> str:
@@ -104,6 +111,8 @@ class Comparison:
         ``measure``, ``versions``, ``seconds``, ``command``, ``created``, …
     warnings : tuple of str
         What a reader should know before trusting the last digits.
+    jackknife : `Jackknife` or None
+        Standard errors of unbiased CKA, and how many images decide a layer; None of other measures and older results.
     """
 
     matrix: np.ndarray
@@ -113,6 +122,7 @@ class Comparison:
     reasons_b: tuple[str | None, ...] = ()
     provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    jackknife: Jackknife | None = None
 
     def __post_init__(self) -> None:
         matrix = np.array(self.matrix, np.float64)
@@ -133,6 +143,8 @@ class Comparison:
                 raise ValueError(f"Expected {count} reasons_{side}, one a layer, got {len(fields[f'reasons_{side}'])}.")
         for name, value in fields.items():
             object.__setattr__(self, name, value)
+        if self.jackknife is not None:
+            intervals.check(self.jackknife, expected)
 
     def __repr__(self) -> str:
         n, size = self.provenance.get("images", {}).get("n", "?"), self.matrix.shape
@@ -162,6 +174,7 @@ class Comparison:
             reasons_b=self.reasons_a,
             provenance=_swapped(self.provenance),
             warnings=self.warnings,
+            jackknife=None if self.jackknife is None else self.jackknife.transpose(),
         )
 
     def select(self, a: Any = None, b: Any = None) -> Comparison:
@@ -175,6 +188,7 @@ class Comparison:
             layers_b=tuple(self.layers_b[i] for i in columns),
             reasons_a=tuple(self.reasons_a[i] for i in rows),
             reasons_b=tuple(self.reasons_b[i] for i in columns),
+            jackknife=None if self.jackknife is None else self.jackknife.select(rows, columns),
         )
 
     def best_match(self, axis: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -191,6 +205,29 @@ class Comparison:
         position = np.where(np.isnan(rows), -np.inf, rows).argmax(axis=1)
         value = rows[np.arange(len(rows)), position]
         return np.where(np.isnan(value), -1, position), value
+
+    # How far to trust it.
+
+    def interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+        """(low, high) of every cell of unbiased CKA, float64 like ``matrix``, NaN where that is (`jackknife.interval`).
+
+        Where few images decide (`n_eff` under 30) it is too short. ValueError for another measure, and for a result
+        that was kept without standard errors.
+        """
+        return intervals.interval(self, level)
+
+    @property
+    def n_eff(self) -> np.ndarray:
+        """How many images decide each cell, float64 like ``matrix``. Raises as `interval` does."""
+        return intervals.kept(self).n_eff
+
+    @property
+    def chance(self) -> float:
+        """Standard deviation of unbiased CKA when one network's images are permuted (`measures.chance.chance`).
+
+        "Above chance" means 5 of them. ValueError for another measure, and where the number of images is not known.
+        """
+        return intervals.chance(self)
 
     # Ways out.
 
@@ -211,10 +248,14 @@ class Comparison:
         """
         text = io.StringIO()
         writer = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
-        writer.writerow(["layer", *(_cell(layer.name) for layer in self.layers_b)])
+        writer.writerow(["layer", *(cell_text(layer.name) for layer in self.layers_b)])
         for layer, row in zip(self.layers_a, self.matrix, strict=True):
-            writer.writerow([_cell(layer.name), *(None if value != value else value for value in row.tolist())])
+            writer.writerow([cell_text(layer.name), *(None if value != value else value for value in row.tolist())])
         return text.getvalue()
+
+    def to_cells_csv(self, level: float = 0.95) -> str:
+        """A row a cell as CSV: both layers, the value, and its interval and ``n_eff`` where they are known."""
+        return intervals.cells_csv(self, level)
 
     def heatmap(self, **options: Any) -> plotly.graph_objects.Figure:
         """The matrix as an interactive plotly figure (`cka_core.results.figures.heatmap`)."""
@@ -227,7 +268,8 @@ class Comparison:
         return write_atomically(path, self.to_bytes())
 
     def to_bytes(self) -> bytes:
-        """The npz file: ``matrix``, and ``about``, everything else as UTF-8 JSON. The same result is the same bytes."""
+        """The npz file: ``matrix``, and ``about``, everything else as UTF-8 JSON; ``errors`` (float32), ``n_eff_a`` and
+        ``n_eff_b`` where there are standard errors. The same result is the same bytes."""
         about = {
             "format": FORMAT,
             "layers_a": [dataclasses.asdict(layer) for layer in self.layers_a],
@@ -239,7 +281,8 @@ class Comparison:
         }
         text = json.dumps(about, allow_nan=False, separators=(",", ":")).encode()
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, matrix=self.matrix, about=np.frombuffer(text, np.uint8))
+        trust = intervals.to_arrays(self.jackknife)
+        np.savez_compressed(buffer, matrix=self.matrix, about=np.frombuffer(text, np.uint8), **trust)
         return buffer.getvalue()
 
     @classmethod
@@ -252,6 +295,7 @@ class Comparison:
                 raise ValueError(f"it unpacks to {size:,} bytes, at most {LARGEST_FILE:,} are read")
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 matrix, about = arrays["matrix"], json.loads(arrays["about"].tobytes())
+                jackknife = intervals.from_arrays(arrays)
             if about["format"] != FORMAT:
                 raise ValueError(f"its format is {about['format']!r}, expected {FORMAT!r}")
             return cls(
@@ -262,6 +306,7 @@ class Comparison:
                 reasons_b=tuple(about["reasons_b"]),
                 provenance=dict(about["provenance"]),
                 warnings=tuple(about["warnings"]),
+                jackknife=jackknife,
             )
         except _DAMAGE as error:
             raise ValueError(
@@ -301,28 +346,34 @@ def find(spec: CompareSpec, store: Store) -> Comparison | None:
     The networks are called what ``spec`` calls them: one may have been renamed since.
     """
     found = read(spec.key, store)
-    if found is None and spec.swapped().key != spec.key:
+    if found is None and spec.swapped().key != spec.key and measures.measure(spec.measure).symmetric:
         found = read(spec.swapped().key, store)
         found = found.transpose() if found is not None else None
     return _renamed(found, spec) if found is not None else None
 
 
 def read(key: str, store: Store) -> Comparison | None:
-    """The comparison stored or bundled under a key; see `find`."""
+    """The comparison stored or bundled under a key; see `find`. One with standard errors goes before one without."""
+    bundled = _bundled(key)
+    data = store.get("comparisons", key) if bundled is None or bundled.jackknife is None else None
+    if data is None:
+        return bundled
+    try:
+        stored = Comparison.from_bytes(data)
+    except ValueError as error:
+        store.set_aside_object("comparisons", key, str(error))
+        return bundled
+    return stored if bundled is None or stored.jackknife is not None else bundled
+
+
+def _bundled(key: str) -> Comparison | None:
     bundled = shipped.COMPARISONS / f"{key}.npz"
     if bundled.is_file():
         try:
             return Comparison.load(bundled)
         except ValueError as error:
             log.warning("A bundled comparison is passed over. %s", error)
-    data = store.get("comparisons", key)
-    if data is None:
-        return None
-    try:
-        return Comparison.from_bytes(data)
-    except ValueError as error:
-        store.set_aside_object("comparisons", key, str(error))
-        return None
+    return None
 
 
 def read_about(file: str | BinaryIO) -> dict[str, Any]:
@@ -378,7 +429,7 @@ def _positions(which: Any, count: int, network: str) -> np.ndarray:
     return positions
 
 
-def _cell(name: str) -> str:
+def cell_text(name: str) -> str:
     return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name
 
 
@@ -413,7 +464,9 @@ def _swapped(provenance: dict[str, Any]) -> dict[str, Any]:
         return key
 
     swapped = {key: provenance[other(key)] for key in provenance}
-    if isinstance(swapped.get("command"), str):
+    if "of" in swapped:  # the side a measure that is not symmetric is of
+        swapped["of"] = "columns" if swapped["of"] == "rows" else "rows"
+    if isinstance(swapped.get("command"), str) and "of" not in swapped:
         words = shlex.split(swapped["command"])
         if "compare" in words[:-2]:
             first = words.index("compare") + 1

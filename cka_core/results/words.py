@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from cka_core.base.words import seconds_text
+from cka_core.measures import registry
 from cka_core.results.activation_sets import Sample
 from cka_core.results.comparison import Comparison
 
-MEASURES = {"cka-linear-unbiased": "unbiased CKA"}
+MEASURES = {registry.STORED.get(name, name): made.title for name, made in registry.MEASURES.items()}
+"""Titles of the measures by what they are called in a result."""
 
 
 def facts(comparison: Comparison) -> str:
@@ -26,7 +28,7 @@ def provenance_text(provenance: Mapping[str, Any]) -> str:
         balance = ", balanced over the classes" if images.get("balanced") else ""
         source = "" if images.get("images") in (None, "", "cifar10-mini") else f" of {images['images']}"
         parts.append(f"{which}{images['n']:,} {images.get('split', '')} images{source}{balance}".replace("  ", " "))
-    parts.append(MEASURES.get(provenance.get("measure", ""), provenance.get("measure", "CKA")))
+    parts.append(measure_text(provenance))
     if isinstance(provenance.get("seconds"), (int, float)):
         parts.append(seconds_text(provenance["seconds"]))
     return " · ".join(parts)
@@ -70,6 +72,14 @@ def _preprocessing(provenance: Mapping[str, Any]) -> list[tuple[str, dict[str, s
         for network in networks
         if isinstance(told := network.get("preprocessing"), Mapping)
     ]
+
+
+def measure_text(provenance: Mapping[str, Any]) -> str:
+    """The measure's title; of one that is not symmetric, which side it is of."""
+    title = MEASURES.get(provenance.get("measure", ""), provenance.get("measure", "CKA"))
+    if provenance.get("of") == "columns":
+        return title.replace("rows from columns", "columns from rows")
+    return title
 
 
 def sample_text(sample: Sample) -> str:

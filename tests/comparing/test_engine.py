@@ -10,7 +10,7 @@ import pytest
 
 from cka_core import Comparison, build_network, compare, load_images
 from cka_core.base.progress import Progress, Stopped
-from cka_core.comparing import engine, sources
+from cka_core.comparing import engine, sources, tallies
 from cka_core.images.sets import SampleSpec
 from cka_core.library import catalogue
 from cka_core.measures.grams import NonFiniteActivation
@@ -251,7 +251,7 @@ def test_a_damaged_gram_file_is_set_aside_and_computed_again(store):
 
 def test_above_the_budget_nothing_is_kept_and_the_result_is_the_same(store, monkeypatch):
     monkeypatch.setenv("CKA_GRAM_BUDGET", "1000")
-    monkeypatch.setattr(engine, "SAVE_SUMS_EVERY", 0.0)
+    monkeypatch.setattr(tallies, "SAVE_SUMS_EVERY", 0.0)
 
     def stop(progress: Progress) -> None:
         if progress.detail.startswith("minibatch 2"):
