@@ -199,3 +199,31 @@ def test_data_list_and_networks():
     listed = run("networks").output
     for name in (TRAINED, "resnet50", "resnet152", "cifar-resnet-56x1"):
         assert name in listed
+
+
+def test_compare_by_other_measures_writes_a_file_each(tmp_path, store):
+    words = ["compare", "cifar-resnet-8x1", "cifar-resnet-8x1:1", "--samples", "32", "--out", str(tmp_path / "r.npz")]
+    done = run(*words, "--measure", "ridge")
+    assert done.exit_code == 0, done.output
+    assert "ridge R² of rows from columns" in done.stdout
+    assert Comparison.load(tmp_path / "r.npz").provenance["measure"] == "ridge"
+    done = run(*words, "--measures", "all")
+    assert done.exit_code == 0, done.output
+    names = {path.stem.removeprefix("r-") for path in tmp_path.glob("r-*.npz")}
+    assert names == {
+        "cka", "cka-biased", "cka-rbf", "rsa-pearson", "rsa-spearman", "mutual-knn", "svcca", "ridge", "procrustes",
+    }  # fmt: skip
+    assert Comparison.load(tmp_path / "r-procrustes.npz").matrix.shape == (3, 3)
+    refused = run(*words, "--measure", "cca")
+    assert refused.exit_code == 1 and "Unknown measure 'cca'. Valid: cka, " in str(refused.exception)
+
+
+def test_a_csv_has_its_intervals_beside_it(tmp_path, store):
+    out = tmp_path / "r.csv"
+    done = run("compare", "cifar-resnet-8x1", "cifar-resnet-8x1:1", "--samples", "32", "--out", str(out))
+    assert done.exit_code == 0, done.output
+    cells = tmp_path / "r-cells.csv"
+    assert f"Wrote {out}" in done.stdout and f"Wrote {cells}" in done.stdout
+    rows = list(csv.DictReader(cells.open()))
+    assert len(rows) == 29 * 29
+    assert all(float(row["low"]) <= float(row["value"]) <= float(row["high"]) for row in rows)

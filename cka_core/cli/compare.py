@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cka_core.base.store import Store
 from cka_core.cli.options import ImagesOption, StoreOption, given, inches, progress_bar
+
+if TYPE_CHECKING:
+    from cka_core.results.comparison import Comparison
 
 
 def compare(
@@ -41,10 +45,13 @@ def compare(
     size: Annotated[str, typer.Option(help="Of the figure, in inches, width x height.")] = "10x8",
     dpi: Annotated[int, typer.Option(help="Of a png.")] = 200,
     colours: Annotated[str, typer.Option("--colours", "--colors", help="magma, viridis or cividis.")] = "magma",
+    measure: Annotated[
+        str, typer.Option("--measure", "--measures", help="A measure's name, several between commas, or all.")
+    ] = "cka",
     again: Annotated[bool, typer.Option("--again", help="Compute even if the result is in the store.")] = False,
     store: StoreOption = None,
 ) -> None:
-    """Compare every layer of two networks by CKA."""
+    """Compare every layer of two networks, by CKA or another measure."""
     from cka_core.images.sets import SampleSpec
     from cka_core.library import catalogue
     from cka_core.networks.preprocessing import check_form
@@ -62,39 +69,63 @@ def compare(
         sample = sample if asked else shared.spec
         batch_size = batch_size if given(context, "batch_size") else size_of_set
     check_form(preprocessing)
-    spec = results.CompareSpec(
-        sides[0].spec, sides[1].spec, sample, batch_size, tuple(layers) if layers else None, preprocessing=preprocessing
-    )
+    names = _measures(measure)
+    patterns = tuple(layers) if layers else None
+    specs = [
+        results.CompareSpec(
+            sides[0].spec, sides[1].spec, sample, batch_size, patterns, measure=name, preprocessing=preprocessing
+        )
+        for name in names
+    ]
     figure_size = inches(size)
     for path, endings in ((out, (".npz", ".csv")), (figure, (".png", ".svg", ".pdf", ".html"))):
         if path is not None and path.suffix.lower() not in endings:
             raise ValueError(f"Expected a file ending in {', '.join(endings)}, got {path.name}.")
-    result = None if again else results.find(spec, place)
-    if result is None:
-        from cka_core.comparing import engine
+    for name, spec in zip(names, specs, strict=True):
+        result = None if again else results.find(spec, place)
+        if result is None:
+            from cka_core.comparing import engine
 
-        with progress_bar() as report:
-            result = engine.run(spec, place, report)
-    else:
-        print("Found in the store, nothing to compute.")
-    print(
-        f"{result.name_a} × {result.name_b}: {result.matrix.shape[0]} × {result.matrix.shape[1]} layers, "
-        f"sample {result.provenance['images']['digest'][:12] or 'not known'}"
-    )
-    for line in words.pixels_because(result.provenance):
-        print(line)
-    for warning in result.warnings:
-        print(f"note: {warning}")
-    if out is not None:
-        if out.suffix.lower() == ".csv":
-            from cka_core.base.atomic import write_atomically
-
-            write_atomically(out, result.to_csv().encode())
+            with progress_bar() as report:
+                result = engine.run(spec, place, report)
         else:
-            result.save(out)
-        print(f"Wrote {out}")
-    if figure is not None:
-        from cka_core.results import paper
+            print("Found in the store, nothing to compute.")
+        of_several = f"-{name}" if len(names) > 1 else ""
+        print(
+            f"{result.name_a} × {result.name_b}: {result.matrix.shape[0]} × {result.matrix.shape[1]} layers, "
+            f"{words.measure_text(result.provenance)}, sample {result.provenance['images']['digest'][:12] or 'not known'}"
+        )
+        for line in words.pixels_because(result.provenance):
+            print(line)
+        for warning in result.warnings:
+            print(f"note: {warning}")
+        if out is not None:
+            for path in _write(result, out.with_stem(out.stem + of_several)):
+                print(f"Wrote {path}")
+        if figure is not None:
+            from cka_core.results import paper
 
-        paper.save_figure(result, figure, size=figure_size, dpi=dpi, colours=colours)
-        print(f"Wrote {figure}")
+            path = figure.with_stem(figure.stem + of_several)
+            paper.save_figure(result, path, size=figure_size, dpi=dpi, colours=colours)
+            print(f"Wrote {path}")
+
+
+def _measures(words: str) -> list[str]:
+    """The names asked for; ValueError for an unknown one, with the valid ones."""
+    from cka_core.measures import registry
+
+    if words == "all":
+        return list(registry.MEASURES)
+    return list(dict.fromkeys(registry.measure(word.strip()).name for word in words.split(",")))
+
+
+def _write(result: Comparison, out: Path) -> Iterator[Path]:
+    """Write a result; beside a matrix in CSV a second file, a row a cell, where there are intervals."""
+    if out.suffix.lower() == ".csv":
+        from cka_core.base.atomic import write_atomically
+
+        yield write_atomically(out, result.to_csv().encode())
+        if result.jackknife is not None:
+            yield write_atomically(out.with_stem(f"{out.stem}-cells"), result.to_cells_csv().encode())
+    else:
+        yield result.save(out)
