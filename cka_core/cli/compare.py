@@ -91,9 +91,10 @@ def compare(
         else:
             print("Found in the store, nothing to compute.")
         of_several = f"-{name}" if len(names) > 1 else ""
+        title, digest = words.measure_text(result.provenance), result.provenance["images"]["digest"][:12]
         print(
-            f"{result.name_a} × {result.name_b}: {result.matrix.shape[0]} × {result.matrix.shape[1]} layers, "
-            f"{words.measure_text(result.provenance)}, sample {result.provenance['images']['digest'][:12] or 'not known'}"
+            f"{result.name_a} × {result.name_b}: {result.matrix.shape[0]} × {result.matrix.shape[1]} layers, {title}, "
+            f"sample {digest or 'not known'}"
         )
         for line in words.pixels_because(result.provenance):
             print(line)

@@ -144,10 +144,10 @@ def run(spec: CompareSpec, store: Store, report: Report = silent) -> Comparison:
         other = one if b is a else Some(b, residual)
     sums, errors = _stream(one, other, slices, report, chosen, partial, again=keep)
     seconds = time.perf_counter() - started
-    network_a = a.provenance()
+    network_a = one.provenance()
     provenance = {
         "network_a": network_a,
-        "network_b": b.provenance() if b is not a else network_a | {"name": spec.b.name},
+        "network_b": other.provenance() if b is not a else network_a | {"name": spec.b.name},
         "images": _described(sample),
         "preprocessing": _preprocessing(a, b),
         "batch_size": spec.batch_size,

@@ -221,8 +221,9 @@ class FromSet:
 class Some:
     """Some layers of another source, by patterns; its Gram matrices are computed and kept of all."""
 
-    def __init__(self, source: Stored | FromSet, patterns: Sequence[str] | None):
+    def __init__(self, source: Source, patterns: Sequence[str] | None):
         self.source, self.name, self.steps, self.all_layers = source, source.name, source.steps, source.all_layers
+        self.preprocessing = source.preprocessing
         self._chosen = matching(source.layers, patterns)
         self.layers = tuple(source.layers[position] for position in self._chosen)
 
@@ -233,7 +234,7 @@ class Some:
         yield self.batch(index, where, report), range(len(self.layers))
 
     def provenance(self) -> dict[str, Any]:
-        return self.source.provenance()
+        return self.source.provenance() | {"layers": len(self.layers)}
 
 
 def stored_batch(key: str, store: Store) -> GramBatch | None:
