@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from cka_core import Comparison
+from cka_core import Comparison, load_images
 from cka_core.cli import app
+from cka_core.library import catalogue
 
 ROOT = Path(__file__).parent.parent
 TRAINED = "cifar-resnet-14x1-cifar10-mini-s0"
@@ -227,3 +228,34 @@ def test_a_csv_has_its_intervals_beside_it(tmp_path, store):
     rows = list(csv.DictReader(cells.open()))
     assert len(rows) == 29 * 29
     assert all(float(row["low"]) <= float(row["value"]) <= float(row["high"]) for row in rows)
+
+
+def test_pixels_enter_a_file_as_it_expects_them_and_the_command_says_so(tmp_path):
+    import keras
+
+    from tests import reference
+
+    keras.utils.set_random_seed(0)
+    path, out = tmp_path / "mine.keras", tmp_path / "r.npz"
+    inputs = keras.Input((32, 32, 3))
+    hidden = keras.layers.Conv2D(4, 3, activation="softplus", name="conv")(keras.layers.Rescaling(1 / 255)(inputs))
+    keras.Model(inputs, keras.layers.Flatten(name="flat")(hidden)).save(path)
+    words = ("compare", str(path), TRAINED, "--samples", "32", "--layers", "conv", "--layers", "head_flatten")
+    done = run(*words, "--out", str(out))
+    assert done.exit_code == 0, done.output
+    assert "Pixels entered mine as they are (a Rescaling of its own, rescaling" in done.output
+    assert f"Pixels entered {TRAINED} divided by 255 (no Rescaling or Normalization of its own)." in done.output
+    x = load_images("cifar10-mini", "test", 32, 0).x
+    trained = catalogue.load_model(catalogue.find(TRAINED).spec)
+    other = keras.Model(trained.inputs, trained.get_layer("head_flatten").output).predict(x / np.float32(255))
+    expected = reference.cka(keras.models.load_model(path).predict(x.astype(np.float32)), other)
+    assert abs(Comparison.load(out).matrix[0, 0] - expected) <= 1e-5
+
+    asked = run(*words, "--preprocessing", "divide-by-255", "--out", str(out))
+    assert asked.exit_code == 0, asked.output
+    assert "Found in the store" not in asked.output and "Pixels entered each network divided by 255" in asked.output
+    result = Comparison.load(out)
+    assert abs(result.matrix[0, 0] - expected) > 1e-4
+    assert "--preprocessing divide-by-255" in result.provenance["command"]
+    refused = run(*words, "--preprocessing", "imagenet")
+    assert "Valid: auto, divide-by-255, none, imagenet-caffe" in str(refused.exception)

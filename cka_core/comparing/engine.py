@@ -20,7 +20,7 @@ from cka_core.comparing import estimate, tallies
 from cka_core.comparing.arrays import check_memory, compare_activations
 from cka_core.comparing.sources import FromSet, Live, Some, Source, Stored, live_extractor, now, versions
 from cka_core.images.sets import IMAGE_SETS, Images, SampleSpec, digest
-from cka_core.library import catalogue
+from cka_core.library import catalogue, files
 from cka_core.measures import registry
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import HsicSums, minibatches
@@ -324,9 +324,9 @@ def _stream(
 def _result(
     sums: HsicSums | MeasureMeans, errors: Jackknife | None, a: Any, b: Any, provenance: dict[str, Any]
 ) -> Comparison:
-    return Comparison(
-        sums.matrix(), a.layers, b.layers, sums.reasons_a, sums.reasons_b, provenance, tuple(sums.warnings), errors
-    )
+    made_before = [files.doubt(side.set.network, side.layers) for side in (a, b) if isinstance(side, FromSet)]
+    warnings = (*sums.warnings, *filter(None, dict.fromkeys(made_before)))
+    return Comparison(sums.matrix(), a.layers, b.layers, sums.reasons_a, sums.reasons_b, provenance, warnings, errors)
 
 
 def _fits_budget(networks: Sequence[Stored], slices: Sequence[slice]) -> bool:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from cka_core.networks.layers import Layer
 
 LARGEST_CONFIG = 1 << 26
 
@@ -46,6 +48,22 @@ def keras_digest(path: Path) -> str:
     if not _is_plain(path):
         digest.update(b"inference 2")
     return digest.hexdigest()[:32]
+
+
+def doubt(network: Mapping[str, Any], layers: Sequence[Layer]) -> str:
+    """What to warn of where version 0.2 took Gram matrices of a model that it may have computed in another way; or "".
+
+    ``network`` is its provenance, ``layers`` are those kept.
+    """
+    if network.get("source") not in ("file", "given as a model") or "preprocessing" in network:
+        return ""
+    kinds = sorted({layer.kind for layer in layers} - PLAIN)
+    if not kinds:
+        return ""
+    return (
+        f"{network.get('name') or 'A network'} was computed by version 0.2, which may not have computed "
+        f"{', '.join(kinds)} as inference does. Compute it again from the network to be sure."
+    )
 
 
 def _is_plain(path: Path) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cka_core.base import shipped, words
 from cka_core.base.store import Entry, Store, gram_budget
 from cka_core.images.sets import SampleSpec
-from cka_core.library import catalogue
+from cka_core.library import catalogue, files
 from cka_core.library.catalogue import NetworkInfo
 from cka_core.measures.hsic import minibatches
 from cka_core.networks import layers
@@ -209,6 +209,8 @@ def opened(key: str, store: Store) -> tuple[Comparison, NetworkInfo, NetworkInfo
     if found is None:
         return None
     sides = (("network_a", found.layers_a, found.name_a), ("network_b", found.layers_b, found.name_b))
+    doubts = [files.doubt(found.provenance.get(side) or {}, layers) for side, layers, _ in sides]
+    found = dataclasses.replace(found, warnings=(*found.warnings, *filter(None, dict.fromkeys(doubts))))
     return found, *(_described(found.provenance.get(side) or {}, layers, name) for side, layers, name in sides)  # type: ignore[return-value]
 
 

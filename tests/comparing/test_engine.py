@@ -272,6 +272,33 @@ def test_different_samples_are_different_results():
     assert spec().key != spec(n=41).key != dataclasses.replace(spec(), batch_size=17).key
 
 
+def test_how_pixels_enter_is_part_of_the_key_where_it_was_asked_for(store):
+    auto, asked = spec(n=20), spec(n=20, preprocessing="imagenet-torch")
+    assert auto.key != asked.key != spec(n=20, preprocessing="none").key
+    assert CompareSpec.from_json(dataclasses.asdict(asked)) == asked
+    before = dataclasses.asdict(auto)
+    del before["preprocessing"]  # as a job queued by version 0.2 says it
+    assert CompareSpec.from_json(before) == auto
+    first = engine.run(auto, store)
+    kept = {entry.path for entry in store.entries("grams")}
+    other = engine.run(asked, store)
+    assert kept < {entry.path for entry in store.entries("grams")}
+    assert np.abs(first.matrix - other.matrix).max() > 1e-3
+    model, images = build_network("cifar-resnet-8x1"), load_images("cifar10-mini", "test", 20, 0)
+    live = compare(model, build_network("cifar-resnet-8x1", seed=1), images, batch_size=16,
+                   preprocessing="imagenet-torch")  # fmt: skip
+    assert np.abs(live.matrix - other.matrix).max() < 1e-6
+    assert other.provenance["preprocessing"] == "imagenet-torch"
+    assert "--preprocessing imagenet-torch" in other.provenance["command"]
+
+
+def test_the_keys_of_what_was_kept_before_are_the_same(store):
+    """A key of version 0.2, written down."""
+    sample = SampleSpec("cifar10-mini", "test", 768, 0)
+    chosen = CompareSpec(catalogue.find("cifar-resnet-14x1").spec, catalogue.find("resnet50").spec, sample)
+    assert chosen.key == "b561a555e9912340b0fce5c7"
+
+
 def test_progress_grows_to_the_end(store):
     seen: list[Progress] = []
     engine.run(spec(), store, seen.append)

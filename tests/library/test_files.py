@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 
+import numpy as np
 import pytest
 
-from cka_core import build_network
-from cka_core.library import catalogue, files
+from cka_core import Comparison, build_network
+from cka_core.library import catalogue, files, inventory
 from cka_core.networks.architectures import UnknownNetwork
+from cka_core.networks.layers import Layer
 
 
 def saved(tmp_path, layers):
@@ -79,3 +81,17 @@ def test_other_files_say_in_one_line_how_to_convert_them(tmp_path):
     for name in (folder, folder / "saved_model.pb"):
         with pytest.raises(UnknownNetwork, match=r"A SavedModel has to be .*tf_keras.*exported\.keras"):
             catalogue.find(str(name))
+
+
+def test_a_result_of_the_version_before_warns_where_its_layers_may_have_been_wrong(store):
+    conv, flip = Layer("conv", "Conv2D", (4,)), Layer("flip", "RandomFlip", (4,))
+    before = {"name": "mine", "source": "file"}
+    assert "mine was computed by version 0.2" in files.doubt(before, [conv, flip])
+    assert "RandomFlip" in files.doubt(before, [conv, flip]) and "Conv2D" not in files.doubt(before, [conv, flip])
+    assert files.doubt(before, [conv]) == ""
+    assert files.doubt(before | {"preprocessing": {"form": "none", "why": ""}}, [conv, flip]) == ""
+    assert files.doubt(before | {"source": "bundled"}, [conv, flip]) == ""
+    result = Comparison(np.ones((1, 2)), [conv], [conv, flip], provenance={"network_a": before, "network_b": before})
+    store.put("comparisons", "uploaded-1", result.to_bytes())
+    opened, *_ = inventory.opened("uploaded-1", store)
+    assert len(opened.warnings) == 1 and "RandomFlip" in opened.warnings[0]

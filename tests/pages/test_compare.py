@@ -416,3 +416,29 @@ def test_a_result_counts_more_than_what_its_job_says(store):
     job(store, "failed")
     page = open_page(a=A, b=B)
     assert has_map(page) and not page.error
+
+
+def test_the_page_says_in_what_form_pixels_entered_and_why(store):
+    wanted = spec()
+    keep(store, wanted)
+    assert "unbiased CKA" in texts(open_page(a=A, b=B)) and "pixels" not in texts(open_page(a=A, b=B))
+
+    result = find(wanted, store)
+    forms = ({"form": "none", "why": "a Rescaling of its own, rescale"}, {"form": "divide-by-255", "why": "asked for"})
+    networks = {
+        side: result.provenance[side] | {"preprocessing": form}
+        for side, form in zip(("network_a", "network_b"), forms, strict=True)
+    }
+    for changed, words in ((networks, "pixels as each network expects them"),
+                           (networks | {"network_b": networks["network_a"]}, "pixels as they are")):  # fmt: skip
+        for entry in store.entries("comparisons"):
+            store.remove(entry.path)
+        store.put("comparisons", wanted.key, replace(result, provenance=result.provenance | changed).to_bytes())
+        page = open_page(a=A, b=B)
+        told = [caption for caption in page.caption if words in caption.value]
+        assert len(told) == 1
+        assert "as they are (a Rescaling of its own, rescale)." in told[0].help
+
+
+def test_a_bundled_result_says_how_its_pixels_entered():
+    assert "pixels divided by 255" in texts(open_page())
