@@ -39,7 +39,8 @@ def was_there(weights: str) -> bool:
 
 
 def by_the_rule(values: Mapping[str, Any], matrix: Callable[[str], np.ndarray]) -> dict[str, Any]:
-    """A network's part of atlas.json with its blocks by `RULE`: as it is if they are, else with those of its maps.
+    """A network's part of atlas.json with its blocks by `RULE`: as it is if they are, else with those of its maps, of
+    which no interval is known.
 
     ``matrix`` reads a map by its name. Raises ValueError for a map that is missing or damaged.
     """
@@ -54,4 +55,4 @@ def by_the_rule(values: Mapping[str, Any], matrix: Callable[[str], np.ndarray]) 
     snapshots = [{**one, "blocks": found(one["epoch"], "nothing")} for one in values["snapshots"]]
     last = snapshots[-1]["epoch"]
     without = {removed: found(last, removed) for removed in values["blocks_without"]}
-    return {**values, "rule": RULE, "snapshots": snapshots, "blocks_without": without}
+    return {**values, "rule": RULE, "snapshots": snapshots, "blocks_without": without, "halves": None}
