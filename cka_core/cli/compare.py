@@ -40,6 +40,10 @@ def compare(
             "divide-by-255, none, imagenet-caffe, imagenet-tf, imagenet-torch."
         ),
     ] = "auto",
+    batch_norm: Annotated[
+        str,
+        typer.Option(help="inference; or train: batch norm takes each minibatch's own statistics, as while training."),
+    ] = "inference",
     out: Annotated[Path | None, typer.Option(help="Write the result: .npz or .csv.")] = None,
     figure: Annotated[Path | None, typer.Option(help="Draw it: .png, .svg, .pdf, or .html (interactive).")] = None,
     size: Annotated[str, typer.Option(help="Of the figure, in inches, width x height.")] = "10x8",
@@ -54,6 +58,7 @@ def compare(
     """Compare every layer of two networks, by CKA or another measure."""
     from cka_core.images.sets import SampleSpec
     from cka_core.library import catalogue
+    from cka_core.networks.activations import check_batch_norm
     from cka_core.networks.preprocessing import check_form
     from cka_core.results import comparison as results
     from cka_core.results import words
@@ -69,12 +74,20 @@ def compare(
         sample = sample if asked else shared.spec
         batch_size = batch_size if given(context, "batch_size") else size_of_set
     check_form(preprocessing)
+    check_batch_norm(batch_norm)
     names = _measures(measure)
     patterns = tuple(layers) if layers else None
     specs = [
         results.CompareSpec(
-            sides[0].spec, sides[1].spec, sample, batch_size, patterns, measure=name, preprocessing=preprocessing
-        )
+            sides[0].spec,
+            sides[1].spec,
+            sample,
+            batch_size,
+            patterns,
+            measure=name,
+            preprocessing=preprocessing,
+            batch_norm=batch_norm,
+        )  # fmt: skip
         for name in names
     ]
     figure_size = inches(size)

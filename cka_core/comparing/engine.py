@@ -18,7 +18,7 @@ from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store, gram_budget
 from cka_core.comparing import estimate, tallies
 from cka_core.comparing.arrays import check_memory, compare_activations
-from cka_core.comparing.sources import FromSet, Live, Some, Source, Stored, live_extractor, now, versions
+from cka_core.comparing.sources import FromSet, Live, Some, Source, Stored, check_made_so, live_extractor, now, versions
 from cka_core.images.sets import IMAGE_SETS, Images, SampleSpec, digest
 from cka_core.library import catalogue, files
 from cka_core.measures import registry
@@ -28,6 +28,7 @@ from cka_core.measures.jackknife import Jackknife
 from cka_core.measures.measure import Measure, MeasureMeans
 from cka_core.networks.activations import StepReport, check_patterns
 from cka_core.networks.architectures import NetworkSpec
+from cka_core.networks.layer_graph import INFERENCE
 from cka_core.networks.preprocessing import AUTO
 from cka_core.results.activation_sets import ActivationSet, Sample, shared_sample
 from cka_core.results.comparison import MEASURE, CompareSpec, Comparison
@@ -48,6 +49,7 @@ def compare(
     progress: Report | None = None,
     preprocessing: str = AUTO,
     measure: str | Callable[..., Any] = "cka",
+    batch_norm: str = INFERENCE,
 ) -> Comparison:
     """Compare every layer of two Keras models, by unbiased minibatch CKA or another measure.
 
@@ -69,6 +71,9 @@ def compare(
         ``keras.applications`` "imagenet-caffe", "imagenet-tf", "imagenet-torch": the same for both networks.
     measure : a name of `measures.registry`, or a function of two Gram stacks (`measures.measure.own_measure`)
         Procrustes takes the residual outputs (Add) where ``layers`` is None and both models have some.
+    batch_norm : "inference", or "train"
+        "train": batch norm takes the statistics of each minibatch, as in training, and its moving statistics stay as
+        they are. Those of an untrained or hardly trained network say little about the images.
 
     Raises
     ------
@@ -82,8 +87,8 @@ def compare(
     chosen = registry.measure(measure)
 
     def sides(layers: Sequence[str] | None) -> tuple[Live, Live]:
-        a = Live(live_extractor(model_a, layers, preprocessing), x)
-        return a, a if model_b is model_a else Live(live_extractor(model_b, layers, preprocessing), x)
+        a = Live(live_extractor(model_a, layers, preprocessing, batch_norm), x)
+        return a, a if model_b is model_a else Live(live_extractor(model_b, layers, preprocessing, batch_norm), x)
 
     a, b = sides(layers)
     residual = tallies.patterns(chosen, layers, a.all_layers, b.all_layers)
@@ -101,6 +106,7 @@ def compare(
             "digest": images.digest if isinstance(images, Images) else digest(x),
         },
         "preprocessing": _preprocessing(a, b),
+        "batch_norm": batch_norm,
         "batch_size": batch_size,
         **tallies.words(chosen),
         "versions": versions(),
@@ -126,7 +132,10 @@ def run(spec: CompareSpec, store: Store, report: Report = silent) -> Comparison:
         if network.source == "activations":
             return FromSet(sets[network.weights], spec.layers)
         assert images is not None
-        return Stored(network, spec.sample, images, spec.batch_size, spec.layers, store, report, spec.preprocessing)
+        return Stored(
+            network, spec.sample, images, spec.batch_size, spec.layers, store, report,
+            spec.preprocessing, spec.batch_norm,
+        )  # fmt: skip
 
     a = source(spec.a)
     b = a if spec.b.identity == spec.a.identity else source(spec.b)
@@ -150,6 +159,7 @@ def run(spec: CompareSpec, store: Store, report: Report = silent) -> Comparison:
         "network_b": other.provenance() if b is not a else network_a | {"name": spec.b.name},
         "images": _described(sample),
         "preprocessing": _preprocessing(a, b),
+        "batch_norm": spec.batch_norm,
         "batch_size": spec.batch_size,
         "layers": list(residual) if residual else None,
         **tallies.words(chosen),
@@ -202,7 +212,9 @@ def _images(
 
 
 def _images_of_sets(spec: CompareSpec, sets: dict[str, ActivationSet]) -> Sample:
-    """The images that the sets share; a ValueError where they share none, or others were asked for."""
+    """The images that the sets share; a ValueError where they share none, or they were made otherwise than asked."""
+    for found in sets.values():
+        check_made_so(found, spec.preprocessing, spec.batch_norm)
     sample, batch_size = shared_sample(sets.values())
     names = _names(sets)
     if batch_size != spec.batch_size:
@@ -258,6 +270,7 @@ def command(spec: CompareSpec) -> str:
         words += ["--balanced"] if spec.sample.balanced else []
         words += ["--batch-size", str(spec.batch_size)]
     words += ["--preprocessing", spec.preprocessing] if spec.preprocessing != AUTO else []
+    words += ["--batch-norm", spec.batch_norm] if spec.batch_norm != INFERENCE else []
     for pattern in spec.layers or ():
         words += ["--layers", pattern]
     if spec.measure != MEASURE:

@@ -26,6 +26,7 @@ from cka_core.networks.activations import Extractor, StepReport, matching
 from cka_core.networks.architectures import NetworkSpec
 from cka_core.networks.building import weights_digest
 from cka_core.networks.fingerprint import fingerprint
+from cka_core.networks.layer_graph import INFERENCE
 from cka_core.networks.layers import Layer
 from cka_core.networks.preprocessing import AUTO, DIVIDE, NONE, Pixels
 from cka_core.results.activation_sets import ActivationSet, Sample
@@ -98,9 +99,10 @@ class Stored:
         store: Store,
         report: Report,
         preprocessing: str = AUTO,
+        batch_norm: str = INFERENCE,
     ):
         self.network, self.images, self.patterns = network, images, layers
-        self.asked = preprocessing
+        self.asked, self.batch_norm = preprocessing, batch_norm
         self.store, self.report = store, report
         self.name = network.name if network.source == "file" else catalogue.find(network.name, store).title
         self.keep, self.needs_norms = True, False
@@ -109,7 +111,8 @@ class Stored:
         self.key = key_of({
             "network": identity(network), "sample": images.digest, "batch_size": batch_size,
             "layers": layers, "grams": 1,
-        } | ({} if preprocessing == AUTO else {"preprocessing": preprocessing}))  # fmt: skip
+        } | ({} if preprocessing == AUTO else {"preprocessing": preprocessing})
+            | ({} if batch_norm == INFERENCE else {"batch_norm": batch_norm}))  # fmt: skip
         self._record = f"grams/{self.key}/about.json"
         about = store.read_record(self._record)
         if about is None:
@@ -166,7 +169,7 @@ class Stored:
         if self._extractor is None:
             self.report(Progress("loading networks", 0, 1, f"loading {self.name}"))
             name = json.dumps(identity(self.network))
-            self._extractor = warm_extractor(name, self.patterns, self._load_model, self.asked)
+            self._extractor = warm_extractor(name, self.patterns, self._load_model, self.asked, self.batch_norm)
         return self._extractor
 
     def _load_model(self) -> keras.Model:
@@ -237,6 +240,19 @@ class Some:
         return self.source.provenance() | {"layers": len(self.layers)}
 
 
+def check_made_so(found: ActivationSet, preprocessing: str, batch_norm: str) -> None:
+    """Refuse an activation set that was made otherwise than asked for now."""
+    form = {DIVIDE: "uint8 / 255", NONE: "as given"}.get(preprocessing, preprocessing)
+    other = preprocessing if form not in (AUTO, found.preprocessing) else ""
+    if batch_norm != INFERENCE:
+        other = "batch norm in train mode"
+    if other:
+        raise ValueError(
+            f"{found.name} was made with preprocessing {found.preprocessing!r} and batch norm at inference, and "
+            f"refuses {other}. Leave it to the set, or compare the network itself."
+        )
+
+
 def stored_batch(key: str, store: Store) -> GramBatch | None:
     """A minibatch of Gram matrices from the store; None if it is missing or damaged, which then is set aside."""
     data = store.get("grams", key)
@@ -261,22 +277,28 @@ _warm: OrderedDict[str, tuple[Any, Extractor]] = OrderedDict()
 
 
 def warm_extractor(
-    name: str, layers: Sequence[str] | None, load: Callable[[], keras.Model], preprocessing: str = AUTO
+    name: str,
+    layers: Sequence[str] | None,
+    load: Callable[[], keras.Model],
+    preprocessing: str = AUTO,
+    batch_norm: str = INFERENCE,
 ) -> Extractor:
     """The extractor of a network that only this module knows, and that therefore stays as it was loaded."""
-    key = json.dumps([name, None if layers is None else list(layers), preprocessing])
+    key = json.dumps([name, None if layers is None else list(layers), preprocessing, batch_norm])
     if key not in _warm:
-        _keep(key, None, Extractor(load(), layers, preprocessing))
+        _keep(key, None, Extractor(load(), layers, preprocessing, batch_norm))
     _warm.move_to_end(key)
     return _warm[key][1]
 
 
-def live_extractor(model: keras.Model, layers: Sequence[str] | None, preprocessing: str = AUTO) -> Extractor:
+def live_extractor(
+    model: keras.Model, layers: Sequence[str] | None, preprocessing: str = AUTO, batch_norm: str = INFERENCE
+) -> Extractor:
     """The extractor of a caller's model: the one of the last call if nothing about the model has changed since."""
-    key = json.dumps([id(model), None if layers is None else list(layers), preprocessing])
+    key = json.dumps([id(model), None if layers is None else list(layers), preprocessing, batch_norm])
     state = fingerprint(model)
     if state is None or key not in _warm or _warm[key][0] != state:
-        extractor = Extractor(model, layers, preprocessing)
+        extractor = Extractor(model, layers, preprocessing, batch_norm)
         if state is None:
             return extractor
         _keep(key, fingerprint(model), extractor)

@@ -17,7 +17,7 @@ import numpy as np
 
 from cka_core.measures.grams import GramBatch
 from cka_core.networks.building import weights_checksums, weights_digest
-from cka_core.networks.layer_graph import Call, Key, layer_graph
+from cka_core.networks.layer_graph import BATCH_NORMS, INFERENCE, Call, Key, layer_graph
 from cka_core.networks.layers import Layer
 from cka_core.networks.preprocessing import AUTO, Pixels, check, check_form, check_range, chosen, pixels
 
@@ -84,6 +84,7 @@ class Extractor:
     model : keras.Model with one input
     layers : names, patterns or kinds to keep (see `matching`); None keeps every layer
     preprocessing : one of `preprocessing.FORMS`: how pixels enter the network
+    batch_norm : "inference", or "train": batch norm takes the statistics of each minibatch, and keeps none
 
     Attributes
     ----------
@@ -95,12 +96,20 @@ class Extractor:
         Layers whose Gram matrix is that of another, such as a padding's.
     """
 
-    def __init__(self, model: keras.Model, layers: Sequence[str] | None = None, preprocessing: str = AUTO):
+    def __init__(
+        self,
+        model: keras.Model,
+        layers: Sequence[str] | None = None,
+        preprocessing: str = AUTO,
+        batch_norm: str = INFERENCE,
+    ):
         _check_backend()
         check_form(preprocessing)
+        check_batch_norm(batch_norm)
         self.model = model
         self.name = model.name
         self.preprocessing = preprocessing
+        self.batch_norm = batch_norm
         self._graph = layer_graph(model)
         self._chosen = matching(self._graph.layers, layers)
         if not self._chosen:
@@ -245,7 +254,7 @@ class Extractor:
         for group, needs, keeps, recorded, outputs in planned:
             needs = (*needs, *(_mask_of(key) for key in needs if _mask_of(key) in masks))
             specs = [masks[key] if key in masks else self._spec(key) for key in needs]
-            function, found = _traced(group, needs, outputs, specs)
+            function, found = _traced(group, needs, outputs, specs, self.batch_norm)
             masks |= found
             keeps = (*keeps, *(_mask_of(key) for key in keeps if _mask_of(key) in masks))
             segments.append(_Segment(tuple(group), needs, keeps, recorded, (*outputs, *found), function))
@@ -268,7 +277,11 @@ def _mask_of(key: Key) -> Key:
 
 
 def _traced(
-    calls: Sequence[Call], needs: Sequence[Key], outputs: Sequence[Key], specs: Sequence[tuple[Any, str]]
+    calls: Sequence[Call],
+    needs: Sequence[Key],
+    outputs: Sequence[Key],
+    specs: Sequence[tuple[Any, str]],
+    batch_norm: str,
 ) -> tuple[Callable[..., Any], dict[Key, tuple[tuple[int | None, ...], str]]]:
     """The calls as one function of the tensors ``needs``; it returns ``outputs``, then their masks, which are given."""
     import tensorflow as tf
@@ -285,7 +298,7 @@ def _traced(
             if _mask_of(key) in values:
                 set_keras_mask(values[key], values[_mask_of(key)])
         for call in calls:
-            values.update(call.run(values))
+            values.update(call.run(values, batch_norm))
         masks.update({_mask_of(key): get_keras_mask(values[key]) for key in outputs})
         for key in [key for key, mask in masks.items() if mask is None]:
             del masks[key]
@@ -293,6 +306,12 @@ def _traced(
 
     function = run.get_concrete_function()
     return function, {key: (tuple(mask.shape), mask.dtype.name) for key, mask in masks.items()}
+
+
+def check_batch_norm(mode: str) -> None:
+    """Refuse a mode of batch norm that there is not."""
+    if mode not in BATCH_NORMS:
+        raise ValueError(f"Unknown batch norm mode {mode!r}. Valid: {', '.join(BATCH_NORMS)}.")
 
 
 def _check_backend() -> None:

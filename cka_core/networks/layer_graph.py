@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 Key = tuple[str, int]
 """A tensor of the graph: the path of the model it belongs to, and Keras' symbolic tensor."""
 
+INFERENCE, TRAIN = "inference", "train"
+BATCH_NORMS = (INFERENCE, TRAIN)
+"""Which statistics batch norm takes: those it gathered in training, or those of the minibatch, as training does."""
+
 SAME_GRAM = (
     "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "Flatten", "Reshape", "Permute", "Dropout", "Identity",
     "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise", "GaussianDropout",
@@ -38,9 +42,11 @@ class Call:
     inputs: tuple[Key, ...]
     outputs: tuple[Key, ...]
 
-    def run(self, values: Mapping[Key, Any]) -> dict[Key, Any]:
-        """Call it on computed tensors, at inference."""
+    def run(self, values: Mapping[Key, Any], batch_norm: str = INFERENCE) -> dict[Key, Any]:
+        """Call it on computed tensors, at inference; batch norm may take the statistics of these images instead."""
         args, kwargs = self.arguments(values)
+        if batch_norm == TRAIN and _is_batch_norm(self.operation):
+            return dict(zip(self.outputs, [_on_these_images(self.operation, args, kwargs)], strict=True))
         # As `predict` does: over what the call was recorded with, which may be the layer's own default, and also where
         # the layer has no such argument, for the layers inside it.
         if "training" in getattr(self.operation, "_call_context_args", ()):
@@ -57,7 +63,7 @@ class Call:
 class Entrance(Call):
     """The way into a nested model: its inputs in the order, the dtype and with the masks it gives them itself."""
 
-    def run(self, values: Mapping[Key, Any]) -> dict[Key, Any]:
+    def run(self, values: Mapping[Key, Any], batch_norm: str = INFERENCE) -> dict[Key, Any]:
         from keras import tree
         from keras.src.backend import get_keras_mask, set_keras_mask
 
@@ -226,6 +232,20 @@ def _functional(model: Any) -> Any:
         if isinstance(model, kind) and type(model).call is kind.call:
             return graph
     return None
+
+
+def _is_batch_norm(operation: Any) -> bool:
+    import keras
+
+    return isinstance(operation, keras.layers.BatchNormalization)
+
+
+def _on_these_images(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A batch norm as in training. What it gathers goes nowhere: its moving statistics stay."""
+    import keras
+
+    with keras.StatelessScope():
+        return layer(*args, **kwargs | {"training": True})
 
 
 def _is_optional(tensor: Any) -> bool:

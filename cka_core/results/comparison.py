@@ -27,6 +27,7 @@ from cka_core.base.store import Store
 from cka_core.images.sets import SampleSpec
 from cka_core.measures import registry as measures
 from cka_core.measures.jackknife import Jackknife
+from cka_core.networks.layer_graph import INFERENCE
 from cka_core.networks.layers import Layer
 from cka_core.networks.preprocessing import AUTO
 from cka_core.results import intervals
@@ -51,7 +52,8 @@ class CompareSpec:
     """What to compare. ``key`` names its job and its file; what the networks are called is no part of it.
 
     ``layers`` keeps only the layers with these names, of either network; None keeps every layer. ``preprocessing`` is
-    one of `cka_core.networks.preprocessing.FORMS`, ``measure`` a name of `measures.registry` (ValueError for another).
+    one of `cka_core.networks.preprocessing.FORMS`, ``batch_norm`` one of `cka_core.networks.layer_graph.BATCH_NORMS`,
+    ``measure`` a name of `measures.registry` (ValueError for another).
     """
 
     a: NetworkSpec
@@ -62,6 +64,7 @@ class CompareSpec:
     measure: str = MEASURE
     version: int = 1
     preprocessing: str = AUTO
+    batch_norm: str = INFERENCE
 
     def __post_init__(self) -> None:
         chosen = measures.measure(self.measure)
@@ -70,8 +73,9 @@ class CompareSpec:
     @property
     def key(self) -> str:
         values = dataclasses.asdict(self) | {"a": self.a.identity, "b": self.b.identity}
-        if self.preprocessing == AUTO:  # as before there was a choice, so that what was kept is still found
-            del values["preprocessing"]
+        for name, usual in (("preprocessing", AUTO), ("batch_norm", INFERENCE)):
+            if values[name] == usual:  # as before there was a choice, so that what was kept is still found
+                del values[name]
         return key_of(values)
 
     def swapped(self) -> CompareSpec:

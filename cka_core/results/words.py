@@ -29,6 +29,8 @@ def provenance_text(provenance: Mapping[str, Any]) -> str:
         source = "" if images.get("images") in (None, "", "cifar10-mini") else f" of {images['images']}"
         parts.append(f"{which}{images['n']:,} {images.get('split', '')} images{source}{balance}".replace("  ", " "))
     parts.append(measure_text(provenance))
+    if provenance.get("batch_norm") == "train":
+        parts.append("batch norm in train mode")
     if isinstance(provenance.get("seconds"), (int, float)):
         parts.append(seconds_text(provenance["seconds"]))
     return " · ".join(parts)

@@ -364,6 +364,16 @@ def test_two_files_are_compared_where_there_is_no_tensorflow(extracted, tmp_path
 # Making them
 
 
+def test_a_set_refuses_to_be_compared_otherwise_than_it_was_made(extracted, store):
+    keeping.import_set(extracted["a"], store, "left")
+    asked = spec("left", B, store)
+    engine.run(dataclasses.replace(asked, preprocessing="divide-by-255"), store)
+    with pytest.raises(ValueError, match="left was made with preprocessing 'uint8 / 255'.*refuses imagenet-torch"):
+        engine.run(dataclasses.replace(asked, preprocessing="imagenet-torch"), store)
+    with pytest.raises(ValueError, match="left was made.*refuses batch norm in train mode"):
+        engine.run(dataclasses.replace(asked, batch_norm="train"), store)
+
+
 def test_a_stopped_extraction_leaves_no_file_and_goes_on_where_it_was(tmp_path, store):
     def stop(progress: Progress) -> None:
         if progress.phase == "extracting" and progress.fraction > 0.6:
