@@ -12,6 +12,7 @@ st.navigation(
         st.Page("pages/compare.py", title="Compare", icon=":material/grid_on:", url_path="home", default=True),
         st.Page("pages/train.py", title="Train", icon=":material/model_training:", url_path="train"),
         st.Page("pages/atlas.py", title="Atlas", icon=":material/grid_view:", url_path="atlas"),
+        st.Page("pages/learn.py", title="Learn", icon=":material/school:", url_path="learn"),
         st.Page("pages/library.py", title="Library", icon=":material/inventory_2:", url_path="library"),
         st.Page("pages/by_name.py", title="Compare", url_path="compare", visibility="hidden"),
     ],

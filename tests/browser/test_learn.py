@@ -1,0 +1,406 @@
+"""The Learn page as a person uses it, in a real browser: its steps, its figures under the pointer, its addresses."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.browser.test_compare import settled
+
+# The frame
+
+
+def open_chapter(page: Page, reader: str, chapter: int = 1, step: int = 1, more: str = "") -> None:
+    page.goto(f"{reader}/learn?chapter={chapter}&step={step}{more}")
+    expect(page.locator(".tour")).to_be_visible()
+    settled(page)
+
+
+def sentence(page: Page) -> Locator:
+    return page.locator(".sentence")
+
+
+def number(page: Page, name: str) -> float:
+    return float(page.locator(f"[data-number={name}]").inner_text().replace("−", "-"))
+
+
+def test_next_tours_every_step_of_every_chapter_and_back_returns(page: Page, reader: str):
+    page.goto(f"{reader}/learn")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Eight images to one number")
+    expect(page.get_by_role("button", name="Back", exact=True)).to_be_disabled()
+    seen = [sentence(page).inner_text()]
+    titles = {1: "Eight images to one number", 2: "What changes it?", 3: "Noise against noise"}
+    for chapter, steps in ((1, 7), (2, 10), (3, 5)):
+        expect(page.get_by_role("heading", level=1)).to_have_text(titles[chapter])
+        for step in range(1, steps + 1):
+            expect(page.locator(".tour .count")).to_have_text(f"{step} of {steps}")
+            seen.append(sentence(page).inner_text())
+            if (chapter, step) != (3, 5):
+                page.locator(".next").click()
+    assert len(set(seen)) == 7 + 10 + 5
+    expect(page.locator(".next")).to_be_hidden()
+    assert "chapter=3" in page.url and "step=5" in page.url
+    for step in (4, 3, 2, 1):
+        page.get_by_role("button", name="Back", exact=True).click()
+        expect(page.locator(".tour .count")).to_have_text(f"{step} of 5")
+    page.get_by_role("button", name="Back", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("What changes it?")
+
+
+def test_an_address_opens_its_chapter_and_step_and_the_browsers_back_leads_there(page: Page, reader: str):
+    open_chapter(page, reader, 2, 5)
+    expect(page.locator(".tour .count")).to_have_text("5 of 10")
+    page.get_by_role("link", name="Chapter 3: Noise against noise").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Noise against noise")
+    assert re.search(r"/learn\?chapter=3$", page.url), page.url
+    page.go_back()
+    expect(page.get_by_role("heading", level=1)).to_have_text("What changes it?")
+    expect(page.locator(".tour .count")).to_have_text("5 of 10")
+
+
+def test_dots_and_arrow_keys_move_one_step(page: Page, reader: str):
+    open_chapter(page, reader, 2)
+    page.get_by_role("link", name="Chapter 1: Eight images to one number").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Eight images to one number")
+    page.get_by_role("button", name="Step 4: Centring").click()
+    expect(page.locator(".tour .count")).to_have_text("4 of 7")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".tour .count")).to_have_text("5 of 7")
+    page.keyboard.press("PageUp")
+    expect(page.locator(".tour .count")).to_have_text("4 of 7")
+
+
+def test_a_step_asks_nothing_of_the_server(page: Page, reader: str):
+    open_chapter(page, reader)
+    frames: list[object] = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda frame: frames.append(frame)))
+    page.reload()
+    expect(page.locator(".tour")).to_be_visible()
+    settled(page)
+    page.wait_for_timeout(500)
+    before = len(frames)
+    assert before > 0
+    for step in range(2, 8):
+        page.locator(".next").click()
+        expect(page.locator(".tour .count")).to_have_text(f"{step} of 7")
+        page.locator(".lane[data-lane=A] .entry[data-i='2'][data-j='5']").hover()
+    page.get_by_label("Layer A", exact=True).select_option("pixels")
+    assert len(frames) == before
+
+
+def test_a_term_is_explained_where_it_first_appears(page: Page, reader: str):
+    open_chapter(page, reader, 1, 3)
+    page.locator(".term", has_text="Gram matrix").hover()
+    expect(page.get_by_role("tooltip")).to_contain_text("one row and one column an image")
+    page.mouse.move(5, 700)
+    expect(page.locator(".hint")).to_be_hidden()
+    page.locator(".term", has_text="Gram matrix").focus()
+    expect(page.get_by_role("tooltip")).to_be_visible()
+
+
+def test_presenting_hides_the_toolbar_and_enlarges_the_type_at_the_same_step(page: Page, reader: str):
+    open_chapter(page, reader, 1, 5)
+    small = sentence(page).evaluate("(one) => parseFloat(getComputedStyle(one).fontSize)")
+    page.get_by_role("button", name="Present", exact=True).click()
+    expect(page.get_by_role("button", name="Leave presenting")).to_be_visible()
+    expect(page.locator("[data-testid=stHeader]")).to_be_hidden()
+    expect(page.locator(".tour .count")).to_have_text("5 of 7")
+    assert "present=1" in page.url and "step=5" in page.url
+    assert sentence(page).evaluate("(one) => parseFloat(getComputedStyle(one).fontSize)") > 1.1 * small
+    page.get_by_role("link", name=re.compile("Chapter 2")).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("What changes it?")
+    assert "present=1" in page.url
+    page.get_by_role("button", name="Leave presenting").click()
+    expect(page.locator("[data-testid=stHeader]")).to_be_visible()
+    assert "present" not in page.url
+
+
+@pytest.mark.parametrize(
+    ("size", "present"),
+    [((1280, 720), ""), ((1280, 720), "&present=1"), ((1400, 900), ""), ((390, 844), "")],
+    ids=["projector", "presented", "laptop", "phone"],
+)
+def test_the_whole_lesson_fits_the_window(browser: Browser, reader: str, size: tuple[int, int], present: str):
+    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, reduced_motion="reduce")
+    page = context.new_page()
+    for chapter, steps in ((1, 7), (2, 10), (3, 5)):
+        open_chapter(page, reader, chapter, 1, present)
+        for step in range(1, steps + 1):
+            if chapter == 2 and step < 10:
+                page.get_by_role("button", name="It changes").click()
+                expect(page.locator(".verdict")).to_contain_text("CKA")
+            main = page.locator("[data-testid=stMain]").evaluate(
+                "(m) => [m.scrollWidth - m.clientWidth, m.scrollHeight - m.clientHeight]"
+            )
+            assert main[0] <= 0, (chapter, step)
+            if size[0] > 900:
+                assert main[1] <= 0, (chapter, step)
+                out = page.locator(".stage").evaluate("""(stage) => {
+                  const edge = stage.getBoundingClientRect();
+                  return [...stage.querySelectorAll('*')].filter((one) => {
+                    const box = one.getBoundingClientRect();
+                    return box.width && !one.closest('svg')
+                      && (box.bottom > edge.bottom + 3 || box.top < edge.top - 3 || box.right > edge.right + 3);
+                  }).map((one) => `${one.tagName} ${one.className}`);
+                }""")  # fmt: skip
+                assert out == [], (chapter, step)
+            if (chapter, step) not in ((1, 7), (2, 10), (3, 5)):
+                page.locator(".next").click()
+    context.close()
+
+
+# Chapter 1
+
+
+def test_pointing_at_an_entry_lights_its_pictures_its_rows_and_its_term(page: Page, reader: str):
+    open_chapter(page, reader, 1, 3)
+    page.locator(".lane[data-lane=B] .entry[data-i='1'][data-j='4']").hover()
+    for lane in ("A", "B"):
+        lit = page.locator(f".lane[data-lane={lane}] .image.lit")
+        assert lit.evaluate_all("(rows) => rows.map((row) => row.dataset.image)") == ["1", "4"]
+        heads = page.locator(f".lane[data-lane={lane}] .heads img.lit")
+        assert heads.evaluate_all("(rows) => rows.map((row) => row.dataset.image)") == ["1", "4"]
+    expect(page.locator(".body figcaption")).to_have_text(["2, ship", "5, horse"])
+    expect(page.locator(".equation .part.lit").first).to_have_text("L25")
+    raw = page.locator(".lane[data-lane=B] .entry[data-i='1'][data-j='4']").get_attribute("aria-label") or ""
+    expect(page.locator(".equation b")).to_have_text(raw.rsplit(": ", 1)[1])
+
+
+def test_pointing_at_a_feature_puts_its_product_into_the_equation(page: Page, reader: str):
+    open_chapter(page, reader, 1, 3)
+    before = page.locator(".equation").nth(1).inner_text()
+    page.locator(".wide .value[data-term=feature9]").first.hover()
+    expect(page.locator(".wide .value.lit")).to_have_count(3)
+    assert page.locator(".equation").nth(1).inner_text() != before
+
+
+def test_centring_is_stepped_forth_and_back_and_ends_where_rows_sum_to_zero(page: Page, reader: str):
+    open_chapter(page, reader, 1, 4)
+
+    def entries(lane: str) -> np.ndarray:
+        labels = page.locator(f".lane[data-lane={lane}] .entry").evaluate_all(
+            "(all) => all.map((one) => one.ariaLabel)"
+        )
+        values = [0.0 if "left out" in one else float(one.rsplit(": ", 1)[1].replace("−", "-")) for one in labels]
+        return np.array(values).reshape(8, 8)
+
+    raw = entries("B")
+    assert (raw > 0).all()
+    step, back = page.get_by_role("button", name="Step", exact=True), page.get_by_role("button", name="Step back")
+    expect(back).to_be_disabled()
+    for at, (name, term) in enumerate(
+        [("diagonal out", None), ("row means out", "row"), ("column means out", "column"), ("grand mean back", "all")],
+        1,
+    ):
+        step.click()
+        expect(page.get_by_role("radio", name=name)).to_have_attribute("aria-checked", "true")
+        if term:
+            expect(page.locator(f".stepwise .part.lit[data-term={term}]")).to_have_count(2)
+        assert (np.diag(entries("B")) == 0).all(), at
+    assert np.abs(entries("B").sum(axis=1)).max() < 0.05  # the labels have two digits
+    expect(step).to_be_disabled()
+    back.click()
+    expect(page.get_by_role("radio", name="column means out")).to_have_attribute("aria-checked", "true")
+    page.get_by_role("radio", name="as it is").click()
+    assert (entries("B") == raw).all()
+
+
+def test_play_ends_at_the_centred_matrix(page: Page, reader: str):
+    open_chapter(page, reader, 1, 4)
+    page.get_by_role("button", name="Play", exact=True).click()
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    expect(page.get_by_role("button", name="Play again")).to_be_visible()
+    expect(page.get_by_role("radio", name="grand mean back")).to_have_attribute("aria-checked", "true")
+
+
+def test_pointing_at_hsic_shows_the_product_of_two_entries(page: Page, reader: str):
+    open_chapter(page, reader, 1, 5)
+    page.locator("[data-matrix=P] .entry[data-i='0'][data-j='6']").hover()
+    text = page.locator(".so").inner_text()
+    one, other, result = (float(part.replace("−", "-")) for part in re.findall(r"[−-]?\d+\.\d+", text))
+    assert one * other == pytest.approx(result, abs=0.002)
+    expect(page.locator(".lane[data-lane=A] .entry.lit")).to_have_attribute("data-j", "6")
+    expect(page.locator(".lane[data-lane=B] .entry.lit")).to_have_attribute("data-i", "0")
+
+
+def test_the_number_at_the_end_is_the_cka_of_the_two_layers(page: Page, reader: str):
+    open_chapter(page, reader, 1, 6)
+    assert number(page, "cka") == 0.78
+    page.get_by_label("Layer A", exact=True).select_option("stage3_block2_relu2 trained")
+    assert number(page, "cka") == 1
+    page.get_by_role("radio", name="eight cars").click()
+    page.get_by_label("Layer A", exact=True).select_option("stage1_block2_relu2 trained")
+    assert number(page, "cka") == 0.23
+    assert "set=cars" in page.url and "layer_a" not in page.url
+
+
+def test_the_arrow_keys_walk_through_a_matrix(page: Page, reader: str):
+    open_chapter(page, reader, 1, 3)
+    page.locator(".lane[data-lane=A] .entry[data-i='1'][data-j='1']").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".lane[data-lane=A] .entry.lit")).to_have_attribute("data-i", "2")
+    expect(page.locator(".lane[data-lane=A] .entry.lit")).to_have_attribute("data-j", "2")
+    expect(page.locator(".tour .count")).to_have_text("3 of 7")
+
+
+def test_a_click_on_the_matrix_of_the_overview_goes_on_to_it(page: Page, reader: str):
+    open_chapter(page, reader)
+    page.locator(".lane[data-lane=A] .entry[data-i='3'][data-j='1']").click()
+    expect(page.locator(".tour .count")).to_have_text("3 of 7")
+    expect(page.locator(".equation .part.lit").first).to_have_text("K42")
+
+
+def test_a_square_of_the_map_chooses_both_layers_and_the_way_out_opens_it(page: Page, reader: str):
+    open_chapter(page, reader, 1, 7)
+    page.get_by_role("gridcell", name="stage 2, trained, output, trained: CKA").click()
+    expect(page.get_by_label("Layer A", exact=True)).to_have_value("stage2_block2_relu2 trained")
+    expect(page.get_by_label("Layer B", exact=True)).to_have_value("head_logits trained")
+    page.locator(".way-out").click()
+    page.wait_for_selector(".st-key-map .heatmaplayer image")
+    assert "la=stage2_block2_relu2" in page.url and "lb=head_logits" in page.url
+
+
+# Chapter 2
+
+
+def guess(page: Page, text: str) -> None:
+    page.get_by_role("button", name=text).click()
+    expect(page.locator(".verdict")).to_contain_text("→")
+
+
+@pytest.mark.parametrize(
+    ("step", "changes"), list(enumerate([False, False, False, False, True, True, True, True, True], 1)), ids=str
+)
+def test_a_guess_reveals_what_changes_and_why(page: Page, reader: str, step: int, changes: bool):
+    open_chapter(page, reader, 2, step)
+    question = sentence(page).inner_text()
+    before = number(page, "unbiased")
+    guess(page, "It stays")
+    after = number(page, "unbiased")
+    assert (abs(after - before) > 0.05) == changes
+    if not changes:
+        assert after == number(page, "biased") == number(page, "procrustes") == 1
+    expect(page.locator(".verdict")).to_contain_text("You said it stays." if changes else "As you said.")
+    expect(sentence(page)).not_to_have_text(question)
+    expect(sentence(page)).to_contain_text(re.compile("^It (changes|rises)" if changes else "^It stays"))
+    expect(page.locator(".way").nth(step - 1)).to_contain_text("changes" if changes else "stays")
+
+
+def test_a_dragged_point_changes_the_numbers_and_a_key_moves_it_too(page: Page, reader: str):
+    open_chapter(page, reader, 2)
+    assert number(page, "unbiased") == 1
+    dot = page.locator("[data-cloud=B] .dot").nth(2)
+    box = dot.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 60, box["y"] - 90, steps=6)
+    during = number(page, "unbiased")
+    page.mouse.up()
+    assert during < 0.97
+    moved = dot.bounding_box()
+    assert moved is not None and moved["y"] < box["y"] - 60
+    for key in ("ArrowLeft", "ArrowDown"):
+        at = dot.get_attribute("aria-label")
+        dot.press(key)
+        expect(dot).not_to_have_attribute("aria-label", at or "")
+    expect(page.locator(".tour .count")).to_have_text("1 of 10")
+    assert number(page, "unbiased") != during
+
+
+def test_the_amount_moves_the_numbers_and_start_again_asks_again(page: Page, reader: str):
+    open_chapter(page, reader, 2, 7)
+    guess(page, "It changes")
+    much = number(page, "unbiased")
+    page.get_by_role("slider", name="Noise").fill("0.2")
+    assert number(page, "unbiased") > much
+    page.get_by_role("button", name="Start again").click()
+    expect(page.get_by_role("button", name="It stays")).to_be_visible()
+    assert number(page, "unbiased") == 1
+
+
+def test_pointing_at_an_image_shows_it_in_both_clouds(page: Page, reader: str):
+    open_chapter(page, reader, 2, 9)
+    page.locator("[data-cloud=A] .dot").nth(4).hover()
+    expect(page.locator("[data-cloud=B] .dot.lit")).to_have_attribute("data-point", "4")
+
+
+# Chapter 3
+
+
+def test_biased_cka_climbs_with_the_width_and_unbiased_stays(page: Page, reader: str):
+    open_chapter(page, reader, 3)
+    width = page.get_by_role("slider", name="Features of each layer")
+    curve = page.locator("[data-chart=count] .curve")
+    expect(page.locator("[data-number=biased]")).to_have_text(re.compile("0[.]"))
+    page.wait_for_function(
+        "(() => { for (const one of document.querySelectorAll('*')) if (one.shadowRoot?.querySelector('.stage3'))"
+        " return one.shadowRoot.querySelectorAll('[data-chart=width] .seen').length === 120; })()"
+    )  # fmt: skip
+    biased, drawn = [], []
+    for at in (0, 5, 10, 15, 19):
+        width.fill(str(at))
+        biased.append(number(page, "biased"))
+        drawn.append(curve.get_attribute("d"))
+        assert abs(number(page, "unbiased")) < 0.12
+    assert biased == sorted(biased) and biased[0] < 0.15 and biased[-1] > 0.9
+    assert len(set(drawn)) == 5
+    page.get_by_role("slider", name="Images").fill("10")
+    assert number(page, "biased") < biased[-1]
+    assert "width=1024" in page.url and "images=256" in page.url
+
+
+def test_a_chart_is_pointed_at_to_choose_a_width(page: Page, reader: str):
+    open_chapter(page, reader, 3)
+    box = page.locator("[data-chart=width]").bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.5)
+    expect(page.locator(".knobs output").first).to_have_text(re.compile("^(4|6|8)$"))
+
+
+def test_chance_is_said_for_the_number_of_images(page: Page, reader: str):
+    open_chapter(page, reader, 3, 4)
+    page.get_by_role("slider", name="Images").fill("0")
+    expect(page.locator(".below .equation b")).to_have_text("0.22")
+    expect(page.locator(".number.unbiased small")).to_contain_text("±0.45")
+
+
+def test_the_steps_play_their_slider_to_its_end(page: Page, reader: str):
+    open_chapter(page, reader, 3)
+    page.locator(".next").click()
+    expect(page.locator(".knobs output").first).to_have_text("1,024")
+    page.locator(".next").click()
+    expect(page.locator(".knobs output").nth(1)).to_have_text("256")
+    expect(page.locator(".knobs output").first).to_have_text("256")
+
+
+@pytest.mark.parametrize("chapter, step", [(2, 10), (3, 5)])
+def test_every_chapter_ends_in_the_app(page: Page, reader: str, chapter: int, step: int):
+    open_chapter(page, reader, chapter, step)
+    page.locator(".way-out").click()
+    page.wait_for_selector(".cell canvas" if chapter == 2 else ".st-key-map .heatmaplayer image")
+    settled(page)
+    expect(page.get_by_text("which cannot be had here")).to_have_count(0)
+
+
+# Those who asked for no motion
+
+
+def test_nothing_moves_where_motion_is_not_wanted(browser: Browser, reader: str):
+    context = browser.new_context(reduced_motion="reduce", viewport={"width": 1280, "height": 720})
+    page = context.new_page()
+    open_chapter(page, reader, 1, 4)
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_hidden()
+    page.get_by_role("button", name="Step", exact=True).click()
+    running = page.locator(".lesson").evaluate("(root) => root.getAnimations({ subtree: true }).length")
+    assert running == 0
+    open_chapter(page, reader, 2, 1)
+    page.get_by_role("button", name="It stays").click()
+    assert page.get_by_role("slider", name="Angle").input_value() == "110"  # at once
+    open_chapter(page, reader, 3, 2)
+    assert page.get_by_role("slider", name="Features of each layer").input_value() == "19"
+    context.close()
