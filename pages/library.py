@@ -10,8 +10,9 @@ import streamlit as st
 
 from cka_core.base import words
 from cka_core.base.keys import key_of
+from cka_core.base.progress import Progress, Report
 from cka_core.base.store import Store
-from cka_core.library import inventory, keeping
+from cka_core.library import incoming, inventory, keeping, usage
 from cka_core.library.inventory import Row
 from pages.parts import address
 
@@ -27,7 +28,7 @@ def head(store: Store) -> None:
     left, right = st.columns([1, 1], gap="large")
     with left:
         st.subheader("Library", anchor=False)
-        full = inventory.budget(store)
+        full = usage.budget(store)
         st.progress(full.share, text=full.text)
         st.caption(full.rest, help=f"Kept in {address.plain(store.root)}")
     with right:
@@ -45,8 +46,13 @@ def bring_in(store: Store) -> None:
         "it is compared without the network and without the images.",
     )
     if file is not None:
-        with st.spinner("Checking the file"):
-            st.session_state["brought in"] = _taken(file, store)
+        bar = st.progress(0.0, text="Checking the file")
+        told = f"Checking the file, {words.size_text(file.size)}"
+
+        def report(now: Progress) -> None:
+            bar.progress(now.fraction, text=f"{told}: {address.plain(now.detail)}")
+
+        st.session_state["brought in"] = _taken(file, store, report)
         st.session_state["file number"] = turn + 1  # an empty drop zone
         st.rerun()
     if "brought in" not in st.session_state:
@@ -62,10 +68,10 @@ def bring_in(store: Store) -> None:
         _go("Open it", {"result": key}, "open what was brought in")
 
 
-def _taken(file: st.runtime.uploaded_file_manager.UploadedFile, store: Store) -> tuple[str, str, str]:
-    """Kind and key of what was brought in, or why it was not taken."""
+def _taken(file: st.runtime.uploaded_file_manager.UploadedFile, store: Store, report: Report) -> tuple[str, str, str]:
+    """Kind and key of what was brought in, or why it was not taken. It is read in another process."""
     try:
-        return *keeping.bring_in(file, file.name, store), ""
+        return *incoming.take(file, file.name, store, report), ""
     except ValueError as error:
         return "", "", str(error)
     except OSError as error:

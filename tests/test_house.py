@@ -31,7 +31,7 @@ DOORS = {"__init__", "__main__", "analysis", "bundle", "cli"}
 TENSORFLOW = {
     "images": {"sets"},
     "networks": {"activations", "building", "fingerprint", "layer_graph", "preprocessing", "surgery"},
-    "library": {"catalogue"},
+    "library": {"catalogue", "keras_files"},
     "comparing": {"engine", "sources"},
     "training": {"devices", "epochs", "fit", "images", "into_library", "measuring", "several_hosts"},
     "studies": {"look"},

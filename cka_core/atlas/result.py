@@ -6,7 +6,6 @@ An atlas is a folder of two files: ``atlas.json`` with facts, numbers and blocks
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import zipfile
@@ -19,107 +18,28 @@ from typing import Any
 import numpy as np
 
 from cka_core.atlas.blocks import by_the_rule
-from cka_core.atlas.study import FITTED, Study
-from cka_core.base import npz, shipped
+from cka_core.atlas.members import Deletion as Deletion
+from cka_core.atlas.members import Member as Member
+from cka_core.atlas.members import Probe as Probe
+from cka_core.atlas.members import Snapshot as Snapshot
+from cka_core.atlas.members import member_json as member_json
+from cka_core.atlas.members import member_of
+from cka_core.atlas.schemas import AtlasAbout
+from cka_core.atlas.study import Study
+from cka_core.base import npz, records, shipped
 from cka_core.base.atomic import write_atomically
 from cka_core.base.store import Store
 from cka_core.images.sets import SampleSpec
-from cka_core.measures.block_falls import OnHalf
-from cka_core.measures.blocks import RULE, Block
-from cka_core.networks.layers import Layer
 from cka_core.results.comparison import MEASURE, Comparison
 
 FORMAT = "cka-explorer atlas 1"
+LARGEST_ABOUT = 256 << 20
+BOUNDS = npz.Bounds(members=50_000, unpacked=1 << 34, ratio=100, free=256 << 20)
 UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError)
 """What reading a damaged npz raises, besides ValueError and OSError."""
 
 REMOVED = ("nothing", "component", "images")
 """What a map is made without: nothing, each layer's first principal component, or the most influential images."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Snapshot:
-    """A network after an epoch (0: as it began).
-
-    ``blocks`` are those of its map against itself, ``shares`` each layer's first-component share of variance (NaN for a
-    layer without variance); accuracies are shares of 1.
-    """
-
-    epoch: int
-    test_accuracy: float
-    train_accuracy: float
-    blocks: tuple[Block, ...]
-    shares: tuple[float, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Probe:
-    """A linear probe on a residual block's output, the layer at ``position``; accuracies on images it did not see."""
-
-    position: int
-    accuracy: float
-    train_accuracy: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Deletion:
-    """Test accuracy with some residual blocks' branches deleted (their names, such as "stage2_block3")."""
-
-    blocks: tuple[str, ...]
-    accuracy: float
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Member:
-    """One network of a study. ``layers`` are those of its maps; ``influential`` positions in the sample; ``halves``
-    the blocks found on either half of the images in the end, None where that is not known."""
-
-    name: str
-    architecture: str
-    title: str
-    depth: int
-    width: int
-    seed: int
-    parameters: int
-    recipe: dict[str, Any]
-    weights: str
-    test_images: int
-    train_images: int
-    layers: tuple[Layer, ...]
-    snapshots: tuple[Snapshot, ...]
-    blocks_without: dict[str, tuple[Block, ...]]
-    probes: tuple[Probe, ...]
-    deletions: tuple[Deletion, ...]
-    influential: tuple[int, ...]
-    history: dict[str, list[float]]
-    halves: tuple[tuple[OnHalf, ...], tuple[OnHalf, ...]] | None = None
-
-    @property
-    def trained_on(self) -> str:
-        """The name of the image set it was trained on."""
-        return str(self.recipe["images"])
-
-    @property
-    def epochs(self) -> tuple[int, ...]:
-        return tuple(snapshot.epoch for snapshot in self.snapshots)
-
-    @property
-    def final(self) -> Snapshot:
-        return self.snapshots[-1]
-
-    @property
-    def fitted(self) -> bool:
-        """Whether it gets at least `study.FITTED` of its training images right."""
-        return self.final.train_accuracy >= FITTED
-
-    def at(self, epoch: int | None = None) -> Snapshot:
-        """The snapshot after an epoch, None for the last; ValueError if there is none."""
-        if epoch is None:
-            return self.final
-        for snapshot in self.snapshots:
-            if snapshot.epoch == epoch:
-                return snapshot
-        raise ValueError(f"{self.name} was kept after epochs {', '.join(map(str, self.epochs))}, not {epoch}.")
 
 
 class Atlas:
@@ -141,7 +61,7 @@ class Atlas:
         self._maps = maps
         members = [by_the_rule(values, self._matrix) for values in about["members"]]
         self._about = {**about, "members": members}
-        self.members = tuple(_member(values) for values in members)
+        self.members = tuple(member_of(values) for values in members)
         self._by_name = {member.name: member for member in self.members}
 
     @classmethod
@@ -149,15 +69,21 @@ class Atlas:
         """Read a folder that `save` wrote; ValueError if it holds no atlas or a damaged one. Nothing is unpickled."""
         folder = Path(folder)
         try:
-            about = json.loads((folder / "atlas.json").read_text(encoding="utf-8"))
-            maps = np.load(folder / "maps.npz", allow_pickle=False)
-            atlas = cls(about, maps)
-            atlas._check(npz.shapes(maps.zip))
-            return atlas
+            with npz.reading("an atlas"):
+                about = records.parse((folder / "atlas.json").read_bytes(), LARGEST_ABOUT)
+                mistake = records.wrong(about, AtlasAbout)
+                if mistake:
+                    raise ValueError(f"atlas.json is wrong: {mistake}")
+                with npz.opened(folder / "maps.npz", BOUNDS) as archive:
+                    shapes = npz.shapes(archive)
+                atlas = cls(about, np.load(folder / "maps.npz", allow_pickle=False))
+                atlas._check(shapes)
+                return atlas
         except FileNotFoundError as error:
             raise ValueError(f"Expected an atlas in {folder}: {Path(error.filename).name} is missing.") from error
-        except (ValueError, KeyError, TypeError, AttributeError, OSError, *UNREADABLE) as error:
-            raise ValueError(f"The atlas in {folder} is damaged ({error}). Build it again.") from error
+        except (npz.NotReadable, OSError) as error:
+            why = str(error).rpartition("a damaged file: ")[2].rstrip(".")
+            raise npz.NotReadable(f"The atlas in {folder} is damaged ({why}). Build it again.") from error
 
     def _check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """ValueError unless there are networks, each with its maps, and everything has as many layers as they have."""
@@ -167,6 +93,12 @@ class Atlas:
         for member in self.members:
             if not member.snapshots:
                 raise ValueError(f"{member.name} has no epochs")
+            blocks = [block for snapshot in member.snapshots for block in snapshot.blocks]
+            blocks += [block for without in member.blocks_without.values() for block in without]
+            ends = [block.stop for block in blocks if block.start < block.stop or block.stop == 0]
+            positions = [probe.position + 1 for probe in member.probes]
+            if len(ends) < len(blocks) or max([*ends, *positions], default=0) > layers[member.name]:
+                raise ValueError(f"{member.name} has blocks or probes beyond its {layers[member.name]} layers")
             for snapshot in member.snapshots:
                 if f"self/{member.name}/{snapshot.epoch}/nothing" not in shapes:
                     raise ValueError(f"the map of {member.name} after epoch {snapshot.epoch} is missing")
@@ -282,9 +214,11 @@ class Atlas:
         if name not in self._maps:
             raise ValueError(f"This atlas has no {name}; {self.study.name} was not asked for it.")
         try:
-            return np.asarray(self._maps[name], np.float64)
-        except (ValueError, OSError, *UNREADABLE) as error:
-            raise ValueError(f"{name} of this atlas is damaged ({error}). Build it again.") from error
+            with npz.reading(f"{name} of this atlas"):
+                return np.asarray(self._maps[name], np.float64)
+        except npz.NotReadable as error:
+            why = str(error).rpartition("a damaged file: ")[2].rstrip(".")
+            raise npz.NotReadable(f"{name} of this atlas is damaged ({why}). Build it again.") from error
 
 
 def bundled() -> Atlas | None:
@@ -312,33 +246,3 @@ def _network(member: Member) -> dict[str, Any]:
         "name": member.name, "architecture": member.architecture, "weights": member.weights, "source": "atlas",
         "seed": member.seed, "layers": len(member.layers),
     }  # fmt: skip
-
-
-def _member(values: Mapping[str, Any]) -> Member:
-    """A member as atlas.json holds it: dataclasses as objects, NaN as null."""
-    fields = {name: value for name, value in values.items() if name != "rule"}
-    fields["layers"] = tuple(Layer(**layer | {"shape": tuple(layer["shape"])}) for layer in values["layers"])
-    fields["snapshots"] = tuple(
-        Snapshot(
-            item["epoch"], item["test_accuracy"], item["train_accuracy"], tuple(Block(**b) for b in item["blocks"]),
-            tuple(float("nan") if share is None else share for share in item["shares"]),
-        )
-        for item in values["snapshots"]
-    )  # fmt: skip
-    fields["blocks_without"] = {
-        removed: tuple(Block(**block) for block in blocks) for removed, blocks in values["blocks_without"].items()
-    }
-    fields["probes"] = tuple(Probe(**probe) for probe in values["probes"])
-    fields["deletions"] = tuple(Deletion(tuple(item["blocks"]), item["accuracy"]) for item in values["deletions"])
-    fields["influential"] = tuple(values["influential"])
-    if values.get("halves"):
-        fields["halves"] = tuple(tuple(OnHalf(**found) for found in half) for half in values["halves"])
-    return Member(**fields)
-
-
-def member_json(member: Member) -> dict[str, Any]:
-    """What `_member` reads."""
-    values = {**dataclasses.asdict(member), "rule": RULE}
-    for snapshot in values["snapshots"]:
-        snapshot["shares"] = [None if share != share else share for share in snapshot["shares"]]
-    return values

@@ -37,10 +37,13 @@ from typing import Any
 
 from cka_core.base import shipped
 from cka_core.base.keys import check_file_name, key_of
+from cka_core.base.records import DEEPEST, NotReadable, depth_of
 from cka_core.images.sets import SampleSpec, image_set
 from cka_core.measures.hsic import MIN_IMAGES, minibatches
 from cka_core.training.recipe import TrainSpec
 
+LARGEST_STUDY = 1 << 20
+MOST_NETWORKS = 10_000
 FITTED = 0.9
 """A network that gets fewer of its training images right is called not fitted."""
 
@@ -121,10 +124,15 @@ def read_study(path: str | os.PathLike[str]) -> Study:
     source = Path(path).expanduser()
     if not source.is_file():
         raise ValueError(f"Expected a study as a TOML file, got {source}, which does not exist.")
+    if source.stat().st_size > LARGEST_STUDY:
+        raise NotReadable(f"{source.name} has more than {LARGEST_STUDY:,} bytes: no study is as long.")
+    data = source.read_bytes()
+    if depth_of(data) > DEEPEST:
+        raise NotReadable(f"{source.name} is nested {depth_of(data):,} deep: no study is more than {DEEPEST}.")
     try:
-        values = tomli.loads(source.read_text(encoding="utf-8"))
-    except (tomli.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{source.name} is not TOML: {error}.") from error
+        values = tomli.loads(data.decode())
+    except (ValueError, RecursionError) as error:  # both of its own and what it hands on of Python's
+        raise NotReadable(f"{source.name} is not TOML: {error}.") from error
     return study_of({"name": re.sub(r"[^\w .-]|^\W", "-", source.stem)[:60], **values})
 
 
@@ -147,9 +155,14 @@ def study_of(values: Mapping[str, Any]) -> Study:
         _check(group, NETWORKS, "[[networks]]")
         recipe = {**values.get("recipe", {}), **group.get("recipe", {})}
         architectures = list(group.get("architectures", ()))
-        architectures += [f"cifar-resnet-{d}x{w}" for w in group.get("widths", ()) for d in group.get("depths", ())]
+        depths, widths = group.get("depths", ()), group.get("widths", ())
+        if len(depths) * len(widths) > MOST_NETWORKS:
+            raise ValueError(f"Expected at most {MOST_NETWORKS:,} networks in a study.")
+        architectures += [f"cifar-resnet-{d}x{w}" for w in widths for d in depths]
         if not architectures:
             raise ValueError("Expected depths and widths, or architectures, in each [[networks]] of the study.")
+        if len(trainings) + len(architectures) * len(group.get("seeds", (0,))) > MOST_NETWORKS:
+            raise ValueError(f"Expected at most {MOST_NETWORKS:,} networks in a study.")
         own = group.get("images", images)
         specs = [_spec(name, own, seed, recipe) for name in architectures for seed in group.get("seeds", (0,))]
         given = list(group.get("names", ()))

@@ -1,58 +1,166 @@
-"""npz files from anywhere, read without trusting a word of them.
+"""Archives from anywhere: the one door for foreign files, which trusts no word of them.
 
-Nothing is unpickled, nothing decompressed, and no memory allocated because a header says so: what is read is at most as
-large as the file.
+What an archive says of itself (members, sizes, how much it unpacks to) is held against bounds before anything in it is
+unpacked; nothing is unpickled, and no memory is allocated because a header says so. Whatever goes wrong while a foreign
+file is read becomes one error, `NotReadable`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
+import dataclasses
+import math
+import os
+import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO
 
 import numpy as np
 
+from cka_core.base.records import NotReadable as NotReadable  # the one error of all readers
 
-class NotReadable(ValueError):
-    """The file is not what was expected, or is damaged; the message says what is wrong with it."""
+LARGEST_DIRECTORY = 4 << 20
+"""Bytes of an archive's table of contents: some 50,000 members. All of it is in memory once the archive is open."""
+LONGEST_HEADER = 10_000
+_HEADER = re.compile(
+    rb"\{'descr': '([<>|=]?[a-zA-Z]\d{1,4})', 'fortran_order': (True|False), 'shape': \(([0-9L, ]*)\),? ?\}\s*"
+)
 
 
-def check_archive(archive: zipfile.ZipFile, size: int) -> None:
-    """Nothing in it may unpack to more than it is: neither compressed members nor several that share their bytes."""
+@dataclasses.dataclass(frozen=True)
+class Bounds:
+    """What an archive may be: members, bytes unpacked in all, and bytes unpacked for each of its own.
+
+    ``ratio`` counts only beyond ``free`` bytes: a few equal numbers compress a thousandfold and harm nobody. A ratio of
+    1 refuses compression altogether.
+    """
+
+    members: int = 16
+    unpacked: int = 1 << 30
+    ratio: float = 200
+    free: int = 32 << 20
+
+
+STORED = Bounds(members=50_000, unpacked=1 << 50, ratio=1, free=0)
+"""Nothing compressed: it unpacks to no more than it is, however large that may be."""
+
+
+@contextlib.contextmanager
+def opened(file: str | os.PathLike[str] | IO[bytes], bounds: Bounds) -> Iterator[zipfile.ZipFile]:
+    """An archive within its bounds, open for reading. Use it inside `reading`."""
+    with contextlib.ExitStack() as stack:
+        stream = stack.enter_context(open(file, "rb")) if isinstance(file, str | os.PathLike) else file
+        size = stream.seek(0, os.SEEK_END)
+        _check_directory(stream, size)
+        archive = stack.enter_context(zipfile.ZipFile(stream))
+        check_archive(archive, size, bounds)
+        yield archive
+
+
+def check_archive(archive: zipfile.ZipFile, size: int, bounds: Bounds = STORED) -> None:
+    """A ValueError unless an archive of ``size`` bytes is within its bounds, by what it says of itself.
+
+    What a member says is all that is ever unpacked of it. Several that share their bytes are refused, too.
+    """
     members = archive.infolist()
-    if any(member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1 for member in members):
-        raise ValueError("something in it is compressed or encrypted")
-    if sum(member.file_size for member in members) > size:
-        raise ValueError(f"it says that it unpacks to more than its {size:,} bytes")
+    if len(members) > bounds.members:
+        raise ValueError(f"it has {len(members):,} members, at most {bounds.members:,} are read")
+    if len({member.filename for member in members}) < len(members):
+        raise ValueError("two of its members have one name")
+    allowed = (zipfile.ZIP_STORED,) if bounds.ratio <= 1 else (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+    if any(member.compress_type not in allowed or member.flag_bits & 1 for member in members):
+        raise ValueError(
+            "something in it is compressed or encrypted" if bounds.ratio <= 1 else
+            "something in it is encrypted, or compressed in a way that is not read"
+        )  # fmt: skip
+    packed, unpacked = (sum(getattr(one, kind) for one in members) for kind in ("compress_size", "file_size"))
+    if packed > size:
+        raise ValueError(f"its members overlap: they say that they fill {packed:,} of its {size:,} bytes")
+    if unpacked > bounds.unpacked:
+        raise ValueError(f"it unpacks to {unpacked:,} bytes, at most {bounds.unpacked:,} are read")
+    if unpacked > max(bounds.free, bounds.ratio * size):
+        raise ValueError(f"it says that it unpacks to {unpacked:,} bytes, far more than its own {size:,}")
+
+
+def _check_directory(stream: IO[bytes], size: int) -> None:
+    """A ValueError for a table of contents too large to be read, whichever of the places it could stand in."""
+    stream.seek(max(0, size - (1 << 16) - 200))
+    tail = stream.read()
+    found = [len(tail) - 22, tail.rfind(b"PK\5\6")]
+    sizes = [struct.unpack_from("<I", tail, at + 12)[0] for at in found if 0 <= at <= len(tail) - 22
+             and tail[at : at + 4] == b"PK\5\6"]  # fmt: skip
+    sizes = [told for told in sizes if told != 0xFFFFFFFF]
+    for at in found:
+        locator = tail[at - 20 : at] if at >= 20 else b""
+        if locator[:4] == b"PK\6\7":
+            here = size - len(tail) + at - 76
+            for place in (here, struct.unpack_from("<Q", locator, 8)[0]):
+                if 0 <= place <= size - 56:
+                    stream.seek(place)
+                    sizes.append(struct.unpack_from("<Q", stream.read(56), 40)[0])
+    if max(sizes, default=0) > LARGEST_DIRECTORY:
+        raise ValueError(f"its table of contents has {max(sizes):,} bytes, at most {LARGEST_DIRECTORY:,} are read")
+    stream.seek(0)
 
 
 def array(archive: zipfile.ZipFile, name: str, dtype: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
-    """An array of a member, of this dtype and shape or a ValueError. Nothing is allocated on the member's word."""
-    data = archive.read(f"{name}.npy")
-    stream = io.BytesIO(data)
-    got, fortran, kind = header(stream)
-    expected = (len(data) - stream.tell(),) if shape is None else shape
-    if kind != np.dtype(dtype) or tuple(got) != expected or (fortran and len(expected) > 1):
-        raise ValueError(f"expected {name} as {np.dtype(dtype)} {expected}, got {kind} {tuple(got)}")
-    return np.frombuffer(data, kind, offset=stream.tell()).reshape(expected)
+    """An array of a member, of this dtype and shape or a ValueError, before any of it is unpacked but its header.
+
+    ``shape`` None is one row of as many as there are. The array is read-only.
+    """
+    member = archive.getinfo(f"{name}.npy")
+    with archive.open(member) as content:
+        got, fortran, kind = header(content)
+        if shape is None and len(got) == 1:
+            shape = got
+        if kind != np.dtype(dtype) or got != shape:
+            raise ValueError(f"expected {name} as {np.dtype(dtype)} {shape or '(n,)'}, got {kind} {got}")
+        size = math.prod(got) * kind.itemsize
+        if not 0 <= member.file_size - size <= LONGEST_HEADER + 12:
+            raise ValueError(f"{name} says that it is {kind} {got}, but has {member.file_size:,} bytes")
+        data = content.read()
+    if len(data) != size:
+        raise ValueError(f"expected {size:,} bytes of {name}, got {len(data):,}")
+    values = np.frombuffer(data, kind)
+    return values.reshape(got[::-1]).T if fortran else values.reshape(got)
 
 
 def header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, whether in Fortran order, and dtype of the array that begins here; the stream is at its bytes then."""
-    version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return read(stream)
+    """Shape, whether in Fortran order, and dtype of the array that begins here; the stream is at its bytes then.
+
+    NumPy's own reader hands the header to Python's parser; this one knows the one form that NumPy writes.
+    """
+    start = stream.read(8)
+    if start[:6] != b"\x93NUMPY" or start[6:7] not in (b"\1", b"\2", b"\3"):
+        raise ValueError("something in it is no NumPy array")
+    width = 2 if start[6:7] == b"\1" else 4
+    length = int.from_bytes(stream.read(width), "little")
+    text = stream.read(length) if length <= LONGEST_HEADER else b""
+    found = _HEADER.fullmatch(text)
+    if found is None:
+        raise ValueError(
+            "an array in it holds Python objects: it is a pickle, and no pickle is read" if b"'|O'" in text else
+            "an array in it does not say what it is"
+        )  # fmt: skip
+    sides = [side.strip(b" L") for side in found[3].split(b",")]
+    if any(len(side) > 18 for side in sides):
+        raise ValueError("an array in it says that it is larger than any file")
+    return tuple(int(side) for side in sides if side), found[2] == b"True", np.dtype(found[1].decode())
 
 
 def shapes(archive: zipfile.ZipFile) -> dict[str, tuple[int, ...]]:
-    """The shape of every array, from their headers alone."""
+    """The shape of every array, from their headers alone; ValueError where one does not say what it is."""
     found = {}
-    for entry in archive.namelist():
-        with archive.open(entry) as file:
-            found[entry.removesuffix(".npy")] = header(file)[0]
+    for member in archive.infolist():
+        with archive.open(member) as file:
+            shape, _, kind = header(file)
+        if kind.kind not in "fiu" or not 0 <= member.file_size - math.prod(shape) * kind.itemsize <= LONGEST_HEADER:
+            raise ValueError(f"{member.filename} says that it is {kind} {shape}, in {member.file_size:,} bytes")
+        found[member.filename.removesuffix(".npy")] = shape
     return found
 
 
@@ -62,17 +170,29 @@ def add(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
 
 
 @contextlib.contextmanager
-def reading(what: str, name: str) -> Iterator[None]:
-    """Whatever goes wrong while a file is read says that it is not ``what`` was expected, and why."""
+def reading(what: str, name: str | Path = "") -> Iterator[None]:
+    """Whatever goes wrong while a foreign file is read says that it is not ``what`` was expected, and why.
+
+    Parsers raise what they like for what they were not made for: zlib.error, LZMAError, RuntimeError for an encrypted
+    archive, RecursionError, TokenError, OverflowError, MemoryError. All of it becomes `NotReadable`; only that a file
+    is missing, or may not be read, is no fault of what is in it.
+    """
     try:
         yield
-    except (FileNotFoundError, NotReadable):
+    except (FileNotFoundError, PermissionError, NotReadable):
         raise
-    except Exception as error:  # whatever a crafted header makes the parsers raise, SyntaxError and the like included
-        if isinstance(error, zipfile.BadZipFile | zlib.error | EOFError):
-            why = "it is no npz file, or not all of one; copy it again"
-        elif isinstance(error, KeyError):
-            why = "CKA Explorer did not write it"
-        else:
-            why = str(error).rstrip(".") or type(error).__name__
-        raise NotReadable(f"Expected {what} (.npz) in {name}, got something else or a damaged file: {why}.") from error
+    except Exception as error:
+        where = f" in {name}" if str(name) else ""
+        raise NotReadable(f"Expected {what}{where}, got something else or a damaged file: {_reason(error)}.") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, zipfile.BadZipFile | zlib.error | EOFError):
+        return "it is no npz file, or not all of one; copy it again"
+    if isinstance(error, KeyError):
+        return "CKA Explorer did not write it"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, MemoryError):
+        return "it needs more memory than there is"
+    return str(error).rstrip(".") or type(error).__name__

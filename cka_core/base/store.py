@@ -26,6 +26,8 @@ from typing import Any, BinaryIO
 import fsspec
 import platformdirs
 
+from cka_core.base import leftovers
+
 log = logging.getLogger(__name__)
 
 CHECKSUM_LENGTH = 16
@@ -95,7 +97,7 @@ class Store:
         """The same from a file, which is copied piece by piece: it may be larger than memory."""
         folder = self.path(kind)
         self.fs.makedirs(self.path(f"{kind}/{key}").rsplit("/", 1)[0], exist_ok=True)
-        temporary = f"{folder}/{key}.tmp-{uuid.uuid4().hex[:8]}"
+        temporary = leftovers.temporary(f"{folder}/{key}")
         sha = hashlib.sha256()
         try:
             with contextlib.ExitStack() as opened:
@@ -195,10 +197,13 @@ class Store:
         """Move a damaged file out of the way, under ``damaged/``, and report it."""
         kind, name = self.name_of(path).split("/", 1)[0], path.rsplit("/", 1)[-1]
         target = self.path(f"damaged/{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}-{kind}~{name}")
-        self.fs.makedirs(self.path("damaged"), exist_ok=True)
         try:
+            self.fs.makedirs(self.path("damaged"), exist_ok=True)
             self.fs.mv(path, target)
         except FileNotFoundError:
+            return
+        except OSError as error:  # of a store that is read-only or full: it is passed over where it lies
+            log.warning("A stored file is damaged: %s (%s). It could not be set aside: %s.", path, why, error)
             return
         log.warning("A stored file is damaged and was set aside: %s (%s). It will be computed again.", target, why)
 
@@ -271,7 +276,7 @@ class Store:
             return None
         try:
             return json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             self.set_aside(path, "it is not JSON")
             return None
 
@@ -302,7 +307,9 @@ class Store:
     def _replace(self, target: str, data: bytes) -> None:
         folder = target.rsplit("/", 1)[0]
         self.fs.makedirs(folder, exist_ok=True)
-        temporary = f"{target}.tmp-{uuid.uuid4().hex[:8]}"
+        temporary = leftovers.temporary(target)
+        if self.is_local:
+            leftovers.sweep_once(self._base)
         try:
             self.fs.pipe_file(temporary, data)
             self._move(temporary, target)

@@ -7,7 +7,12 @@ that of the comparisons this machine has finished; before the first one, that of
 from __future__ import annotations
 
 import os
+from typing import Annotated
 
+import msgspec
+from typing_extensions import TypedDict
+
+from cka_core.base import records
 from cka_core.base.store import Store
 from cka_core.library.catalogue import NetworkInfo
 from cka_core.networks.architectures import architecture, is_architecture
@@ -20,6 +25,12 @@ START_SECONDS = 7.0
 """Starting the worker and importing TensorFlow. A warm worker saves them; the estimate does not count on it."""
 LOAD_SECONDS_A_LAYER = 0.015
 """Building a network and tracing it."""
+
+
+class SpeedRecord(TypedDict):
+    """What this machine's comparisons took, as a multiple of the nominal time: ``speed.json``."""
+
+    factor: Annotated[float, msgspec.Meta(gt=0, lt=1e6)]
 
 
 def work_seconds(name: str, n: int, batch_size: int) -> float:
@@ -35,7 +46,7 @@ def work_seconds(name: str, n: int, batch_size: int) -> float:
 def estimate_seconds(a: NetworkInfo, b: NetworkInfo, n: int, batch_size: int, store: Store) -> float:
     """Seconds from the press of the button to the result. A network compared with itself is run once."""
     names = [a.spec.architecture] if a.spec == b.spec else [a.spec.architecture, b.spec.architecture]
-    record = store.read_record(RECORD) or {}
+    record = records.kept(RECORD, SpeedRecord, store) or {}
     seconds = sum(work_seconds(name, n, batch_size) for name in names) * float(record.get("factor", 1.0))
     return seconds + START_SECONDS
 
@@ -46,6 +57,6 @@ def remember(names: list[str], n: int, batch_size: int, seconds: float, store: S
     if nominal <= 0 or seconds <= 0:
         return
     measured = min(20.0, max(0.05, seconds / nominal))
-    record = store.read_record(RECORD) or {}
+    record = records.kept(RECORD, SpeedRecord, store) or {}
     factor = measured if "factor" not in record else (float(record["factor"]) + measured) / 2
     store.write_record(RECORD, {"factor": round(factor, 4), "cores": os.cpu_count()})

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from cka_core.base import records
 from cka_core.base.keys import key_of
 from cka_core.base.progress import Progress, Report
 from cka_core.base.store import Store
@@ -30,6 +31,7 @@ from cka_core.networks.layer_graph import INFERENCE
 from cka_core.networks.layers import Layer
 from cka_core.networks.preprocessing import AUTO, DIVIDE, NONE, Pixels
 from cka_core.results.activation_sets import ActivationSet, Sample
+from cka_core.results.schemas import GramsAbout
 
 if TYPE_CHECKING:
     import keras
@@ -114,7 +116,7 @@ class Stored:
         } | ({} if preprocessing == AUTO else {"preprocessing": preprocessing})
             | ({} if batch_norm == INFERENCE else {"batch_norm": batch_norm}))  # fmt: skip
         self._record = f"grams/{self.key}/about.json"
-        about = store.read_record(self._record)
+        about = records.kept(self._record, GramsAbout, store)
         if about is None:
             extractor = self._load()
             extractor.check_images(images.x)

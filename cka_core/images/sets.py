@@ -13,9 +13,9 @@ import dataclasses
 import hashlib
 import io
 import json
+import logging
 import os
-import tarfile
-import zipfile
+import tempfile
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,12 +23,13 @@ import numpy as np
 
 from cka_core.base import shipped
 from cka_core.base.store import Store
+from cka_core.images import cifar10_files
+from cka_core.images.cifar10_files import Arrays
+
+log = logging.getLogger(__name__)
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SPLITS = ("test", "train")
-
-Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-"""x_train, y_train, x_test, y_test."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,12 +198,15 @@ def _bundled(split: str) -> tuple[np.ndarray, np.ndarray]:
 def _full(split: str, store: Store) -> tuple[np.ndarray, np.ndarray]:
     data = store.get("images", "cifar10")
     if data is None:
-        data = _download(store)
+        _download(store)
+        data = store.get("images", "cifar10")
+    if data is None:
+        raise ImagesUnavailable(f"The full CIFAR-10 was downloaded, but cannot be read back from {store.root}.")
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         return arrays[f"x_{split}"], arrays[f"y_{split}"].astype(np.int64)
 
 
-def _download(store: Store) -> bytes:
+def _download(store: Store) -> None:
     """Keras' own download, kept as npz in the store."""
     try:
         import keras
@@ -216,7 +220,7 @@ def _download(store: Store) -> bytes:
             "x_test, y_test; (3) python -m cka_core data import cifar10 cifar-10-binary.tar.gz, the official binary "
             "archive. Meanwhile cifar10-mini is bundled and needs no download."
         ) from error
-    return _keep(store, *_checked(x_train, y_train, x_test, y_test, "the download"))
+    _keep(store, *_checked(x_train, y_train, x_test, y_test, "the download"))
 
 
 def import_cifar10(path: str | os.PathLike[str], store: Store | None = None) -> dict[str, int]:
@@ -228,61 +232,24 @@ def import_cifar10(path: str | os.PathLike[str], store: Store | None = None) -> 
     source = Path(path).expanduser()
     if not source.is_file():
         raise ValueError(f"Expected a file, got {source}, which does not exist.")
-    if zipfile.is_zipfile(source):
-        arrays = _read_npz(source)
-    elif tarfile.is_tarfile(source):
-        arrays = _read_binary_archive(source)
-    else:
-        raise ValueError(
-            f"Expected an npz with x_train, y_train, x_test, y_test, or the official cifar-10-binary.tar.gz, "
-            f"got {source.name}, which is neither a zip nor a tar file."
-        )
+    arrays = cifar10_files.read(source)
     x_train, y_train, x_test, y_test = _checked(*arrays, source.name)
+    sizes = {"train": len(x_train), "test": len(x_test)}
+    if sizes == IMAGE_SETS["cifar10"].sizes and not _has_the_bundled_images(x_train, y_train, x_test, y_test):
+        log.warning("%s has as many images as CIFAR-10, but not its images in their order.", source.name)
     _keep(store or Store(), x_train, y_train, x_test, y_test)
-    return {"train": len(x_train), "test": len(x_test)}
+    return sizes
 
 
-def _read_npz(source: Path) -> Arrays:
-    names = ("x_train", "y_train", "x_test", "y_test")
-    try:
-        with np.load(source, allow_pickle=False) as file:
-            missing = [name for name in names if name not in file]
-            if missing:
-                raise ValueError(f"{source.name}: expected {', '.join(names)}; {', '.join(missing)} missing.")
-            return file[names[0]], file[names[1]], file[names[2]], file[names[3]]
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"{source.name} is damaged ({error}). Fetch it again.") from error
-
-
-def _read_binary_archive(source: Path) -> Arrays:
-    """Rows of 1 class byte and 3,072 pixel bytes (red, green, blue planes), 10,000 rows a file."""
-    wanted = [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]
-    rows: dict[str, np.ndarray] = {}
-    try:
-        with tarfile.open(source) as archive:
-            for member in archive:
-                name = member.name.rsplit("/", 1)[-1]
-                file = archive.extractfile(member) if name in wanted and member.isfile() else None
-                if file is not None:
-                    data = np.frombuffer(file.read(), np.uint8)
-                    if data.size == 0 or data.size % 3073:
-                        raise ValueError(
-                            f"{source.name}: {name} has {data.size:,} bytes, expected a multiple of 3,073."
-                        )
-                    rows[name] = data.reshape(-1, 3073)
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise ValueError(f"{source.name} is damaged ({error}). Fetch it again.") from error
-    missing = [name for name in wanted if name not in rows]
-    if missing:
-        raise ValueError(
-            f"{source.name}: expected the files of the binary version of CIFAR-10; {', '.join(missing)} missing."
-        )
-    train, test = np.concatenate([rows[name] for name in wanted[:5]]), rows["test_batch.bin"]
-
-    def pixels(block: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(block[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
-
-    return pixels(train), train[:, 0], pixels(test), test[:, 0]
+def _has_the_bundled_images(*arrays: np.ndarray) -> bool:
+    """Whether arrays of CIFAR-10's size hold the images of ``cifar10-mini`` where those stand in CIFAR-10."""
+    facts = json.loads((shipped.IMAGES / "cifar10-mini.json").read_text())
+    x_train, y_train, x_test, y_test = arrays
+    for split, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
+        places = facts[split]["index_in_cifar10"]
+        if digest(x[places], y[places]) != facts[split]["digest"]:
+            return False
+    return True
 
 
 def _checked(x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray, where: str) -> Arrays:
@@ -299,14 +266,16 @@ def _checked(x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_tes
     return tuple(checked)  # type: ignore[return-value]
 
 
-def _keep(store: Store, x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
-    for old in store.entries("images"):
-        if old.key == "cifar10":
-            store.remove(old.path)
-    store.put("images", "cifar10", buffer.getvalue())
-    return buffer.getvalue()
+def _keep(store: Store, x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray) -> None:
+    """Put the full CIFAR-10 into the store, by way of a file: as bytes it would be in memory three times."""
+    old = [entry.path for entry in store.entries("images") if entry.key == "cifar10"]
+    with tempfile.TemporaryDirectory(dir=store.scratch("scratch"), prefix=f"incoming-{os.getpid()}-") as folder:
+        path = Path(folder) / "cifar10.npz"
+        np.savez(path, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+        kept = store.put_file("images", "cifar10", path)
+    for other in old:
+        if other != kept:
+            store.remove(other)
 
 
 def build_mini(store: Store, folder: Path = shipped.IMAGES) -> None:

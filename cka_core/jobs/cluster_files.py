@@ -25,7 +25,9 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cka_core.base import leftovers, records
 from cka_core.base.store import Store
+from cka_core.jobs.schemas import ClusterRecord
 
 if TYPE_CHECKING:
     from distributed.security import Security
@@ -122,10 +124,13 @@ def read(home: Path, digest: str) -> Cluster | None:
     path = address_file(home, digest)
     known = {field.name for field in dataclasses.fields(Cluster)} - {"alive", "current"}
     try:
-        cluster = Cluster(**{name: value for name, value in json.loads(path.read_bytes()).items() if name in known})
+        told = records.parse(path.read_bytes())
         age = time.time() - path.stat().st_mtime
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError):
         return None
+    if records.wrong(told, ClusterRecord) is not None:
+        return None
+    cluster = Cluster(**{name: value for name, value in told.items() if name in known})
     alive = age < SILENT_AFTER and (cluster.host != host() or is_running(cluster))
     return dataclasses.replace(cluster, alive=alive, current=current(home) in (None, digest))
 
@@ -134,6 +139,8 @@ def is_alive(name: str, store: Store) -> bool:
     """Whether the cluster with this name is there. One that is not of this kind, but remote, is believed to be."""
     if "://" in name:
         return True
+    if name.count("/") != 2:
+        return False
     where, digest, identity = name.split("/")
     cluster = read(Path(store.path(f"cluster/{where}")), digest)
     return cluster is not None and cluster.id == identity and cluster.alive
@@ -182,7 +189,7 @@ def about_workers(store: Store, role: str | None = None) -> str:
 
 def replace(path: Path, data: bytes, mode: int = 0o666) -> None:
     """Write a file in one step, with its permissions right from the beginning."""
-    temporary = path.with_name(f"{path.name}.tmp-{uuid.uuid4().hex[:8]}")
+    temporary = leftovers.temporary(str(path))
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
         file.write(data)
     os.replace(temporary, path)

@@ -18,10 +18,12 @@ import time
 import traceback
 from typing import Any
 
+from cka_core.base import records
 from cka_core.base.full_disk import disk_full, is_disk_full
 from cka_core.base.progress import Progress, Stopped
 from cka_core.base.store import Store
 from cka_core.jobs import cluster_files
+from cka_core.jobs.schemas import JobRecord, StopRecord
 
 QUEUED, RUNNING, DONE, FAILED, STOPPED = "queued", "running", "done", "failed", "stopped"
 ROLES = {
@@ -38,8 +40,6 @@ LESS_MEMORY = {
 PRUNED = ("compare", "check", "measure")
 KEPT_JOBS, KEPT_DAYS = 200, 30
 """Ended jobs of these kinds are forgotten beyond so many, or when this old. What they made stays."""
-FIELDS = {"kind", "title", "spec", "state", "progress", "error", "submitted", "started", "finished"}
-FIELDS |= {"cluster", "attempt", "restarts"}
 TRACEBACK_LENGTH = 20_000
 
 
@@ -47,8 +47,8 @@ def record(key: str, store: Store) -> dict[str, Any] | None:
     """The record of a job; None if there never was one."""
     if not re.fullmatch(r"[0-9a-f]{8,64}", key):
         raise ValueError(f"Expected the key of a job (hexadecimal digits), got {key!r}.")
-    found = store.read_record(_status_file(key))
-    return found if isinstance(found, dict) and found.keys() >= FIELDS else None
+    found = records.kept(_status_file(key), JobRecord, store)
+    return dict(found) if found is not None else None
 
 
 def write_new(key: str, kind: str, spec: dict[str, Any], title: str, store: Store, cluster: str) -> int:
@@ -79,7 +79,7 @@ def ask_to_stop(key: str, attempt: int, store: Store) -> None:
 
 
 def stop_asked(key: str, attempt: int, store: Store) -> bool:
-    wish = store.read_record(f"jobs/{key}/stop")
+    wish = records.kept(f"jobs/{key}/stop", StopRecord, store)
     return wish is not None and wish["attempt"] == attempt
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 from typing import Any, Protocol
 
+from cka_core.base import records
 from cka_core.base.keys import key_of
 from cka_core.base.progress import Progress
 from cka_core.base.store import Store
@@ -17,6 +18,7 @@ from cka_core.jobs import cluster, worker
 from cka_core.jobs import records as files
 from cka_core.jobs.cluster_files import SILENT_AFTER, root
 from cka_core.jobs.records import DONE, FAILED, QUEUED, ROLES, RUNNING, STOPPED
+from cka_core.jobs.schemas import ComparisonAsked
 
 INTERRUPTED = "interrupted"
 FORGET_AFTER = 3600.0  # seconds after which a job that went silent is not looked for among the active ones
@@ -121,7 +123,9 @@ def active(store: Store) -> list[JobStatus]:
     for key in files.active_keys(store):
         job = status(key, store)
         if job is not None and job.state in (QUEUED, RUNNING):
-            found.append(job)
+            # A page offers to show a comparison that is at work, and reads its spec for that.
+            if job.kind != "compare" or records.wrong(job.spec, ComparisonAsked) is None:
+                found.append(job)
         elif job is None or job.state != INTERRUPTED or files.silence(key, store) > FORGET_AFTER:
             files.no_longer_active(key, store)
     return sorted(found, key=lambda job: job.submitted)

@@ -99,7 +99,10 @@ def find(key: str, store: Store) -> Training | None:
     job, state = submit.status(key, store), training_state.read(key, store)
     if state is None and (job is None or job.kind != "train"):
         return None
-    spec = state.spec if state else TrainSpec.from_json(job.spec)  # type: ignore[union-attr]
+    try:
+        spec = state.spec if state else TrainSpec.from_json(job.spec)  # type: ignore[union-attr]
+    except (TypeError, ValueError):
+        return None  # of another version, as in `trainings`
     result = state.result if state else None
     return Training(spec, _state(key, job, result, store), job, state, result)
 

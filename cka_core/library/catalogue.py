@@ -17,9 +17,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from cka_core.base import shipped
+from cka_core.base import records, shipped
 from cka_core.base.store import Store
-from cka_core.library import files
+from cka_core.library import files, keras_files
+from cka_core.library.schemas import NetworkRecord
 from cka_core.networks.architectures import SUGGESTED, NetworkSpec, UnknownNetwork, architecture, is_architecture
 from cka_core.networks.building import build_network
 from cka_core.networks.layers import Layer
@@ -147,42 +148,19 @@ def load_model(spec: NetworkSpec, store: Store | None = None) -> keras.Model:
             raise ValueError(f"Expected a .keras file at {path}; it does not exist.")
         if _file(path).spec.weights != spec.weights:
             raise ValueError(f"{path} has changed since it was chosen. Choose it again.")
-        return _load_file(path, keras)
+        return keras_files.load(path, keras)
     if spec.source == "bundled":
-        return _with_weights(spec, shipped.NETWORKS / f"{spec.name}.keras")
+        return keras_files.load_weights(spec.architecture, shipped.NETWORKS / f"{spec.name}.keras", spec.name)
     data = (store or Store()).get("networks", spec.name)
     if data is None:
         raise ValueError(f"The weights of {spec.name} are missing or damaged in the store. Train it again.")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.keras"
         path.write_bytes(data)
-        return _with_weights(spec, path)
+        return keras_files.load_weights(spec.architecture, path, spec.name)
 
 
-def _with_weights(spec: NetworkSpec, path: Path) -> keras.Model:
-    """A network of the library: built here, its weights from the file, which another Keras version may have written."""
-    model = build_network(spec.architecture)
-    try:
-        model.load_weights(path)
-    except Exception as error:
-        raise ValueError(
-            f"The weights of {spec.name} in {path.name} could not be read ({type(error).__name__}: {error}). "
-            "Train it again, or install the package again if it is a bundled network."
-        ) from error
-    return model
-
-
-def _load_file(path: Path, keras: Any) -> keras.Model:
-    try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:
-        raise ValueError(
-            f"{path.name} could not be loaded as a Keras model ({type(error).__name__}: {error}). Expected a file "
-            "written by model.save('name.keras') with layers of Keras itself; code inside a file is never run."
-        ) from error
-
-
-def _trained(record: dict[str, Any], source: str) -> NetworkInfo:
+def _trained(record: Any, source: str) -> NetworkInfo:
     described = architecture(record["architecture"])
     images, seed = record["spec"]["images"], record["spec"]["seed"]
     return NetworkInfo(
@@ -279,8 +257,8 @@ def _file(path: Path) -> NetworkInfo:
 @lru_cache(maxsize=1)
 def _bundled_records() -> tuple[dict[str, Any], ...]:
     """In the order of their size: small networks first."""
-    records = [json.loads(path.read_text()) for path in sorted(shipped.NETWORKS.glob("*.json"))]
-    return tuple(sorted(records, key=lambda record: architecture(record["architecture"]).parameters))
+    found = [json.loads(path.read_text()) for path in sorted(shipped.NETWORKS.glob("*.json"))]
+    return tuple(sorted(found, key=lambda record: architecture(record["architecture"]).parameters))
 
 
 def _stored_networks(store: Store) -> Iterator[NetworkInfo]:
@@ -290,6 +268,6 @@ def _stored_networks(store: Store) -> Iterator[NetworkInfo]:
         if record is None:
             continue
         try:
-            yield _trained(record | {"name": name}, "trained")
-        except (KeyError, TypeError, ValueError) as error:
-            log.warning("The record of the network %s is damaged (%s: %s).", name, type(error).__name__, error)
+            yield _trained(records.checked(record, NetworkRecord, "how a network was made") | {"name": name}, "trained")
+        except ValueError as error:
+            log.warning("The record of the network %s is damaged: %s", name, error)

@@ -44,7 +44,10 @@ def keras_digest(path: Path) -> str:
     Version 0.2 computed some layers in another way, so that a file with any of these is known by another digest than
     before: what was kept of it is not found, and computed again. What was kept of other files stays.
     """
-    digest = hashlib.sha256(path.read_bytes())
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 22):
+            digest.update(piece)
     if not _is_plain(path):
         digest.update(b"inference 2")
     return digest.hexdigest()[:32]

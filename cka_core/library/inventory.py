@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from cka_core.base import shipped, words
-from cka_core.base.store import Entry, Store, gram_budget
+from cka_core.base import records, shipped, words
+from cka_core.base.store import Entry, Store
 from cka_core.images.sets import SampleSpec
 from cka_core.library import catalogue, files
 from cka_core.library.catalogue import NetworkInfo
+from cka_core.library.damage import Damage as Damage
+from cka_core.library.damage import about_in, broken
+from cka_core.library.damage import damaged as damaged  # what cannot be used is in the store, too
 from cka_core.measures.hsic import minibatches
 from cka_core.networks import layers
 from cka_core.networks.architectures import NetworkSpec, UnknownNetwork, is_architecture
@@ -22,6 +24,8 @@ from cka_core.results import comparison
 from cka_core.results import words as result_words
 from cka_core.results.activation_sets import Sample
 from cka_core.results.comparison import CompareSpec, Comparison
+from cka_core.results.files import read_about
+from cka_core.results.schemas import ComparisonAbout, GramsAbout
 
 if TYPE_CHECKING:
     import pandas
@@ -49,23 +53,14 @@ class Row:
     whole: bool = True
 
 
-@dataclasses.dataclass(frozen=True)
-class Damage:
-    """Something that cannot be used: its file from the store's root, what is wrong with it, and what to do."""
-
-    file: str
-    what: str
-    advice: str
-
-
 def networks(store: Store) -> list[Row]:
     """The trained networks, bundled ones too, newest first."""
     entries = store.entries("networks")
-    sizes, broken = _sizes(entries), _broken(entries, store)
+    sizes, damaged_files = _sizes(entries), broken(entries, store)
     rows = []
     for name, info in catalogue.networks(store).items():
         bundled = info.spec.source == "bundled"
-        if info.trained_on is None or (name in broken and not bundled):
+        if info.trained_on is None or (name in damaged_files and not bundled):
             continue
         file = shipped.NETWORKS / f"{name}.keras"
         rows.append(
@@ -99,16 +94,20 @@ def _training(info: NetworkInfo) -> str:
 def activation_sets(store: Store) -> list[Row]:
     """Sets that were brought in, then the Gram matrices that comparisons kept, each newest first."""
     entries = store.entries("activations")
-    sizes, broken = _sizes(entries), _broken(entries, store)
+    sizes, damaged_files = _sizes(entries), broken(entries, store)
     rows = []
     for name, found in catalogue.sets(store).items():
-        if name in sizes and name not in broken:
+        if name in sizes and name not in damaged_files:
             what = f"{len(found.layers)} layers of {found.network.get('name') or 'a network'}"
             how = f"{result_words.sample_text(found.sample)} · minibatches of {found.batch_size}"
             rows.append(
                 Row("activations", name, name, what, how, "brought in", found.created, sizes[name], {"a": name})
             )
     return _newest_first(rows) + _newest_first(_stacks(store))
+
+
+WHOSE = {"network", "sample", "batch_size", "created"}
+"""What says whose Gram matrices these are."""
 
 
 def _stacks(store: Store) -> list[Row]:
@@ -118,14 +117,14 @@ def _stacks(store: Store) -> list[Row]:
         groups.setdefault(entry.key.split("/")[0], []).append(entry)
     rows = []
     for key, group in groups.items():
-        about = store.read_record(f"grams/{key}/about.json") or {}
+        about: Any = store.read_record(f"grams/{key}/about.json")
         size = sum(entry.size for entry in group)
-        try:
-            sample, count = Sample(**about["sample"]), len(about["layers"])
-            name, made = str(about["network"]["name"]), str(about["created"])
+        if records.wrong(about, GramsAbout) is None and about.keys() >= WHOSE:
+            sample, count = Sample.from_json(about["sample"]), len(about["layers"])
+            name, made = str(about["network"].get("name") or "a network"), about["created"]
             how = f"{result_words.sample_text(sample)} · minibatches of {about['batch_size']}"
             whole = len(group) == len(minibatches(sample.n, about["batch_size"]))
-        except (KeyError, TypeError, ValueError):
+        else:
             name, made, how, count = "a network", "", "kept by an earlier version, which did not say whose", 0
             whole = False
         what = f"{count} layers of {name}" if count else "Gram matrices"
@@ -138,16 +137,16 @@ def comparisons(store: Store) -> list[Row]:
     infos = catalogue.comparable(store)
     rows = []
     for path in sorted(shipped.COMPARISONS.glob("*.npz")):
-        rows.append(_comparison(path.stem, _about(str(path)), infos, path.stat().st_size, str(path)))
+        rows.append(_comparison(path.stem, read_about(path), infos, path.stat().st_size, str(path)))
     for entry in store.entries("comparisons"):
-        about = _about_in(entry, store)
-        if about is not None:
+        about = about_in(entry, store)
+        if not isinstance(about, str):  # else it is among what is damaged
             rows.append(_comparison(entry.key, about, infos, entry.size, ""))
     return _newest_first(rows)
 
 
-def _comparison(key: str, about: dict[str, Any], infos: dict[str, NetworkInfo], size: int, file: str) -> Row:
-    provenance = about["provenance"]
+def _comparison(key: str, about: ComparisonAbout, infos: dict[str, NetworkInfo], size: int, file: str) -> Row:
+    provenance: dict[str, Any] = {**about["provenance"]}
     names = [str((provenance.get(side) or {}).get("name") or side[-1].upper()) for side in ("network_a", "network_b")]
     shape = f"{len(about['layers_a'])} × {len(about['layers_b'])} layers"
     origin = "bundled" if file else "brought in" if key.startswith(comparison.UPLOADED) else "computed"
@@ -225,92 +224,6 @@ def _described(network: dict[str, Any], layers: tuple[layers.Layer, ...], name: 
     return NetworkInfo(spec, name, str(network.get("source") or "of unknown origin"), 0, 0, 0, layers)
 
 
-def damaged(store: Store) -> list[Damage]:
-    """Everything that cannot be used, and what to do about it."""
-    found = [Damage(store.name_of(path), *_set_aside(path.rsplit("/", 1)[-1])) for path in store.damaged()]
-    whole = set(catalogue.networks(store)) | {entry.key for entry in store.entries("networks") if "@" in entry.key}
-    for kind, usable, again in (
-        ("networks", whole, "Train it again"),
-        ("activations", set(catalogue.sets(store)), "Bring the file in again"),
-    ):
-        files = {entry.key: store.name_of(entry.path) for entry in store.entries(kind)}
-        broken = _broken(store.entries(kind), store)
-        for name in sorted(broken):
-            found.append(Damage(files[name], f"{name}: its file is not what was written", f"{again}, or remove this."))
-        records = {
-            name.removeprefix(f"{kind}/").removesuffix(".json"): name
-            for name in store.names(kind)
-            if name.endswith(".json")
-        }
-        for name in sorted((set(files) | set(records)) - usable - broken):
-            if name not in files:
-                found.append(Damage(records[name], f"{name}: its file is missing", f"{again}, or remove this."))
-            else:
-                why = "its description is damaged" if name in records else "its description is missing"
-                found.append(Damage(files[name], f"{name}: {why}", f"{again}, or remove this."))
-    for entry in store.entries("comparisons"):
-        if _about_in(entry, store) is None:
-            advice = "Remove this; compare again where the result is wanted."
-            found.append(Damage(store.name_of(entry.path), "A comparison that cannot be read", advice))
-    return found
-
-
-def _set_aside(name: str) -> tuple[str, str]:
-    """What a file under ``damaged/`` was, by its name, and what to do."""
-    kind, _, original = name.split("-", 2)[-1].rpartition("~")
-    key = original.rsplit(".", 2)[0]
-    if original.endswith(".json"):
-        return f"The record {original}", "Remove this; what it described may have to be made again."
-    found = SET_ASIDE.get(kind)
-    if found is None:
-        return original, "It is made again when it is needed. Remove this."
-    return found[0].format(key), found[1]
-
-
-SET_ASIDE = {
-    "networks": ("The weights of {}", "Train it again, then remove this."),
-    "activations": ("The activation set {}", "Bring the file in again, then remove this."),
-    "comparisons": ("A comparison", "It is computed again when asked for. Remove this."),
-    "grams": ("Gram matrices kept by a comparison", "They are computed again when needed. Remove this."),
-    "images": ("The images of {}", "They are fetched again when asked for, or import them. Remove this."),
-    "trainings": ("What a training was to go on from", "It goes on from the epoch before. Remove this."),
-}
-"""By the store's kind: what it was, and what to do."""
-
-
-def sizes(store: Store) -> dict[str, int]:
-    """Bytes by what they are for; "trash" too. Nothing that is empty."""
-    folders = {
-        "Gram matrices": "grams", "networks": "networks", "activation sets": "activations",
-        "comparisons": "comparisons", "images": "images", "trainings": "trainings", "damaged": "damaged",
-        "trash": "trash",
-    }  # fmt: skip
-    found = {words_: store.size(folder) for words_, folder in folders.items()}
-    return {name: size for name, size in found.items() if size}
-
-
-@dataclasses.dataclass(frozen=True)
-class Budget:
-    """How full the store is: the share of the Gram matrices' budget that is used, and all of it in words."""
-
-    share: float
-    text: str
-    rest: str
-
-
-def budget(store: Store) -> Budget:
-    """Gram matrices against their budget, then everything else."""
-    found = sizes(store)
-    grams, limit, free = found.pop("Gram matrices", 0), gram_budget(), store.free()
-    text = (
-        f"{words.size_text(grams + sum(found.values()))} in all, of which {words.size_text(grams)} of at most "
-        f"{words.size_text(limit)} for Gram matrices kept by comparisons"
-    )
-    rest = [f"{words.size_text(size)} {name}" for name, size in found.items()]
-    rest += [f"{words.size_text(free)} free on the disk"] if free is not None else []
-    return Budget(min(1.0, grams / limit) if limit else 1.0, text, " · ".join(rest) or "Nothing else is kept yet.")
-
-
 def table(rows: Sequence[Row]) -> pandas.DataFrame:
     """The rows as they are shown: name, what, how, origin, made (UTC), size (bytes)."""
     import pandas
@@ -325,31 +238,6 @@ def table(rows: Sequence[Row]) -> pandas.DataFrame:
             "size": [row.size for row in rows],
         }
     )
-
-
-def _broken(entries: Sequence[Entry], store: Store) -> set[str]:
-    """The names of things whose own file is not what was written."""
-    return {entry.key for entry in entries if not store.is_whole(entry)}
-
-
-def _about_in(entry: Entry, store: Store) -> dict[str, Any] | None:
-    """What a comparison of the store says of itself; None where it cannot be read. Its path holds its checksum."""
-    if not store.is_whole(entry):
-        return None
-    try:
-        return _about(entry.path) if store.is_local else _about_far(entry.path, store)
-    except (ValueError, OSError):
-        return None
-
-
-@lru_cache(maxsize=2000)
-def _about(path: str) -> dict[str, Any]:
-    return comparison.read_about(path)
-
-
-def _about_far(path: str, store: Store) -> dict[str, Any]:
-    with store.fs.open(path, "rb") as file:
-        return comparison.read_about(file)
 
 
 def _sizes(entries: Sequence[Entry]) -> dict[str, int]:

@@ -16,15 +16,20 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from cka_core.base import npz, records
 from cka_core.base.keys import check_file_name
+from cka_core.base.progress import Report, silent
 from cka_core.base.store import Store
 from cka_core.library import catalogue
+from cka_core.library.schemas import TrashRecord
 from cka_core.measures.grams import GramBatch
 from cka_core.networks.architectures import UnknownNetwork, is_architecture
 from cka_core.results import activation_sets, comparison
 from cka_core.results.activation_sets import ActivationSet
 
 TRASH_SECONDS = 7 * 24 * 3600.0
+KINDS = ("networks", "activations", "comparisons", "grams")
+"""What the store keeps that can be removed and put back."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +94,7 @@ def import_set(
     name: str | None = None,
     *,
     file_name: str = "the file",
+    report: Report = silent,
 ) -> ActivationSet:
     """Put an activation set into the library, under ``name`` or its own, once it was read and checked to its end.
 
@@ -100,7 +106,7 @@ def import_set(
     same = next((one for one in catalogue.sets(store).values() if one.digest == found.digest), None)
     if same is not None:
         return same
-    activation_sets.check(found)
+    activation_sets.check(found, report)
     name = name or free_name(found.name, store)
     assert found.open is not None
     with found.open() as file:
@@ -120,19 +126,25 @@ WRONG_FILES = {
 }
 
 
-def bring_in(source: BinaryIO, file_name: str, store: Store) -> tuple[str, str]:
-    """Put a file that someone gives into the store: an activation set, or a saved comparison.
-
-    Returns the store's kind and the key: ("activations", name) or ("comparisons", key). Raises ValueError for
-    anything else, saying what to do with it.
-    """
+def check_ending(file_name: str) -> None:
+    """Refuse what is not read here, by its name, saying what to do with it."""
     for endings, advice in WRONG_FILES.items():
         if file_name.lower().endswith(endings):
             raise ValueError(f"{file_name} was not taken. {advice}")
-    try:
-        comparison.read_about(source)
-    except ValueError:
-        return "activations", import_set(source, store, file_name=file_name).name
+
+
+def bring_in(source: BinaryIO, file_name: str, store: Store, report: Report = silent) -> tuple[str, str]:
+    """Put a file that someone gives into the store: an activation set, or a saved comparison.
+
+    Returns the store's kind and the key: ("activations", name) or ("comparisons", key). Raises ValueError for
+    anything else, saying what to do with it. A page has `incoming.take` do it in a process of its own.
+    """
+    check_ending(file_name)
+    with npz.reading("an activation set or a saved comparison (.npz)", file_name):
+        with npz.opened(source, npz.Bounds(npz.STORED.members, npz.STORED.unpacked)) as archive:
+            is_comparison = "matrix.npy" in archive.namelist()
+    if not is_comparison:
+        return "activations", import_set(source, store, file_name=file_name, report=report).name
     source.seek(0)
     data = source.read()
     comparison.Comparison.from_bytes(data)
@@ -149,7 +161,8 @@ def stack_as_set(key: str, store: Store) -> ActivationSet:
     """
     about = store.read_record(f"grams/{key}/about.json")
     try:
-        assert about is not None
+        if about is None:
+            raise ValueError("there is no record of it")
         return activation_sets.from_about(
             {
                 "format": activation_sets.FORMAT,
@@ -161,7 +174,7 @@ def stack_as_set(key: str, store: Store) -> ActivationSet:
                 for field in ("network", "layers", "sample", "preprocessing", "batch_size", "versions", "created")
             }
         )
-    except (AssertionError, KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError("It is not known whose Gram matrices these are: an earlier version kept them.") from error
 
 
@@ -226,10 +239,10 @@ def discard(file: str, store: Store) -> str | None:
 
 def restore(identifier: str, store: Store) -> str:
     """Put back what `remove` took away; returns its title. A ValueError where something else has its place by now."""
-    about = store.read_record(f"trash/{identifier}/about.json") if _safe(identifier) else None
+    about = _removed(identifier, store) if _safe(identifier) else None
     if about is None:
-        raise ValueError("It is not in the trash any more.")
-    kind, key, title = about["kind"], about["key"], str(about["title"])
+        raise ValueError("It is not in the trash any more, or what it was is not known. Empty the trash.")
+    kind, key, title = about["kind"], about["key"], about["title"]
     if _files(kind, key, store):
         if kind in ("networks", "activations"):
             raise ValueError(f"Something else is called {key} by now. Rename that, then put {title} back.")
@@ -250,17 +263,29 @@ def trash(store: Store) -> list[Removed]:
         found.setdefault(name.split("/")[1], []).append(name)
     removed = []
     for identifier in found:
-        about: dict[str, Any] = store.read_record(f"trash/{identifier}/about.json") or {}
-        removed.append(
-            Removed(
-                identifier,
-                about.get("kind", ""),
-                about.get("title", identifier),
-                float(about.get("when", 0.0)),
-                store.size(f"trash/{identifier}"),
-            )
-        )
+        about = _removed(identifier, store)
+        size = store.size(f"trash/{identifier}")
+        if about is None:  # its record is damaged: it can only be let go, and goes with the next emptying
+            removed.append(Removed(identifier, "", identifier, 0.0, size))
+        else:
+            removed.append(Removed(identifier, about["kind"], about["title"], about["when"], size))
     return sorted(removed, key=lambda one: one.when, reverse=True)
+
+
+def _removed(identifier: str, store: Store) -> TrashRecord | None:
+    """What the trash says that something was; None where it does not say, or not what `remove` wrote.
+
+    Only what belongs to it is ever put back: a record names files, and somebody may have written it.
+    """
+    about: Any = store.read_record(f"trash/{identifier}/about.json")
+    if records.wrong(about, TrashRecord) is not None:
+        return None
+    kind, key = about["kind"], about["key"]
+    own = re.compile(rf"{re.escape(kind)}/{re.escape(key)}([./@][A-Za-z0-9._@-]*)?")
+    if kind not in KINDS or not all(own.fullmatch(name) and ".." not in name for name in about["files"]):
+        return None
+    found: TrashRecord = about
+    return found
 
 
 def empty_trash(store: Store, older_than: float = 0.0) -> None:

@@ -24,65 +24,25 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from cka_core.base import npz
+from cka_core.base import npz, records
 from cka_core.base.atomic import replacing
 from cka_core.base.keys import canonical_json
-from cka_core.images.sets import Images, SampleSpec
+from cka_core.base.progress import Progress, Report, silent
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import minibatches
 from cka_core.measures.kernels import MIN_IMAGES
 from cka_core.networks.layers import Layer
+from cka_core.results.samples import Sample as Sample  # an activation set has one
+from cka_core.results.schemas import SetAbout
 
 FORMAT = "cka-explorer activations 2"
 WITHOUT_NORMS = "cka-explorer activations 1"
 """Of sets written before version 0.3."""
-LARGEST_ABOUT = 64 << 20
 MOST_LAYERS = 20_000
 MOST_IMAGES = 1_000_000
 MEMBERS = ("triangles", "exponents", "squares", "outliers", "norms")
-WHAT = "an activation set"
+WHAT = "an activation set (.npz)"
 MADE_AGAIN = "Make the file again: python -m cka_core activations extract NETWORK --out acts.npz."
-
-
-@dataclasses.dataclass(frozen=True)
-class Sample:
-    """Which images a set was made from, ``n`` of them.
-
-    ``digest`` is that of `Images`. Where the image set is not known, ``images`` is empty; the images are then known by
-    their digest alone, or by a ``label`` that someone gave them, or not at all.
-    """
-
-    images: str
-    split: str
-    n: int
-    seed: int | None
-    balanced: bool
-    digest: str
-    label: str = ""
-
-    @classmethod
-    def of(cls, spec: SampleSpec, images: Images) -> Sample:
-        return cls(spec.images, spec.split, len(images), spec.seed, spec.balanced, images.digest)
-
-    @property
-    def spec(self) -> SampleSpec:
-        return SampleSpec(self.images, self.split, self.n, self.seed, self.balanced)
-
-    def is_sure_to_be(self, other: Sample) -> bool:
-        """Whether these are certainly the same images, in the same order."""
-        if self.n != other.n:
-            return False
-        if self.digest or other.digest:
-            return self.digest == other.digest
-        return bool(self.label) and self.label == other.label
-
-    def __str__(self) -> str:
-        if not self.images:
-            which = f"labelled “{self.label}”" if self.label else "of which nothing is known"
-            return f"{self.n:,} images {f'with digest {self.digest[:8]}' if self.digest else which}"
-        draw = "the first" if self.seed is None else f"seed {self.seed}"
-        balance = ", balanced over the classes" if self.balanced else ""
-        return f"{self.n:,} {self.split} images of {self.images} ({draw}{balance}, digest {self.digest[:8]})"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -144,7 +104,7 @@ class ActivationSet:
             "triangles": ("<f4", (count, m * (m - 1) // 2)), "exponents": ("<i8", (count,)),
             "squares": ("<f8", (count,)), "outliers": ("<f8", (count, 2)), "norms": ("<f8", (count, m)),
         }  # fmt: skip
-        with npz.reading(WHAT, self.name), self.open() as file, zipfile.ZipFile(file) as archive:
+        with npz.reading(WHAT, self.name), self.open() as file, npz.opened(file, npz.STORED) as archive:
             arrays = {member: npz.array(archive, f"{index:05d}/{member}", *forms[member]) for member in self.members}
         if _sha(arrays.values()) != part["sha256"]:
             raise npz.NotReadable(
@@ -226,27 +186,21 @@ def read(source: str | os.PathLike[str] | bytes | BinaryIO, file_name: str = "th
         opener, name = (lambda: open(path, "rb")), path.name
     else:
         opener, name = (lambda: contextlib.nullcontext(source)), file_name
-    with npz.reading(WHAT, name), opener() as file:
-        size = file.seek(0, os.SEEK_END)
-        with zipfile.ZipFile(file) as archive:
-            npz.check_archive(archive, size)
-            member = archive.getinfo("about.npy")
-            if member.file_size > LARGEST_ABOUT:
-                raise ValueError(
-                    f"it describes itself in {member.file_size:,} bytes, at most {LARGEST_ABOUT:,} are read"
-                )
-            about = json.loads(npz.array(archive, "about", "|u1").tobytes())
-            found = from_about(about)
-            names = {f"{index:05d}/{member}.npy" for index in range(len(found.parts)) for member in found.members}
-            if set(archive.namelist()) != names | {"about.npy"}:
-                raise ValueError(f"it does not hold {len(found.parts)} minibatches of {', '.join(found.members)}")
+    with npz.reading(WHAT, name), opener() as file, npz.opened(file, npz.STORED) as archive:
+        described = archive.getinfo("about.npy").file_size
+        if described > records.LARGEST:
+            raise ValueError(f"it describes itself in {described:,} bytes, at most {records.LARGEST:,} are read")
+        found = from_about(records.parse(npz.array(archive, "about", "|u1").tobytes()))
+        names = {f"{index:05d}/{member}.npy" for index in range(len(found.parts)) for member in found.members}
+        if set(archive.namelist()) != names | {"about.npy"}:
+            raise ValueError(f"it does not hold {len(found.parts)} minibatches of {', '.join(found.members)}")
     return dataclasses.replace(found, open=opener)
 
 
-def check(found: ActivationSet) -> None:
+def check(found: ActivationSet, report: Report = silent) -> None:
     """Read every minibatch once, so that a damaged one is found now."""
-    for _ in found.minibatches():
-        pass
+    for index, _ in enumerate(found.minibatches(), 1):
+        report(Progress("checking", index, len(found.parts), f"minibatch {index} of {len(found.parts)}"))
 
 
 def from_about(values: dict[str, Any]) -> ActivationSet:
@@ -254,57 +208,45 @@ def from_about(values: dict[str, Any]) -> ActivationSet:
     if not isinstance(values, dict) or values.get("format") not in (FORMAT, WITHOUT_NORMS):
         got = values.get("format") if isinstance(values, dict) else type(values).__name__
         raise ValueError(f"its format is {got!r}, expected {FORMAT!r}")
-    try:
-        found = ActivationSet(
-            name=_text(values["name"]),
-            network={key: values["network"].get(key) for key in ("name", "architecture", "weights", "source", "seed")},
-            layers=tuple(
-                Layer(_text(v["name"]), _text(v["kind"]), tuple(int(s) for s in v["shape"]), _text(v["stage"]))
-                for v in values["layers"]
-            ),
-            sample=Sample(**values["sample"]),
-            preprocessing=_text(values["preprocessing"]),
-            batch_size=int(values["batch_size"]),
-            versions={_text(key): _text(value) for key, value in values["versions"].items()},
-            created=_text(values["created"]),
-            parts=tuple(
-                {"sha256": _text(part["sha256"]), "reasons": list(part["reasons"])} for part in values["minibatches"]
-            ),
-            has_norms=values["format"] == FORMAT,
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"a field of its description is missing or wrong ({error})") from error
+    mistake = records.wrong(values, SetAbout)
+    if mistake:
+        raise ValueError(f"a field of its description is missing or wrong: {mistake}")
+    found = ActivationSet(
+        name=values["name"],
+        network={key: values["network"].get(key) for key in ("name", "architecture", "weights", "source", "seed")},
+        layers=tuple(
+            Layer(one["name"], one["kind"], tuple(one["shape"]), one.get("stage", "")) for one in values["layers"]
+        ),
+        sample=Sample.from_json(values["sample"]),
+        preprocessing=values["preprocessing"],
+        batch_size=values["batch_size"],
+        versions=dict(values["versions"]),
+        created=values["created"],
+        parts=tuple({"sha256": one["sha256"], "reasons": list(one["reasons"])} for one in values["minibatches"]),
+        has_norms=values["format"] == FORMAT,
+    )
     _check_description(found)
     return found
 
 
 def _check_description(found: ActivationSet) -> None:
+    """What a schema cannot say: a ValueError for layers, images and minibatches that do not fit together."""
     sample, count = found.sample, len(found.layers)
-    texts = (sample.images, sample.split, sample.digest, sample.label)
-    whole = [sample.n, *([] if sample.seed is None else [sample.seed])]
     if not 1 <= count <= MOST_LAYERS:
         raise ValueError(f"expected 1 to {MOST_LAYERS:,} layers, got {count:,}")
     repeated = [name for name, times in Counter(layer.name for layer in found.layers).items() if times > 1]
     if repeated:
         raise ValueError(f"two layers are called {sorted(repeated)[0]!r}")
-    if any(size < 0 for layer in found.layers for size in layer.shape):
-        raise ValueError("a layer has a negative size")
-    if not (all(isinstance(text, str) for text in texts) and all(type(number) is int for number in whole)):
-        raise ValueError(f"its images are described by {sample!r:.200}")
-    if type(sample.balanced) is not bool or (sample.seed is not None and sample.seed < 0):
-        raise ValueError(f"its images are described by {sample!r:.200}")
     if not (MIN_IMAGES <= found.batch_size <= MOST_IMAGES and MIN_IMAGES <= sample.n <= MOST_IMAGES):
         raise ValueError(
             f"expected a batch_size of at least {MIN_IMAGES} and {MIN_IMAGES} to {MOST_IMAGES:,} images, got "
             f"{found.batch_size!r:.20} and {sample.n!r:.20}"
         )
-    if any(not isinstance(v, int | None if k == "seed" else str | None) for k, v in found.network.items()):
-        raise ValueError(f"its network is described by {found.network!r}")
     slices = found.slices
     if found.parts and len(found.parts) != len(slices):
         raise ValueError(f"expected {len(slices)} minibatches of {sample.n:,} images, got {len(found.parts)}")
     for part in found.parts:
-        if len(part["reasons"]) != count or not all(isinstance(why, str | None) for why in part["reasons"]):
+        if len(part["reasons"]) != count:
             raise ValueError(f"expected {count} reasons, one a layer, got {len(part['reasons'])}")
 
 
@@ -354,12 +296,6 @@ def _sha(arrays: Iterable[np.ndarray]) -> str:
     for array in arrays:
         sha.update(array.data)
     return sha.hexdigest()
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or len(value) > 1000:
-        raise TypeError(f"expected a text, got {value!r:.60}")
-    return value
 
 
 def _now() -> str:

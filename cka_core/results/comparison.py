@@ -8,94 +8,36 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import json
 import logging
 import os
-import shlex
-import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core.base import shipped
+from cka_core.base import npz, shipped
 from cka_core.base.atomic import write_atomically
-from cka_core.base.keys import key_of
 from cka_core.base.store import Store
-from cka_core.images.sets import SampleSpec
 from cka_core.measures import registry as measures
 from cka_core.measures.jackknife import Jackknife
-from cka_core.networks.layer_graph import INFERENCE
 from cka_core.networks.layers import Layer
-from cka_core.networks.preprocessing import AUTO
-from cka_core.results import intervals
+from cka_core.results import files, intervals
+from cka_core.results import provenance as provenances
+from cka_core.results.files import read_about as read_about  # it is asked of a comparison
+from cka_core.results.provenance import is_self as is_self
+from cka_core.results.spec import MEASURE as MEASURE
+from cka_core.results.spec import CompareSpec as CompareSpec
 
 if TYPE_CHECKING:
     import pandas
     import plotly.graph_objects
 
-    from cka_core.networks.architectures import NetworkSpec
 
 log = logging.getLogger(__name__)
 
-MEASURE = measures.STORED["cka"]
-FORMAT = "cka-explorer comparison 1"
 UPLOADED = "uploaded-"
 """How the keys of comparisons begin that were brought in from a file: they answer no question unasked."""
-LARGEST_FILE = 1 << 30  # bytes unpacked: 11,000 x 11,000 layers
-
-
-@dataclasses.dataclass(frozen=True)
-class CompareSpec:
-    """What to compare. ``key`` names its job and its file; what the networks are called is no part of it.
-
-    ``layers`` keeps only the layers with these names, of either network; None keeps every layer. ``preprocessing`` is
-    one of `cka_core.networks.preprocessing.FORMS`, ``batch_norm`` one of `cka_core.networks.layer_graph.BATCH_NORMS`,
-    ``measure`` a name of `measures.registry` (ValueError for another).
-    """
-
-    a: NetworkSpec
-    b: NetworkSpec
-    sample: SampleSpec
-    batch_size: int = 256
-    layers: tuple[str, ...] | None = None
-    measure: str = MEASURE
-    version: int = 1
-    preprocessing: str = AUTO
-    batch_norm: str = INFERENCE
-
-    def __post_init__(self) -> None:
-        chosen = measures.measure(self.measure)
-        object.__setattr__(self, "measure", measures.STORED.get(chosen.name, chosen.name))
-
-    @property
-    def key(self) -> str:
-        values = dataclasses.asdict(self) | {"a": self.a.identity, "b": self.b.identity}
-        for name, usual in (("preprocessing", AUTO), ("batch_norm", INFERENCE)):
-            if values[name] == usual:  # as before there was a choice, so that what was kept is still found
-                del values[name]
-        return key_of(values)
-
-    def swapped(self) -> CompareSpec:
-        """The same comparison seen from the other network: its result is the transpose."""
-        return dataclasses.replace(self, a=self.b, b=self.a)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> CompareSpec:
-        """The spec whose ``dataclasses.asdict`` is ``values``."""
-        from cka_core.networks.architectures import NetworkSpec
-
-        try:
-            fields = dict(values)
-            fields["a"], fields["b"] = NetworkSpec(**values["a"]), NetworkSpec(**values["b"])
-            fields["sample"] = SampleSpec(**values["sample"])
-            if values.get("layers") is not None:
-                fields["layers"] = tuple(values["layers"])
-            return cls(**fields)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"Expected the fields of a comparison's spec, got {values!r} ({error}).") from error
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -151,7 +93,7 @@ class Comparison:
             intervals.check(self.jackknife, expected)
 
     def __repr__(self) -> str:
-        n, size = self.provenance.get("images", {}).get("n", "?"), self.matrix.shape
+        n, size = (self.provenance.get("images") or {}).get("n", "?"), self.matrix.shape
         return f"Comparison({self.name_a} × {self.name_b}, {size[0]} × {size[1]} layers, {n} images)"
 
     @property
@@ -176,7 +118,7 @@ class Comparison:
             layers_b=self.layers_a,
             reasons_a=self.reasons_b,
             reasons_b=self.reasons_a,
-            provenance=_swapped(self.provenance),
+            provenance=provenances.swapped(self.provenance),
             warnings=self.warnings,
             jackknife=None if self.jackknife is None else self.jackknife.transpose(),
         )
@@ -272,36 +214,25 @@ class Comparison:
         return write_atomically(path, self.to_bytes())
 
     def to_bytes(self) -> bytes:
-        """The npz file: ``matrix``, and ``about``, everything else as UTF-8 JSON; ``errors`` (float32), ``n_eff_a`` and
-        ``n_eff_b`` where there are standard errors. The same result is the same bytes."""
-        about = {
-            "format": FORMAT,
-            "layers_a": [dataclasses.asdict(layer) for layer in self.layers_a],
-            "layers_b": [dataclasses.asdict(layer) for layer in self.layers_b],
-            "reasons_a": self.reasons_a,
-            "reasons_b": self.reasons_b,
-            "provenance": self.provenance,
-            "warnings": self.warnings,
-        }
-        text = json.dumps(about, allow_nan=False, separators=(",", ":")).encode()
-        buffer = io.BytesIO()
-        trust = intervals.to_arrays(self.jackknife)
-        np.savez_compressed(buffer, matrix=self.matrix, about=np.frombuffer(text, np.uint8), **trust)
-        return buffer.getvalue()
+        """The npz file that `save` writes. The same result is the same bytes."""
+        return files.write(
+            self.matrix,
+            {
+                "layers_a": [dataclasses.asdict(layer) for layer in self.layers_a],
+                "layers_b": [dataclasses.asdict(layer) for layer in self.layers_b],
+                "reasons_a": self.reasons_a,
+                "reasons_b": self.reasons_b,
+                "provenance": self.provenance,
+                "warnings": self.warnings,
+            },
+            intervals.to_arrays(self.jackknife),
+        )
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Comparison:
-        """Read what `to_bytes` wrote. Nothing in it is unpickled. Raises ValueError if it is anything else."""
-        try:
-            with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                size = sum(member.file_size for member in archive.infolist())
-            if size > LARGEST_FILE:
-                raise ValueError(f"it unpacks to {size:,} bytes, at most {LARGEST_FILE:,} are read")
-            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-                matrix, about = arrays["matrix"], json.loads(arrays["about"].tobytes())
-                jackknife = intervals.from_arrays(arrays)
-            if about["format"] != FORMAT:
-                raise ValueError(f"its format is {about['format']!r}, expected {FORMAT!r}")
+        """Read what `to_bytes` wrote; `npz.NotReadable`, a ValueError, if it is anything else. Nothing is unpickled."""
+        with npz.reading(files.WHAT):
+            matrix, about, arrays = files.read(data)
             return cls(
                 matrix=matrix,
                 layers_a=_layers(about["layers_a"]),
@@ -310,12 +241,8 @@ class Comparison:
                 reasons_b=tuple(about["reasons_b"]),
                 provenance=dict(about["provenance"]),
                 warnings=tuple(about["warnings"]),
-                jackknife=jackknife,
+                jackknife=intervals.from_arrays(arrays),
             )
-        except _DAMAGE as error:
-            raise ValueError(
-                f"Expected a saved comparison (.npz), got something else or a damaged file: {_message(error)}."
-            ) from error
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Comparison:
@@ -331,16 +258,7 @@ class Comparison:
         try:
             return cls.from_bytes(Path(path).expanduser().read_bytes())
         except ValueError as error:
-            raise ValueError(f"{path}: {error} Save the comparison again, or compare again.") from error
-
-
-def is_self(provenance: Mapping[str, Any]) -> bool:
-    """Whether both sides are one network: same architecture and weights (or seed, where nothing was trained)."""
-    a, b = provenance.get("network_a") or {}, provenance.get("network_b") or {}
-    told_apart_by = ["architecture", "weights"]
-    if not a.get("weights"):
-        told_apart_by += ["source", "seed", "name"]
-    return bool(a) and all(a.get(key) == b.get(key) for key in told_apart_by)
+            raise npz.NotReadable(f"{path}: {error} Save the comparison again, or compare again.") from error
 
 
 def find(spec: CompareSpec, store: Store) -> Comparison | None:
@@ -380,43 +298,8 @@ def _bundled(key: str) -> Comparison | None:
     return None
 
 
-def read_about(file: str | BinaryIO) -> dict[str, Any]:
-    """What a saved comparison says about itself, its matrix unread; ValueError if the file is anything else."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            member = archive.getinfo("about.npy")
-            if member.file_size > LARGEST_FILE:
-                raise ValueError(f"it unpacks to {member.file_size:,} bytes, at most {LARGEST_FILE:,} are read")
-            with archive.open(member) as content:
-                about = json.loads(np.lib.format.read_array(content, allow_pickle=False).tobytes())
-        if about["format"] != FORMAT or not isinstance(about["provenance"], dict):
-            raise ValueError(f"its format is {about['format']!r}, expected {FORMAT!r}")
-        return dict(about)
-    except _DAMAGE as error:
-        raise ValueError(f"Expected a saved comparison (.npz), got something else: {_message(error)}.") from error
-
-
-_DAMAGE = (
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    EOFError,
-    OSError,
-    MemoryError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-
-
-def _message(error: BaseException) -> str:
-    text = str(error).rstrip(".")
-    return text if isinstance(error, ValueError) and text else f"{type(error).__name__} {text}".rstrip()
-
-
-def _layers(values: list[dict[str, Any]]) -> tuple[Layer, ...]:
-    return tuple(Layer(**{**value, "shape": tuple(int(side) for side in value["shape"])}) for value in values)
+def _layers(values: Iterable[Mapping[str, Any]]) -> tuple[Layer, ...]:
+    return tuple(Layer(value["name"], value["kind"], tuple(value["shape"]), value.get("stage", "")) for value in values)
 
 
 def _positions(which: Any, count: int, network: str) -> np.ndarray:
@@ -434,46 +317,12 @@ def _positions(which: Any, count: int, network: str) -> np.ndarray:
 
 
 def cell_text(name: str) -> str:
-    return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name
+    """A name as a cell. Spreadsheets pass by white space before they see a formula."""
+    return f"'{name}" if name.lstrip().startswith(("=", "+", "-", "@")) or name[:1] in "\t\r\n" else name
 
 
 def _renamed(result: Comparison, spec: CompareSpec) -> Comparison:
     """The same result, its networks called as in ``spec``."""
-    sides = {"network_a": spec.a, "network_b": spec.b}
-    changed = {
-        side: result.provenance[side] | {"name": network.name}
-        for side, network in sides.items()
-        if side in result.provenance and result.provenance[side].get("name") != network.name
-    }
-    if not changed:
-        return result
-    provenance = result.provenance | changed
-    words = shlex.split(provenance.get("command") or "")
-    if "compare" in words[:-2]:
-        first = words.index("compare") + 1
-        for position, (side, network) in enumerate(sides.items(), first):
-            if side in changed:
-                words[position] = network.path or network.name
-        provenance["command"] = shlex.join(words)
-    return dataclasses.replace(result, provenance=provenance)
-
-
-def _swapped(provenance: dict[str, Any]) -> dict[str, Any]:
-    """Provenance seen from the other network: what ends in _a and in _b changes place, in the command too."""
-
-    def other(key: str) -> str:
-        for end, opposite in (("_a", "_b"), ("_b", "_a")):
-            if key.endswith(end) and key[:-2] + opposite in provenance:
-                return key[:-2] + opposite
-        return key
-
-    swapped = {key: provenance[other(key)] for key in provenance}
-    if "of" in swapped:  # the side a measure that is not symmetric is of
-        swapped["of"] = "columns" if swapped["of"] == "rows" else "rows"
-    if isinstance(swapped.get("command"), str) and "of" not in swapped:
-        words = shlex.split(swapped["command"])
-        if "compare" in words[:-2]:
-            first = words.index("compare") + 1
-            words[first], words[first + 1] = words[first + 1], words[first]
-            swapped["command"] = shlex.join(words)
-    return swapped
+    names = {side: (one.name, one.path or one.name) for side, one in (("network_a", spec.a), ("network_b", spec.b))}
+    provenance = provenances.renamed(result.provenance, names)
+    return dataclasses.replace(result, provenance=provenance) if provenance != result.provenance else result

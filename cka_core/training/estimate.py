@@ -10,12 +10,14 @@ import dataclasses
 import math
 from typing import Any
 
+from cka_core.base import records
 from cka_core.base.keys import key_of
 from cka_core.base.store import Store
 from cka_core.comparing.estimate import START_SECONDS
 from cka_core.images.sets import image_set
 from cka_core.networks.architectures import architecture, is_architecture
 from cka_core.training.recipe import TrainSpec
+from cka_core.training.schemas import TrainingSpeeds
 
 TRAINING_RECORD = "training-speed.json"
 
@@ -70,7 +72,7 @@ def remember_speed(name: str, batch_size: int, images_per_second: float, store: 
     """Note how many images a second a training of an architecture takes: half the old value, half the new."""
     if not 0 < images_per_second < math.inf:
         return
-    record = store.read_record(TRAINING_RECORD) or {}
+    record = records.kept(TRAINING_RECORD, TrainingSpeeds, store) or {}
     before = record.get(name, {}).get(str(batch_size))
     speed = images_per_second if before is None else (float(before) + images_per_second) / 2
     record.setdefault(name, {})[str(batch_size)] = round(speed, 3)
@@ -79,7 +81,7 @@ def remember_speed(name: str, batch_size: int, images_per_second: float, store: 
 
 def _images_per_second(name: str, batch_size: int, store: Store) -> tuple[float, bool]:
     """As measured with this architecture, at the nearest batch size; else with the one nearest in work, scaled."""
-    record = store.read_record(TRAINING_RECORD) or {}
+    record = records.kept(TRAINING_RECORD, TrainingSpeeds, store) or {}
     work = architecture(name).multiply_adds
     known = [other for other in record if is_architecture(other) and record[other]]
     if not known:

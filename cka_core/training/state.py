@@ -25,8 +25,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from cka_core.base import records
 from cka_core.base.store import Store
 from cka_core.training.recipe import TrainingFailed, TrainSpec
+from cka_core.training.schemas import TrainingRecord
 
 Save = Callable[[Path], None]
 """Writes a network, or its weights, to a file ending in .keras."""
@@ -65,7 +67,7 @@ class TrainingState:
 
 def read(key: str, store: Store) -> TrainingState | None:
     """How far a training is; None if it has not begun."""
-    record = store.read_record(_record(key))
+    record = records.kept(_record(key), TrainingRecord, store)
     if record is None:
         return None
     try:

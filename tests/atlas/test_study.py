@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from cka_core.atlas.study import Study, bundled, read_study, study_of
@@ -110,3 +112,19 @@ def test_a_study_without_a_name_is_called_like_its_file(tmp_path):
         assert read_study(path).name == name
     path.write_text('name = "mine"\n' + path.read_text())
     assert read_study(path).name == "mine"
+
+
+def test_a_study_nested_too_deeply_or_too_long_is_refused_in_a_sentence(tmp_path):
+    deep = Path(__file__).parent.parent / "data" / "faults" / "deep.toml"
+    with pytest.raises(ValueError, match="deep.toml is nested 500 deep"):
+        read_study(deep)
+    (tmp_path / "dots.toml").write_text("a" + ".a" * 5000 + " = 1")
+    (tmp_path / "long.toml").write_text("#" * (2 << 20))
+    (tmp_path / "many.toml").write_text(f"[[networks]]\ndepths = {[14] * 200}\nwidths = {[1] * 200}")
+    for name, words in (
+        ("dots", "dots.toml"),
+        ("long", "more than 1,048,576 bytes"),
+        ("many", "at most 10,000 networks"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            read_study(tmp_path / f"{name}.toml")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tarfile
+import tracemalloc
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cka_core.images import sets
+from cka_core.base.npz import NotReadable
+from cka_core.images import cifar10_files, sets
 from cka_core.images.sets import ImagesUnavailable, choose, import_cifar10, load_images
 
 
@@ -120,3 +125,92 @@ def test_a_wrong_file_is_refused_and_never_unpickled(tmp_path, store, content, m
     with pytest.raises(ValueError, match=message):
         import_cifar10(path, store)
     assert not sets.is_available("cifar10", store)
+
+
+def archive_of(path, x_train, y_train, x_test, y_test, **options):
+    """The official form, of any images."""
+    with tarfile.open(path, "w:gz", **options) as archive:
+        parts = {f"data_batch_{i + 1}.bin": (x_train[i::5], y_train[i::5]) for i in range(5)}
+        for name, (x, y) in (parts | {"test_batch.bin": (x_test, y_test)}).items():
+            data = np.concatenate([y[:, None], x.transpose(0, 3, 1, 2).reshape(len(x), -1)], axis=1).tobytes()
+            member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return path
+
+
+def test_an_archive_with_a_flipped_bit_is_refused_wherever_it_is(tmp_path, small, store):
+    path = archive_of(tmp_path / "c.tar.gz", *small, compresslevel=0)  # stored, so that only the checksum can tell
+    whole = path.read_bytes()
+    for position in (len(whole) // 3, len(whole) // 2, len(whole) - 6):
+        damaged = bytearray(whole)
+        damaged[position] ^= 4
+        path.write_bytes(damaged)
+        with pytest.raises(NotReadable):
+            import_cifar10(path, store)
+    path.write_bytes(whole[:-9])
+    with pytest.raises(NotReadable, match="not all of one"):
+        import_cifar10(path, store)
+    assert not sets.is_available("cifar10", store)
+
+
+def test_a_copy_of_the_official_archive_that_differs_in_a_byte_is_refused(tmp_path, small, store, monkeypatch):
+    path = archive_of(tmp_path / "c.tar.gz", *small)
+    monkeypatch.setattr(cifar10_files, "OFFICIAL_BYTES", path.stat().st_size)
+    with pytest.raises(NotReadable, match="SHA-256 is another"):
+        import_cifar10(path, store)
+    monkeypatch.setattr(cifar10_files, "OFFICIAL_SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
+    assert import_cifar10(path, store) == {"train": 50, "test": 10}
+
+
+def zeros_npz(path):
+    """13 MB that unpack to 3 GB."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, form in (
+            ("x_train", (10**6, 32, 32, 3)),
+            ("y_train", (10**6,)),
+            ("x_test", (1, 32, 32, 3)),
+            ("y_test", (1,)),
+        ):
+            header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {form}, }}".ljust(117).encode() + b"\n"
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                member.write(b"\x93NUMPY\1\0v\0" + header)
+                for _ in range(int(np.prod(form)) >> 20):
+                    member.write(bytes(1 << 20))
+
+
+def zeros_tar(path):
+    with tarfile.open(path, "w:gz", compresslevel=1) as archive:
+        member = tarfile.TarInfo("cifar-10-batches-bin/data_batch_1.bin")
+        member.size = 3073 * 10**6
+        archive.addfile(member, Zeros())
+
+
+class Zeros(io.RawIOBase):
+    def read(self, size=-1):
+        return bytes(size)
+
+
+@pytest.mark.parametrize("write", [zeros_npz, zeros_tar])
+def test_a_small_file_that_unpacks_to_gigabytes_is_refused_before_it_does(tmp_path, store, write):
+    path = tmp_path / "cifar"
+    write(path)
+    assert path.stat().st_size < 20e6
+    tracemalloc.start()
+    with pytest.raises(NotReadable):
+        import_cifar10(path, store)
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
+    assert store.names("scratch") == []
+
+
+def test_as_many_images_as_cifar10_that_are_not_its_own_are_noted(tmp_path, store, caplog):
+    x, y = np.zeros((50_000, 32, 32, 3), np.uint8), np.zeros(50_000, np.uint8)
+    np.savez(tmp_path / "c.npz", x_train=x, y_train=y, x_test=x[:10_000], y_test=y[:10_000])
+    assert import_cifar10(tmp_path / "c.npz", store) == sets.IMAGE_SETS["cifar10"].sizes
+    assert "not its images in their order" in caplog.text
+
+
+def test_the_small_file_that_once_ended_in_a_traceback_is_refused_in_a_sentence(store):
+    with pytest.raises(NotReadable, match=r"Expected an npz with x_train.* in zlib\.npz"):
+        import_cifar10(Path(__file__).parent.parent / "data" / "faults" / "zlib.npz", store)

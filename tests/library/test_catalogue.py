@@ -13,7 +13,7 @@ import pytest
 from cka_core.base import shipped
 from cka_core.comparing import engine
 from cka_core.images.sets import SampleSpec
-from cka_core.library import catalogue, inventory, keeping
+from cka_core.library import catalogue, inventory, keeping, usage
 from cka_core.networks.architectures import NetworkSpec, UnknownNetwork
 from cka_core.results import comparison as results
 from cka_core.results.comparison import CompareSpec
@@ -286,7 +286,7 @@ def test_the_budget_counts_gram_matrices_and_names_the_rest(store, monkeypatch):
     monkeypatch.setenv("CKA_GRAM_BUDGET", "1000")
     store.put("grams", "x/00000", bytes(250))
     store.put("comparisons", "y", bytes(2000))
-    full = inventory.budget(store)
+    full = usage.budget(store)
     assert full.share == 0.25 and full.text.startswith("2.2 kB in all, of which 250 B of at most 1 kB")
     assert "2 kB comparisons" in full.rest and "free on the disk" in full.rest
 

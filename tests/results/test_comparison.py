@@ -16,7 +16,7 @@ from cka_core.base import shipped
 from cka_core.images.sets import SampleSpec
 from cka_core.networks.architectures import NetworkSpec
 from cka_core.networks.layers import Layer
-from cka_core.results import comparison as module
+from cka_core.results import files
 from cka_core.results.comparison import CompareSpec, Comparison, find
 
 STRANGE = ("conv1", 'a "quoted", name', "=1+1", "layer\nof two lines", "größe/β")
@@ -239,7 +239,7 @@ class TestFiles:
                 Comparison.from_bytes(data)
 
     def test_a_file_that_would_fill_the_memory_is_refused(self, monkeypatch):
-        monkeypatch.setattr(module, "LARGEST_FILE", 1000)
+        monkeypatch.setattr(files, "LARGEST", 1000)
         with pytest.raises(ValueError, match="it unpacks to .* at most 1,000 are read"):
             Comparison.from_bytes(made().to_bytes())
 

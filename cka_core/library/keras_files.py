@@ -1,0 +1,124 @@
+"""Keras' files: bounded before Keras reads them, and refused where a weight in them is no number."""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cka_core.base import npz, records
+from cka_core.networks.building import build_network
+
+if TYPE_CHECKING:
+    import h5py
+    import keras
+
+WHAT = "a network as model.save('name.keras') writes it"
+BOUNDS = npz.Bounds(members=1000, unpacked=1 << 34, ratio=4, free=64 << 20)
+"""Weights hardly compress. What is compressed inside the HDF5 file of the weights is held to the same ratio."""
+LARGEST_DESCRIPTION, DEEPEST_DESCRIPTION = 64 << 20, 200
+SIZES = ("units", "filters", "output_dim", "input_dim", "key_dim", "value_dim", "num_heads")
+"""What a layer's description calls the sizes of its weights."""
+
+
+def load(path: Path, keras: Any) -> keras.Model:
+    """The network in a ``.keras`` file; ValueError, in words, for anything else. Code inside a file is never run."""
+    check(path)
+    try:
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        raise npz.NotReadable(
+            f"{path.name} could not be loaded as a Keras model ({type(error).__name__}: {error}). Expected a file "
+            "written by model.save('name.keras') with layers of Keras itself; code inside a file is never run."
+        ) from error
+    check_finite(model, path.name)
+    return model
+
+
+def load_weights(architecture: str, path: Path, name: str) -> keras.Model:
+    """A network of the library: built here, its weights from the file, which another Keras version may have written."""
+    try:
+        check(path)
+        model = build_network(architecture)
+        model.load_weights(path)
+    except Exception as error:
+        raise npz.NotReadable(
+            f"The weights of {name} in {path.name} could not be read ({type(error).__name__}: {error}). "
+            "Train it again, or install the package again if it is a bundled network."
+        ) from error
+    check_finite(model, name)
+    return model
+
+
+def check(path: Path) -> None:
+    """`npz.NotReadable` for a file that would take far more memory than it has bytes.
+
+    The archive is bounded by what it says of itself, the weights by the sizes of the arrays in them, the description by
+    the weights: it asks for no layer larger than any array there.
+    """
+    with npz.reading(WHAT, path.name), npz.opened(path, BOUNDS) as archive:
+        size = path.stat().st_size
+        names = archive.namelist()
+        weights = [name for name in names if name.endswith(".weights.h5")]
+        if "config.json" not in names or not weights:
+            raise ValueError("it has no config.json, or no weights")
+        if archive.getinfo("config.json").file_size > LARGEST_DESCRIPTION:
+            raise ValueError(f"it describes itself in more than {LARGEST_DESCRIPTION:,} bytes")
+        largest = _largest_side(archive, weights, size)
+        described = records.parse(archive.read("config.json"), LARGEST_DESCRIPTION, DEEPEST_DESCRIPTION)
+        asked = max(_sizes(described), default=0)
+        if asked > largest:
+            raise ValueError(
+                f"it describes a layer of size {asked:,}, and its weights have none larger than {largest:,}"
+            )
+
+
+def _largest_side(archive: zipfile.ZipFile, names: Iterable[str], size: int) -> int:
+    """The largest side of any array of the weights; ValueError where the arrays are far larger than the file."""
+    import h5py
+
+    largest, total = 0, 0
+
+    def look(_: str, item: h5py.Group | h5py.Dataset) -> None:
+        nonlocal largest, total
+        if isinstance(item, h5py.Dataset):
+            if item.is_virtual or item.external:
+                raise ValueError("its weights are in other files")
+            total += math.prod(item.shape or ()) * item.dtype.itemsize
+            largest = max(largest, *(item.shape or (0,)), 0)
+
+    for name in names:
+        with h5py.File(io.BytesIO(archive.read(name)), "r") as weights:
+            weights.visititems(look)
+    if total > max(BOUNDS.free, BOUNDS.ratio * size):
+        raise ValueError(f"its weights are {total:,} bytes, far more than the file's own {size:,}")
+    return largest
+
+
+def _sizes(value: Any) -> list[int]:
+    """Every size of weights that a description names."""
+    if isinstance(value, list):
+        return [size for item in value for size in _sizes(item)]
+    if not isinstance(value, dict):
+        return []
+    own = [found for name in SIZES if isinstance(found := value.get(name), int | float)]
+    return [int(size) for size in own if size == size] + [size for item in value.values() for size in _sizes(item)]
+
+
+def check_finite(model: keras.Model, name: str) -> None:
+    """`npz.NotReadable`, naming the layer, where a weight is NaN or infinite: every similarity would be NaN, too."""
+    for weight in model.weights:
+        values = np.asarray(weight)
+        if values.dtype.kind == "f" or values.dtype.name == "bfloat16":
+            wrong = int(np.size(values) - np.count_nonzero(np.isfinite(values.astype(np.float32))))
+            if wrong:
+                layer, _, array = str(weight.path).rpartition("/")
+                raise npz.NotReadable(
+                    f"{name} has weights that are NaN or infinite: {wrong:,} of the {np.size(values):,} in {array} of "
+                    f"layer {layer}. Its training did not stay finite; train it again with a lower learning rate."
+                )

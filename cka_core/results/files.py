@@ -1,0 +1,76 @@
+"""The file of a comparison: an npz of ``matrix`` and of ``about``, everything else as UTF-8 JSON; ``errors`` (float32),
+``n_eff_a`` and ``n_eff_b`` where there are standard errors.
+
+It is read from anywhere: bounded before it is unpacked, its types checked, nothing unpickled.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from typing import IO, Any
+
+import numpy as np
+
+from cka_core.base import npz, records
+from cka_core.results.schemas import ComparisonAbout
+
+FORMAT = "cka-explorer comparison 1"
+WHAT = "a saved comparison (.npz)"
+LARGEST = 400 << 20
+"""Bytes unpacked: 5,700 x 5,700 layers."""
+
+
+def write(matrix: np.ndarray, about: Mapping[str, Any], errors: Mapping[str, np.ndarray]) -> bytes:
+    """The file. The same result is the same bytes. ``about`` has the fields of `ComparisonAbout` but its format."""
+    kept: dict[str, Any] = dict(errors)
+    text = json.dumps({"format": FORMAT, **about}, allow_nan=False, separators=(",", ":")).encode()
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, matrix=matrix, about=np.frombuffer(text, np.uint8), **kept)
+    return buffer.getvalue()
+
+
+def read(data: bytes) -> tuple[np.ndarray, ComparisonAbout, dict[str, np.ndarray]]:
+    """Matrix, float64 (layers of A, layers of B), description, and the arrays of standard errors, if any.
+
+    `npz.NotReadable` if it is anything else.
+    """
+    with npz.reading(WHAT), npz.opened(io.BytesIO(data), npz.Bounds(unpacked=LARGEST)) as archive:
+        about = _about(archive)
+        shape = len(about["layers_a"]), len(about["layers_b"])
+        matrix = npz.array(archive, "matrix", "<f8", shape)
+        if np.isinf(matrix).any():
+            raise ValueError("its matrix has infinite values")
+        forms = {"errors": shape, "n_eff_a": shape[:1], "n_eff_b": shape[1:]}
+        there = [name for name in forms if f"{name}.npy" in archive.namelist()]
+        errors = {name: npz.array(archive, name, "<f4", forms[name]) for name in there}
+    return matrix, about, errors
+
+
+def read_about(file: str | os.PathLike[str] | IO[bytes]) -> ComparisonAbout:
+    """What a saved comparison says about itself, its matrix unread; `npz.NotReadable` if it is anything else."""
+    with npz.reading(WHAT), npz.opened(file, npz.Bounds(unpacked=LARGEST)) as archive:
+        return _about(archive)
+
+
+def _about(archive: zipfile.ZipFile) -> ComparisonAbout:
+    if archive.getinfo("about.npy").file_size > records.LARGEST:
+        raise ValueError(
+            f"it describes itself in {archive.getinfo('about.npy').file_size:,} bytes, at most "
+            f"{records.LARGEST:,} are read"
+        )
+    about = records.parse(npz.array(archive, "about", "|u1").tobytes())
+    told = about.get("format") if isinstance(about, dict) else type(about).__name__
+    if told != FORMAT:
+        raise ValueError(f"its format is {told!r:.60}, expected {FORMAT!r}")
+    mistake = records.wrong(about, ComparisonAbout)
+    if mistake:
+        raise ValueError(f"what it says of itself is wrong: {mistake}")
+    for side in ("a", "b"):
+        if len(about[f"reasons_{side}"]) != len(about[f"layers_{side}"]):
+            raise ValueError(f"it has not as many reasons_{side} as layers_{side}")
+    found: ComparisonAbout = about
+    return found

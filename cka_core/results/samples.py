@@ -1,0 +1,55 @@
+"""Which images something was made from, and whether two of them are certainly the same."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from cka_core.images.sets import Images, SampleSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """Which images a set was made from, ``n`` of them.
+
+    ``digest`` is that of `Images`. Where the image set is not known, ``images`` is empty; the images are then known by
+    their digest alone, or by a ``label`` that someone gave them, or not at all.
+    """
+
+    images: str
+    split: str
+    n: int
+    seed: int | None
+    balanced: bool
+    digest: str
+    label: str = ""
+
+    @classmethod
+    def of(cls, spec: SampleSpec, images: Images) -> Sample:
+        return cls(spec.images, spec.split, len(images), spec.seed, spec.balanced, images.digest)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Sample:
+        """The sample whose `dataclasses.asdict` is ``values``, of checked types; what a later version adds is left."""
+        return cls(**{field.name: values[field.name] for field in dataclasses.fields(cls) if field.name in values})
+
+    @property
+    def spec(self) -> SampleSpec:
+        return SampleSpec(self.images, self.split, self.n, self.seed, self.balanced)
+
+    def is_sure_to_be(self, other: Sample) -> bool:
+        """Whether these are certainly the same images, in the same order."""
+        if self.n != other.n:
+            return False
+        if self.digest or other.digest:
+            return self.digest == other.digest
+        return bool(self.label) and self.label == other.label
+
+    def __str__(self) -> str:
+        if not self.images:
+            which = f"labelled “{self.label}”" if self.label else "of which nothing is known"
+            return f"{self.n:,} images {f'with digest {self.digest[:8]}' if self.digest else which}"
+        draw = "the first" if self.seed is None else f"seed {self.seed}"
+        balance = ", balanced over the classes" if self.balanced else ""
+        return f"{self.n:,} {self.split} images of {self.images} ({draw}{balance}, digest {self.digest[:8]})"

@@ -1,0 +1,69 @@
+"""What to compare, in plain values."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from cka_core.base.keys import key_of
+from cka_core.images.sets import SampleSpec
+from cka_core.measures import registry as measures
+from cka_core.networks.layer_graph import INFERENCE
+from cka_core.networks.preprocessing import AUTO
+
+if TYPE_CHECKING:
+    from cka_core.networks.architectures import NetworkSpec
+
+MEASURE = measures.STORED["cka"]
+
+
+@dataclasses.dataclass(frozen=True)
+class CompareSpec:
+    """What to compare. ``key`` names its job and its file; what the networks are called is no part of it.
+
+    ``layers`` keeps only the layers with these names, of either network; None keeps every layer. ``preprocessing`` is
+    one of `cka_core.networks.preprocessing.FORMS`, ``batch_norm`` one of `cka_core.networks.layer_graph.BATCH_NORMS`,
+    ``measure`` a name of `measures.registry` (ValueError for another).
+    """
+
+    a: NetworkSpec
+    b: NetworkSpec
+    sample: SampleSpec
+    batch_size: int = 256
+    layers: tuple[str, ...] | None = None
+    measure: str = MEASURE
+    version: int = 1
+    preprocessing: str = AUTO
+    batch_norm: str = INFERENCE
+
+    def __post_init__(self) -> None:
+        chosen = measures.measure(self.measure)
+        object.__setattr__(self, "measure", measures.STORED.get(chosen.name, chosen.name))
+
+    @property
+    def key(self) -> str:
+        values = dataclasses.asdict(self) | {"a": self.a.identity, "b": self.b.identity}
+        for name, usual in (("preprocessing", AUTO), ("batch_norm", INFERENCE)):
+            if values[name] == usual:  # as before there was a choice, so that what was kept is still found
+                del values[name]
+        return key_of(values)
+
+    def swapped(self) -> CompareSpec:
+        """The same comparison seen from the other network: its result is the transpose."""
+        return dataclasses.replace(self, a=self.b, b=self.a)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> CompareSpec:
+        """The spec whose ``dataclasses.asdict`` is ``values``."""
+        from cka_core.networks.architectures import NetworkSpec
+
+        try:
+            fields = dict(values)
+            fields["a"], fields["b"] = NetworkSpec(**values["a"]), NetworkSpec(**values["b"])
+            fields["sample"] = SampleSpec(**values["sample"])
+            if values.get("layers") is not None:
+                fields["layers"] = tuple(values["layers"])
+            return cls(**fields)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"Expected the fields of a comparison's spec, got {values!r} ({error}).") from error
