@@ -13,7 +13,7 @@ VENV = .venv/bin/python
 
 # Show the page at http://127.0.0.1:8501, with a finished comparison on it; the next free port if that one is taken.
 run: setup
-	$(VENV) -m streamlit run app.py $(if $(PORT),--server.port $(PORT))
+	$(VENV) -m streamlit run server.py $(if $(PORT),--server.port $(PORT))
 
 # The same for whoever changes the code: pages are run again when their files change.
 dev: setup-dev

@@ -4,10 +4,14 @@ from pathlib import Path
 
 import streamlit as st
 
+from cka_core.base import full_disk
+from cka_core.base.store import Store
+from pages.parts import address
+
 ICON = Path(__file__).parent / "pages" / "icon.svg"
 
 st.set_page_config(page_title="CKA Explorer", page_icon=str(ICON), layout="wide")
-st.navigation(
+navigation = st.navigation(
     [
         st.Page("pages/compare.py", title="Compare", icon=":material/grid_on:", url_path="home", default=True),
         st.Page("pages/train.py", title="Train", icon=":material/model_training:", url_path="train"),
@@ -17,4 +21,11 @@ st.navigation(
         st.Page("pages/by_name.py", title="Compare", url_path="compare", visibility="hidden"),
     ],
     position="top",
-).run()
+)
+try:
+    navigation.run()
+except OSError as error:
+    reason = full_disk.in_words(error, Store())
+    if reason is None:
+        raise
+    st.error(address.plain(reason), icon=":material/hard_drive:")

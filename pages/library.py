@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from cka_core.base import words
+from cka_core.base import full_disk, words
 from cka_core.base.keys import key_of
 from cka_core.base.progress import Progress, Report
 from cka_core.base.store import Store
@@ -75,7 +75,7 @@ def _taken(file: st.runtime.uploaded_file_manager.UploadedFile, store: Store, re
     except ValueError as error:
         return "", "", str(error)
     except OSError as error:
-        return "", "", f"The file could not be kept: {error.strerror or error}. Is the disk full?"
+        return "", "", full_disk.in_words(error, store) or f"The file could not be kept: {error.strerror or error}."
 
 
 def undo(store: Store) -> None:
@@ -192,7 +192,8 @@ def _attempt(action: Callable[[], object]) -> None:
     except ValueError as error:
         st.session_state["problem"] = str(error)
     except OSError as error:
-        st.session_state["problem"] = f"The store could not be changed: {error.strerror or error}."
+        said = full_disk.in_words(error, Store())
+        st.session_state["problem"] = said or f"The store could not be changed: {error.strerror or error}."
 
 
 def _download(row: Row, store: Store) -> tuple[Callable[[], bytes], str]:

@@ -34,7 +34,7 @@ def free_port() -> int:
 def running_app(store: str | os.PathLike[str], log: str | os.PathLike[str] = os.devnull) -> Iterator[str]:
     """Start the app, yield its address, and end it and the cluster it may have started."""
     port = free_port()
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    command = [sys.executable, "-m", "streamlit", "run", "server.py", "--server.port", str(port)]
     with open(log, "wb") as output:
         server = subprocess.Popen(
             command,

@@ -233,7 +233,8 @@ def folder_of(study: Study, store: Store) -> Path:
 
 def listed(store: Store) -> dict[str, Path]:
     """The atlases at hand by name: the bundled one first, then those built into the store."""
-    folders = [shipped.ATLAS, *sorted(store.scratch("atlases").iterdir())]
+    built = Path(store.path("atlases")) if store.is_local else store.scratch("atlases")  # not made to be looked at
+    folders = [shipped.ATLAS, *(sorted(built.iterdir()) if built.is_dir() else ())]
     found = {}
     for folder in folders:
         if (folder / "atlas.json").is_file():

@@ -108,8 +108,11 @@ class Store:
                     target.write(piece)
             path = f"{folder}/{key}.{sha.hexdigest()[:CHECKSUM_LENGTH]}.{suffix}"
             self._move(temporary, path)
-        except BaseException:
-            self.remove(temporary)
+        except BaseException as error:
+            if isinstance(error, OSError):
+                error.filename, error.needed = error.filename or temporary, None  # type: ignore[attr-defined]
+            with contextlib.suppress(OSError):
+                self.remove(temporary)
             raise
         return path
 
@@ -306,15 +309,18 @@ class Store:
 
     def _replace(self, target: str, data: bytes) -> None:
         folder = target.rsplit("/", 1)[0]
-        self.fs.makedirs(folder, exist_ok=True)
         temporary = leftovers.temporary(target)
         if self.is_local:
             leftovers.sweep_once(self._base)
         try:
+            self.fs.makedirs(folder, exist_ok=True)
             self.fs.pipe_file(temporary, data)
             self._move(temporary, target)
-        except BaseException:
-            self.remove(temporary)
+        except BaseException as error:
+            if isinstance(error, OSError):  # what `full_disk` tells the reader
+                error.filename, error.needed = error.filename or target, len(data)  # type: ignore[attr-defined]
+            with contextlib.suppress(OSError):
+                self.remove(temporary)
             raise
 
     def _move(self, source: str, target: str) -> None:

@@ -33,5 +33,13 @@ def main() -> None:
     except (ValueError, OSError) as error:
         if os.environ.get("CKA_DEBUG"):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_in_words(error)}", file=sys.stderr)
         sys.exit(2)
+
+
+def _in_words(error: Exception) -> str:
+    """The sentence of an error; of a disk that is full or read-only, which folder and what to do."""
+    from cka_core.base import full_disk
+    from cka_core.base.store import Store
+
+    return full_disk.in_words(error, Store()) or str(error)

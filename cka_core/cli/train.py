@@ -64,6 +64,8 @@ def train(
         values |= {"start": "file", "start_digest": file_digest(weights)}
     spec = TrainSpec(architecture, images, seed=seed, deterministic=deterministic, **values)
     place = Store(store)
+    if fraction < 1:
+        print(f"Training on {spec.training_images:,} images, {fraction:g} of all less those held out.")
     try:
         with progress_bar("epochs") as report:
             record = run(spec, place, name=name, start_path=path, history_path=history, report=report)

@@ -17,6 +17,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
+import logging
 import os
 import platform
 import re
@@ -31,6 +32,8 @@ from cka_core.jobs.schemas import ClusterRecord
 
 if TYPE_CHECKING:
     from distributed.security import Security
+
+log = logging.getLogger(__name__)
 
 SILENT_AFTER = 15.0  # seconds without a sign of life after which a process counts as gone
 CERTIFICATE_SECONDS = 180 * 86400  # it is valid for twice as long
@@ -199,7 +202,10 @@ def replace(path: Path, data: bytes, mode: int = 0o666) -> None:
 
 
 def security(home: Path) -> Security:
-    """The certificate that both sides of every local connection show; made when missing or half a year old."""
+    """The certificate that both sides of every local connection show; made when missing or half a year old.
+
+    Raises `ClusterUnavailable` where its key is another user's.
+    """
     from distributed.security import Security
 
     private = home / "private"
@@ -209,5 +215,26 @@ def security(home: Path) -> Security:
         made = Security.temporary()
         private.chmod(0o700)
         replace(pem, (made.tls_client_cert + made.tls_client_key).encode(), mode=0o600)
+    _keep_private(private, pem)
     certificates = {f"tls_{role}_cert": str(pem) for role in ("client", "scheduler", "worker")}
     return Security(require_encryption=True, tls_ca_file=str(pem), **certificates)
+
+
+def _keep_private(*places: Path) -> None:
+    """Take back what others may do with the key, and say so; refuse one that another user put there."""
+    if os.name == "nt":
+        return  # the user's own folder is private there; modes say nothing
+    for place in places:
+        found = place.stat()
+        if found.st_uid != os.getuid():
+            raise ClusterUnavailable(
+                f"{place} belongs to another user, who can read what goes to and from the cluster. Remove it, or set "
+                "CKA_STORE to a folder of your own."
+            )
+        if found.st_mode & 0o077:
+            place.chmod(found.st_mode & 0o700)
+            log.warning(
+                "Others could read %s, the key of the local cluster; its permissions are mended. If somebody may have: "
+                "python -m cka_core cluster stop, remove the file, and another one is made.",
+                place,
+            )

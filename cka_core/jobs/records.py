@@ -18,8 +18,7 @@ import time
 import traceback
 from typing import Any
 
-from cka_core.base import records
-from cka_core.base.full_disk import disk_full, is_disk_full
+from cka_core.base import full_disk, records
 from cka_core.base.progress import Progress, Stopped
 from cka_core.base.store import Store
 from cka_core.jobs import cluster_files
@@ -190,8 +189,9 @@ def sentence(error: Exception, key: str, store: Store) -> str:
     """What a person reads about a failure. Anything but a refused request leaves its traceback in ``error.txt``."""
     if isinstance(error, ValueError) and str(error):
         return str(error)
-    if is_disk_full(error):
-        return f"{disk_full(error, store)} Resume goes on from what is kept."
+    why = full_disk.in_words(error, store)
+    if why is not None:
+        return f"{why} Resume goes on from what is kept."
     path = store.path(f"jobs/{key}/error.txt")
     with contextlib.suppress(OSError):
         store.fs.pipe_file(path, "".join(traceback.format_exception(error))[-TRACEBACK_LENGTH:].encode())

@@ -22,6 +22,8 @@ FRACTIONS = (1.0, 0.5, 0.25, 0.0625)
 """Of the training images, as in the paper's section on training set size; any share above 0 is understood."""
 
 LARGEST_BATCH = 4096
+FEWEST_IMAGES = 10
+"""One a class."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,12 +101,24 @@ class TrainSpec:
                 "Expected 0 < fraction <= 1, 0 <= held_out < 1, learning_rate > 0 and l2 >= 0, "
                 f"got {self.fraction}, {self.held_out}, {self.learning_rate} and {self.l2}."
             )
+        if self.training_images < FEWEST_IMAGES:
+            raise ValueError(
+                f"Expected at least {FEWEST_IMAGES} images to train on, got {self.training_images}: fraction "
+                f"{self.fraction:g} of the {image_set(self.images).sizes['train']:,} training images of {self.images}, "
+                f"{self.held_out:g} of them held out."
+            )
         if (self.start == "file") != bool(self.start_digest):
             raise ValueError('Expected start_digest, the SHA-256 of a weights file, with start "file" and only there.')
 
     @property
     def key(self) -> str:
         return key_of(self)
+
+    @property
+    def training_images(self) -> int:
+        """How many images an epoch trains on."""
+        chosen = round(image_set(self.images).sizes["train"] * self.fraction)
+        return chosen - round(chosen * self.held_out)
 
     @property
     def default_name(self) -> str:

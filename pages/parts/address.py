@@ -13,6 +13,8 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
+LONGEST = 500  # characters of what an address asks for
+
 
 def through_the_app() -> None:
     """Every page begins with this, for links to a page that are the first a server hears.
@@ -37,7 +39,7 @@ def read(key: str, default: Any, valid: Callable[[str], bool], parse: Callable[[
     asked = st.query_params.get(key)
     if key in st.session_state and asked == st.session_state.get(f"{key} in the address"):
         return
-    usable = asked is not None and valid(asked)
+    usable = asked is not None and _is_valid(asked, valid)
     if asked is not None and not usable:
         _note(key, asked)
     st.session_state[key] = parse(asked) if asked is not None and usable else default
@@ -65,14 +67,30 @@ def put(key: str, value: Any) -> None:
 
 
 def check(key: str, valid: Callable[[str], bool]) -> None:
-    """Before a bound widget is first drawn: note a value in the address that Streamlit is going to refuse."""
+    """Before a bound widget is first drawn: note a value in the address that cannot be had, and take it out of there.
+
+    Streamlit refuses most of them by itself, but not an empty one, where something has to be chosen, nor a number
+    larger than any. It reads the address before the script does, so the script begins once more without the value.
+    """
     checked = st.session_state.setdefault("checked in the address", set())
     if key in checked:
         return
     checked.add(key)
     asked = st.query_params.get(key)
-    if asked is not None and not valid(asked):
+    if asked is not None and not _is_valid(asked, valid):
         _note(key, asked)
+        del st.query_params[key]
+        st.rerun()
+
+
+def _is_valid(asked: str, valid: Callable[[str], bool]) -> bool:
+    """Whether a text of the address can be had. Nothing that can is longer; Python reads no number of 5,000 digits."""
+    if len(asked) > LONGEST:
+        return False
+    try:
+        return valid(asked)
+    except ValueError:
+        return False
 
 
 def _note(key: str, asked: str) -> None:

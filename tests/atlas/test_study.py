@@ -121,10 +121,7 @@ def test_a_study_nested_too_deeply_or_too_long_is_refused_in_a_sentence(tmp_path
     (tmp_path / "dots.toml").write_text("a" + ".a" * 5000 + " = 1")
     (tmp_path / "long.toml").write_text("#" * (2 << 20))
     (tmp_path / "many.toml").write_text(f"[[networks]]\ndepths = {[14] * 200}\nwidths = {[1] * 200}")
-    for name, words in (
-        ("dots", "dots.toml"),
-        ("long", "more than 1,048,576 bytes"),
-        ("many", "at most 10,000 networks"),
-    ):
+    refused = {"dots": "dots.toml", "long": "more than 1,048,576 bytes", "many": "at most 10,000 networks"}
+    for name, words in refused.items():
         with pytest.raises(ValueError, match=words):
             read_study(tmp_path / f"{name}.toml")

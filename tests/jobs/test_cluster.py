@@ -351,3 +351,23 @@ def test_threads_share_the_start(store):
     for thread in threads:
         thread.join()
     assert len(found) == 3 and len(set(found)) == 1
+
+
+def test_a_key_whose_permissions_were_loosened_is_mended_and_that_is_said(store, caplog):
+    home = cluster_files.folder(store)
+    cluster_files.security(home)
+    private = home / "private"
+    (private / "cluster.pem").chmod(0o644)
+    private.chmod(0o755)
+    assert not caplog.records
+    cluster_files.security(home)
+    assert [place.stat().st_mode & 0o777 for place in (private, private / "cluster.pem")] == [0o700, 0o600]
+    assert "Others could read" in caplog.text and "cluster stop" in caplog.text
+
+
+def test_a_key_of_another_user_is_refused(store, monkeypatch):
+    home = cluster_files.folder(store)
+    cluster_files.security(home)
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    with pytest.raises(cluster_files.ClusterUnavailable, match="belongs to another user"):
+        cluster_files.security(home)

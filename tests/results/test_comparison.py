@@ -320,3 +320,10 @@ class TestFind:
         assert "set aside" in caplog.text
         assert len(store.damaged()) == 1 and not store.has("comparisons", SPEC.key)
         assert path.rsplit("/", 1)[-1] in store.damaged()[0]
+
+
+@pytest.mark.parametrize("name", ["=1+1", " =1+1", "\n=1+1", "\t \r\n@x", "\u00a0-1", "+1", "\rx", "\nx"])
+def test_a_name_that_a_spreadsheet_would_run_is_text(name):
+    layers = (Layer(name, "Conv2D", (1,)), Layer("plain = name", "Conv2D", (1,)))
+    header, *rows = csv.reader(io.StringIO(Comparison(np.eye(2), layers, layers).to_csv()))
+    assert header[1:] == [row[0] for row in rows] == [f"'{name}", "plain = name"]

@@ -405,3 +405,11 @@ def test_a_name_that_was_taken_stays_the_trainings_own(store):
     assert free_name(spec, store) == spec.default_name
     train(spec, store, name=own)
     assert free_name(spec, store) == own
+
+
+def test_next_to_no_images_are_refused_with_their_number():
+    with pytest.raises(ValueError, match=r"at least 10 images to train on, got 0: fraction 0\.0001 of the 3,125 "):
+        TrainSpec("cifar-resnet-8x1", fraction=0.0001)
+    with pytest.raises(ValueError, match="got 5: fraction 0.0001 of the 50,000"):
+        TrainSpec("cifar-resnet-8x1", "cifar10", fraction=0.0001, held_out=0.0)
+    assert TrainSpec("cifar-resnet-8x1", fraction=0.02).training_images == 56
