@@ -1,0 +1,437 @@
+"""What malformed files do to everything that reads one: 2,500 of them, made from valid ones by seeded changes.
+
+    python benchmarks/faults.py [--files 2500] [--seed 0] [--reader NAME]
+
+Each reader runs in a process of its own. The table has, for each: files; taken (what it says is used afterwards, as a
+page does); refused in a sentence; other exceptions; hangs (longer than 20 s); peak memory of the process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import gzip
+import io
+import json
+import logging
+import os
+import random
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np  # noqa: E402
+
+from cka_core.base import shipped  # noqa: E402
+from cka_core.base.store import Store  # noqa: E402
+
+HANG = 20.0
+VALUES: tuple[Any, ...] = (
+    None, True, -1, 0, 10**30, 1e308, "", "x", "<b>", "../../x", "9" * 5000, "x" * 3000, [], {}, [[[[[[]]]]]], {"a": 1},
+    [None] * 50, "\ud83d\ude00", 2.5,
+)  # fmt: skip
+
+
+# Changes, each of a valid file's bytes.
+
+
+def flip(data: bytes, rng: random.Random) -> bytes:
+    changed = bytearray(data)
+    for _ in range(rng.choice((1, 1, 8, 64))):
+        changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
+    return bytes(changed)
+
+
+def cut(data: bytes, rng: random.Random) -> bytes:
+    return data[: rng.randrange(len(data))]
+
+
+def repeat(data: bytes, rng: random.Random) -> bytes:
+    first, last = sorted(rng.randrange(len(data)) for _ in range(2))
+    return data[:last] + data[first:last] * rng.choice((1, 2, 50)) + data[last:]
+
+
+def noise(data: bytes, rng: random.Random) -> bytes:
+    at = rng.randrange(len(data))
+    return data[:at] + rng.randbytes(rng.choice((1, 16, 4096))) + data[at + rng.choice((0, 16)) :]
+
+
+def of_json(text: bytes, rng: random.Random) -> bytes:
+    """JSON with a few of its values replaced, removed, or the whole nested deeply."""
+    if rng.random() < 0.05:
+        return b"[" * rng.choice((40, 1000, 100_000)) + text
+    value = json.loads(text)
+    for _ in range(rng.choice((1, 1, 3))):
+        holder: Any = value
+        while isinstance(holder, dict | list) and holder:
+            key = rng.choice(list(holder)) if isinstance(holder, dict) else rng.randrange(len(holder))
+            inner = holder[key]
+            if not isinstance(inner, dict | list) or not inner or rng.random() < 0.4:
+                if rng.random() < 0.2:
+                    del holder[key]
+                else:
+                    holder[key] = rng.choice(VALUES)
+                break
+            holder = inner
+    return json.dumps(value).encode().replace(b'"x"', rng.choice((b'"x"', b"NaN", b"1e999", b'"\\ud800"')))
+
+
+def of_array(data: bytes, rng: random.Random) -> bytes:
+    """An array's file, its header changed, or the JSON in it."""
+    if b'{"' in data[64:200]:
+        text = of_json(data[128:] if data[6:8] == b"\1\0" else data, rng)
+        file = io.BytesIO()
+        np.save(file, np.frombuffer(text, np.uint8))
+        return file.getvalue()
+    return rng.choice((flip, cut, repeat, noise, lambda data, rng: flip(data[:128], rng) + data[128:]))(data, rng)
+
+
+def of_zip(data: bytes, rng: random.Random) -> bytes:
+    """An archive with a member changed, left out, doubled, unpacking to much, or packed another way."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    name = rng.choice(list(members))
+    kind = rng.randrange(6)
+    if kind == 0:
+        del members[name]
+    elif kind == 1:
+        members[f"{name}{rng.choice(('.npy', 'x', '/../x'))}"] = members[name]
+    elif kind == 2:
+        members[name] = members[name] + bytes(rng.choice((1, 10**6, 3 * 10**7)))
+    else:
+        change = of_array if name.endswith(".npy") else of_json if name.endswith(".json") else flip
+        members[name] = change(members[name], rng)
+    packing = rng.choice((0, 0, 0, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2))
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", packing) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    changed = bytearray(file.getvalue())
+    if rng.random() < 0.15:  # what the table of contents says
+        at = changed.rfind(b"PK\1\2")
+        changed[at + rng.choice((8, 10, 20, 24, 28, 42))] ^= 1 << rng.randrange(8)
+    return bytes(changed)
+
+
+def of_gzip(data: bytes, rng: random.Random) -> bytes:
+    return gzip.compress(rng.choice((flip, cut, repeat, noise))(gzip.decompress(data), rng), 1)
+
+
+def of_toml(data: bytes, rng: random.Random) -> bytes:
+    lines = data.decode().splitlines()
+    at = rng.randrange(len(lines))
+    line = lines[at].partition("=")[0] + "= " + rng.choice(
+        ("[" * 500, "nan", "1e999", "-1", '"x"', "[[]]", "{a={}}", "9" * 5000, "1979-05-27", "true",
+         "[1" + ", 1" * 5000 + "]")
+    )  # fmt: skip
+    lines[at] = line
+    return "\n".join(lines).encode()
+
+
+# Readers: a valid file, how it is changed, and how it is read and used.
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    valid: Callable[[Path], bytes]
+    changes: tuple[Callable[[bytes, random.Random], bytes], ...]
+    read: Callable[[bytes, Path], object]
+
+
+PLAIN = (flip, cut, repeat, noise)
+
+
+def _comparison(folder: Path) -> bytes:
+    return min(shipped.COMPARISONS.glob("*.npz"), key=os.path.getsize).read_bytes()
+
+
+def _read_comparison(data: bytes, folder: Path) -> None:
+    from cka_core.results import figures, words
+    from cka_core.results.comparison import Comparison
+
+    found = Comparison.from_bytes(data)
+    figures.heatmap(found)
+    words.facts(found), found.to_csv(), found.transpose(), found.best_match(), repr(found)
+
+
+def _bring_in(data: bytes, folder: Path) -> None:
+    from cka_core.library import inventory, keeping
+
+    store = Store(folder / "brought in")
+    try:
+        keeping.bring_in(io.BytesIO(data), "file.npz", store)
+    finally:
+        inventory.table(inventory.comparisons(store)), inventory.activation_sets(store), inventory.damaged(store)
+        store.remove_folder("comparisons"), store.remove_folder("activations")
+
+
+def _set(folder: Path) -> bytes:
+    from cka_core.measures.grams import grams
+    from cka_core.networks.layers import Layer
+    from cka_core.results.activation_sets import ActivationSet, Sample, write
+
+    x = np.random.default_rng(0).standard_normal((20, 6))
+    about = {"name": "net", "architecture": "", "weights": "0", "source": "given", "seed": None}
+    sample = Sample("cifar10-mini", "test", 20, 0, False, "d" * 32)
+    header = ActivationSet("mine", about, (Layer("first", "array", (6,)),), sample, "as given", 8)
+    write(folder / "set.npz", header, (grams([x[part]], ("first",), first=part.start) for part in header.slices))
+    return (folder / "set.npz").read_bytes()
+
+
+def _read_set(data: bytes, folder: Path) -> None:
+    from cka_core.results import activation_sets
+
+    activation_sets.check(activation_sets.read(data))
+
+
+def _images() -> tuple[np.ndarray, ...]:
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (30, 32, 32, 3), np.uint8), rng.integers(0, 10, 30, np.uint8)
+    return x[:20], y[:20], x[20:], y[20:]
+
+
+def _cifar_npz(folder: Path) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, **dict(zip(("x_train", "y_train", "x_test", "y_test"), _images(), strict=True)))
+    return file.getvalue()
+
+
+def _cifar_tar(folder: Path) -> bytes:
+    x_train, y_train, x_test, y_test = _images()
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as archive:
+        parts = {f"data_batch_{i + 1}.bin": (x_train[i::5], y_train[i::5]) for i in range(5)}
+        for name, (x, y) in (parts | {"test_batch.bin": (x_test, y_test)}).items():
+            data = np.concatenate([y[:, None], x.transpose(0, 3, 1, 2).reshape(len(x), -1)], axis=1).tobytes()
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return file.getvalue()
+
+
+def _import(data: bytes, folder: Path) -> None:
+    from cka_core.images.sets import import_cifar10
+
+    (folder / "cifar").write_bytes(data)
+    import_cifar10(folder / "cifar", Store(folder / "images"))
+
+
+def _study(data: bytes, folder: Path) -> None:
+    from cka_core.atlas.study import read_study
+
+    (folder / "study.toml").write_bytes(data)
+    read_study(folder / "study.toml")
+
+
+def _atlas_about(data: bytes, folder: Path) -> None:
+    _atlas(data, (shipped.ATLAS / "maps.npz").read_bytes(), folder)
+
+
+def _atlas_maps(data: bytes, folder: Path) -> None:
+    _atlas((shipped.ATLAS / "atlas.json").read_bytes(), data, folder)
+
+
+def _atlas(about: bytes, maps: bytes, folder: Path) -> None:
+    from cka_core.atlas.result import Atlas
+
+    (folder / "atlas.json").write_bytes(about)
+    (folder / "maps.npz").write_bytes(maps)
+    atlas = Atlas.load(folder)
+    for member in atlas.members:
+        atlas.map(member.name), atlas.comparison(member.name)
+
+
+def _keras(folder: Path) -> bytes:
+    return min(shipped.NETWORKS.glob("*.keras"), key=os.path.getsize).read_bytes()
+
+
+def _keras_check(data: bytes, folder: Path) -> None:
+    from cka_core.library import keras_files
+
+    (folder / "net.keras").write_bytes(data)
+    keras_files.check(folder / "net.keras")
+
+
+def _network(folder: Path) -> bytes:
+    return min(shipped.NETWORKS.glob("*.json")).read_bytes()
+
+
+def _in_store(name: str, use: Callable[[Store], object]) -> Callable[[bytes, Path], None]:
+    """A record of the store is passed over or used, and never in the way."""
+
+    def read(data: bytes, folder: Path) -> None:
+        store = Store(folder / "store")
+        path = Path(store.path(name))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        use(store)
+        store.remove_folder("damaged")
+
+    return read
+
+
+def _use_library(store: Store) -> None:
+    from cka_core.library import inventory, keeping
+
+    if not store.has("networks", "net"):
+        store.put("networks", "net", b"weights", "keras")
+        store.put("grams", "g/00000", b"grams")
+    inventory.table(inventory.networks(store)), inventory.activation_sets(store), inventory.damaged(store)
+    keeping.trash(store)
+
+
+def _use_jobs(store: Store) -> None:
+    from cka_core.jobs import submit, trainings
+
+    submit.active(store), submit.status("0" * 24, store), trainings.trainings(store)
+
+
+def _use_speed(store: Store) -> None:
+    from cka_core.training import estimate
+    from cka_core.training.recipe import TrainSpec
+
+    estimate.whole_training_seconds(TrainSpec("cifar-resnet-8x1"), store)
+
+
+def _job(folder: Path) -> bytes:
+    from cka_core.jobs import records
+
+    store = Store(folder / "job")
+    records.write_new("0" * 24, "train", {"architecture": "cifar-resnet-8x1"}, "A title", store, "host/0a/0b")
+    return Path(store.path("jobs/" + "0" * 24 + "/status.json")).read_bytes()
+
+
+def _trash(folder: Path) -> bytes:
+    about = {"kind": "comparisons", "key": "k", "title": "t", "when": 1.0, "files": ["comparisons/k.0.npz"]}
+    return json.dumps(about).encode()
+
+
+def _grams_about(folder: Path) -> bytes:
+    network = {"name": "n", "architecture": "", "weights": "0", "source": "file", "seed": None}
+    sample = {"images": "cifar10-mini", "split": "test", "n": 20, "seed": 0, "balanced": False, "digest": "d" * 32}
+    layers = [{"name": "a", "kind": "Add", "shape": [1], "stage": ""}]
+    about = {"layers": layers, "steps": 1, "weights": "0", "network": network, "sample": sample, "batch_size": 8}
+    return json.dumps(about | {"preprocessing": "", "versions": {}, "created": "2026", "patterns": None}).encode()
+
+
+READERS = {
+    "saved comparison": Reader(_comparison, (*PLAIN, of_zip, of_zip, of_zip), _read_comparison),
+    "drop zone, comparison": Reader(_comparison, (*PLAIN, of_zip, of_zip, of_zip), _bring_in),
+    "drop zone, activation set": Reader(_set, (*PLAIN, of_zip, of_zip, of_zip), _bring_in),
+    "activation set": Reader(_set, (*PLAIN, of_zip, of_zip, of_zip), _read_set),
+    "CIFAR-10, npz": Reader(_cifar_npz, (*PLAIN, of_zip, of_zip), _import),
+    "CIFAR-10, tar.gz": Reader(_cifar_tar, (*PLAIN, of_gzip, of_gzip), _import),
+    "study": Reader(lambda folder: shipped.STUDY.read_bytes(), (*PLAIN, of_toml, of_toml, of_toml), _study),
+    "atlas.json": Reader(
+        lambda folder: (shipped.ATLAS / "atlas.json").read_bytes(), (*PLAIN, of_json, of_json), _atlas_about
+    ),
+    "maps.npz": Reader(lambda folder: (shipped.ATLAS / "maps.npz").read_bytes(), (*PLAIN, of_zip), _atlas_maps),
+    ".keras file": Reader(_keras, (*PLAIN, of_zip, of_zip), _keras_check),
+    "record of a network": Reader(
+        _network, (*PLAIN, of_json, of_json, of_json), _in_store("networks/net.json", _use_library)
+    ),
+    "record of Gram matrices": Reader(
+        _grams_about, (*PLAIN, of_json, of_json, of_json), _in_store("grams/g/about.json", _use_library)
+    ),
+    "record in the trash": Reader(
+        _trash, (*PLAIN, of_json, of_json, of_json), _in_store("trash/t/about.json", _use_library)
+    ),
+    "record of a job": Reader(
+        _job, (*PLAIN, of_json, of_json, of_json), _in_store(f"jobs/{'0' * 24}/status.json", _use_jobs)
+    ),
+    "speeds": Reader(
+        lambda folder: b'{"cifar-resnet-8x1": {"128": 800.0}, "resnet50": {"64": 12.5}}',
+        (*PLAIN, of_json, of_json), _in_store("training-speed.json", _use_speed),
+    ),
+}  # fmt: skip
+
+
+def run(name: str, files: int, seed: int) -> dict[str, Any]:
+    """Give a reader so many malformed files; counts, and the first few exceptions that were none of ours."""
+    reader, rng = READERS[name], random.Random(f"{seed} {name}")
+    counts: Counter[str] = Counter()
+    others: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        valid = reader.valid(Path(folder))
+        reader.read(valid, Path(folder))  # or nothing below says anything
+        for number in range(files):
+            change = rng.choice(reader.changes)
+            data = change(valid, rng)
+            began = time.monotonic()
+            try:
+                reader.read(data, Path(folder))
+                counts["taken"] += 1
+            except ValueError as error:
+                counts["refused"] += 1
+                if not str(error) or isinstance(error, UnicodeError):
+                    others.append(f"{number} {change.__name__}: {error!r:.200}")
+            except Exception as error:
+                others.append(f"{number} {change.__name__}: {error!r:.200}")
+            counts["hangs"] += time.monotonic() - began > HANG
+    return {**counts, "files": files, "others": others}
+
+
+def peak() -> float:
+    """GB that this process held at most."""
+    if sys.platform == "win32":
+        import psutil
+
+        return float(psutil.Process().memory_info().peak_wset / 1e9)
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", type=int, default=2500)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--reader", choices=READERS)
+    parser.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    logging.disable(logging.CRITICAL)
+    if asked.json:
+        print(json.dumps(run(asked.reader, asked.files, asked.seed) | {"peak": peak()}))
+        return 0
+    each = -(-asked.files // len(READERS))
+    print(f"{'reader':28}{'files':>7}{'taken':>7}{'refused':>9}{'others':>8}{'hangs':>7}{'peak GB':>9}")
+    bad = 0
+    for name in [asked.reader] if asked.reader else READERS:
+        command = [
+            sys.executable,
+            __file__,
+            "--json",
+            "--reader",
+            name,
+            "--files",
+            str(each),
+            "--seed",
+            str(asked.seed),
+        ]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=3600)
+        if answer.returncode:
+            print(f"{name:28} ended with status {answer.returncode}: {answer.stderr[-500:]}")
+            bad += 1
+            continue
+        found = json.loads(answer.stdout)
+        counts = [found.get(kind, 0) for kind in ("files", "taken", "refused")] + [len(found["others"])]
+        hangs = found.get("hangs", 0)
+        columns = f"{counts[0]:7}{counts[1]:7}{counts[2]:9}{counts[3]:8}{hangs:7}{found['peak']:9.2f}"
+        print(f"{name:28}{columns}", flush=True)
+        for other in found["others"][:5]:
+            print(f"    {other}")
+        bad += counts[3] + hangs
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
