@@ -50,6 +50,7 @@ class Provenance(TypedDict, total=False):
     network_b: NetworkAbout | None
     images: ImagesAbout | None
     preprocessing: Text | None
+    batch_norm: Text | None
     batch_size: Count | None
     layers: list[Text] | None
     measure: Text
@@ -119,6 +120,7 @@ class GramsAbout(TypedDict):
     sample: NotRequired[SampleAbout]
     batch_size: NotRequired[Batch]
     preprocessing: NotRequired[Text]
+    batch_norm: NotRequired[Text]
     versions: NotRequired[dict[Text, Text]]
     created: NotRequired[Text]
     patterns: NotRequired[Any]
