@@ -9,6 +9,7 @@ import re
 import shutil
 import time
 import uuid
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,6 +24,19 @@ _FOLDER = re.compile(r"(?:incoming|training-[0-9a-f]+)-(\d+)(?:-\w+)?")
 def temporary(path: str) -> str:
     """A name beside a file under which it is written; it tells whose it is."""
     return f"{path}.tmp-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+
+@contextlib.contextmanager
+def writing(temporary: str, remove: Callable[[str], None], needed: int | None = None) -> Iterator[None]:
+    """Leave nothing half-written; note in an error of the disk the file and its size, which `full_disk` tells."""
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, OSError):
+            error.filename, error.needed = error.filename or temporary, needed  # type: ignore[attr-defined]
+        with contextlib.suppress(OSError):
+            remove(temporary)
+        raise
 
 
 @lru_cache(maxsize=100)

@@ -99,7 +99,7 @@ class Store:
         self.fs.makedirs(self.path(f"{kind}/{key}").rsplit("/", 1)[0], exist_ok=True)
         temporary = leftovers.temporary(f"{folder}/{key}")
         sha = hashlib.sha256()
-        try:
+        with leftovers.writing(temporary, self.remove):
             with contextlib.ExitStack() as opened:
                 file = source if hasattr(source, "read") else opened.enter_context(open(source, "rb"))
                 target = opened.enter_context(self.fs.open(temporary, "wb"))
@@ -108,12 +108,6 @@ class Store:
                     target.write(piece)
             path = f"{folder}/{key}.{sha.hexdigest()[:CHECKSUM_LENGTH]}.{suffix}"
             self._move(temporary, path)
-        except BaseException as error:
-            if isinstance(error, OSError):
-                error.filename, error.needed = error.filename or temporary, None  # type: ignore[attr-defined]
-            with contextlib.suppress(OSError):
-                self.remove(temporary)
-            raise
         return path
 
     def open(self, kind: str, key: str) -> BinaryIO | None:
@@ -312,16 +306,10 @@ class Store:
         temporary = leftovers.temporary(target)
         if self.is_local:
             leftovers.sweep_once(self._base)
-        try:
+        with leftovers.writing(temporary, self.remove, len(data)):
             self.fs.makedirs(folder, exist_ok=True)
             self.fs.pipe_file(temporary, data)
             self._move(temporary, target)
-        except BaseException as error:
-            if isinstance(error, OSError):  # what `full_disk` tells the reader
-                error.filename, error.needed = error.filename or target, len(data)  # type: ignore[attr-defined]
-            with contextlib.suppress(OSError):
-                self.remove(temporary)
-            raise
 
     def _move(self, source: str, target: str) -> None:
         self.fs.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
