@@ -1,6 +1,6 @@
 """Comparisons, end to end: two streams of Gram matrices in, one `Comparison` out.
 
-`compare` takes Keras models, `run` a spec. `run` keeps each network's Gram matrices on a sample in the store, minibatch
+`compare` takes models, `run` a spec. `run` keeps each network's Gram matrices on a sample in the store, minibatch
 by minibatch, so that a comparison with a third network costs one forward pass and a comparison that was killed goes on
 where it was. Above the store's budget for them nothing is kept and both networks stream side by side.
 """
@@ -16,7 +16,7 @@ import numpy as np
 
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store, gram_budget
-from cka_core.comparing import estimate, tallies
+from cka_core.comparing import estimate, tallies, torch_models
 from cka_core.comparing.arrays import check_memory, compare_activations
 from cka_core.comparing.sources import FromSet, Live, Some, Source, Stored, check_made_so, live_extractor, now, versions
 from cka_core.images.sets import IMAGE_SETS, Images, SampleSpec, digest
@@ -29,41 +29,54 @@ from cka_core.measures.measure import Measure, MeasureMeans
 from cka_core.networks.activations import StepReport, check_patterns
 from cka_core.networks.architectures import NetworkSpec
 from cka_core.networks.layer_graph import INFERENCE
+from cka_core.networks.layers import Choice
 from cka_core.networks.preprocessing import AUTO
+from cka_core.networks.torch_calls import BatchAxis
+from cka_core.networks.torch_layers import Forward
 from cka_core.results.activation_sets import ActivationSet, Sample, shared_sample
 from cka_core.results.comparison import MEASURE, CompareSpec, Comparison
 
 if TYPE_CHECKING:
     import keras
+    import torch
 
 __all__ = ["compare", "compare_activations", "run"]
 
 
 def compare(
-    model_a: keras.Model,
-    model_b: keras.Model,
-    images: np.ndarray | Images,
+    model_a: keras.Model | torch.nn.Module,
+    model_b: keras.Model | torch.nn.Module,
+    images: Any,
     *,
     batch_size: int = 256,
-    layers: Sequence[str] | None = None,
+    layers: Choice = None,
     progress: Report | None = None,
     preprocessing: str = AUTO,
     measure: str | Callable[..., Any] = "cka",
     batch_norm: str = INFERENCE,
+    tokens: str = "flatten",
+    forward: Forward | tuple[Forward, Forward] = None,
+    batch_axis: BatchAxis = None,
 ) -> Comparison:
-    """Compare every layer of two Keras models, by unbiased minibatch CKA or another measure.
+    """Compare every layer of two models, by unbiased minibatch CKA or another measure.
 
-    What is compared is what the models' own inference gives: for each call of each layer, what ``predict`` of a model
-    with that tensor as its output gives.
+    What is compared is what the models' own inference gives: of a Keras model for each call of each layer what
+    ``predict`` of a model with that tensor as its output gives, of a PyTorch model what its modules return in
+    evaluation mode.
 
     Parameters
     ----------
-    model_a, model_b : keras.Model
-        Functional or sequential, one input. The same model twice is a self-comparison and runs once.
-    images : (n, h, w, c) array, or `Images`
-        uint8 is brought to the form each network expects, floats are taken as they are; see ``preprocessing``.
+    model_a, model_b : keras.Model or torch.nn.Module, two of one framework or one of each
+        Keras: functional or sequential, one input. PyTorch: any; it runs on its own device and is left as it was. The
+        same model twice is a self-comparison and runs once.
+    images : (n, ...) array, or `Images`
+        uint8 is brought to the form each network expects, floats are taken as they are; see ``preprocessing``. With a
+        PyTorch model also a tensor, a pair ``(for_a, for_b)``, a ``Dataset``, or an iterable of batches, each of which
+        is one minibatch: of a tuple the first is the input, a dict is passed as keywords. An array (n, h, w, c) enters
+        a PyTorch model as (n, c, h, w) where 1, 3 or 4 channels tell it, a tensor (n, c, h, w) enters a Keras model as
+        (n, h, w, c); a pair is never turned.
     batch_size : images in a minibatch, at least 4. A remainder of fewer than 4 joins the minibatch before it.
-    layers : names, patterns (``*_add``) or kinds (``Conv2D``) to keep; None keeps every layer
+    layers : names, patterns (``*_add``) or kinds (``Conv2D``) to keep, or a function of a `Layer`; None: every layer
     progress : called with a `Progress` after each group of layers; it may raise `Stopped`
     preprocessing : how pixels from 0 to 255 enter the networks
         "auto": as they are into a network that begins with a `Rescaling`, into one that begins with a `Normalization`
@@ -74,24 +87,44 @@ def compare(
     batch_norm : "inference", or "train"
         "train": batch norm takes the statistics of each minibatch, as in training, and its moving statistics stay as
         they are. Those of an untrained or hardly trained network say little about the images.
+    tokens : what becomes of outputs (images, tokens, features)
+        "flatten", "mean" over the tokens, "first" or "last"; the ``attention_mask`` of a dict is respected.
+    forward : how to call a PyTorch model: ``forward(model, batch)``; a pair: one for each
+    batch_axis : where a PyTorch tensor's images are on another axis than the first
+        A dict of layer name or pattern to axis, or one axis for all such tensors. Otherwise they are left out, which
+        ``warnings`` and ``provenance`` say.
 
     Raises
     ------
     ValueError
-        For fewer than 4 images, a name that matches no layer, images of another shape, a model without a graph.
+        For fewer than 4 images, a name that matches no layer, images of another shape, a Keras model without a graph.
     NonFiniteActivation
         Naming the layer and the image.
     """
+    if torch_models.is_torch(model_a) or torch_models.is_torch(model_b):
+        if batch_norm != INFERENCE:
+            raise ValueError(
+                f"Expected batch_norm={INFERENCE!r} with a PyTorch model, got {batch_norm!r}: its maps are those of "
+                "evaluation mode. Compare two Keras models, or leave batch_norm out."
+            )
+        return torch_models.compare(
+            model_a, model_b, images, batch_size=batch_size, layers=layers, tokens=tokens, forward=forward,
+            batch_axis=batch_axis, preprocessing=preprocessing, measure=measure, report=progress or silent,
+        )  # fmt: skip
+    if forward is not None or batch_axis is not None:
+        raise ValueError("forward and batch_axis are for PyTorch models, got Keras models only.")
     started = time.perf_counter()
     x = images.x if isinstance(images, Images) else np.asanyarray(images)
     chosen = registry.measure(measure)
 
-    def sides(layers: Sequence[str] | None) -> tuple[Live, Live]:
-        a = Live(live_extractor(model_a, layers, preprocessing, batch_norm), x)
-        return a, a if model_b is model_a else Live(live_extractor(model_b, layers, preprocessing, batch_norm), x)
+    def sides(layers: Choice) -> tuple[Live, Live]:
+        a = Live(live_extractor(model_a, layers, preprocessing, batch_norm, tokens), x)
+        return a, a if model_b is model_a else Live(
+            live_extractor(model_b, layers, preprocessing, batch_norm, tokens), x
+        )
 
     a, b = sides(layers)
-    residual = tallies.patterns(chosen, layers, a.all_layers, b.all_layers)
+    residual = layers if callable(layers) else tallies.patterns(chosen, layers, a.all_layers, b.all_layers)
     a, b = sides(residual) if residual is not layers else (a, b)
     check_patterns(layers, {a.name: a.all_layers, b.name: b.all_layers})
     slices = minibatches(len(x), batch_size)
@@ -109,6 +142,7 @@ def compare(
         "batch_norm": batch_norm,
         "batch_size": batch_size,
         **tallies.words(chosen),
+        "tokens": tokens,
         "versions": versions(),
         "seconds": round(time.perf_counter() - started, 3),
         "created": now(),

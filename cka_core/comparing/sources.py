@@ -28,7 +28,7 @@ from cka_core.networks.architectures import NetworkSpec
 from cka_core.networks.building import weights_digest
 from cka_core.networks.fingerprint import fingerprint
 from cka_core.networks.layer_graph import INFERENCE
-from cka_core.networks.layers import Layer
+from cka_core.networks.layers import Choice, Layer
 from cka_core.networks.preprocessing import AUTO, DIVIDE, NONE, Pixels
 from cka_core.results.activation_sets import ActivationSet, Sample
 from cka_core.results.schemas import GramsAbout
@@ -294,13 +294,19 @@ def warm_extractor(
 
 
 def live_extractor(
-    model: keras.Model, layers: Sequence[str] | None, preprocessing: str = AUTO, batch_norm: str = INFERENCE
+    model: keras.Model,
+    layers: Choice,
+    preprocessing: str = AUTO,
+    batch_norm: str = INFERENCE,
+    tokens: str = "flatten",
 ) -> Extractor:
     """The extractor of a caller's model: the one of the last call if nothing about the model has changed since."""
-    key = json.dumps([id(model), None if layers is None else list(layers), preprocessing, batch_norm])
+    if callable(layers):  # it may choose others the next time
+        return Extractor(model, layers, preprocessing, batch_norm, tokens)
+    key = json.dumps([id(model), None if layers is None else list(layers), preprocessing, batch_norm, tokens])
     state = fingerprint(model)
     if state is None or key not in _warm or _warm[key][0] != state:
-        extractor = Extractor(model, layers, preprocessing, batch_norm)
+        extractor = Extractor(model, layers, preprocessing, batch_norm, tokens)
         if state is None:
             return extractor
         _keep(key, fingerprint(model), extractor)
@@ -321,10 +327,10 @@ def in_words(pixels: Pixels, x: np.ndarray) -> str:
     return "uint8 / 255" if pixels.form == DIVIDE and x.dtype == np.uint8 else pixels.form
 
 
-def versions() -> dict[str, str]:
-    """Of the packages that decide about the last digits; those that are here."""
+def versions(*packages: str) -> dict[str, str]:
+    """Of the packages that decide about the last digits, Keras' if none are named; those that are here."""
     found = {}
-    for package in ("keras", "tensorflow", "numpy"):
+    for package in packages or ("keras", "tensorflow", "numpy"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -183,15 +183,22 @@ def _scaled(x: np.ndarray, layer: str, first: int) -> tuple[np.ndarray, int]:
 
 
 def _outlier(k: np.ndarray, rows: np.ndarray) -> tuple[int, float] | None:
+    squares = k.diagonal()
+    row = int(squares.argmax())
+    return outlier_of(squares, rows, row, k[row])
+
+
+def outlier_of(squares: np.ndarray, rows: np.ndarray, row: int, of_row: np.ndarray) -> tuple[int, float] | None:
     """The image furthest from the mean of the others, if it is `OUTLIER` times further than the typical one.
 
     An outlier in the shift makes every other image lose digits, and one image is all it takes: with two of them, what
     they share decides the CKA and the others no longer count.
+
+    ``squares`` (m,) is the diagonal of K and ``rows`` (m,) its row sums; ``row`` is where ``squares`` is largest, and
+    ``of_row`` (m,) that row of K.
     """
-    m = len(k)
-    squares = k.diagonal()
-    row = int(squares.argmax())
-    others = rows - k[row]
+    m = len(squares)
+    others = rows - of_row
     distances = squares - 2 / (m - 1) * others + (rows.sum() - 2 * rows[row] + squares[row]) / (m - 1) ** 2
     furthest, typical = float(distances[row]), float(np.partition(distances, m // 2)[m // 2])
     if furthest <= OUTLIER**2 * max(typical, 0.0):
@@ -210,22 +217,46 @@ def _centred(
     """U-centre K (overwritten; ``rows`` are its sums), keep its triangle, and see whether there is anything in it."""
     m = len(k)
     diagonal = k.diagonal().astype(np.float64)
-    trace, everything = float(diagonal.sum()), float(rows.sum())
-    deviation_square = trace - everything / m
-    total_square = float(np.vdot(k, k)) - 2 / m * float(rows @ rows) + (everything / m) ** 2
-
-    off = rows - diagonal
-    remove = (off / (m - 2) - off.sum() / (2 * (m - 1) * (m - 2))).astype(k.dtype)
+    square = float(np.vdot(k, k))
+    remove = removal(diagonal, rows).astype(k.dtype)
     k -= remove
     k -= remove[:, None]
     triangle = np.empty(m * (m - 1) // 2, np.float32) if out is None else out
     if m <= LISTED:
-        np.take(k.astype(np.float32, copy=False), _upper(m), out=triangle, mode="clip")
+        np.take(k.astype(np.float32, copy=False), upper(m), out=triangle, mode="clip")
     else:
         start = 0
         for row in range(m - 1):
             triangle[start : start + m - 1 - row] = k[row, row + 1 :]
             start += m - 1 - row
+    return finished(triangle, diagonal, rows, square, shift_square, exponent, outlier)
+
+
+def removal(diagonal: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """What U-centring takes from each row of K and from each column; ``diagonal`` and row sums of K, float64 (m,)."""
+    m = len(rows)
+    off = rows - diagonal
+    return off / (m - 2) - off.sum() / (2 * (m - 1) * (m - 2))
+
+
+def finished(
+    triangle: np.ndarray,
+    diagonal: np.ndarray,
+    rows: np.ndarray,
+    k_square: float,
+    shift_square: float,
+    exponent: int,
+    outlier: tuple[int, float] | None,
+) -> LayerGram:
+    """See whether there is anything in a U-centred triangle (changed in place), and split off its power of two.
+
+    ``diagonal`` and ``rows`` are those of K, ``k_square`` the sum of its squares, ``shift_square`` m times that of the
+    shift that was removed from the activations.
+    """
+    m = len(rows)
+    trace, everything = float(diagonal.sum()), float(rows.sum())
+    deviation_square = trace - everything / m
+    total_square = k_square - 2 / m * float(rows @ rows) + (everything / m) ** 2
     square = _square(triangle)
     reason = degenerate_reason(
         math.sqrt(max(deviation_square, 0.0)),
@@ -245,7 +276,7 @@ def _centred(
 
 
 @lru_cache(maxsize=4)
-def _upper(m: int) -> np.ndarray:
+def upper(m: int) -> np.ndarray:
     """Positions of the strict upper triangle in the flattened (m, m) matrix."""
     return np.flatnonzero(np.triu(np.ones((m, m), bool), 1))
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from cka_core.measures.centring import NonFiniteActivation, gram
+from cka_core.measures.centring import LayerGram, NonFiniteActivation, gram
 from cka_core.measures.kernels import MIN_IMAGES
 
 __all__ = ["GramBatch", "NonFiniteActivation", "grams"]
@@ -89,10 +89,7 @@ class GramBatch:
                 made = gram(arrays[index], self.names[position], first=self.first, out=self.triangles[position])
             except ValueError as error:
                 return error
-            self.exponents[position], self.squares[position] = made.exponent, made.square
-            self.reasons[position], self.outliers[position] = made.reason, made.outlier
-            if self.norms is not None:
-                self.norms[position] = made.norms
+            self.put(position, made)
             return None
 
         # The largest first, so that the threads end together.
@@ -102,6 +99,13 @@ class GramBatch:
             error = failures[index]
             if error is not None:
                 raise error
+
+    def put(self, position: int, made: LayerGram) -> None:
+        """Enter a Gram matrix whose triangle was written into its row of ``triangles`` already."""
+        self.exponents[position], self.squares[position] = made.exponent, made.square
+        self.reasons[position], self.outliers[position] = made.reason, made.outlier
+        if self.norms is not None:
+            self.norms[position] = made.norms
 
     def repeat(self, position: int, source: int) -> None:
         """Give the layer at ``position`` the Gram matrix of the one at ``source``: their activations are the same."""
@@ -198,7 +202,7 @@ def in_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any
 
     BLAS' own threads are not used: between two products they wait by spinning, and take time from TensorFlow's.
     """
-    with _blas("scipy.linalg" in sys.modules).limit(limits=1, user_api="blas"):
+    with one_blas_thread():
         return list(_threads(_cores()).map(function, items))
 
 
@@ -211,6 +215,11 @@ def _cores() -> int:
 @lru_cache(maxsize=1)
 def _threads(count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, thread_name_prefix="gram")
+
+
+def one_blas_thread() -> Any:
+    """A context in which BLAS has one thread, for code that runs between two layers of another framework."""
+    return _blas("scipy.linalg" in sys.modules).limit(limits=1, user_api="blas")
 
 
 @lru_cache(maxsize=2)

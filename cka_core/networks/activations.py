@@ -18,8 +18,9 @@ import numpy as np
 from cka_core.measures.grams import GramBatch
 from cka_core.networks.building import weights_checksums, weights_digest
 from cka_core.networks.layer_graph import BATCH_NORMS, INFERENCE, Call, Key, layer_graph
-from cka_core.networks.layers import Layer
+from cka_core.networks.layers import Choice, Layer
 from cka_core.networks.preprocessing import AUTO, Pixels, check, check_form, check_range, chosen, pixels
+from cka_core.networks.tokens import check_tokens, reduced
 
 if TYPE_CHECKING:
     import keras
@@ -35,10 +36,12 @@ StepReport = Callable[[int, int, int], None]
 """Called after each segment with its number from 1 and the positions, from 1, of the first and last layer done."""
 
 
-def matching(layers: Sequence[Layer], patterns: Sequence[str] | None) -> list[int]:
-    """Positions of the layers that a name, a pattern (``*_add``) or a kind (``Conv2D``) means; None means all."""
+def matching(layers: Sequence[Layer], patterns: Choice) -> list[int]:
+    """Positions of the layers that are meant, see `Choice`."""
     if patterns is None:
         return list(range(len(layers)))
+    if callable(patterns):
+        return [position for position, layer in enumerate(layers) if patterns(layer)]
     return [
         position
         for position, layer in enumerate(layers)
@@ -46,9 +49,9 @@ def matching(layers: Sequence[Layer], patterns: Sequence[str] | None) -> list[in
     ]
 
 
-def check_patterns(patterns: Sequence[str] | None, networks: dict[str, Sequence[Layer]]) -> None:
-    """Refuse a pattern that matches no layer of any network, and patterns that leave a network without layers."""
-    for pattern in patterns or ():
+def check_patterns(patterns: Choice, networks: dict[str, Sequence[Layer]]) -> None:
+    """Refuse a pattern that matches no layer of any network, and a choice that leaves a network without layers."""
+    for pattern in () if patterns is None or callable(patterns) else patterns:
         if not any(matching(layers, [pattern]) for layers in networks.values()):
             names = sorted({layer.name for layers in networks.values() for layer in layers})
             near = difflib.get_close_matches(pattern, names, 3, 0.4) or names[:3]
@@ -58,7 +61,8 @@ def check_patterns(patterns: Sequence[str] | None, networks: dict[str, Sequence[
             )
     for network, layers in networks.items():
         if not matching(layers, patterns):
-            raise ValueError(f"None of the layers asked for ({', '.join(patterns or ())}) is in {network}.")
+            asked = "by a function" if callable(patterns) else f"({', '.join(patterns or ())})"
+            raise ValueError(f"None of the layers asked for {asked} is in {network}.")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -82,9 +86,10 @@ class Extractor:
     Parameters
     ----------
     model : keras.Model with one input
-    layers : names, patterns or kinds to keep (see `matching`); None keeps every layer
+    layers : which to keep, see `Choice`
     preprocessing : one of `preprocessing.FORMS`: how pixels enter the network
     batch_norm : "inference", or "train": batch norm takes the statistics of each minibatch, and keeps none
+    tokens : what becomes of outputs (images, tokens, features), see `tokens.reduced`
 
     Attributes
     ----------
@@ -99,13 +104,16 @@ class Extractor:
     def __init__(
         self,
         model: keras.Model,
-        layers: Sequence[str] | None = None,
+        layers: Choice = None,
         preprocessing: str = AUTO,
         batch_norm: str = INFERENCE,
+        tokens: str = "flatten",
     ):
         _check_backend()
         check_form(preprocessing)
         check_batch_norm(batch_norm)
+        check_tokens(tokens)
+        self.tokens = tokens
         self.model = model
         self.name = model.name
         self.preprocessing = preprocessing
@@ -118,9 +126,8 @@ class Extractor:
         self.layers = tuple(self._graph.layers[i] for i in self._chosen)
         self._names = [layer.name for layer in self.layers]
         place = {position: index for index, position in enumerate(self._chosen)}
-        self.repeats = {
-            place[i]: place[source] for i, source in self._graph.same_gram.items() if i in place and source in place
-        }
+        same = self._graph.same_gram if tokens == "flatten" else {}  # a padding's mean over tokens is another
+        self.repeats = {place[i]: place[source] for i, source in same.items() if i in place and source in place}
         self._segments = self._cut()
         self._checksums: list[int] = []
         self._digest = ""
@@ -209,7 +216,8 @@ class Extractor:
             results = segment.function(*(values[key] for key in segment.needs))
             made = dict(zip(segment.outputs, results, strict=True))
             values = {key: made[key] if key in made else values[key] for key in segment.keeps}
-            arrays = [_as_array(made[self._graph.tensors[self._chosen[i]]]) for i in segment.recorded]
+            tensors = (made[self._graph.tensors[self._chosen[i]]] for i in segment.recorded)
+            arrays = [reduced(_as_array(tensor), self.tokens) for tensor in tensors]
             del made, results
             yield list(segment.recorded), arrays
             del arrays

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,6 +14,10 @@ class Layer:
     kind: str
     shape: tuple[int, ...]
     stage: str = ""
+
+
+Choice = Sequence[str] | Callable[[Layer], bool] | None
+"""Which layers: names, patterns (``*_add``) or kinds (``Conv2D``); a function of the layer; None for every layer."""
 
 
 def hidden(layers: Sequence[Layer]) -> int:

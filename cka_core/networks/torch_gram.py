@@ -1,0 +1,177 @@
+"""One layer's Gram matrix by PyTorch, where the activations live: only its triangle comes to the CPU.
+
+The same matrix as `cka_core.measures.centring.gram` makes in numpy. A numpy product between two layers of a running
+PyTorch model is two to three times slower than PyTorch's own: the thread pools of the two disturb each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cka_core.measures.centring import EASY, LayerGram, NonFiniteActivation, finished, outlier_of, removal, upper
+
+if TYPE_CHECKING:
+    import torch
+
+COPIED = 1 << 24
+"""Numbers of a layer that are copied at a time to remove their mean: 64 MB of float32."""
+
+BLOCKS = 4
+"""A CPU multiplies the upper triangle in so many strips of rows: five eighths of the work of the whole product."""
+
+SUSPECT = 4.0
+"""Only an image so many times larger than the typical one is looked at as an outlier: it costs a row of K."""
+
+
+def torch_gram(x: torch.Tensor, layer: str = "layer", *, first: int = 0, out: np.ndarray | None = None) -> LayerGram:
+    """The Gram matrix of one layer's activations on one minibatch, U-centred.
+
+    Parameters
+    ----------
+    x : (m, ...) tensor of numbers on any device, one row an image
+        float64 is multiplied in float64, any other type in float32, without TF32 and outside of autocast.
+    layer, first : the layer's name and the position of the minibatch's first image, for messages
+    out : float32 (m(m-1)/2,) to write the triangle to
+
+    Raises
+    ------
+    NonFiniteActivation
+        For the first image with an activation that is NaN or infinite.
+    """
+    import torch
+
+    m = len(x)
+    x = _flat(x)
+    with _full_precision(x.device), np.errstate(all="ignore"):
+        exponent = 0
+        k, shift_square = _product(x, None)
+        if not EASY[0] <= float(k.diagonal().sum()) / m <= EASY[1]:
+            exponent = _exponent(x, layer, first)
+            x = torch.ldexp(_wide(x), torch.tensor(-exponent, device=x.device))
+            k, shift_square = _product(x, None)
+        diagonal, rows, square = _sums(k)
+        outlier = _outlier(k, diagonal, rows)
+        if outlier is not None:
+            k, shift_square = _product(x, outlier[0])
+            diagonal, rows, square = _sums(k)
+            outlier = _outlier(k, diagonal, rows)
+        triangle = np.empty(m * (m - 1) // 2, np.float32) if out is None else out
+        remove = torch.from_numpy(removal(diagonal, rows)).to(k.device, k.dtype)
+        k -= remove
+        k -= remove[:, None]
+        taken = k.to(torch.float32).view(-1).take(_positions(m, k.device))
+        torch.from_numpy(triangle).copy_(taken)
+        return finished(triangle, diagonal, rows, square, shift_square, 2 * exponent, outlier)
+
+
+def _flat(x: torch.Tensor) -> torch.Tensor:
+    """(m, features), without a copy where the memory allows: a Gram matrix does not see the order of the features."""
+    if x.dim() == 1:
+        return x[:, None]
+    order = sorted(range(1, x.dim()), key=lambda axis: -x.stride(axis))
+    return x.permute(0, *order).reshape(len(x), -1)
+
+
+def _wide(x: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    return x if x.dtype == torch.float64 else x.to(torch.float32)
+
+
+def _product(x: torch.Tensor, without: int | None) -> tuple[torch.Tensor, float]:
+    """The upper triangle of K = Z Z' of the activations less their mean, zeros below it, and m|mean|².
+
+    Image ``without`` has no part in the mean.
+    """
+    import torch
+
+    m, features = x.shape
+    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    k = torch.empty((m, m), dtype=dtype, device=x.device)
+    strip = -(-m // BLOCKS) if x.device.type == "cpu" else m
+    width = min(features, max(1, COPIED // m))
+    scratch = torch.empty((m, width), dtype=dtype, device=x.device)
+    shift_square = torch.zeros((), dtype=dtype, device=x.device)
+    for start in range(0, features, width):
+        part = _wide(x[:, start : start + width])
+        mean = part.mean(0)
+        if without is not None:
+            mean = (part[:without].sum(0) + part[without + 1 :].sum(0)) / (m - 1)
+        z = torch.sub(part, mean, out=scratch[:, : part.shape[1]])
+        shift_square += torch.dot(mean, mean)
+        for row in range(0, m, strip):
+            rows = k[row : row + strip, row:]
+            rows.addmm_(z[row : row + strip], z[row:].T, beta=1.0 if start else 0.0)
+    return k.triu_(), m * float(shift_square)
+
+
+def _sums(k: torch.Tensor) -> tuple[np.ndarray, np.ndarray, float]:
+    """Diagonal and row sums of the symmetric matrix with this upper triangle, float64 (m,), and its sum of squares."""
+    import torch
+
+    wide = torch.float32 if k.device.type == "mps" else torch.float64
+    sums = torch.stack([k.diagonal().to(wide), k.sum(1, dtype=wide), k.sum(0, dtype=wide)])
+    square = torch.dot(k.view(-1), k.view(-1)).to(wide)
+    found = torch.cat([sums.view(-1), square[None]]).cpu().numpy().astype(np.float64)
+    diagonal, right, down = found[:-1].reshape(3, -1)
+    return diagonal, right + down - diagonal, 2 * float(found[-1]) - float(diagonal @ diagonal)
+
+
+def _outlier(k: torch.Tensor, diagonal: np.ndarray, rows: np.ndarray) -> tuple[int, float] | None:
+    row = int(diagonal.argmax())
+    if not diagonal[row] > SUSPECT * np.median(diagonal):
+        return None
+    of_row = k[row] + k[:, row]
+    of_row[row] -= k[row, row]
+    return outlier_of(diagonal, rows, row, of_row.cpu().numpy())
+
+
+def _exponent(x: torch.Tensor, layer: str, first: int) -> int:
+    """The power of two of the largest activation."""
+    import torch
+
+    finite = torch.isfinite(x).all(dim=1)
+    if not bool(finite.all()):
+        raise NonFiniteActivation(layer, first + int(finite.to(torch.uint8).argmin()))
+    return int(np.frexp(float(x.abs().max()))[1])
+
+
+def _positions(m: int, device: torch.device) -> torch.Tensor:
+    """Of the strict upper triangle, on the device."""
+    import torch
+
+    key = (m, str(device))
+    if key not in _known:
+        if len(_known) >= 4:
+            _known.clear()
+        _known[key] = torch.from_numpy(upper(m)).to(device)
+    return _known[key]
+
+
+_known: dict[tuple[int, str], Any] = {}
+
+
+@contextmanager
+def _full_precision(device: torch.device) -> Iterator[None]:
+    """No TF32 or bfloat16 inside products of float32, no autocast; the settings are put back afterwards."""
+    import torch
+
+    name: str = "fp32_precision"
+    exact: Any = "ieee"
+    loose: tuple[Any, ...] = ("tf32", "bf16")
+    backends: list[Any] = [torch.backends.cuda.matmul, torch.backends.mkldnn.matmul]
+    if not hasattr(torch.backends.cuda.matmul, name):  # before 2.9; there, reading the older setting may raise
+        name, exact, loose, backends = "allow_tf32", False, (True,), [torch.backends.cuda.matmul]
+    changed = [(backend, getattr(backend, name)) for backend in backends if getattr(backend, name) in loose]
+    for backend, _ in changed:
+        setattr(backend, name, exact)
+    try:
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        for backend, before in changed:
+            setattr(backend, name, before)

@@ -1,0 +1,235 @@
+"""A PyTorch model and images in, Gram matrices of every layer out, made as the layers run.
+
+Forward hooks take a layer's tensor before anything after it can change it, make its Gram matrix on its device and keep
+nothing else. The model runs as its own code says, in evaluation mode, and is left as it was.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import hashlib
+import os
+import zlib
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from cka_core.measures.grams import GramBatch, one_blas_thread
+from cka_core.networks.activations import StepReport
+from cka_core.networks.layers import Choice, Layer
+from cka_core.networks.tokens import check_tokens, reduced
+from cka_core.networks.torch_calls import BatchAxis, Output, as_it_was, find_outputs, leaves
+from cka_core.networks.torch_gram import torch_gram
+from cka_core.networks.torch_inputs import count, cut, moved, place
+
+if TYPE_CHECKING:
+    import torch
+
+TRIALS = (7, 3)
+"""Images with which a model is tried. Where a tensor has another axis as long as the images, the second trial tells."""
+
+Forward = Callable[[Any, Any], Any] | None
+"""How to call a model: ``forward(model, batch)``. None: ``model(x)`` with a batch's first, or ``model(**batch)``."""
+
+
+class TorchExtractor:
+    """Runs a model and gives the Gram matrices of its layers, a minibatch at a time.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    example : a batch of images such as those that will be given; a few of them find the layers
+    layers, batch_axis : see `torch_calls.Choice` and `torch_calls.BatchAxis`
+    tokens : what becomes of (images, tokens, features), see `tokens.reduced`
+    forward : see `Forward`
+
+    Attributes
+    ----------
+    layers, all_layers : tuple of Layer
+        The layers kept; and all that can be asked for, containers and calls with several tensors too.
+    left_out : dict of layer name -> why it cannot be compared
+    steps : how many times `grams` reports on a minibatch
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        example: Any,
+        *,
+        layers: Choice = None,
+        tokens: str = "flatten",
+        forward: Forward = None,
+        batch_axis: BatchAxis = None,
+    ):
+        check_tokens(tokens)
+        self.model = _eager(model)
+        self.name = type(self.model).__name__
+        self.tokens, self.forward = tokens, forward
+        outputs = self._try(example, batch_axis)
+        self.left_out = {
+            output.layer.name: output.reason for output in outputs if output.reason and not output.passed_on
+        }
+        usable = [output for output in outputs if not output.reason]
+        self.all_layers = tuple(output.layer for output in usable) + tuple(
+            Layer(output.called, output.layer.kind, ()) for output in usable if output.called != output.layer.name
+        )
+        self._check_batch_axis(batch_axis, outputs)
+        self._check_left_out(layers)
+        self._chosen = _chosen(usable, layers)
+        self.layers = tuple(output.layer for output in self._chosen)
+        self.steps = len(self.layers)
+
+    def weights_digest(self) -> str:
+        """32 hex digits that change with the model's parameters and buffers."""
+        state = [(name, value) for name, value in self.model.state_dict().items() if hasattr(value, "detach")]
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            sums = list(pool.map(lambda item: _checksum(item[1]), state))
+        about = [(name, str(value.dtype), tuple(value.shape)) for name, value in state]
+        return hashlib.sha256(repr(list(zip(about, sums, strict=True))).encode()).hexdigest()[:32]
+
+    def grams(self, batch: Any, first: int = 0, report: StepReport | None = None) -> GramBatch:
+        """Gram matrices of all layers on one minibatch.
+
+        ``batch`` is a tensor, array, tuple or dict (see `Forward`); ``first`` the position of its first image in the
+        sample, for messages; ``report`` is called after each layer with its number from 1 and its position.
+        """
+        images = count(batch)
+        made = GramBatch.empty([layer.name for layer in self.layers], images, first)
+        wanted: dict[tuple[str, int], list[tuple[int, Output]]] = {}
+        for row, output in enumerate(self._chosen):
+            wanted.setdefault((output.module, output.call), []).append((row, output))
+        missing = set(range(len(self._chosen)))
+        calls: dict[str, int] = {}
+        mask = self._mask(batch)
+
+        def hook(name: str) -> Callable[[Any, Any, Any], None]:
+            def take(module: Any, args: Any, value: Any) -> None:
+                call = calls.get(name, 0)
+                calls[name] = call + 1
+                for row, output in wanted.get((name, call), ()):
+                    found = leaves(value)
+                    if output.leaf < len(found):
+                        self._take(made, row, output, found[output.leaf][1], mask)
+                        missing.discard(row)
+                        if report is not None:
+                            step = len(self._chosen) - len(missing)
+                            report(step, row + 1, row + 1)
+
+            return take
+
+        with as_it_was(self.model) as handles, one_blas_thread():
+            names = {module for module, _ in wanted}
+            for name, module in self.model.named_modules():
+                if name in names:
+                    handles.append(module.register_forward_hook(hook(name)))
+            self._run(batch)
+        if missing:
+            raise ValueError(
+                f"Layer {self.layers[min(missing)].name!r} of {self.name} did not run for images {first:,} to "
+                f"{first + images - 1:,}, but for the first few. Name the layers that run for every image (layers=…)."
+            )
+        return made
+
+    def _take(self, made: GramBatch, row: int, output: Output, x: torch.Tensor, mask: Any) -> None:
+        name = output.layer.name
+        if output.axis >= x.dim() or x.shape[output.axis] != made.m:
+            raise ValueError(
+                f"Layer {name!r} of {self.name}: expected {made.m} images on axis {output.axis}, got shape "
+                f"{tuple(x.shape)}. Leave this layer out (layers=…), or say which axis is the images' (batch_axis=…)."
+            )
+        x = x.movedim(output.axis, 0) if output.axis else x
+        x = reduced(x, self.tokens, mask if mask is None else mask.to(x.device))
+        made.put(row, torch_gram(x, name, first=made.first, out=made.triangles[row]))
+
+    def _mask(self, batch: Any) -> Any:
+        mask = batch.get("attention_mask") if isinstance(batch, Mapping) else None
+        return moved(mask, place(self.model)[0], None) if len(getattr(mask, "shape", ())) == 2 else None
+
+    def _run(self, batch: Any) -> Any:
+        device, dtype = place(self.model)
+        if self.forward is not None:
+            return self.forward(self.model, moved(batch, device, dtype))
+        if isinstance(batch, Mapping):
+            return self.model(**moved(batch, device, dtype))
+        x = batch[0] if isinstance(batch, (tuple, list)) else batch
+        return self.model(moved(x, device, dtype))
+
+    def _try(self, batch: Any, batch_axis: BatchAxis) -> list[Output]:
+        """The model's outputs on a few images; on all of the batch where it cannot be cut or wants no fewer."""
+        images = count(batch)
+        trials = [number for number in TRIALS if number < images] or [images - 1]
+        found: list[list[Output]] = []
+        for number in trials:
+            part = cut(batch, images, number)
+            if part is None:
+                break
+            try:
+                found.append(find_outputs(self.model, partial(self._run, part), number, batch_axis))
+            except Exception:  # a model may be made for one size of batch: tried with all of it below, or fails there
+                break
+            if not any(number in output.layer.shape for output in found[0]):
+                break
+        if not found:
+            return find_outputs(self.model, partial(self._run, batch), images, batch_axis)
+        if len(found) == 1 or len(found[0]) != len(found[1]):
+            return found[0]
+        return [second if second.reason else output for output, second in zip(*found, strict=True)]
+
+    def _check_batch_axis(self, batch_axis: BatchAxis, outputs: list[Output]) -> None:
+        for pattern in batch_axis if isinstance(batch_axis, Mapping) else ():
+            names = [output.layer.name for output in outputs]
+            if not any(
+                pattern in (o.layer.name, o.called) or fnmatch.fnmatchcase(o.layer.name, pattern) for o in outputs
+            ):
+                near = difflib.get_close_matches(pattern, names, 3, 0.4) or names[:3]
+                raise ValueError(
+                    f"No layer is called {pattern!r} in {self.name} (batch_axis). Near it: {', '.join(near)}."
+                )
+
+    def _check_left_out(self, layers: Choice) -> None:
+        for pattern in () if layers is None or callable(layers) else layers:
+            if pattern in self.left_out:
+                raise ValueError(f"Layer {pattern!r} of {self.name} cannot be compared: {self.left_out[pattern]}.")
+
+
+def _chosen(outputs: list[Output], layers: Choice) -> list[Output]:
+    """The outputs asked for. What a container passes on is among them only by name or kind."""
+    if layers is None:
+        return [output for output in outputs if not output.passed_on]
+    if callable(layers):
+        return [output for output in outputs if not output.passed_on and layers(output.layer)]
+    names = {name for output in outputs for name in (output.layer.name, output.called)}
+    exact = {pattern for pattern in layers if pattern in names}
+    patterns = [pattern for pattern in layers if pattern not in names]
+    return [
+        output
+        for output in outputs
+        if output.layer.name in exact
+        or output.called in exact
+        or output.layer.kind in patterns
+        or (not output.passed_on and any(fnmatch.fnmatchcase(output.layer.name, pattern) for pattern in patterns))
+    ]
+
+
+def _eager(model: Any) -> Any:
+    """The model that a compiled one was made of; ValueError for one whose modules cannot be watched."""
+    import torch
+
+    model = getattr(model, "_orig_mod", model)
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ValueError(
+            "Expected a PyTorch model, got TorchScript, whose layers cannot be watched. Pass the model it was made of."
+        )
+    lazy = [name for name, value in model.named_parameters() if torch.nn.parameter.is_lazy(value)]
+    if lazy:
+        raise ValueError(f"{type(model).__name__} has parameters without values yet ({lazy[0]}). Run it once first.")
+    return model
+
+
+def _checksum(value: torch.Tensor) -> int:
+    import torch
+
+    value = value.detach().to_dense() if value.layout is not torch.strided else value.detach()
+    return zlib.crc32(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
