@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core.measures.centring import EASY, LayerGram, NonFiniteActivation, finished, outlier_of, removal, upper
+from cka_core.measures.centring import (
+    EASY,
+    OUTLIER,
+    LayerGram,
+    NonFiniteActivation,
+    finished,
+    outlier_of,
+    removal,
+    upper,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -22,9 +31,6 @@ COPIED = 1 << 24
 
 BLOCKS = 4
 """A CPU multiplies the upper triangle in so many strips of rows: five eighths of the work of the whole product."""
-
-SUSPECT = 4.0
-"""Only an image so many times larger than the typical one is looked at as an outlier: it costs a row of K."""
 
 
 def torch_gram(x: torch.Tensor, layer: str = "layer", *, first: int = 0, out: np.ndarray | None = None) -> LayerGram:
@@ -92,7 +98,6 @@ def _product(x: torch.Tensor, without: int | None) -> tuple[torch.Tensor, float]
     m, features = x.shape
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     k = torch.empty((m, m), dtype=dtype, device=x.device)
-    strip = -(-m // BLOCKS) if x.device.type == "cpu" else m
     width = min(features, max(1, COPIED // m))
     scratch = torch.empty((m, width), dtype=dtype, device=x.device)
     shift_square = torch.zeros((), dtype=dtype, device=x.device)
@@ -103,10 +108,16 @@ def _product(x: torch.Tensor, without: int | None) -> tuple[torch.Tensor, float]
             mean = (part[:without].sum(0) + part[without + 1 :].sum(0)) / (m - 1)
         z = torch.sub(part, mean, out=scratch[:, : part.shape[1]])
         shift_square += torch.dot(mean, mean)
-        for row in range(0, m, strip):
-            rows = k[row : row + strip, row:]
-            rows.addmm_(z[row : row + strip], z[row:].T, beta=1.0 if start else 0.0)
+        _multiply(k, z, add=start > 0)
     return k.triu_(), m * float(shift_square)
+
+
+def _multiply(k: torch.Tensor, z: torch.Tensor, add: bool) -> None:
+    """The upper triangle of Z Z' into K, or added to it; what is written below it is of no use."""
+    m = len(z)
+    strip = -(-m // BLOCKS) if z.device.type == "cpu" else m
+    for row in range(0, m, strip):
+        k[row : row + strip, row:].addmm_(z[row : row + strip], z[row:].T, beta=1.0 if add else 0.0)
 
 
 def _sums(k: torch.Tensor) -> tuple[np.ndarray, np.ndarray, float]:
@@ -122,8 +133,10 @@ def _sums(k: torch.Tensor) -> tuple[np.ndarray, np.ndarray, float]:
 
 
 def _outlier(k: torch.Tensor, diagonal: np.ndarray, rows: np.ndarray) -> tuple[int, float] | None:
+    m = len(diagonal)
     row = int(diagonal.argmax())
-    if not diagonal[row] > SUSPECT * np.median(diagonal):
+    # However far an outlier draws the mean, its square is this many times the typical one. To look costs a row of K.
+    if not diagonal[row] > 0.1 / (OUTLIER**-2 + m**-2) * np.partition(diagonal, m // 2)[m // 2]:
         return None
     of_row = k[row] + k[:, row]
     of_row[row] -= k[row, row]

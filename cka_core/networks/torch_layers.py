@@ -27,7 +27,7 @@ from cka_core.networks.torch_inputs import count, cut, moved, place
 if TYPE_CHECKING:
     import torch
 
-TRIALS = (7, 3)
+TRIALS = (5, 3)
 """Images with which a model is tried. Where a tensor has another axis as long as the images, the second trial tells."""
 
 Forward = Callable[[Any, Any], Any] | None

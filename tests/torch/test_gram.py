@@ -1,0 +1,50 @@
+"""PyTorch's Gram matrix is numpy's: every scale, type, memory layout and degenerate case, on the CPU device."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from cka_core.measures.centring import NonFiniteActivation, gram
+from cka_core.networks import torch_gram as module
+from cka_core.networks.torch_gram import torch_gram
+
+CASES = {
+    "features": lambda x: torch.relu(x),
+    "maps": lambda x: x.reshape(len(x), 4, 3, 5),
+    "channels last": lambda x: x.reshape(len(x), 4, 3, 5).to(memory_format=torch.channels_last),
+    "tiny": lambda x: x * 1e-12,
+    "huge": lambda x: x * 1e15 + 3e15,
+    "far from zero": lambda x: x + 1e3,
+    "float64": lambda x: x.double() + 1e6,
+    "bfloat16": lambda x: x.bfloat16(),
+    "float16": lambda x: x.half() * 1000,
+    "classes": lambda x: x.argmax(1),
+    "outlier": lambda x: x.index_fill(0, torch.tensor([2]), 1e5),
+}
+
+
+@pytest.mark.parametrize("m", [4, 5, 66, 257, 1100])
+@pytest.mark.parametrize("case", CASES)
+def test_it_is_the_gram_matrix_of_float64(case, m, monkeypatch):
+    monkeypatch.setattr(module, "COPIED", m * 7)  # several pieces
+    x = CASES[case](torch.randn(m, 60, generator=torch.Generator().manual_seed(m)))
+    with torch.inference_mode():
+        made = torch_gram(x)
+    wanted = gram(x.double().numpy())
+    assert made.reason == wanted.reason
+    triangle = np.ldexp(made.triangle.astype(np.float64), made.exponent - wanted.exponent)
+    scale = np.abs(wanted.triangle).max()
+    assert np.abs(triangle - wanted.triangle).max() <= 2e-6 * scale
+    norms = np.ldexp(made.norms, made.exponent - wanted.exponent)
+    assert np.abs(norms - wanted.norms).max() <= 2e-6 * max(wanted.norms.max(), scale)
+    assert (made.outlier and made.outlier[0]) == (wanted.outlier and wanted.outlier[0])
+
+
+def test_no_variance_and_not_finite():
+    assert torch_gram(torch.ones(6, 3)).reason == "no variance"
+    x = torch.randn(6, 3)
+    x[4, 1] = float("inf")
+    with pytest.raises(NonFiniteActivation, match="'conv'.*image 14"):
+        torch_gram(x, "conv", first=10)
