@@ -8,8 +8,9 @@ PYTHON := $(shell for name in python3.13 python3.12 python3.11 python3.10 python
 	&& echo $$name && break; done)
 endif
 VENV = .venv/bin/python
+VENV_TORCH = .venv-torch/bin/python
 
-.PHONY: run dev test test-pure lint demo bench screenshots setup setup-dev clean python
+.PHONY: run dev test test-pure test-torch lint demo bench screenshots setup setup-dev setup-torch clean python
 
 # Show the page at http://127.0.0.1:8501, with a finished comparison on it; the next free port if that one is taken.
 run: setup
@@ -27,6 +28,10 @@ test: lint
 # The tests that need neither TensorFlow nor a browser: under a minute.
 test-pure: setup-dev
 	$(VENV) -m pytest -n 2 --dist loadfile -m pure tests/base tests/measures tests/atlas tests/claims tests/results tests/test_house.py
+
+# The tests of PyTorch models, in an environment of their own: nothing else needs PyTorch.
+test-torch: setup-torch
+	$(VENV_TORCH) -m pytest tests/torch
 
 # Check formatting and types only.
 lint: setup-dev
@@ -55,9 +60,13 @@ setup: python
 setup-dev: python
 	@$(PYTHON) scripts/setup.py --dev
 
-# Remove the environment and the caches of the tools; results live elsewhere (see README.md) and stay.
+# Make .venv-torch, with PyTorch beside what the tests need.
+setup-torch: python
+	@$(PYTHON) scripts/setup.py --torch
+
+# Remove the environments and the caches of the tools; results live elsewhere (see README.md) and stay.
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache cka_explorer.egg-info
+	rm -rf .venv .venv-torch .pytest_cache .mypy_cache .ruff_cache cka_explorer.egg-info
 
 # Say so if no Python here will do.
 python:

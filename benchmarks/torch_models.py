@@ -1,14 +1,15 @@
 """Two PyTorch models against pytorch-cka: the same models, images and layers, each tool in a process of its own.
 
-    PATH/python benchmarks/torch_models.py            every case, with a Python that has this project, torch and
-                                                      pytorch-cka==1.1.3 (requirements-torch.txt, benchmarks/requirements.txt)
+    PATH/python benchmarks/torch_models.py            every case, with a Python that has requirements-torch.txt and
+                                                      pytorch-cka==1.1.3
     PATH/python benchmarks/torch_models.py --only resnets --images 256 --runs 5
 
 cifar    a ResNet-18 for 32x32 images, compared with another seed of it: 61 x 61 modules
 resnets  ResNet50 x ResNet101: 155 x 308 convolutions, batch norms and ReLUs
 
-Of each run the second call counts, the peak is the process'. Both get minibatches of 256 images. The error is the largest
-of any cell against the equations in float64 on a float64 copy of the models. On a GPU, if there is one.
+Of each run the second call counts, the peak is the process'. Both get minibatches of 256 images. The error is the
+largest of any cell against the equations in float64 on a float64 copy of the models. On a GPU, if there is one. Where
+other work keeps the cores busy, --cpu-time prints the processor time of one thread, which it disturbs least.
 """
 
 from __future__ import annotations
@@ -120,12 +121,15 @@ def data(images: int) -> torch.Tensor:
     return torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).float() / 255
 
 
-def one_run(tool: str, case: str, images: int, out: str) -> None:
+def one_run(tool: str, case: str, images: int, out: str, cpu_time: bool) -> None:
     """Compare twice with one tool; the second call's seconds, the peak and the matrix."""
+    clock = time.process_time if cpu_time else time.perf_counter
+    if cpu_time:
+        torch.set_num_threads(1)
     a, b = (model.to(device()) for model in models(case))
     x, names = data(images), (layers(a), layers(b))
     for _ in range(2):
-        started = time.perf_counter()
+        started = clock()
         if tool == "ours":
             from cka_core import compare
 
@@ -140,7 +144,7 @@ def one_run(tool: str, case: str, images: int, out: str) -> None:
             loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x), batch_size=MINIBATCH)
             found = compute_cka(a, b, loader, layers=names[0], model2_layers=names[1], progress=False)
             matrix = found[0].cpu().numpy()
-        seconds = time.perf_counter() - started
+        seconds = clock() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     if device().type == "cuda":
         peak = torch.cuda.max_memory_allocated()
@@ -181,17 +185,21 @@ def _centred(model: nn.Module, x: torch.Tensor, u_centre: Any) -> np.ndarray:
     return np.stack([rows[name] for name in layers(model)])
 
 
-def fresh(tool: str, case: str, images: int, folder: str) -> dict[str, Any]:
+def fresh(tool: str, case: str, images: int, folder: str, cpu_time: bool = False) -> dict[str, Any]:
     out = f"{folder}/{tool}.npz"
     command = [sys.executable, __file__, "--part", tool, "--only", case, "--images", str(images), "--out", out]
+    command += ["--cpu-time"] if cpu_time else []
     subprocess.run(command, check=True, cwd=ROOT)
     with np.load(out) as arrays:
         return dict(arrays)
 
 
-def measure(case: str, images: int, runs: int, exact: bool) -> None:
+def measure(case: str, images: int, runs: int, exact: bool, cpu_time: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        pairs = [(fresh("ours", case, images, folder), fresh("peer", case, images, folder)) for _ in range(runs)]
+        pairs = [
+            (fresh("ours", case, images, folder, cpu_time), fresh("peer", case, images, folder, cpu_time))
+            for _ in range(runs)
+        ]
         reference = fresh("truth", case, images, folder)["matrix"] if exact else None
     ratios = sorted(float(ours["seconds"] / peer["seconds"]) for ours, peer in pairs)
     seconds = [float(np.median([pair[side]["seconds"] for pair in pairs])) for side in (0, 1)]
@@ -203,9 +211,8 @@ def measure(case: str, images: int, runs: int, exact: bool) -> None:
         f"    time {seconds[0]:.2f} s / {seconds[1]:.2f} s; ratio {np.median(ratios):.2f} ({ratios[0]:.2f} to "
         f"{ratios[-1]:.2f}), wanted at most {limit}"
     )
-    print(
-        f"    peak memory {peaks[0] / 1e9:.2f} GB / {peaks[1] / 1e9:.2f} GB = {peaks[0] / peaks[1]:.2f}, wanted {MEMORY}"
-    )
+    memory = f"{peaks[0] / 1e9:.2f} GB / {peaks[1] / 1e9:.2f} GB = {peaks[0] / peaks[1]:.2f}"
+    print(f"    peak memory {memory}, wanted at most {MEMORY}")
     if reference is not None:
         errors = [float(np.abs(side["matrix"] - reference).max()) for side in pairs[0]]
         print(f"    error {errors[0]:.1e} / {errors[1]:.1e} = {errors[0] / errors[1]:.1e}, wanted at most {ERROR:.0e}")
@@ -217,13 +224,14 @@ def main() -> None:
     parser.add_argument("--images", type=int, help="256 and 1,024 if not given")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--no-error", action="store_true", help="leave the float64 reference out")
+    parser.add_argument("--cpu-time", action="store_true", help="the processor time of one thread")
     parser.add_argument("--part", choices=["ours", "peer", "truth"], help=argparse.SUPPRESS)
     parser.add_argument("--out", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.part == "truth":
         truth(given.only, given.images, given.out)
     elif given.part:
-        one_run(given.part, given.only, given.images, given.out)
+        one_run(given.part, given.only, given.images, given.out, given.cpu_time)
     else:
         name = (
             torch.cuda.get_device_name()
@@ -233,7 +241,7 @@ def main() -> None:
         print(f"{name}, Python {platform.python_version()}, torch {torch.__version__}")
         for case in [given.only] if given.only else ["cifar", "resnets"]:
             for images in [given.images] if given.images else [256, 1024]:
-                measure(case, images, given.runs, not given.no_error)
+                measure(case, images, given.runs, not given.no_error, given.cpu_time)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,12 @@ TENSORFLOW = {
 }
 """The folders that may bring TensorFlow or Keras in, and by which modules: inside functions or for type checkers."""
 
+TORCH = {
+    "networks": {"tokens", "torch_calls", "torch_gram", "torch_inputs", "torch_layers"},
+    "comparing": {"engine", "torch_images"},
+}
+"""The same for PyTorch, which is optional: only a model of it that a caller gives brings it in."""
+
 FOLDERS = [name for row in LAYERS for name in row]
 MODULES = sorted(path for path in CORE.rglob("*.py"))
 
@@ -107,11 +113,25 @@ def test_a_folder_says_its_rule_in_one_sentence(folder):
     assert rule and re.fullmatch(r"[A-Z][^.]*\.", rule.replace("\n", " ")), rule
 
 
-def test_no_module_but_those_named_brings_tensorflow():
-    found = {path for path in MODULES for _, name in imports(path) if name.split(".")[0] in ("tensorflow", "keras")}
+@pytest.mark.parametrize("packages, named", [(("tensorflow", "keras"), TENSORFLOW), (("torch",), TORCH)])
+def test_no_module_but_those_named_brings_a_framework(packages, named):
+    found = {path for path in MODULES for _, name in imports(path) if name.split(".")[0] in packages}
     brought = {folder: {path.stem for path in found if room(path) == folder} for folder in FOLDERS}
-    assert {folder: names for folder, names in brought.items() if names} == TENSORFLOW
+    assert {folder: names for folder, names in brought.items() if names} == named
     assert {room(path) for path in found} <= set(FOLDERS)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_pytorch_is_imported_in_functions_only(path):
+    tree = ast.parse(path.read_text())
+    at_the_top = {name.split(".")[0] for node in tree.body for name in _imported(node)}
+    assert "torch" not in at_the_top
+
+
+def _imported(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [name.name for name in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
 
 
 def test_measures_need_numpy_and_scipy_only():

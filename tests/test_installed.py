@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from packaging.metadata import Metadata
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -19,7 +22,7 @@ def installed(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("installed")
     source = folder / "source"  # setuptools leaves its work where it builds
     shutil.copytree(ROOT / "cka_core", source / "cka_core", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "requirements.txt", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
     build = [*pip, "wheel", str(source), "--no-deps", "--no-build-isolation", "-w", str(folder / "wheels")]
@@ -44,6 +47,96 @@ def test_it_has_every_module_and_all_that_ships(installed):
         for folder in (ROOT / "cka_core", installed / "cka_core")
     )
     assert here == there
+
+
+def required(installed: Path) -> dict[str, dict[str, Requirement]]:
+    """What the wheel asks for, by extra; "" for what it asks for without one."""
+    [about] = installed.glob("cka_explorer-*.dist-info/METADATA")
+    found: dict[str, dict[str, Requirement]] = {}
+    for line in Metadata.from_email(about.read_text(), validate=False).requires_dist or []:
+        extra = re.search(r'extra == "(\w+)"', str(line.marker or ""))
+        found.setdefault(extra[1] if extra else "", {})[line.name] = line
+    return found
+
+
+def test_without_extras_it_is_light(installed):
+    found = required(installed)
+    assert set(found) == {"", "app", "keras", "torch"}
+    assert {"numpy", "scipy"} <= set(found[""])
+    heavy = {"tensorflow", "keras", "streamlit", "torch", "pandas", "plotly", "matplotlib", "distributed"}
+    assert not heavy & set(found[""])
+    assert set(found["keras"]) >= {"tensorflow", "keras"} and set(found["torch"]) == {"torch"}
+
+
+def test_with_the_app_it_is_all_of_requirements_txt(installed):
+    found = required(installed)
+    everything = found[""] | found["keras"] | {n: r for n, r in found["app"].items() if n != "cka-explorer"}
+    lines = (line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines())
+    whole = {Requirement(line).name: Requirement(line).specifier for line in lines if line}
+    assert {name: requirement.specifier for name, requirement in everything.items()} == whole
+
+
+LIGHT = """
+import importlib.metadata as metadata, importlib.util, re, sys
+from packaging.requirements import Requirement
+
+def closure(name, found):
+    key = re.sub("[-_.]+", "-", name).lower()
+    if key not in found:
+        found.add(key)
+        for line in metadata.requires(name) or []:
+            requirement = Requirement(line)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                closure(requirement.name, found)
+    return found
+
+allowed = set()
+for name in NAMES:
+    closure(name, allowed)
+of = metadata.packages_distributions()
+
+class Only:
+    def find_spec(self, name, path=None, target=None):
+        owners = {re.sub("[-_.]+", "-", owner).lower() for owner in of.get(name.split(".")[0], ())}
+        if owners and not owners & allowed and "cka-explorer" not in owners:
+            raise ModuleNotFoundError(f"No module named {name!r}: it is not among what is installed", name=name)
+
+sys.meta_path.insert(0, Only())
+"""
+"""Python that can import nothing but NAMES, what these require, and the standard library."""
+
+
+def test_light_it_compares(installed):
+    code = (
+        LIGHT.replace("NAMES", repr(sorted(required(installed)[""])))
+        + """
+import numpy as np, cka_core
+x = np.random.default_rng(0).normal(size=(32, 6))
+assert abs(cka_core.cka(x, 2 * x) - 1) < 1e-6
+result = cka_core.compare_activations({"a": x, "b": x**3}, {"c": x})
+result.save("light.npz")
+low, high = cka_core.Comparison.load("light.npz").interval()
+for name in ("tensorflow", "streamlit", "pandas", "matplotlib"):
+    try:
+        __import__(name)
+    except ModuleNotFoundError:
+        pass
+    else:
+        raise SystemExit(name)
+print(result.matrix.shape, "tensorflow" in sys.modules)
+"""
+    )
+    assert run(installed, "-c", code).strip() == "(2, 1) False"
+    assert "data" in run(
+        installed,
+        "-c",
+        LIGHT.replace("NAMES", repr(sorted(required(installed)[""])))
+        + """
+sys.argv = ["cka_core", "--help"]
+from cka_core.cli import main
+main()
+""",
+    )
 
 
 def test_every_module_of_it_can_be_imported(installed):

@@ -65,7 +65,7 @@ def roots(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_pages_import_no_tensorflow(path):
-    assert not roots(path) & {"tensorflow", "keras", "distributed", "dask", "numpy"}
+    assert not roots(path) & {"tensorflow", "keras", "torch", "distributed", "dask", "numpy"}
 
 
 @pytest.mark.parametrize("name", CORE)
@@ -75,7 +75,7 @@ def test_core_imports_no_streamlit(name):
 
 @pytest.mark.parametrize("name", CORE)
 def test_heavy_packages_are_imported_in_functions(name):
-    heavy = {"tensorflow", "keras", "distributed", "dask", "pandas", "plotly", "matplotlib"}
+    heavy = {"tensorflow", "keras", "torch", "distributed", "dask", "pandas", "plotly", "matplotlib"}
     assert not {module.split(".")[0] for module in imports(CORE[name], at_import=True)} & heavy
 
 
@@ -126,7 +126,9 @@ def test_what_is_imported_is_required_and_the_other_way_round():
     imported = {root for path in [*CORE.values(), *PAGES] for root in roots(path)} - own - sys.stdlib_module_names
     needed = {canonicalize_name(names.get(root, root)) for root in imported}
     # Keras saves and reads weights through h5py; Dask needs cryptography for TLS certificates.
-    assert needed | {"h5py", "cryptography"} == set(requirements("requirements.txt"))
+    # PyTorch is optional: requirements-torch.txt has it.
+    assert needed | {"h5py", "cryptography"} == set(requirements("requirements.txt")) | {"torch"}
+    assert set(requirements("requirements-torch.txt")) == {"torch"}
 
 
 def test_the_supported_pythons_are_the_same_everywhere():

@@ -358,7 +358,6 @@ def test_pytorch_is_imported_only_where_a_model_of_it_is_given():
     code = (
         "import sys, numpy as np; from cka_core import compare, compare_activations, build_network, load_images\n"
         "x = np.eye(8); compare_activations({'a': x}, {'b': x})\n"
-        "from cka_core.networks.architectures import build_network\n"
         "m = build_network('cifar-resnet-8x1'); compare(m, m, load_images('cifar10-mini', 'test', 8, 0))\n"
         "print('torch' in sys.modules)"
     )
