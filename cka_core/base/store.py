@@ -19,7 +19,6 @@ import os
 import shutil
 import time
 import uuid
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,11 +26,10 @@ import fsspec
 import platformdirs
 
 from cka_core.base import leftovers
+from cka_core.base.checksums import CHECKSUM_LENGTH, checksum_in, file_checksum
 
 log = logging.getLogger(__name__)
 
-CHECKSUM_LENGTH = 16
-HEX = frozenset("0123456789abcdef")
 GRAM_BUDGET = 4_000_000_000
 """Bytes of Gram matrices kept in a store; the environment variable CKA_GRAM_BUDGET changes it."""
 
@@ -126,7 +124,7 @@ class Store:
                 data = self.fs.cat_file(entry.path)
             except FileNotFoundError:
                 continue
-            if hashlib.sha256(data).hexdigest()[:CHECKSUM_LENGTH] == _checksum(entry.path):
+            if hashlib.sha256(data).hexdigest()[:CHECKSUM_LENGTH] == checksum_in(entry.path):
                 self.touch(entry.path)
                 return data
             self.set_aside(entry.path, "its bytes do not have the checksum in its name")
@@ -144,7 +142,7 @@ class Store:
             stat = os.stat(entry.path)
         except FileNotFoundError:
             return False
-        return _file_checksum(entry.path, stat.st_size, stat.st_mtime_ns) == _checksum(entry.path)
+        return file_checksum(entry.path, stat.st_size, stat.st_mtime_ns) == checksum_in(entry.path)
 
     def rename(self, kind: str, key: str, new: str) -> None:
         """Give an object another key; its bytes stay."""
@@ -162,7 +160,7 @@ class Store:
             return []
         for path, info in listing.items():
             name = path[len(folder) + 1 :]
-            if ".tmp-" in name or _checksum(path) is None:
+            if ".tmp-" in name or checksum_in(path) is None:
                 continue
             found.append(Entry(kind, name.rsplit(".", 2)[0], path, int(info["size"]), _modified(info)))
         return sorted(found, key=lambda entry: entry.used, reverse=True)
@@ -297,7 +295,7 @@ class Store:
         for info in listing:
             path = info["name"]
             name = path.rsplit("/", 1)[-1]
-            if _checksum(path) is not None and name.rsplit(".", 2)[0] == stem and ".tmp-" not in name:
+            if checksum_in(path) is not None and name.rsplit(".", 2)[0] == stem and ".tmp-" not in name:
                 found.append(Entry(kind, key, path, int(info["size"]), _modified(info)))
         return sorted(found, key=lambda entry: entry.used, reverse=True)
 
@@ -317,23 +315,6 @@ class Store:
             os.replace(source, target)
         else:
             self.fs.mv(source, target)
-
-
-@lru_cache(maxsize=4000)
-def _file_checksum(path: str, size: int, changed: int) -> str:
-    sha = hashlib.sha256()
-    with open(path, "rb") as file:
-        while piece := file.read(1 << 22):
-            sha.update(piece)
-    return sha.hexdigest()[:CHECKSUM_LENGTH]
-
-
-def _checksum(path: str) -> str | None:
-    """The checksum in a file name ``key.checksum.suffix``; None if the name has no such form, as that of a record."""
-    parts = path.rsplit("/", 1)[-1].rsplit(".", 2)
-    if len(parts) == 3 and len(parts[1]) == CHECKSUM_LENGTH and parts[2] != "json" and set(parts[1]) <= HEX:
-        return parts[1]
-    return None
 
 
 def _modified(info: dict[str, Any]) -> float:

@@ -7,7 +7,6 @@ where it was. Above the store's budget for them nothing is kept and both network
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,8 +17,9 @@ from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store, gram_budget
 from cka_core.comparing import estimate, tallies, torch_models
 from cka_core.comparing.arrays import check_memory, compare_activations
-from cka_core.comparing.sources import FromSet, Live, Some, Source, Stored, check_made_so, live_extractor, now, versions
-from cka_core.images.sets import IMAGE_SETS, Images, SampleSpec, digest
+from cka_core.comparing.shown import described, images_shown
+from cka_core.comparing.sources import FromSet, Live, Some, Source, Stored, live_extractor, now, versions
+from cka_core.images.sets import Images, digest
 from cka_core.library import catalogue, files
 from cka_core.measures import registry
 from cka_core.measures.grams import GramBatch
@@ -33,7 +33,6 @@ from cka_core.networks.layers import Choice
 from cka_core.networks.preprocessing import AUTO
 from cka_core.networks.torch_calls import BatchAxis
 from cka_core.networks.torch_layers import Forward
-from cka_core.results.activation_sets import ActivationSet, Sample, shared_sample
 from cka_core.results.comparison import MEASURE, CompareSpec, Comparison
 
 if TYPE_CHECKING:
@@ -159,7 +158,7 @@ def run(spec: CompareSpec, store: Store, report: Report = silent) -> Comparison:
     started = time.perf_counter()
     sets = {side.weights: catalogue.load_set(side, store) for side in (spec.a, spec.b) if side.source == "activations"}
     chosen = registry.measure(spec.measure)
-    sample, images = _images(spec, sets, store, report)
+    sample, images = images_shown(spec, sets, store, report)
     slices = minibatches(sample.n, spec.batch_size)
 
     def source(network: NetworkSpec) -> FromSet | Stored:
@@ -191,7 +190,7 @@ def run(spec: CompareSpec, store: Store, report: Report = silent) -> Comparison:
     provenance = {
         "network_a": network_a,
         "network_b": other.provenance() if b is not a else network_a | {"name": spec.b.name},
-        "images": _described(sample),
+        "images": described(sample),
         "preprocessing": _preprocessing(a, b),
         "batch_norm": spec.batch_norm,
         "batch_size": spec.batch_size,
@@ -214,81 +213,9 @@ def run(spec: CompareSpec, store: Store, report: Report = silent) -> Comparison:
     return result
 
 
-def _images(
-    spec: CompareSpec, sets: dict[str, ActivationSet], store: Store, report: Report
-) -> tuple[Sample, Images | None]:
-    """Which images are compared on, and the images themselves if a network is to see them.
-
-    Activation sets were made from certain images in certain minibatches: anything else is refused.
-    """
-    sample = _images_of_sets(spec, sets) if sets else None
-    if sample is not None and {spec.a.source, spec.b.source} == {"activations"}:
-        return sample, None
-    if sample is not None and not (sample.images or sample.digest):
-        raise ValueError(
-            f"{_names(sets)} was made from {sample}: no network can be shown the same images. Compare it with another "
-            "activation set of them."
-        )
-    if not spec.sample.images:
-        raise ValueError(
-            f"{_names(sets)} was made from {sample}. Say which these are, for the network: --images, --split, "
-            "--samples, --seed."
-        )
-    report(Progress("loading images", 0, 1, f"loading {spec.sample.images}"))
-    images = spec.sample.load(store)
-    asked = Sample.of(spec.sample, images)
-    if sample is not None and not sample.is_sure_to_be(asked):
-        raise ValueError(
-            f"{_names(sets)} was made from other images than asked for, and refuses the comparison. Made from: "
-            f"{sample}. Asked for: {asked}. Leave the images to the set, or make it again with these."
-        )
-    return asked, images
-
-
-def _images_of_sets(spec: CompareSpec, sets: dict[str, ActivationSet]) -> Sample:
-    """The images that the sets share; a ValueError where they share none, or they were made otherwise than asked."""
-    for found in sets.values():
-        check_made_so(found, spec.preprocessing, spec.batch_norm)
-    sample, batch_size = shared_sample(sets.values())
-    names = _names(sets)
-    if batch_size != spec.batch_size:
-        raise ValueError(
-            f"{names} was made in minibatches of {batch_size} images, asked for are {spec.batch_size}. Compare with "
-            f"batch size {batch_size}, or make it again with --batch-size {spec.batch_size}."
-        )
-    asked = spec.sample
-    if asked.n is None and asked.images in IMAGE_SETS and asked.split in IMAGE_SETS[asked.images].sizes:
-        asked = dataclasses.replace(asked, n=IMAGE_SETS[asked.images].sizes[asked.split])
-    if {spec.a.source, spec.b.source} == {"activations"} and asked != sample.spec:
-        raise ValueError(
-            f"{names} was made from other images than asked for, and refuses the comparison. Made from: {sample}. "
-            f"Asked for: {_in_words(asked)}. Leave the images to the set, or make it again with these."
-        )
-    return sample
-
-
-def _names(sets: dict[str, ActivationSet]) -> str:
-    return " and ".join(found.name for found in sets.values())
-
-
-def _in_words(asked: SampleSpec) -> str:
-    draw = "the first" if asked.seed is None else f"seed {asked.seed}"
-    balance = ", balanced over the classes" if asked.balanced else ""
-    return f"{asked.n or 'all'} {asked.split} images of {asked.images} ({draw}{balance})"
-
-
 def _preprocessing(a: Source, b: Source) -> str:
     """How images entered both networks; each network's own provenance says it where they differ."""
     return a.preprocessing if a.preprocessing == b.preprocessing else "each network's own"
-
-
-def _described(sample: Sample) -> dict[str, Any]:
-    """A sample in a provenance: of unknown images only what is known."""
-    fields = dataclasses.asdict(sample)
-    if sample.images:
-        del fields["label"]
-        return fields
-    return {"images": sample.label, "n": sample.n, "digest": sample.digest}
 
 
 def command(spec: CompareSpec) -> str:
