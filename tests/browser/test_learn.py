@@ -80,7 +80,6 @@ def test_a_step_asks_nothing_of_the_server(page: Page, reader: str):
     page.reload()
     expect(page.locator(".tour")).to_be_visible()
     settled(page)
-    page.wait_for_timeout(500)
     before = len(frames)
     assert before > 0
     for step in range(2, 8):
