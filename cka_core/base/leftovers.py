@@ -32,7 +32,7 @@ def writing(temporary: str, remove: Callable[[str], None], needed: int | None = 
     try:
         yield
     except BaseException as error:
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and error.errno is not None:
             error.filename, error.needed = error.filename or temporary, needed  # type: ignore[attr-defined]
         with contextlib.suppress(OSError):
             remove(temporary)
