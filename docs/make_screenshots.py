@@ -41,6 +41,7 @@ DRAWN = {
 def take(browser: Browser, address: str, name: str) -> Path:
     theme, (width, height), view = PICTURES[name]
     context = browser.new_context(
+        bypass_csp=True,
         color_scheme="dark" if theme == "dark" else "light",
         viewport={"width": width, "height": height},
         device_scale_factor=1.5,

@@ -23,7 +23,8 @@ def browser_type_launch_args() -> dict[str, object]:
 
 @pytest.fixture(scope="session")
 def browser_context_args() -> dict[str, object]:
-    return {"viewport": {"width": 1400, "height": 900}}
+    # Playwright waits for a condition by running text, which the server forbids; test_server.py goes without this.
+    return {"viewport": {"width": 1400, "height": 900}, "bypass_csp": True}
 
 
 @pytest.fixture(scope="module")

@@ -131,7 +131,7 @@ def test_a_copied_address_restores_the_view(page: Page, reader: str, browser: Br
     expect(page.get_by_test_id("stDataFrame")).to_be_visible()
     settled(page)
 
-    context = browser.new_context(viewport={"width": 1400, "height": 900})
+    context = browser.new_context(bypass_csp=True, viewport={"width": 1400, "height": 900})
     other = context.new_page()
     open_map(other, page.url)
     expect(other.get_by_role("heading", name="ResNet 38x1, untrained × ResNet 14x4, untrained")).to_be_visible()

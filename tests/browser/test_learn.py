@@ -123,7 +123,9 @@ def test_presenting_hides_the_toolbar_and_enlarges_the_type_at_the_same_step(pag
     ids=["projector", "presented", "laptop", "phone"],
 )
 def test_the_whole_lesson_fits_the_window(browser: Browser, reader: str, size: tuple[int, int], present: str):
-    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, reduced_motion="reduce")
+    context = browser.new_context(
+        bypass_csp=True, viewport={"width": size[0], "height": size[1]}, reduced_motion="reduce"
+    )
     page = context.new_page()
     for chapter, steps in ((1, 7), (2, 10), (3, 5)):
         open_chapter(page, reader, chapter, 1, present)
@@ -390,7 +392,7 @@ def test_every_chapter_ends_in_the_app(page: Page, reader: str, chapter: int, st
 
 
 def test_nothing_moves_where_motion_is_not_wanted(browser: Browser, reader: str):
-    context = browser.new_context(reduced_motion="reduce", viewport={"width": 1280, "height": 720})
+    context = browser.new_context(bypass_csp=True, reduced_motion="reduce", viewport={"width": 1280, "height": 720})
     page = context.new_page()
     open_chapter(page, reader, 1, 4)
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_hidden()

@@ -93,7 +93,7 @@ def test_from_the_button_to_the_comparison(page: Page, app: str, tmp_path):
 
 def test_nothing_is_lost_when_worker_cluster_or_server_is_killed(browser: Browser, tmp_path):
     store = Store(tmp_path / "store")
-    context = browser.new_context(viewport={"width": 1400, "height": 900})
+    context = browser.new_context(bypass_csp=True, viewport={"width": 1400, "height": 900})
     page = context.new_page()
     with running_app(store.root, tmp_path / "log.txt") as first:
         page.goto(f"{first}{SMALL}&epochs=400")
