@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cka_core.base.store import Store
+from cka_core.cli import factory
 from cka_core.cli.options import ImagesOption, StoreOption, given, inches, progress_bar
 
 if TYPE_CHECKING:
@@ -19,7 +20,10 @@ def compare(
     context: typer.Context,
     a: Annotated[
         str,
-        typer.Argument(help="A network of the library, an architecture, a .keras file, or an activation set (.npz)."),
+        typer.Argument(
+            help="A network of the library, an architecture, a .keras file, an activation set (.npz), or mine.py:BUILD, "
+            "a function that returns a PyTorch or Keras model: its code is run, in this process, as you."
+        ),
     ],
     b: Annotated[str, typer.Argument(help="The other one; the same again for a self-comparison.")],
     images: ImagesOption = "cifar10-mini",
@@ -61,11 +65,45 @@ def compare(
     from cka_core.networks.activations import check_batch_norm
     from cka_core.networks.preprocessing import check_form
     from cka_core.results import comparison as results
-    from cka_core.results import words
     from cka_core.results.activation_sets import shared_sample
 
     place = Store(store)
     sample = SampleSpec(images, split, samples, None if first else seed, balanced)
+    names = _measures(measure)
+    check_form(preprocessing)
+    check_batch_norm(batch_norm)
+    patterns = tuple(layers) if layers else None
+    figure_size = inches(size)
+    for path, endings in ((out, (".npz", ".csv")), (figure, (".png", ".svg", ".pdf", ".html"))):
+        if path is not None and path.suffix.lower() not in endings:
+            raise ValueError(f"Expected a file ending in {', '.join(endings)}, got {path.name}.")
+
+    def tell(result: Comparison, name: str) -> None:
+        of_several = f"-{name}" if len(names) > 1 else ""
+        _tell(result)
+        if out is not None:
+            for path in _write(result, out.with_stem(out.stem + of_several)):
+                print(f"Wrote {path}")
+        if figure is not None:
+            from cka_core.results import paper
+
+            path = figure.with_stem(figure.stem + of_several)
+            paper.save_figure(result, path, size=figure_size, dpi=dpi, colours=colours)
+            print(f"Wrote {path}")
+
+    if factory.is_one(a) or factory.is_one(b):
+        for network in dict.fromkeys(filter(factory.is_one, (a, b))):
+            print(f"Running the code of {network}, in this process.")
+        model = factory.built(a, place)
+        models = model, model if b == a else factory.built(b, place)
+        for name in names:
+            with progress_bar() as report:
+                made = factory.compare(
+                    (a, b), models, sample, _command(context), batch_size=batch_size, layers=patterns, store=place,
+                    preprocessing=preprocessing, batch_norm=batch_norm, measure=name, report=report,
+                )  # fmt: skip
+            tell(made, name)
+        return
     sides = catalogue.find(a, place), catalogue.find(b, place)
     sets = [side.activations for side in sides if side.activations is not None]
     if sets:  # made from certain images, in certain minibatches
@@ -73,10 +111,6 @@ def compare(
         asked = given(context, "images", "split", "samples", "first", "seed", "balanced")
         sample = sample if asked else shared.spec
         batch_size = batch_size if given(context, "batch_size") else size_of_set
-    check_form(preprocessing)
-    check_batch_norm(batch_norm)
-    names = _measures(measure)
-    patterns = tuple(layers) if layers else None
     specs = [
         results.CompareSpec(
             sides[0].spec,
@@ -90,10 +124,6 @@ def compare(
         )  # fmt: skip
         for name in names
     ]
-    figure_size = inches(size)
-    for path, endings in ((out, (".npz", ".csv")), (figure, (".png", ".svg", ".pdf", ".html"))):
-        if path is not None and path.suffix.lower() not in endings:
-            raise ValueError(f"Expected a file ending in {', '.join(endings)}, got {path.name}.")
     for name, spec in zip(names, specs, strict=True):
         result = None if again else results.find(spec, place)
         if result is None:
@@ -103,25 +133,35 @@ def compare(
                 result = engine.run(spec, place, report)
         else:
             print("Found in the store, nothing to compute.")
-        of_several = f"-{name}" if len(names) > 1 else ""
-        title, digest = words.measure_text(result.provenance), result.provenance["images"]["digest"][:12]
-        print(
-            f"{result.name_a} × {result.name_b}: {result.matrix.shape[0]} × {result.matrix.shape[1]} layers, {title}, "
-            f"sample {digest or 'not known'}"
-        )
-        for line in words.pixels_because(result.provenance):
-            print(line)
-        for warning in result.warnings:
-            print(f"note: {warning}")
-        if out is not None:
-            for path in _write(result, out.with_stem(out.stem + of_several)):
-                print(f"Wrote {path}")
-        if figure is not None:
-            from cka_core.results import paper
+        tell(result, name)
 
-            path = figure.with_stem(figure.stem + of_several)
-            paper.save_figure(result, path, size=figure_size, dpi=dpi, colours=colours)
-            print(f"Wrote {path}")
+
+def _tell(result: Comparison) -> None:
+    from cka_core.results import words
+
+    title, digest = words.measure_text(result.provenance), result.provenance["images"]["digest"][:12]
+    print(
+        f"{result.name_a} × {result.name_b}: {result.matrix.shape[0]} × {result.matrix.shape[1]} layers, {title}, "
+        f"sample {digest or 'not known'}"
+    )
+    for line in words.pixels_because(result.provenance):
+        print(line)
+    for warning in result.warnings:
+        print(f"note: {warning}")
+
+
+def _command(context: typer.Context) -> list[str]:
+    """The command as it was typed, as far as it decides about the result, with names for the files it writes."""
+    values = context.params
+    words = ["python", "-m", "cka_core", "compare", values["a"], values["b"]]
+    for option in ("images", "split", "samples", "first", "seed", "balanced", "batch_size", "preprocessing",
+                   "batch_norm", "measure"):  # fmt: skip
+        if given(context, option):
+            name = f"--{option.replace('_', '-')}"
+            words += [name] if values[option] is True else [name, str(values[option])]
+    for pattern in values["layers"] or ():
+        words += ["--layers", pattern]
+    return [*words, "--out", "result.npz", "--figure", "result.png"]
 
 
 def _measures(words: str) -> list[str]:

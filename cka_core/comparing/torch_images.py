@@ -17,7 +17,7 @@ from cka_core.images.sets import Images
 from cka_core.measures.hsic import minibatches
 from cka_core.measures.kernels import MIN_IMAGES
 from cka_core.networks.layouts import order_for_keras, order_for_torch
-from cka_core.networks.preprocessing import AUTO, DIVIDE, NONE, check_form, check_range, pixels
+from cka_core.networks.preprocessing import AUTO, DIVIDE, NONE, Pixels, check_form, check_range, pixels
 from cka_core.networks.torch_inputs import as_tensor, count, input_of, joined
 
 
@@ -133,6 +133,7 @@ class Entrance:
         check_form(preprocessing)
         self.stream, self.keras_shape, self.beside_keras, self.whole = stream, keras_shape, beside_keras, whole
         self.preprocessing = preprocessing
+        self.pixels = Pixels(NONE, "as the batches give them")
         self.done: list[str] = []
 
     def __call__(self, batch: Any) -> Any:
@@ -163,9 +164,12 @@ class Entrance:
         """Pixels (n, c, h, w) in the form asked for: by default uint8 is divided by 255."""
         import torch
 
-        form = self.preprocessing
-        if form == AUTO:
-            form = DIVIDE if x.dtype == torch.uint8 else NONE
+        form, why = self.preprocessing, "asked for"
+        if form == AUTO and x.dtype == torch.uint8:
+            form, why = DIVIDE, "what a PyTorch model expects cannot be seen"
+        elif form == AUTO:
+            form, why = NONE, "numbers of other types than uint8 are taken as they are"
+        self.pixels = Pixels(form, why)
         if form == NONE:
             return x.to(torch.float32) if x.dtype == torch.uint8 else x
         array = (x.float() if x.is_floating_point() else x).cpu().numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 from collections.abc import Callable
@@ -68,7 +69,8 @@ class _Side:
             return self.network
         extractor = live_extractor(self.model, layers, self.preprocessing, tokens=tokens)
         extractor.check_images(batch)
-        words = in_words(extractor.pixels(batch), batch)
+        self.enter.pixels = extractor.pixels(batch)
+        words = in_words(self.enter.pixels, batch)
         self.enter.done += [words] if words != "as given" else []
         self.network = extractor
         return extractor
@@ -82,7 +84,7 @@ class _Side:
             "source": "given as a PyTorch model" if self.is_torch else "given as a model",
             "seed": None,
             "layers": len(self.network.layers),
-            "preprocessing": self.enter.words,
+            "preprocessing": dataclasses.asdict(self.enter.pixels),
         }
         left_out = getattr(self.network, "left_out", {})
         return about | ({"left_out": left_out} if left_out else {})
@@ -146,7 +148,6 @@ def compare(
         held.add(batch_a, batch_b)
     assert sums is not None and held is not None
     network_a = a.provenance()
-    done = dict.fromkeys((a.enter.words, b.enter.words))
     provenance = {
         "network_a": network_a,
         "network_b": network_a if same else b.provenance(),
@@ -155,7 +156,7 @@ def compare(
             "n": sum(sizes),
             "digest": images.digest if isinstance(images, Images) else digest.hexdigest(),
         },
-        "preprocessing": " / ".join(done) if len(done) == 1 else f"A: {a.enter.words}; B: {b.enter.words}",
+        "preprocessing": a.enter.words if a.enter.words == b.enter.words else "each network's own",
         "batch_size": stream.batch_size or max(sizes),
         **tallies.words(chosen),
         "tokens": tokens,
