@@ -21,8 +21,8 @@ def compare(
     a: Annotated[
         str,
         typer.Argument(
-            help="A network of the library, an architecture, a .keras file, an activation set (.npz), or mine.py:BUILD, "
-            "a function that returns a PyTorch or Keras model: its code is run, in this process, as you."
+            help="A network of the library, an architecture, a .keras file, an activation set (.npz), or mine.py:BUILD,"
+            " a function that returns a PyTorch or Keras model: its code is run, in this process, as you."
         ),
     ],
     b: Annotated[str, typer.Argument(help="The other one; the same again for a self-comparison.")],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core.results import views
+from cka_core.results import views, words
 
 if TYPE_CHECKING:
     import plotly.graph_objects
@@ -64,6 +64,8 @@ def heatmap(
     bar: dict[str, Any] = {"title": {"text": "CKA", "side": "top"}, "thickness": 12, "outlinewidth": 0, "len": 1.0}
     if narrow:
         bar |= {"orientation": "h", "y": -0.16, "yanchor": "top", "title": {"text": "CKA", "side": "bottom"}}
+    tokens = words.tokens_text(comparison.provenance)
+    below = f"<br>{tokens}<extra></extra>" if tokens else "<extra></extra>"
     figure = go.Figure(
         go.Heatmap(
             z=z,
@@ -75,7 +77,7 @@ def heatmap(
             colorbar=bar,
             opacity=0.45 if faded else 1.0,
             hoverongaps=False,
-            hovertemplate="A  %{y}<br>B  %{x}<br>CKA  %{z:.3f}<extra></extra>",
+            hovertemplate="A  %{y}<br>B  %{x}<br>CKA  %{z:.3f}" + below,
         )
     )
     if np.isnan(z).any():
@@ -86,7 +88,7 @@ def heatmap(
             colorscale=[[0, NO_CKA], [1, NO_CKA]],
             showscale=False,
             hoverongaps=False,
-            hovertemplate="A  %{y}<br>B  %{x}<br>no CKA<extra></extra>",
+            hovertemplate="A  %{y}<br>B  %{x}<br>no CKA" + below,
         )
     if selected is not None:
         for colour, size in (("#000000", 13), ("#ffffff", 10)):  # seen on dark and on light cells

@@ -31,9 +31,18 @@ def provenance_text(provenance: Mapping[str, Any]) -> str:
     parts.append(measure_text(provenance))
     if provenance.get("batch_norm") == "train":
         parts.append("batch norm in train mode")
+    parts += [tokens_text(provenance)] if tokens_text(provenance) else []
     if isinstance(provenance.get("seconds"), (int, float)):
         parts.append(seconds_text(provenance["seconds"]))
     return " · ".join(parts)
+
+
+TOKENS = {"mean": "mean over tokens", "first": "first token only", "last": "last token only"}
+
+
+def tokens_text(provenance: Mapping[str, Any]) -> str:
+    """What became of the tokens of layers that have some; empty where they were all kept."""
+    return TOKENS.get(str(provenance.get("tokens") or ""), "")
 
 
 FORMS = {

@@ -332,3 +332,36 @@ def test_provenance_follows_the_weights_when_they_change():
     kernel = model.get_layer("stem_conv").kernel
     kernel.assign(kernel.numpy()[..., ::-1])
     assert digest() != first
+
+
+def test_tokens_of_keras_layers_are_averaged_or_one_is_taken():
+    import keras
+
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((6, 5))
+    hidden = keras.layers.Dense(4, activation="tanh", name="mix")(inputs)
+    padded = keras.layers.ZeroPadding1D(1, name="pad")(hidden)
+    model = keras.Model(inputs, keras.layers.Flatten(name="flat")(padded))
+    x = np.random.default_rng(0).random((16, 6, 5), np.float32)
+    mix = np.asarray(keras.Model(inputs, hidden)(x), np.float64)
+    pad = np.pad(mix, ((0, 0), (1, 1), (0, 0)))
+    flat = pad.reshape(16, -1)
+    for tokens, wanted in {
+        "flatten": [mix, pad, flat], "mean": [mix.mean(1), pad.mean(1), flat], "last": [mix[:, -1], flat],
+    }.items():  # fmt: skip
+        layers = None if tokens != "last" else ["mix", "flat"]  # the last token of the padding is all zeros
+        result = compare(model, model, x, tokens=tokens, layers=layers)
+        assert np.abs(result.matrix - matrix(wanted, wanted)).max() < 1e-5
+        assert result.provenance["tokens"] == tokens
+
+
+def test_a_function_chooses_layers_and_what_is_for_pytorch_is_refused(small):
+    x = load_images("cifar10-mini", "test", 16, 0).x
+    result = compare(*small, x, layers=lambda layer: layer.kind == "Add")
+    assert result.matrix.shape == (3, 6)
+    with pytest.raises(ValueError, match="by a function"):
+        compare(*small, x, layers=lambda layer: False)
+    with pytest.raises(ValueError, match="for PyTorch models"):
+        compare(*small, x, forward=lambda model, batch: model(batch))
+    with pytest.raises(ValueError, match="flatten, mean, first, last"):
+        compare(*small, x, tokens="all")

@@ -228,3 +228,10 @@ def test_drawing_needs_neither_tensorflow_nor_pyplot():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_hover_says_what_became_of_tokens():
+    plain = comparison()
+    reduced = dataclasses.replace(plain, provenance=plain.provenance | {"tokens": "mean"})
+    assert "mean over tokens" in figures.heatmap(reduced).data[0].hovertemplate
+    assert "token" not in figures.heatmap(plain).data[0].hovertemplate
