@@ -35,13 +35,6 @@ EASY = (1e-15, 1e15)
 UNSCALED = 20
 """A triangle whose norm lies within 2**-20 and 2**20 is kept as it is: its squares can be summed in float32's range."""
 
-DIRECT = 0.05
-"""Least share of the activations' squares that is not their mean's for a product without a shift. Rounding makes about
-3e-7 of the squares, and so at most 6e-6 of what is left. Below it, the shift pays for the copy it takes."""
-
-PEEK = 4
-"""Images that tell beforehand which of the two it is going to be."""
-
 OUTLIER = 1e3
 """An image this many times further from the mean than the typical one is told."""
 
@@ -99,11 +92,6 @@ def gram(x: Any, layer: str = "layer", *, first: int = 0, out: np.ndarray | None
     """
     x = _as_matrix(x, layer)
     with np.errstate(all="ignore"):
-        direct = _direct_product(x)
-        if direct is not None:
-            rows = direct.sum(axis=1, dtype=np.float64)
-            if _outlier(direct, rows) is None:
-                return _centred(direct, rows, 0.0, 0, None, out)
         k, shift_square = _product(x, _precision(x))
         exponent = 0
         if not EASY[0] <= float(np.trace(k)) / len(x) <= EASY[1]:
@@ -121,22 +109,6 @@ def gram(x: Any, layer: str = "layer", *, first: int = 0, out: np.ndarray | None
 def _step(m: int) -> int:
     """Every how many images one makes the shift."""
     return max(1, m // SHIFT_IMAGES)
-
-
-def _direct_product(x: np.ndarray) -> np.ndarray | None:
-    """K = X X' without a copy of X; None where that would cost digits (see `DIRECT`), or leave the range of float32."""
-    if x.dtype != _precision(x):
-        return None
-    some = x[:: max(1, len(x) // PEEK)][:PEEK]
-    squares, of_mean = float(np.vdot(some, some)) / len(some), float(np.square(some.mean(axis=0)).sum())
-    # The mean of a few images keeps a part of what is not the mean's: 1/len(some) of it.
-    if not (squares - of_mean) * len(some) / (len(some) - 1) >= DIRECT * squares > 0:
-        return None
-    k: np.ndarray = np.matmul(x, x.T)
-    trace = float(np.trace(k))
-    if not EASY[0] <= trace / len(x) <= EASY[1]:
-        return None
-    return k if trace - float(k.sum(dtype=np.float64)) / len(x) >= DIRECT / 2 * trace else None
 
 
 def _product(x: np.ndarray, dtype: np.dtype[Any], without: int | None = None) -> tuple[np.ndarray, float]:
