@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from cka_core.base import words
+from cka_core.base import deployment, words
 from cka_core.base.store import Store
 from cka_core.comparing import estimate
 from cka_core.images.sets import is_available
@@ -19,7 +19,7 @@ from cka_core.measures.blocks import RULE
 from cka_core.results import blocks, figures, views
 from cka_core.results import words as result_words
 from cka_core.results.comparison import CompareSpec, Comparison, find
-from pages.parts import address, results, widgets
+from pages.parts import address, results, visitor, widgets
 
 DEFAULT_A, DEFAULT_B = "cifar-resnet-38x1-cifar10-mini-s0", "cifar-resnet-14x4-cifar10-mini-s0"
 LABELS = {"failed": "Try again", "stopped": "Resume", "interrupted": "Resume"}
@@ -82,14 +82,18 @@ def compare_button(
     store: Store,
 ) -> None:
     """The one action, and how long it will take, or why there is nothing to do."""
-    at_work = widgets.at_work(job)
+    at_work = widgets.at_work(job) and visitor.owns(job.key if job else "", store)  # another's run can be shared
     label = LABELS.get(job.state if job and not finished else "", "Compare")
-    no_use = finished or at_work or bool(problem)
+    no_use = finished or at_work or bool(problem) or visitor.only_looks()
     if st.button(label, type="primary", width="stretch", disabled=no_use, key="compare"):
         with st.spinner("Starting the worker"):
-            submit.submit("compare", spec, " × ".join(network_words.titles(a, b)), store)
-        st.rerun()
-    if problem:
+            title = " × ".join(network_words.titles(a, b))
+            accepted = visitor.attempt(lambda: submit.submit("compare", spec, title, store, visitor.here()))
+        if accepted:
+            st.rerun()
+    if visitor.only_looks() and not finished:
+        st.caption(deployment.ONLY_TO_LOOK_AT)
+    elif problem:
         st.warning(address.plain(problem), icon=":material/block:")
     elif finished:
         st.caption("Nothing to compute: this result is stored.")
@@ -100,8 +104,9 @@ def compare_button(
         here = bool(a.activations and b.activations) or is_available(spec.sample.images, store)
         first = "" if here else ", after the download"
         st.caption(f"≈ {words.seconds_text(seconds)}{first}")
-    for other in submit.active(store):
-        if other.kind == "compare" and (job is None or other.key != job.key):
+    queue = submit.queue("compare", store, visitor.here())
+    for other in queue.shown:
+        if job is None or other.key != job.key:
             st.button(
                 f"At work: {other.title}",
                 key=f"job {other.key}",
@@ -111,6 +116,7 @@ def compare_button(
                 on_click=show_job,
                 args=(other.spec,),
             )
+    widgets.rest_of_queue(queue)
 
 
 def job_of(spec: CompareSpec, store: Store) -> submit.JobStatus | None:

@@ -8,13 +8,13 @@ from typing import Any
 
 import streamlit as st
 
-from cka_core.base import full_disk, words
+from cka_core.base import deployment, full_disk, words
 from cka_core.base.keys import key_of
 from cka_core.base.progress import Progress, Report
 from cka_core.base.store import Store
-from cka_core.library import incoming, inventory, keeping, usage
+from cka_core.library import belongings, incoming, inventory, keeping, usage
 from cka_core.library.inventory import Row
-from pages.parts import address
+from pages.parts import address, visitor
 
 COMPARE = "pages/compare.py"
 LARGEST_UPLOAD = 400  # MB, as in .streamlit/config.toml
@@ -31,8 +31,12 @@ def head(store: Store) -> None:
         full = usage.budget(store)
         st.progress(full.share, text=full.text)
         st.caption(full.rest, help=f"Kept in {address.plain(store.root)}")
+        visitor.other_device()
     with right:
-        bring_in(store)
+        if visitor.only_looks():
+            st.caption(deployment.ONLY_TO_LOOK_AT)
+        else:
+            bring_in(store)
 
 
 def bring_in(store: Store) -> None:
@@ -41,7 +45,7 @@ def bring_in(store: Store) -> None:
     file = st.file_uploader(
         "Bring in an activation set or a saved comparison",
         key=f"file {turn}",
-        max_upload_size=LARGEST_UPLOAD,
+        max_upload_size=min(LARGEST_UPLOAD, deployment.most("upload") or LARGEST_UPLOAD),
         help="An .npz file that CKA Explorer wrote. An activation set is a network’s Gram matrices on certain images: "
         "it is compared without the network and without the images.",
     )
@@ -71,7 +75,7 @@ def bring_in(store: Store) -> None:
 def _taken(file: st.runtime.uploaded_file_manager.UploadedFile, store: Store, report: Report) -> tuple[str, str, str]:
     """Kind and key of what was brought in, or why it was not taken. It is read in another process."""
     try:
-        return *incoming.take(file, file.name, store, report), ""
+        return *incoming.take(file, file.name, store, report, by=visitor.here()), ""
     except ValueError as error:
         return "", "", str(error)
     except OSError as error:
@@ -86,13 +90,16 @@ def undo(store: Store) -> None:
         st.error(address.plain(problem), icon=":material/error:")
     if not removed:
         return
+    if not removed[0]:
+        st.markdown(f"{address.code(removed[1])} is yours no longer. Others made it, too, and it stays for them.")
+        return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"Removed {address.code(removed[1])}.", width="content")
         st.button("Undo", icon=":material/undo:", type="tertiary", on_click=put_back, args=(removed[0], store))
 
 
 def put_back(identifier: str, store: Store) -> None:
-    _attempt(lambda: keeping.restore(identifier, store))
+    _attempt(lambda: keeping.restore(identifier, store, visitor.here()))
     st.session_state.pop("removed", None)
 
 
@@ -153,6 +160,8 @@ def actions(row: Row, store: Store) -> None:
         if row.fixed:
             st.caption("Comes with CKA Explorer: it stays as it is.")
             return
+        if not belongings.is_ones_own(visitor.here(), row.kind, row.key, store):
+            return
         if row.kind in ("networks", "activations"):
             rename(row, store)
         st.button(
@@ -174,13 +183,14 @@ def rename(row: Row, store: Store) -> None:
             help="Letters, digits, - _ and . Comparisons made with it stay its own.",
         )
         if st.form_submit_button("Rename") and new != row.name:
-            _attempt(lambda: keeping.rename(row.key, new.strip(), store))
+            _attempt(lambda: keeping.rename(row.key, new.strip(), store, visitor.here()))
             st.rerun()
 
 
 def delete(row: Row, store: Store) -> None:
     def remove() -> None:
-        st.session_state["removed"] = keeping.remove(row.kind, row.key, row.name, store), row.name
+        identifier = keeping.remove(row.kind, row.key, row.name, store, visitor.here())
+        st.session_state["removed"] = identifier, row.name
 
     _attempt(remove)
 
@@ -218,15 +228,16 @@ def damaged(store: Store) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             what = f"{address.plain(damage.what)}.  \n:small[{address.plain(damage.advice)}]"
             st.markdown(what, width="stretch")
-            st.button(
-                "Remove", key=f"remove {damage.file}", icon=":material/delete_forever:",
-                on_click=discard, args=(damage.file, store),
-            )  # fmt: skip
+            if visitor.owns("", store):
+                st.button(
+                    "Remove", key=f"remove {damage.file}", icon=":material/delete_forever:",
+                    on_click=discard, args=(damage.file, store),
+                )  # fmt: skip
 
 
 def discard(file: str, store: Store) -> None:
     def remove() -> None:
-        identifier = keeping.discard(file, store)
+        identifier = keeping.discard(file, store, visitor.here())
         if identifier:
             st.session_state["removed"] = identifier, Path(file).name
 
@@ -235,7 +246,7 @@ def discard(file: str, store: Store) -> None:
 
 def trash(store: Store) -> None:
     """What was removed in the last days: put it back, or let it go."""
-    found = keeping.trash(store)
+    found = [one for one in keeping.trash(store) if visitor.owns(one.owned, store)]
     if not found:
         return
     with st.expander(f"Trash, {words.size_text(sum(one.size for one in found))}", icon=":material/delete:"):
@@ -248,14 +259,14 @@ def trash(store: Store) -> None:
 
 
 def empty(store: Store) -> None:
-    _attempt(lambda: keeping.empty_trash(store))
+    _attempt(lambda: keeping.empty_trash(store, by=visitor.here()))
     st.session_state.pop("removed", None)
 
 
 def screen() -> None:
     address.through_the_app()
     store = Store()
-    keeping.empty_trash(store, keeping.TRASH_SECONDS)
+    keeping.expire_trash(store)
     head(store)
     undo(store)
     shelf("Networks", inventory.networks(store), "None yet: train one on the page Train.", store)

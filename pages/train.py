@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import streamlit as st
 
-from cka_core.base import words
+from cka_core.base import deployment, words
 from cka_core.base.store import Store
 from cka_core.images.sets import is_available
 from cka_core.jobs import submit, trainings
@@ -16,7 +17,7 @@ from cka_core.library.catalogue import NetworkInfo
 from cka_core.training import estimate as training_estimate
 from cka_core.training.estimate import MeasureSpec
 from cka_core.training.recipe import TrainSpec, about_batch_norm
-from pages.parts import address, widgets
+from pages.parts import address, visitor, widgets
 from pages.parts.training import cards as training_cards
 from pages.parts.training import form as training_form
 
@@ -50,9 +51,15 @@ def train_button(
     going_on = bool(wanted) and all(states[spec.key].epochs_done for spec in wanted if spec.key in states)
     going_on = going_on and all(spec.key in states for spec in wanted)
     pressed = st.button(
-        "Resume" if going_on else "Train", type="primary", width="stretch", disabled=not wanted, key="train"
+        "Resume" if going_on else "Train",
+        type="primary",
+        width="stretch",
+        disabled=not wanted or visitor.only_looks(),
+        key="train",
     )
-    if problem:
+    if visitor.only_looks():
+        st.caption(deployment.ONLY_TO_LOOK_AT)
+    elif problem:
         st.caption(f":red[{address.plain(problem)}]")
     elif wanted:
         tell_time(wanted, len(specs) - len(wanted), store)
@@ -82,13 +89,15 @@ def tell_time(wanted: Sequence[TrainSpec], left_out: int, store: Store) -> None:
     job = submit.status(spec.key, store)
     if widgets.at_work(job):
         measuring(spec.key)
-    elif not measured:
+    elif not measured and not visitor.only_looks():
         if job is not None and job.state == submit.FAILED:
             st.caption(address.plain(job.error or ""))
         if st.button("Measure", type="tertiary", icon=":material/timer:", help="Trains a few steps to see how fast."):
+            title, by = f"speed of {wanted[0].architecture}", visitor.here()
             with st.spinner("Starting the worker"):
-                submit.submit("measure", spec, f"speed of {wanted[0].architecture}", store)
-            st.rerun()
+                accepted = visitor.attempt(lambda: submit.submit("measure", spec, title, store, by))
+            if accepted:
+                st.rerun()
 
 
 def measuring(key: str) -> None:
@@ -129,7 +138,7 @@ def screen() -> None:
     address.through_the_app()
     store = Store()
     networks = catalogue.networks(store)
-    found = trainings.trainings(store)
+    found = trainings.trainings(store, visitor.own_keys(store))
     left, right = st.columns([1, 2.4], gap="medium")
     with left:
         specs, problem = choose()
@@ -140,6 +149,7 @@ def screen() -> None:
         if not found:
             empty_queue(networks, store)
         training_cards.queue(found, networks, store)
+        widgets.rest_of_queue(dataclasses.replace(submit.queue("train", store, visitor.here()), more=0))
         with notes:
             address.show_notes(training_form.WORDS)
 

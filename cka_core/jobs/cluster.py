@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cka_core.base import locks
+from cka_core.base import deployment, locks
 from cka_core.base.store import Store
 from cka_core.jobs import cluster_files as files
 from cka_core.jobs.cluster_files import Cluster, ClusterUnavailable, is_alive
@@ -34,14 +34,16 @@ __all__ = ["Cluster", "ClusterUnavailable", "connection", "is_alive", "send", "s
 START_SECONDS = 60.0  # a cluster that does not listen by then has failed to start
 WAKE_SECONDS = 5.0  # one that is silent for longer than this (after `SILENT_AFTER`) is replaced
 CONNECT_SECONDS = 10.0
+TURN = 1e10  # seconds: more than there were since 1970
 
 
 def start(store: Store, role: str = "compare") -> Cluster:
     """The local cluster of this store and version, started if there is none, which takes 1 to 3 seconds.
 
     A new one begins with a worker of ``role``; others come when they are needed. Raises `ClusterUnavailable` if the
-    store is not a local folder or the cluster does not start.
+    store is not a local folder or the cluster does not start, `NotAllowed` where nothing is computed.
     """
+    _check_mode()
     home = files.folder(store)
     with _start_lock(home):
         return _ensure(home, store, role)
@@ -75,8 +77,10 @@ def stop(store: Store) -> list[Cluster]:
 def connection(store: Store, role: str) -> Iterator[tuple[str, Client]]:
     """The name of the cluster for this store and a client of it. It does not leave as long as the ``with`` block lasts.
 
-    The local cluster is started if need be, with a worker of ``role``. Raises `ClusterUnavailable`.
+    The local cluster is started if need be, with a worker of ``role``. Raises `ClusterUnavailable`, or `NotAllowed`
+    where nothing is computed.
     """
+    _check_mode()
     remote = os.environ.get("CKA_SCHEDULER")
     if remote:
         yield remote, _client(remote, None)
@@ -91,17 +95,22 @@ def connection(store: Store, role: str) -> Iterator[tuple[str, Client]]:
         yield cluster.name, _client(cluster.address, certificate)
 
 
-def send(client: Client, function: Callable[..., Any], *args: Any, key: str, role: str) -> None:
+def _check_mode() -> None:
+    if deployment.mode() == deployment.READ_ONLY:
+        raise deployment.NotAllowed(deployment.ONLY_TO_LOOK_AT)
+
+
+def send(client: Client, function: Callable[..., Any], *args: Any, key: str, role: str, turn: int = 0) -> None:
     """Have ``function(*args)`` run by a worker of a role, whatever becomes of this process. Equal keys run once.
 
-    What is sent first is done first. Returns when the scheduler has it.
+    The lower ``turn`` is done first; of equal ones what is sent first. Returns when the scheduler has it.
     """
     from distributed import fire_and_forget
 
     deadline = time.monotonic() + CONNECT_SECONDS
     try:
         # Dask leaves the order of what comes within a minute open, unless it is told.
-        order = {"priority": -time.time(), "pure": False}
+        order = {"priority": -(TURN * turn + time.time()), "pure": False}
         future = client.submit(function, *args, key=key, resources=ROLES[role], **order)
         fire_and_forget(future)
         # `future` is held meanwhile, so that even a task which has ended by now is known.

@@ -26,7 +26,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cka_core.base import leftovers, records
+from cka_core.base import deployment, leftovers, records
 from cka_core.base.store import Store
 from cka_core.jobs.schemas import ClusterRecord
 
@@ -92,8 +92,10 @@ def host() -> str:
 
 
 def version_digest() -> str:
-    """What a new worker would run: the source of cka_core on disk and the main versions."""
+    """What a new worker would run: the source of cka_core on disk, the main versions, and the limits it keeps to."""
     seen = hashlib.sha256(platform.python_version().encode())
+    if rules := deployment.rules():  # a cluster that began with others leaves when it is idle
+        seen.update(rules.encode())
     package = Path(__file__).parent.parent
     for path in sorted(package.rglob("*.py")):
         seen.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())

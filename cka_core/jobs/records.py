@@ -40,18 +40,41 @@ PRUNED = ("compare", "check", "measure")
 KEPT_JOBS, KEPT_DAYS = 200, 30
 """Ended jobs of these kinds are forgotten beyond so many, or when this old. What they made stays."""
 TRACEBACK_LENGTH = 20_000
+MOST_READ = 2000
+_read: dict[str, tuple[tuple[int, int, int], dict[str, Any]]] = {}
+"""Records as this process last read them, with the stamps of their files: pages ask for hundreds every second."""
 
 
 def record(key: str, store: Store) -> dict[str, Any] | None:
     """The record of a job; None if there never was one."""
     if not re.fullmatch(r"[0-9a-f]{8,64}", key):
         raise ValueError(f"Expected the key of a job (hexadecimal digits), got {key!r}.")
+    path = store.path(_status_file(key))
+    stamp = _stamp(path) if store.is_local else None
+    known = _read.get(path)
+    if stamp is not None and known is not None and known[0] == stamp:
+        return dict(known[1])
     found = records.kept(_status_file(key), JobRecord, store)
-    return dict(found) if found is not None else None
+    if found is None:
+        return None
+    if stamp is not None:
+        while len(_read) >= MOST_READ:
+            _read.pop(next(iter(_read)), None)
+        _read[path] = stamp, found
+    return dict(found)
 
 
-def write_new(key: str, kind: str, spec: dict[str, Any], title: str, store: Store, cluster: str) -> int:
-    """Begin a job's record, or its next attempt. Returns the number of the attempt."""
+def _stamp(path: str) -> tuple[int, int, int] | None:
+    """What changes when a file here is written, replaced or touched; None if there is none."""
+    try:
+        told = os.stat(path)
+    except OSError:
+        return None
+    return told.st_mtime_ns, told.st_size, told.st_ino
+
+
+def write_new(key: str, kind: str, spec: dict[str, Any], title: str, store: Store, cluster: str, turn: int = 0) -> int:
+    """Begin a job's record, or its next attempt. ``turn`` is its place in the queue. Returns the attempt's number."""
     before = record(key, store)
     attempt = int(before["attempt"]) + 1 if before else 1
     values = {
@@ -67,9 +90,11 @@ def write_new(key: str, kind: str, spec: dict[str, Any], title: str, store: Stor
         "cluster": cluster,
         "attempt": attempt,
         "restarts": 0,
+        "turn": turn,
     }
     store.write_record(_status_file(key), values)
-    store.write_record(_active_file(key), {"submitted": values["submitted"]})
+    place = {"submitted": values["submitted"], "role": ROLES[kind], "cluster": cluster, "turn": turn}
+    store.write_record(_active_file(key), place)
     return attempt
 
 
@@ -89,14 +114,21 @@ def silence(key: str, store: Store) -> float:
 
 
 def active_keys(store: Store) -> list[str]:
-    """Keys of the jobs that were queued or running when their records were last written."""
+    """Keys of the jobs that were queued or running when their records were last written, the first submitted first."""
     folder = store.path("jobs/active")
     store.fs.invalidate_cache(folder)
     try:
-        names = [path.rsplit("/", 1)[-1] for path in store.fs.ls(folder, detail=False)]
+        found = store.fs.ls(folder, detail=True)
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return [name for name in names if ".tmp-" not in name]
+    found = sorted(found, key=lambda info: info.get("mtime") or 0.0)
+    return [name for info in found if ".tmp-" not in (name := info["name"].rsplit("/", 1)[-1])]
+
+
+def place(key: str, store: Store) -> dict[str, Any]:
+    """Where a job that is queued or running stands: "submitted", "role", "cluster", "turn". Empty if it does not."""
+    found = store.read_record(_active_file(key))
+    return found if isinstance(found, dict) else {}
 
 
 def no_longer_active(key: str, store: Store) -> None:

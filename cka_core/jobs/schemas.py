@@ -35,6 +35,7 @@ class JobRecord(TypedDict):
     attempt: Count
     restarts: Count
     process: NotRequired[Whole]
+    turn: NotRequired[Count]
 
 
 class StopRecord(TypedDict):

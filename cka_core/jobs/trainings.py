@@ -10,11 +10,13 @@ import dataclasses
 import re
 import shlex
 import statistics
+from collections.abc import Collection
 from typing import Any
 
-from cka_core.base import words
+from cka_core.base import visitors, words
 from cka_core.base.locks import file_lock
 from cka_core.base.store import Store
+from cka_core.base.visitors import Visitor
 from cka_core.images.sets import image_set
 from cka_core.jobs import submit
 from cka_core.jobs.submit import DONE, INTERRUPTED, QUEUED, RUNNING, STOPPED, JobStatus
@@ -75,10 +77,13 @@ class Training:
         return min(1.0, max(done, self.epochs_done) / self.spec.epochs)
 
 
-def trainings(store: Store) -> list[Training]:
-    """Every training: those at work, then those waiting in their order, then the ended ones, the last one first."""
-    known = {job.key: job for job in submit.listed("train", store)}
-    states = {state.key: state for state in training_state.all_states(store)}
+def trainings(store: Store, only: Collection[str] | None = None) -> list[Training]:
+    """Every training: those at work, then those waiting in their order, then the ended ones, the last one first.
+
+    ``only`` those with certain keys.
+    """
+    known = {job.key: job for job in submit.listed("train", store, only)}
+    states = {state.key: state for state in training_state.all_states(store, only)}
     found = []
     for key in known.keys() | states.keys():
         job, state = known.get(key), states.get(key)
@@ -107,15 +112,18 @@ def find(key: str, store: Store) -> Training | None:
     return Training(spec, _state(key, job, result, store), job, state, result)
 
 
-def remove(key: str, store: Store) -> None:
+def remove(key: str, store: Store, by: Visitor | None = None) -> None:
     """Forget a training and what it could be resumed from. A finished network stays in the library.
 
-    Raises ValueError for one at work.
+    Raises ValueError for one at work. Where others asked for it, too, it only stops being this visitor's.
     """
+    visitors.may_change(by, key, store)
+    if visitors.take_off(by, key, store):
+        return
     training = find(key, store)
     if training is not None and training.state == ELSEWHERE:
         raise ValueError(f"{training.title} is being trained by another program. Stop it there before removing it.")
-    submit.remove(key, store)
+    submit.remove(key, store, by)
     training_state.forget(key, store)
 
 

@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from cka_core.base import deployment
 from cka_core.base.progress import Progress, Report, Stopped
 from cka_core.base.store import Store
-from cka_core.jobs import records
+from cka_core.jobs import admission, records
 from cka_core.jobs.records import DONE, FAILED, STOPPED
 
 BEAT = 3.0  # seconds between two signs of life
+OVER_TIME = 120.0  # seconds past its time after which a job that does not report is ended with its process
 WRITE_EVERY = 0.2  # seconds between two reports of progress within a phase
 TELL_SECONDS, TRY_AGAIN = 60.0, 1.0  # how long, and how often, it is tried to write how a job ended
 NICE = 10
@@ -30,6 +32,7 @@ def run_job(kind: str, key: str, attempt: int, store_root: str) -> None:
     with _alive(key, attempt, store) as lock:
         error = None
         try:
+            admission.check_size(kind, spec, store)
             KINDS[kind](spec, store, _reporter(key, attempt, store, lock))
             state = DONE
         except Stopped:
@@ -142,13 +145,17 @@ def _finish(key: str, attempt: int, state: str, error: str | None, store: Store,
 
 
 def _reporter(key: str, attempt: int, store: Store, lock: threading.Lock) -> Report:
-    """A report that writes to the job's record, a few times a second, and raises `Stopped` when that is asked for."""
+    """A report that writes to the job's record, a few times a second, and raises `Stopped` when that is asked for.
+
+    It raises `LimitReached` when the job has taken longer than one may.
+    """
     phase: str | None = None
-    due = 0.0
+    due, started = 0.0, time.monotonic()
 
     def report(progress: Progress) -> None:
         nonlocal phase, due
         now = time.monotonic()
+        deployment.check("minutes", (now - started) / 60)
         if progress.phase == phase and now < due:
             return
         phase, due = progress.phase, now + WRITE_EVERY
@@ -159,16 +166,25 @@ def _reporter(key: str, attempt: int, store: Store, lock: threading.Lock) -> Rep
     return report
 
 
+def _is_overdue(seconds: float) -> bool:
+    minutes = deployment.most("minutes")
+    return minutes is not None and seconds > 60 * minutes + OVER_TIME
+
+
 @contextlib.contextmanager
 def _alive(key: str, attempt: int, store: Store) -> Iterator[threading.Lock]:
     """Give signs of life from a thread of its own, whatever the job is busy with. Yields the lock of the record."""
-    lock, over = threading.Lock(), threading.Event()
+    lock, over, started = threading.Lock(), threading.Event(), time.monotonic()
 
     def beat() -> None:
         while not over.wait(BEAT):
             # An attempt that is not wanted learns it from its next report; a store out of reach may come back.
             with lock, contextlib.suppress(Stopped, OSError):
                 records.beat(key, attempt, store)
+            if _is_overdue(time.monotonic() - started):
+                with contextlib.suppress(OSError):  # it hangs in one step: only the end of its process ends it
+                    records.finish(key, attempt, FAILED, deployment.sentence("minutes"), store)
+                os._exit(1)
 
     thread = threading.Thread(target=beat, name=f"heartbeat of {key}", daemon=True)
     thread.start()

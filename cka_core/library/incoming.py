@@ -24,7 +24,8 @@ from typing import Any, BinaryIO
 from cka_core.base.npz import NotReadable
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store
-from cka_core.library import keeping
+from cka_core.base.visitors import Visitor
+from cka_core.library import belongings, keeping
 
 MEMORY = 2 << 30
 SECONDS = 120.0
@@ -38,12 +39,14 @@ _turns = threading.BoundedSemaphore(AT_ONCE)
 
 def take(
     file: BinaryIO, file_name: str, store: Store, report: Report = silent, *, memory: int = MEMORY,
-    seconds: float = SECONDS,
+    seconds: float = SECONDS, by: Visitor | None = None,
 ) -> tuple[str, str]:  # fmt: skip
     """What `keeping.bring_in` does, in a process of its own; returns the store's kind and the key.
 
     Raises ValueError, in words, for what was not taken; OSError where the file could not be kept.
     """
+    belongings.check_upload(by, file.seek(0, os.SEEK_END), store)
+    file.seek(0)
     keeping.check_ending(file_name)
     report(Progress("waiting", 0, 1, "waiting for other files"))
     with _turns, tempfile.TemporaryDirectory(dir=_room(store), prefix=f"incoming-{os.getpid()}-") as folder:
@@ -51,7 +54,7 @@ def take(
         with open(path, "wb") as copy:
             shutil.copyfileobj(file, copy, 1 << 20)
         report(Progress("reading", 0, 1, "reading the file"))
-        return _asked(path, file_name[-NAME_LENGTH:], store, report, memory, seconds)
+        return _asked(path, file_name[-NAME_LENGTH:], store, report, memory, seconds, by)
 
 
 def _room(store: Store) -> Path:
@@ -59,8 +62,11 @@ def _room(store: Store) -> Path:
     return store.scratch("scratch")
 
 
-def _asked(path: Path, file_name: str, store: Store, report: Report, memory: int, seconds: float) -> tuple[str, str]:
+def _asked(
+    path: Path, file_name: str, store: Store, report: Report, memory: int, seconds: float, by: Visitor | None
+) -> tuple[str, str]:
     command = [sys.executable, "-m", __name__, str(path), file_name, _root(store), str(memory)]
+    command += [by.owner, "teacher" if by.teacher else ""] if by else []
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
     package = Path(__file__).resolve().parent.parent.parent
     with tempfile.TemporaryFile() as complaints, subprocess.Popen(
@@ -135,8 +141,9 @@ def _confine(memory: int) -> None:
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def main(path: str, file_name: str, root: str, memory: str) -> None:
-    """Read one file and say how that went."""
+def main(path: str, file_name: str, root: str, memory: str, *visitor: str) -> None:
+    """Read one file and say how that went. ``visitor``: whose it is, and whether that is the teacher."""
+    by = Visitor(visitor[0], visitor[1] == "teacher") if visitor else None
 
     def say(**told: Any) -> None:
         print(json.dumps(told), flush=True)
@@ -147,7 +154,7 @@ def main(path: str, file_name: str, root: str, memory: str) -> None:
     _confine(int(memory))
     try:
         with open(path, "rb") as file:
-            say(taken=keeping.bring_in(file, file_name, Store(root), report))
+            say(taken=keeping.bring_in(file, file_name, Store(root), report, by))
     except MemoryError:
         say(refused=f"{file_name} was not taken: reading it needs more than {int(memory) / 2**30:.1f} GB of memory.")
     except ValueError as error:
@@ -157,4 +164,4 @@ def main(path: str, file_name: str, root: str, memory: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:5])
+    main(*sys.argv[1:])

@@ -1,6 +1,7 @@
 """Keeping what was made: names, renaming, bringing in, removing, and putting back.
 
 What is removed moves to ``trash/<id>/`` in the store, with a record of where it was, and is gone for good after a week.
+``by`` is who asks, None in open mode; elsewhere `NotAllowed` is raised for what is not one's own.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cka_core.base import npz, records
+from cka_core.base import deployment, npz, records, visitors
 from cka_core.base.keys import check_file_name
 from cka_core.base.progress import Report, silent
 from cka_core.base.store import Store
-from cka_core.library import catalogue
+from cka_core.base.visitors import Visitor
+from cka_core.library import belongings, catalogue
 from cka_core.library.schemas import TrashRecord
 from cka_core.measures.grams import GramBatch
 from cka_core.networks.architectures import UnknownNetwork, is_architecture
@@ -34,13 +36,17 @@ KINDS = ("networks", "activations", "comparisons", "grams")
 
 @dataclasses.dataclass(frozen=True)
 class Removed:
-    """Something in the trash. ``kind`` is the store's; ``size`` in bytes, ``when`` in seconds since 1970."""
+    """Something in the trash. ``kind`` is the store's; ``size`` in bytes, ``when`` in seconds since 1970.
+
+    ``owned`` is the key by which it belongs to someone, "" where it belongs to nobody.
+    """
 
     id: str
     kind: str
     title: str
     when: float
     size: int
+    owned: str = ""
 
 
 def check_name(name: str, store: Store) -> None:
@@ -66,9 +72,10 @@ def free_name(wanted: str, store: Store) -> str:
     raise ValueError(f"Every name like {base} is taken. Give another one.")
 
 
-def rename(name: str, new: str, store: Store) -> None:
+def rename(name: str, new: str, store: Store, by: Visitor | None = None) -> None:
     """Give a trained network, with the weights kept along its training, or an activation set another name."""
     kind = kind_of(name, store)
+    visitors.may_change(by, belongings.key_of(kind, name, store), store)
     check_name(new, store)
     record = store.read_record(f"{kind}/{name}.json")
     store.write_record(f"{kind}/{new}.json", {**record, "name": new} if record else record)
@@ -133,13 +140,23 @@ def check_ending(file_name: str) -> None:
             raise ValueError(f"{file_name} was not taken. {advice}")
 
 
-def bring_in(source: BinaryIO, file_name: str, store: Store, report: Report = silent) -> tuple[str, str]:
+def bring_in(
+    source: BinaryIO, file_name: str, store: Store, report: Report = silent, by: Visitor | None = None
+) -> tuple[str, str]:
     """Put a file that someone gives into the store: an activation set, or a saved comparison.
 
     Returns the store's kind and the key: ("activations", name) or ("comparisons", key). Raises ValueError for
     anything else, saying what to do with it. A page has `incoming.take` do it in a process of its own.
     """
+    belongings.check_upload(by, source.seek(0, os.SEEK_END), store)
+    source.seek(0)
     check_ending(file_name)
+    kind, key = _brought_in(source, file_name, store, report)
+    visitors.give(by, belongings.key_of(kind, key, store), store)
+    return kind, key
+
+
+def _brought_in(source: BinaryIO, file_name: str, store: Store, report: Report) -> tuple[str, str]:
     with npz.reading("an activation set or a saved comparison (.npz)", file_name):
         with npz.opened(source, npz.Bounds(npz.STORED.members, npz.STORED.unpacked)) as archive:
             is_comparison = "matrix.npy" in archive.namelist()
@@ -207,8 +224,10 @@ def _kept(key: str, index: int, store: Store) -> GramBatch:
     return GramBatch.from_bytes(data)
 
 
-def remove(kind: str, key: str, title: str, store: Store) -> str:
+def remove(kind: str, key: str, title: str, store: Store, by: Visitor | None = None) -> str:
     """Move what the store keeps under a key to the trash; returns an id for `restore`.
+
+    Where it belongs to others, too, it only stops being this visitor's, and "" is returned.
 
     ``kind`` is "networks" (the weights kept along a training go too), "activations", "comparisons" or "grams" (a
     network's Gram matrices on one sample). ``title`` is what a person calls it.
@@ -216,17 +235,22 @@ def remove(kind: str, key: str, title: str, store: Store) -> str:
     files = _files(kind, key, store)
     if not files:
         raise ValueError(f"{title} is not there any more.")
+    owned = belongings.key_of(kind, key, store)
+    visitors.may_change(by, owned, store)
+    if visitors.take_off(by, owned, store):
+        return ""
     identifier = f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
-    about = {"kind": kind, "key": key, "title": title, "when": time.time(), "files": files}
+    about = {"kind": kind, "key": key, "title": title, "when": time.time(), "files": files, "owned": owned}
     store.write_record(f"trash/{identifier}/about.json", about)
     for name in files:
         store.move(name, f"trash/{identifier}/{name}")
     return identifier
 
 
-def discard(file: str, store: Store) -> str | None:
+def discard(file: str, store: Store, by: Visitor | None = None) -> str | None:
     """Remove what `inventory.damaged` lists, by its file: what was set aside for good, the rest, with all that belongs
-    to it, to the trash. Returns the id to `restore` it by, if any."""
+    to it, to the trash. Returns the id to `restore` it by, if any. What is damaged is the teacher's to see to."""
+    visitors.may_change(by, "", store)
     kind, _, name = file.partition("/")
     if kind not in ("damaged", "networks", "activations", "comparisons") or not name or "/" in name:
         raise ValueError(f"Expected a damaged file of the store, got {file!r}.")
@@ -234,14 +258,15 @@ def discard(file: str, store: Store) -> str | None:
         store.remove(store.path(file))
         return None
     key = name.removesuffix(".json") if name.endswith(".json") else name.rsplit(".", 2)[0]
-    return remove(kind, key, f"what was left of {key}", store)
+    return remove(kind, key, f"what was left of {key}", store, by)
 
 
-def restore(identifier: str, store: Store) -> str:
+def restore(identifier: str, store: Store, by: Visitor | None = None) -> str:
     """Put back what `remove` took away; returns its title. A ValueError where something else has its place by now."""
     about = _removed(identifier, store) if _safe(identifier) else None
     if about is None:
         raise ValueError("It is not in the trash any more, or what it was is not known. Empty the trash.")
+    visitors.may_change(by, about.get("owned", ""), store)
     kind, key, title = about["kind"], about["key"], about["title"]
     if _files(kind, key, store):
         if kind in ("networks", "activations"):
@@ -268,7 +293,8 @@ def trash(store: Store) -> list[Removed]:
         if about is None:  # its record is damaged: it can only be let go, and goes with the next emptying
             removed.append(Removed(identifier, "", identifier, 0.0, size))
         else:
-            removed.append(Removed(identifier, about["kind"], about["title"], about["when"], size))
+            owned = about.get("owned", "")
+            removed.append(Removed(identifier, about["kind"], about["title"], about["when"], size, owned))
     return sorted(removed, key=lambda one: one.when, reverse=True)
 
 
@@ -288,11 +314,27 @@ def _removed(identifier: str, store: Store) -> TrashRecord | None:
     return found
 
 
-def empty_trash(store: Store, older_than: float = 0.0) -> None:
-    """Remove for good what was put into the trash more than ``older_than`` seconds ago."""
+def empty_trash(store: Store, older_than: float = 0.0, by: Visitor | None = None) -> None:
+    """Remove for good what was put into the trash more than ``older_than`` seconds ago; of others nothing."""
+    visitors.may_act(by)
     for one in trash(store):
-        if time.time() - one.when >= older_than:
-            store.remove_folder(f"trash/{one.id}")
+        if visitors.owns(by, one.owned, store):
+            _let_go(one, store, older_than)
+
+
+def expire_trash(store: Store) -> None:
+    """Remove for good whatever has been in the trash for a week. Nothing happens where nothing is changed."""
+    if deployment.mode() != deployment.READ_ONLY:
+        for one in trash(store):
+            _let_go(one, store, TRASH_SECONDS)
+
+
+def _let_go(one: Removed, store: Store, older_than: float) -> None:
+    if time.time() - one.when < older_than:
+        return
+    store.remove_folder(f"trash/{one.id}")
+    if one.kind == "comparisons" and not store.has(one.kind, one.owned):
+        visitors.forget(one.owned, store)
 
 
 def _files(kind: str, key: str, store: Store) -> list[str]:

@@ -47,3 +47,4 @@ class TrashRecord(TypedDict):
     when: float
     files: list[Text]
     size: NotRequired[Any]
+    owned: NotRequired[Text]

@@ -21,12 +21,14 @@ import io
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from cka_core.base import records
+from cka_core.base import records, visitors
 from cka_core.base.store import Store
+from cka_core.base.visitors import Visitor
+from cka_core.library import belongings
 from cka_core.training.recipe import TrainingFailed, TrainSpec
 from cka_core.training.schemas import TrainingRecord
 
@@ -98,15 +100,15 @@ def threads(key: str, store: Store) -> int | None:
     return found if isinstance(found, int) and found > 0 else None
 
 
-def all_states(store: Store) -> list[TrainingState]:
-    """Every training of the store, the last one begun first."""
+def all_states(store: Store, only: Collection[str] | None = None) -> list[TrainingState]:
+    """Every training of the store, the last one begun first; ``only`` those with certain keys."""
     folder = store.path("trainings")
     store.fs.invalidate_cache(folder)
     try:
         keys = [path.rstrip("/").rsplit("/", 1)[-1] for path in store.fs.ls(folder, detail=False)]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    states = (read(key, store) for key in keys)
+    states = (read(key, store) for key in keys if only is None or key in only)
     return sorted((state for state in states if state), key=lambda state: -state.created)
 
 
@@ -133,12 +135,17 @@ def finish(key: str, result: dict[str, Any], store: Store) -> None:
         work.close()
 
 
-def keep_start_file(source: str | os.PathLike[str] | bytes, store: Store) -> str:
-    """Put a weights file into the store, to start trainings from; returns its SHA-256."""
+def keep_start_file(source: str | os.PathLike[str] | bytes, store: Store, by: Visitor | None = None) -> str:
+    """Put a weights file into the store, to start trainings from; returns its SHA-256.
+
+    Raises `NotAllowed` or `LimitReached` where ``by`` may not bring it in.
+    """
     data = source if isinstance(source, bytes) else Path(source).read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     if not store.has("weights", digest):
+        belongings.check_upload(by, len(data), store)
         store.put("weights", digest, data, "h5")
+    visitors.give(by, digest, store)
     return digest
 
 

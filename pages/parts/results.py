@@ -9,7 +9,7 @@ import streamlit as st
 from cka_core.results import figures, paper, views
 from cka_core.results import words as result_words
 from cka_core.results.comparison import Comparison
-from pages.parts import address
+from pages.parts import address, drawn
 
 TABS = ("Best match along depth", "Table", "Download")
 
@@ -33,7 +33,7 @@ def best_match(shown: Comparison, titles: tuple[str, str]) -> None:
     if shown.is_self:
         st.caption("A network is compared with itself: the best match of each layer is the layer itself, at 1.")
     st.plotly_chart(
-        figures.best_match_curve(shown, titles=titles),
+        drawn.best_match_curve(shown, titles),
         width="stretch",
         key="curve",
         alt=f"Along the depth of {titles[0]} and of {titles[1]}: CKA of each layer with its best match in the other.",

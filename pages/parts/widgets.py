@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
@@ -16,11 +15,11 @@ from cka_core.jobs import submit
 from cka_core.library import catalogue
 from cka_core.library import words as network_words
 from cka_core.library.catalogue import NetworkInfo
-from cka_core.results import figures, views
+from cka_core.results import views
 from cka_core.results import words as result_words
 from cka_core.results.activation_sets import shared_sample
 from cka_core.results.comparison import Comparison
-from pages.parts import address
+from pages.parts import address, drawn, visitor
 
 AT_WORK = (submit.QUEUED, submit.RUNNING)
 LARGEST_SEED = 2**31 - 1
@@ -192,8 +191,10 @@ def heatmap(
     if cell and cell[0] in names_a and cell[1] in names_b:
         selected = names_a.index(cell[0]), names_b.index(cell[1])
     narrow = bool((st.session_state.get("map_listener") or {}).get("narrow"))
-    figure = figures.heatmap(
+    digest = drawn.digest(comparison, titles)
+    figure = drawn.heatmap(
         comparison,
+        digest,
         colours=colours,
         titles=titles,
         selected=selected,
@@ -219,7 +220,6 @@ def heatmap(
             },
         },
     )
-    digest = hashlib.sha256(comparison.matrix.tobytes() + repr(titles).encode()).hexdigest()[:16]
 
     def clicked() -> None:
         heard = (st.session_state.get("map_listener") or {}).get("cell")
@@ -296,6 +296,14 @@ def at_work(job: submit.JobStatus | None) -> bool:
     return job is not None and job.state in AT_WORK
 
 
+def rest_of_queue(queue: submit.Queue) -> None:
+    """How many jobs there are beside those that are named."""
+    parts = [f"{queue.more} more of yours" if visitor.here() else f"{queue.more} more"] if queue.more else []
+    parts += [f"{queue.others} of others"] if queue.others else []
+    if parts:
+        st.caption(f"{' and '.join(parts)} at work or waiting.")
+
+
 def job_progress(key: str) -> None:
     """A job at work: a line that grows, in words, and Stop. Looks every second, and runs the page again at its end."""
 
@@ -319,13 +327,14 @@ def job_progress(key: str) -> None:
             if status.stopping:
                 doing = "stopping after this step"
             st.progress(fraction, text=address.plain(f"{status.title}: {doing}"))
-            st.button(
-                "Stop",
-                key="stop",
-                icon=":material/stop_circle:",
-                disabled=status.stopping,
-                on_click=submit.stop,
-                args=(key, store),
-            )
+            if visitor.owns(key, store):
+                st.button(
+                    "Stop",
+                    key="stop",
+                    icon=":material/stop_circle:",
+                    disabled=status.stopping,
+                    on_click=visitor.ask,
+                    args=(submit.stop, key, store),
+                )
 
     look()

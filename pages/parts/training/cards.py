@@ -9,6 +9,7 @@ import streamlit as st
 
 from cka_core.base import full_disk
 from cka_core.base.store import Store
+from cka_core.base.visitors import Visitor
 from cka_core.jobs import submit as jobs
 from cka_core.jobs import trainings
 from cka_core.jobs.submit import DONE, FAILED, INTERRUPTED, QUEUED, RUNNING, STOPPED
@@ -18,11 +19,11 @@ from cka_core.library.catalogue import NetworkInfo
 from cka_core.training import figures as training_figures
 from cka_core.training import state as training_state
 from cka_core.training.recipe import TrainSpec
-from pages.parts import address
+from pages.parts import address, visitor
 from pages.parts.training import form as training_form
 
 LOOK_SECONDS, IDLE_SECONDS = 1.5, 5.0
-MOST_SHOWN = 12
+MOST_SHOWN, MOST_WAITING = 12, 6
 BADGES: dict[str, tuple[str, Any, str]] = {
     RUNNING: ("training", "violet", ":material/play_circle:"),
     ELSEWHERE: ("training, in another program", "violet", ":material/terminal:"),
@@ -42,16 +43,19 @@ def queue(found: list[Training], networks: dict[str, NetworkInfo], store: Store)
 
     @st.fragment(run_every=LOOK_SECONDS if busy else IDLE_SECONDS)
     def look() -> None:
-        now = trainings.trainings(Store())
+        now = trainings.trainings(Store(), visitor.own_keys(store))
         if _signature(now) != shown:
             st.rerun()
         waiting = 0
         for training in now:
             if training.state == QUEUED:
                 waiting += 1
-                waiting_card(training, waiting, store)
+                if waiting <= MOST_WAITING:
+                    waiting_card(training, waiting, store)
             elif training.state in AT_WORK:
                 running_card(training, store)
+        if waiting > MOST_WAITING:
+            st.caption(f"{waiting - MOST_WAITING} more wait.")
 
     look()
     ended = [training for training in found if training.state not in AT_WORK]
@@ -93,8 +97,8 @@ def running_card(training: Training, store: Store) -> None:
                     icon=":material/stop_circle:",
                     disabled=stopping,
                     help="After the present step. Finished epochs are kept, and Resume goes on from there.",
-                    on_click=jobs.stop,
-                    args=(training.key, store),
+                    on_click=visitor.ask,
+                    args=(jobs.stop, training.key, store),
                 )
             else:
                 st.caption("Another program is at it, the command line or an atlas perhaps: stop it there.")
@@ -119,9 +123,12 @@ def waiting_card(training: Training, place: int, store: Store) -> None:
 
 def _unqueue(training: Training, store: Store) -> None:
     """What was never begun leaves no trace; what has epochs reads "stopped" and can go on later."""
-    jobs.stop(training.key, store)
-    if not training.epochs_done:
-        _remove(training.key, store)
+
+    def take_out(by: Visitor | None) -> None:
+        if jobs.stop(training.key, store, by) and not training.epochs_done:
+            trainings.remove(training.key, store, by)
+
+    visitor.ask(take_out)
 
 
 def ended_card(training: Training, store: Store) -> None:
@@ -141,7 +148,9 @@ def ended_card(training: Training, store: Store) -> None:
                     icon=":material/edit_note:", on_click=training_form.take_recipe,
                     args=(dataclasses.replace(training.spec, learning_rate=training.lower_rate),),
                 )  # fmt: skip
-            elif st.button(label, key=f"resume {training.key}", icon=":material/play_arrow:"):
+            elif not visitor.only_looks() and st.button(
+                label, key=f"resume {training.key}", icon=":material/play_arrow:"
+            ):
                 submit([training.spec], store)
             _remove_button(training, store)
         if training.epochs_done and training.progress:
@@ -209,23 +218,29 @@ def compare_with(name: str, networks: dict[str, NetworkInfo], key: str) -> None:
 
 def resume_all(found: list[Training], store: Store) -> None:
     """After the cluster or the machine went away with a whole queue: one button for all."""
-    if len(found) > 1 and st.button(f"Resume all {len(found)}", key="resume all", icon=":material/play_arrow:"):
+    may = len(found) > 1 and not visitor.only_looks()
+    if may and st.button(f"Resume all {len(found)}", key="resume all", icon=":material/play_arrow:"):
         in_order = sorted(found, key=lambda training: training.job.submitted if training.job else 0.0)
         submit([training.spec for training in in_order], store)
 
 
 def submit(specs: list[TrainSpec], store: Store) -> None:
     """Have trainings done, in this order, and show them."""
+
+    def all_of_them() -> None:
+        for spec in specs:
+            jobs.submit("train", spec, trainings.title(spec), store, visitor.here())
+
     try:
         with st.spinner("Starting the worker"):
-            for spec in specs:
-                jobs.submit("train", spec, trainings.title(spec), store)
+            accepted = visitor.attempt(all_of_them)
     except OSError as error:
         if not full_disk.is_disk_full(error):
             raise
         st.error(address.plain(full_disk.disk_full(error, store)), icon=":material/hard_drive:")
         return
-    st.rerun()
+    if accepted:
+        st.rerun()
 
 
 def _header(training: Training) -> None:
@@ -273,6 +288,8 @@ def _details(training: Training, store: Store) -> None:
 
 
 def _remove_button(training: Training, store: Store) -> None:
+    if visitor.only_looks():
+        return
     if training.state == DONE or not training.epochs_done:
         st.button(
             "Remove",
@@ -291,7 +308,4 @@ def _remove_button(training: Training, store: Store) -> None:
 
 def _remove(key: str, store: Store) -> None:
     """It may have been begun again meanwhile, in another tab: then it stays."""
-    try:
-        trainings.remove(key, store)
-    except ValueError as error:
-        st.toast(address.plain(str(error)), icon=":material/info:")
+    visitor.ask(trainings.remove, key, store)

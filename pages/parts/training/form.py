@@ -22,7 +22,7 @@ from cka_core.training.recipe import (
     USUAL_RATES,
     TrainSpec,
 )
-from pages.parts import address
+from pages.parts import address, visitor
 from pages.parts.training.fields import number_field, pick, segments, switch
 
 FAMILIES = ("CIFAR ResNet", "ImageNet ResNet")
@@ -251,8 +251,11 @@ def _start_file() -> str:
         return ""
     known = st.session_state.get("start digest")
     if known is None or known[0] != uploaded.file_id:
-        digest = training_state.keep_start_file(uploaded.getvalue(), Store())
-        known = st.session_state["start digest"] = (uploaded.file_id, digest)
+        kept: list[str] = []
+        data, by = uploaded.getvalue(), visitor.here()
+        if not visitor.attempt(lambda: kept.append(training_state.keep_start_file(data, Store(), by))):
+            return ""
+        known = st.session_state["start digest"] = (uploaded.file_id, kept[0])
     return str(known[1])
 
 

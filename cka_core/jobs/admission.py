@@ -1,0 +1,73 @@
+"""Whether a job is accepted, and when it is its turn, where many people use one store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cka_core.base import deployment, visitors
+from cka_core.base.store import Store
+from cka_core.base.visitors import Visitor
+from cka_core.images.sets import image_set
+from cka_core.jobs import records
+from cka_core.library import belongings, catalogue
+from cka_core.networks.architectures import architecture
+
+
+def check_size(kind: str, spec: dict[str, Any], store: Store) -> None:
+    """Raise `LimitReached` where a job is larger than one may be here. A worker asks, too, before it begins."""
+    if kind == "compare":
+        deployment.check("images", _images(spec["sample"]))
+        for side in (spec["a"], spec["b"]):
+            _check_layers(side["name"] if side["source"] == "activations" else "", side["architecture"], store)
+    elif kind in ("train", "measure"):
+        training = spec["training"] if kind == "measure" else spec
+        deployment.check("epochs", training["epochs"])
+        _check_layers("", training["architecture"], store)
+
+
+def check_room(by: Visitor | None, key: str, store: Store) -> None:
+    """Raise `LimitReached` where one visitor, or all, have as many jobs or as much of the disk as they may have."""
+    active = set(records.active_keys(store))
+    if key in active and visitors.owns(by, key, store):
+        return  # it is asked for once more
+    if by is not None and not by.teacher:
+        own = active & visitors.belongings(by.owner, store)
+        deployment.check("jobs", len(own) + 1)
+    deployment.check("all jobs", len(active | {key}))
+    belongings.check_disk(by, store)
+
+
+def turn(by: Visitor | None, role: str, cluster: str, store: Store) -> int:
+    """A new job's place in the queue of a role: visitors take turns, however many jobs each has there.
+
+    The clock is the lowest turn among the jobs of the queue. A visitor's next job comes one turn after the visitor's
+    last one there, and never before the clock (start-time fair queueing with jobs of equal length: Goyal, Vin & Cheng
+    1996). Jobs of one turn are done in the order they were asked for. In open mode there is one turn for all.
+    """
+    if by is None:
+        return 0
+    places = {key: records.place(key, store) for key in records.active_keys(store)}
+    turns = {
+        key: int(place.get("turn", 0))
+        for key, place in places.items()
+        if place.get("role") == role and place.get("cluster") == cluster
+    }
+    own = visitors.belongings(by.owner, store)
+    return max([min(turns.values(), default=0), *(turns[key] + 1 for key in turns.keys() & own)])
+
+
+def _images(sample: dict[str, Any]) -> int:
+    n = sample.get("n")
+    if n is not None:
+        return int(n)
+    return image_set(sample["images"]).sizes[sample["split"]] if sample.get("images") else 0
+
+
+def _check_layers(name: str, known_as: str, store: Store) -> None:
+    if deployment.most("layers") is None:
+        return
+    found = catalogue.sets(store).get(name) if name else None
+    if found is not None:
+        deployment.check("layers", len(found.layers))
+    elif known_as and not name:
+        deployment.check("layers", len(architecture(known_as).layers))

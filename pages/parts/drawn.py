@@ -1,0 +1,45 @@
+"""Figures drawn once for everybody who asks for the same picture.
+
+To make one costs more than all else on a page. What is returned is shared by all sessions: never change it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import streamlit as st
+
+from cka_core.results import figures
+from cka_core.results.comparison import Comparison
+
+MOST = 64
+"""Pictures kept, the last used ones; one of 175 x 515 layers takes half a megabyte."""
+
+
+def digest(comparison: Comparison, titles: tuple[str, str]) -> str:
+    """What a picture is made of: the numbers, the layers, and what the networks are called."""
+    seen = hashlib.sha256(comparison.matrix.tobytes())
+    seen.update(repr((titles, comparison.layers_a, comparison.layers_b, comparison.reasons_a)).encode())
+    seen.update(repr(comparison.reasons_b).encode())
+    return seen.hexdigest()[:32]
+
+
+def heatmap(comparison: Comparison, of: str, **how: Any) -> Any:
+    """`figures.heatmap`; ``of`` is the `digest` of what is drawn."""
+    return _heatmap(of, how, comparison)
+
+
+def best_match_curve(comparison: Comparison, titles: tuple[str, str]) -> Any:
+    """`figures.best_match_curve`."""
+    return _best_match_curve(digest(comparison, titles), titles, comparison)
+
+
+@st.cache_resource(max_entries=MOST, show_spinner=False)
+def _heatmap(of: str, how: dict[str, Any], _comparison: Comparison) -> Any:
+    return figures.heatmap(_comparison, **how)
+
+
+@st.cache_resource(max_entries=MOST, show_spinner=False)
+def _best_match_curve(of: str, titles: tuple[str, str], _comparison: Comparison) -> Any:
+    return figures.best_match_curve(_comparison, titles=titles)

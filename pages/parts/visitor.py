@@ -1,0 +1,193 @@
+"""Who is at this browser, where many people use one store: a key that the browser keeps, and ways to another device.
+
+The key is made and kept in the browser's localStorage; it never stands in the address. The store knows its SHA-256.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from cka_core.base import deployment, visitors
+from cka_core.base.store import Store
+from cka_core.base.visitors import Links, Visitor
+from pages.parts import address, qr
+
+KEY = "visitor key"
+DEVICE = "device"  # what the one-time link says in the address
+RECENT = 30 * 60.0
+MOST_SEEN = 10_000
+WRONG_KEY_SECONDS = 1.0
+KEEPER = """
+export default function({ data, setStateValue }) {
+  const name = 'cka-explorer-visitor';
+  const whole = (key) => /^[A-Za-z0-9_-]{22,86}$/.test(key || '');
+  let key = data.take || window.ckaVisitor;
+  try { key = key || localStorage.getItem(name); } catch (error) { /* this browser keeps nothing */ }
+  if (!whole(key)) {
+    const bytes = crypto.getRandomValues(new Uint8Array(24));
+    key = btoa(String.fromCharCode(...bytes)).replaceAll('+', '-').replaceAll('/', '_');
+  }
+  window.ckaVisitor = key;
+  try { localStorage.setItem(name, key); } catch (error) { /* it is kept as long as this tab is open */ }
+  if (!data.known || data.take) setStateValue('key', key);
+}
+"""
+
+
+@st.cache_resource(show_spinner=False)
+def _links() -> Links:
+    return Links()
+
+
+@st.cache_resource(show_spinner=False)
+def _teachers() -> set[str]:
+    """The visitors who told the teacher's key since the server began."""
+    return set()
+
+
+@st.cache_resource(show_spinner=False)
+def _seen() -> dict[str, float]:
+    """When each visitor last did something."""
+    return {}
+
+
+def here() -> Visitor | None:
+    """Who is at this browser; None where nobody is told apart."""
+    if deployment.mode() != deployment.CLASS:
+        return None
+    owner = visitors.owner_of(st.session_state.get(KEY, ""))
+    return Visitor(owner, bool(owner) and owner in _teachers())
+
+
+def meet() -> None:
+    """Once a run, in app.py before the page: hear the browser's key, and take one that a link brought."""
+    if deployment.mode() != deployment.CLASS:
+        return
+    token = st.query_params.pop(DEVICE, None)
+    if token is not None:
+        st.session_state["offered key"] = _links().take(token) or ""
+    _offer()
+    known = KEY in st.session_state
+    taken = st.session_state.pop("take key", None)
+    keeper = st.components.v2.component("visitor", js=KEEPER)
+    keeper(data={"known": known, "take": taken}, key="visitor", on_key_change=_heard)
+    if known:
+        seen = _seen()
+        seen[here().owner] = time.time()  # type: ignore[union-attr]
+        while len(seen) > MOST_SEEN:
+            seen.pop(next(iter(seen)), None)
+
+
+def _heard() -> None:
+    key = (st.session_state.get("visitor") or {}).get("key")
+    if isinstance(key, str) and visitors.owner_of(key):
+        st.session_state[KEY] = key
+
+
+def _offer() -> None:
+    """What the link from another device brought, and the question whether to take it: anybody may have sent it."""
+    offered = st.session_state.get("offered key")
+    if offered is None:
+        return
+    if not offered:
+        st.warning(
+            "This link was used before or is older than ten minutes. Make another one.", icon=":material/link_off:"
+        )
+        del st.session_state["offered key"]
+        return
+    st.info(
+        "This link is from another device of yours? Then this browser will have what you made there, and no longer "
+        "what was made here. If it is from somebody else, do not take it.",
+        icon=":material/devices:",
+    )
+    with st.container(horizontal=True):
+        st.button("Take it", key="take the key", type="primary", on_click=_take)
+        st.button("Do not take it", key="leave the key", on_click=lambda: st.session_state.pop("offered key"))
+
+
+def _take() -> None:
+    st.session_state[KEY] = st.session_state["take key"] = st.session_state.pop("offered key")
+
+
+def other_device() -> None:
+    """The way to another device: a link that works once."""
+    key = st.session_state.get(KEY)
+    if deployment.mode() != deployment.CLASS or key is None:
+        return
+    with st.popover("Go on at another device", icon=":material/devices:", type="tertiary"):
+        st.markdown(
+            "What you make belongs to this browser. A link makes it another one’s, too: once, within 10 minutes."
+        )
+        if st.button("Make a link", key="make a link"):
+            link = f"{home()}/?{urlencode({DEVICE: _links().offer(key)})}"
+            st.code(link, language=None, wrap_lines=True)
+            st.image(qr.png(link), width=220)
+
+
+def home() -> str:
+    """The address that others reach this by."""
+    told = deployment.address()
+    if told:
+        return told
+    parts = (st.context.url or "http://127.0.0.1:8501").split("/")
+    return "/".join(parts[:3])
+
+
+def owns(key: str, store: Store) -> bool:
+    """Whether something is this visitor's to change."""
+    return visitors.owns(here(), key, store)
+
+
+def own_keys(store: Store) -> set[str] | None:
+    """What is this visitor's to see to; None where that is everything."""
+    by = here()
+    return None if by is None or by.teacher else visitors.belongings(by.owner, store)
+
+
+def only_looks() -> bool:
+    """Whether nothing can be computed or changed here."""
+    return deployment.mode() == deployment.READ_ONLY
+
+
+def attempt(action: Callable[[], Any]) -> bool:
+    """Do something; where that is refused, say why here. Returns whether it was done."""
+    try:
+        action()
+    except ValueError as error:
+        st.error(address.plain(str(error)), icon=":material/block:")
+        return False
+    return True
+
+
+def ask(action: Callable[..., Any], *args: Any) -> None:
+    """`attempt` in the name of this visitor, for a button's callback: where it is refused, a note says why."""
+    try:
+        action(*args, by=here())
+    except ValueError as error:
+        st.toast(address.plain(str(error)), icon=":material/block:")
+
+
+def became_teacher(told: str) -> bool:
+    """Whether someone told the teacher's key; they are the teacher then, until the server ends. Guessing takes long."""
+    by = here()
+    if by is None or not by.owner or not visitors.is_teachers_key(told):
+        time.sleep(WRONG_KEY_SECONDS)
+        return False
+    _teachers().add(by.owner)
+    return True
+
+
+def is_no_teacher_any_more() -> None:
+    by = here()
+    if by is not None:
+        _teachers().discard(by.owner)
+
+
+def number_seen() -> int:
+    """Visitors who did something within the last half hour."""
+    return sum(time.time() - when < RECENT for when in list(_seen().values()))
