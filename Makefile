@@ -10,11 +10,15 @@ endif
 VENV = .venv/bin/python
 VENV_TORCH = .venv-torch/bin/python
 
-.PHONY: run dev test test-pure test-torch lint demo bench screenshots setup setup-dev setup-torch clean python
+.PHONY: run class dev test test-pure test-torch lint demo bench screenshots setup setup-dev setup-torch clean python
 
 # Show the page at http://127.0.0.1:8501, with a finished comparison on it; the next free port if that one is taken.
 run: setup
 	$(VENV) -m streamlit run server.py $(if $(PORT),--server.port $(PORT))
+
+# Show it to a class in this network, within limits: prints its address and the teacher's key (docs/deploy.md).
+class: setup
+	$(VENV) scripts/classroom.py
 
 # The same for whoever changes the code: pages are run again when their files change.
 dev: setup-dev

@@ -1,0 +1,85 @@
+"""Start the app for a class in this network: ``python scripts/classroom.py``, or ``make class``.
+
+Everybody in the network can open it and compute within limits; what each makes is theirs and the teacher's. The class's
+address and the teacher's key are printed. ``PORT``, ``CKA_TEACHER_KEY``, ``CKA_ADDRESS`` and the limits are taken from
+the environment.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from cka_core.base import deployment  # noqa: E402
+from cka_core.base.visitors import SHORTEST_TEACHER_KEY  # noqa: E402
+
+FIRST_PORT, PORTS = 8501, 50
+
+
+def network_address() -> str:
+    """This computer's address in its network, "127.0.0.1" where it is in none. No packet is sent to find out."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # a place that documents may use and nobody has (RFC 5737)
+            found = str(probe.getsockname()[0])
+        except OSError:
+            found = ""
+    return found if found and not ipaddress.ip_address(found).is_unspecified else "127.0.0.1"
+
+
+def free_port(first: int = FIRST_PORT) -> int:
+    """The first port from 8501 on that nobody has."""
+    for port in range(first, first + PORTS):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("", port))
+            except OSError:
+                continue
+            return port
+    sys.exit(f"No port from {first} to {first + PORTS - 1} is free. Choose one: PORT=9000 make class")
+
+
+def settings() -> tuple[dict[str, str], list[str]]:
+    """The environment and the command line of a class's server."""
+    port = int(os.environ.get("PORT") or free_port())
+    address = deployment.address() or f"http://{network_address()}:{port}"
+    key = os.environ.get("CKA_TEACHER_KEY") or secrets.token_urlsafe(16)
+    if len(key) < SHORTEST_TEACHER_KEY:
+        sys.exit(f"Expected CKA_TEACHER_KEY to have at least {SHORTEST_TEACHER_KEY} characters, got {len(key)}.")
+    environment = {"CKA_MODE": deployment.CLASS, "CKA_TEACHER_KEY": key, "CKA_ADDRESS": address}
+    os.environ.update(environment)
+    upload = deployment.most("upload")
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.address", "0.0.0.0"]
+    command += ["--server.port", str(port), "--browser.serverAddress", str(urlsplit(address).hostname)]
+    command += ["--server.maxUploadSize", str(upload)] if upload else []
+    return environment, command
+
+
+def main() -> None:
+    environment, command = settings()
+    for name in deployment.LIMITS:
+        deployment.most(name)  # a setting that is wrong is told now, not to a visitor
+    print(f"For the class:      {environment['CKA_ADDRESS']}")
+    print(f"For the teacher:    {environment['CKA_ADDRESS']}/teacher")
+    print(f"The teacher's key:  {environment['CKA_TEACHER_KEY']}")
+    print("Whoever is in this network can open it. Ctrl-C ends it.", flush=True)
+    try:
+        sys.exit(subprocess.call(command, cwd=ROOT, env=os.environ | environment))
+    except KeyboardInterrupt:
+        pass
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ValueError as error:
+        sys.exit(str(error))
