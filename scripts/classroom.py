@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import platform
 import secrets
 import socket
 import subprocess
@@ -48,6 +49,13 @@ def free_port(first: int = FIRST_PORT) -> int:
     sys.exit(f"No port from {first} to {first + PORTS - 1} is free. Choose one: PORT=9000 make class")
 
 
+def host_names(address: str) -> list[str]:
+    """What the class and this computer may call the server; any other name is refused."""
+    own = platform.node().lower()
+    names = [urlsplit(address).hostname, network_address(), own, own and f"{own.partition('.')[0]}.local"]
+    return list(dict.fromkeys([*filter(None, names), "localhost", "127.0.0.1", "::1"]))
+
+
 def settings() -> tuple[dict[str, str], list[str]]:
     """The environment and the command line of a class's server."""
     port = int(os.environ.get("PORT") or free_port())
@@ -58,8 +66,10 @@ def settings() -> tuple[dict[str, str], list[str]]:
     environment = {"CKA_MODE": deployment.CLASS, "CKA_TEACHER_KEY": key, "CKA_ADDRESS": address}
     os.environ.update(environment)
     upload = deployment.most("upload")
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.address", "0.0.0.0"]
+    command = [sys.executable, "-m", "streamlit", "run", "server.py", "--server.address", "0.0.0.0"]
     command += ["--server.port", str(port), "--browser.serverAddress", str(urlsplit(address).hostname)]
+    for name in host_names(address):
+        command += ["--server.allowedHosts", name]
     command += ["--server.maxUploadSize", str(upload)] if upload else []
     return environment, command
 
@@ -72,10 +82,10 @@ def main() -> None:
     print(f"For the teacher:    {environment['CKA_ADDRESS']}/teacher")
     print(f"The teacher's key:  {environment['CKA_TEACHER_KEY']}")
     print("Whoever is in this network can open it. Ctrl-C ends it.", flush=True)
-    try:
-        sys.exit(subprocess.call(command, cwd=ROOT, env=os.environ | environment))
-    except KeyboardInterrupt:
-        pass
+    os.chdir(ROOT)
+    if sys.platform != "win32":
+        os.execve(sys.executable, command, os.environ | environment)  # whoever ends this ends the server
+    sys.exit(subprocess.call(command, env=os.environ | environment))
 
 
 if __name__ == "__main__":

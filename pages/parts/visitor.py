@@ -39,21 +39,12 @@ export default function({ data, setStateValue }) {
 """
 
 
-@st.cache_resource(show_spinner=False)
-def _links() -> Links:
-    return Links()
-
-
-@st.cache_resource(show_spinner=False)
-def _teachers() -> set[str]:
-    """The visitors who told the teacher's key since the server began."""
-    return set()
-
-
-@st.cache_resource(show_spinner=False)
-def _seen() -> dict[str, float]:
-    """When each visitor last did something."""
-    return {}
+# The server's memory, and not Streamlit's cache, which any browser may ask to have emptied.
+LINKS = Links()
+TEACHERS: set[str] = set()
+"""The visitors who told the teacher's key since the server began."""
+SEEN: dict[str, float] = {}
+"""When each visitor last did something."""
 
 
 def here() -> Visitor | None:
@@ -61,7 +52,7 @@ def here() -> Visitor | None:
     if deployment.mode() != deployment.CLASS:
         return None
     owner = visitors.owner_of(st.session_state.get(KEY, ""))
-    return Visitor(owner, bool(owner) and owner in _teachers())
+    return Visitor(owner, bool(owner) and owner in TEACHERS)
 
 
 def meet() -> None:
@@ -70,17 +61,16 @@ def meet() -> None:
         return
     token = st.query_params.pop(DEVICE, None)
     if token is not None:
-        st.session_state["offered key"] = _links().take(token) or ""
+        st.session_state["offered key"] = LINKS.take(token) or ""
     _offer()
     known = KEY in st.session_state
     taken = st.session_state.pop("take key", None)
     keeper = st.components.v2.component("visitor", js=KEEPER)
     keeper(data={"known": known, "take": taken}, key="visitor", on_key_change=_heard)
     if known:
-        seen = _seen()
-        seen[here().owner] = time.time()  # type: ignore[union-attr]
-        while len(seen) > MOST_SEEN:
-            seen.pop(next(iter(seen)), None)
+        SEEN[visitors.owner_of(st.session_state[KEY])] = time.time()
+        while len(SEEN) > MOST_SEEN:
+            SEEN.pop(next(iter(SEEN)), None)
 
 
 def _heard() -> None:
@@ -124,7 +114,7 @@ def other_device() -> None:
             "What you make belongs to this browser. A link makes it another one’s, too: once, within 10 minutes."
         )
         if st.button("Make a link", key="make a link"):
-            link = f"{home()}/?{urlencode({DEVICE: _links().offer(key)})}"
+            link = f"{home()}/?{urlencode({DEVICE: LINKS.offer(key)})}"
             st.code(link, language=None, wrap_lines=True)
             st.image(qr.png(link), width=220)
 
@@ -178,16 +168,16 @@ def became_teacher(told: str) -> bool:
     if by is None or not by.owner or not visitors.is_teachers_key(told):
         time.sleep(WRONG_KEY_SECONDS)
         return False
-    _teachers().add(by.owner)
+    TEACHERS.add(by.owner)
     return True
 
 
 def is_no_teacher_any_more() -> None:
     by = here()
     if by is not None:
-        _teachers().discard(by.owner)
+        TEACHERS.discard(by.owner)
 
 
 def number_seen() -> int:
     """Visitors who did something within the last half hour."""
-    return sum(time.time() - when < RECENT for when in list(_seen().values()))
+    return sum(time.time() - when < RECENT for when in list(SEEN.values()))
