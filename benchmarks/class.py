@@ -70,7 +70,9 @@ class Session:
         self.query, self.page = query, page
         await self.run()
         first = self.map_after
-        self.set("visitor", json_value=json.dumps({"key": self.key}))  # the browser tells its key
+        self.set("visitor", json_value=json.dumps({"key": self.key}))  # the browser tells its key, and its width
+        if "map_listener" in self.widgets:
+            self.set("map_listener", json_value=json.dumps({"narrow": False}))
         await self.run()
         return first
 
@@ -160,16 +162,13 @@ async def click_a_cell(session: Session) -> float:
 
 async def look(session: Session) -> float:
     """The map as everybody sees it."""
-    for name in ("search", "la", "lb"):
-        session.states.pop(name, None)
-    session.query = ""
     await session.run()
     return session.map_after
 
 
 async def look_at_ones_own(session: Session) -> float:
-    """The whole map with a cell marked that nobody else marks: it has to be made anew."""
-    await session.click(session.number % 50, 50 + session.number // 50)
+    """The map with a cell marked that nobody else marks: it has to be made anew."""
+    await session.click(session.number, 7)
     return session.map_after
 
 
@@ -237,10 +236,10 @@ def wait_for_jobs(store: Store, deadline: float) -> list[str]:
 
 PHASES = {
     "all open the page": open_page,
-    "all filter": filter_layers,
-    "all click a cell": click_a_cell,
     "all look at one picture": look,
     "each at a picture of its own": look_at_ones_own,
+    "all filter": filter_layers,
+    "all click a cell": click_a_cell,
 }
 
 
@@ -261,9 +260,9 @@ async def measure(address: str, store: Store, sessions: int, seconds: float, ser
     for name, what in PHASES.items():
         figures[name] = await Phase.of(what, who, server)
         texts.append([session.map_text for session in who])
-    right = [is_right(session, *kept[:3]) for session, *kept in zip(who, *texts, strict=True)]
-    figures["wrong"] = len(who) - sum(right)
-    figures["wrong"] += len(who) - len({json.dumps(json.loads(text)["data"][-1]) for text in texts[-1]})
+    opened, same, own, filtered, clicked = texts
+    right = [is_right(*seen) for seen in zip(who, opened, filtered, clicked, strict=True)]
+    figures["wrong"] = len(who) - sum(right) + len(set(same)) - 1 + len(who) - len(set(own))
     work = [compare(session, COMPARED, deadline) for session in who[:SAME]]
     work += [
         compare(session, f"{COMPARED}&seed={number + 1}", deadline)

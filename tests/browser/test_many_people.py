@@ -1,0 +1,106 @@
+"""A class in real browsers: a student, another one, and the teacher, each with what their own browser keeps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from cka_core.base import visitors
+from cka_core.base.store import Store
+from cka_core.jobs import records, submit
+from scripts.running import running_app
+from tests.browser.conftest import is_error
+from tests.browser.test_compare import MAP, settled
+from tests.browser.test_train import button
+
+TEACHERS_KEY = "a teacher's long key"
+KEPT = "localStorage.getItem('cka-explorer-visitor')"
+LONG = "/train?depth=14&width=1&epochs=40"
+
+
+@pytest.fixture
+def class_app(tmp_path, monkeypatch) -> Iterator[str]:
+    monkeypatch.setenv("CKA_MODE", "class")
+    monkeypatch.setenv("CKA_TEACHER_KEY", TEACHERS_KEY)
+    with running_app(tmp_path / "store", tmp_path / "log.txt") as address:
+        yield address
+
+
+def someone(browser: Browser) -> Page:
+    """A browser that was never here."""
+    page = browser.new_context(viewport={"width": 1400, "height": 900}).new_page()
+    page.set_default_timeout(60_000)
+    page.on("console", lambda message: problems.append(message.text) if is_error(message) else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    return page
+
+
+problems: list[str] = []
+
+
+def test_a_class_with_its_teacher(browser, class_app, tmp_path):
+    problems.clear()
+    store = Store(tmp_path / "store")
+    student, other, teacher = someone(browser), someone(browser), someone(browser)
+
+    # A student opens the page: the browser has a key, and the address has none of it.
+    student.goto(class_app)
+    student.wait_for_selector(MAP)
+    settled(student)
+    key = student.evaluate(KEPT)
+    assert visitors.KEY.fullmatch(key) and key not in student.url
+    student.goto(class_app + LONG)
+    button(student, "Train").click()
+    expect(student.get_by_text(re.compile("^Number 1 in the queue|^epoch |^starting")).first).to_be_visible()
+    (job,) = records.all_keys(store)
+    assert visitors.owners(job, store) == [visitors.owner_of(key)]
+
+    # Another one sees that somebody is at work, and nothing to press.
+    other.goto(class_app + "/train?depth=20&width=1")
+    expect(other.get_by_text("1 of others at work or waiting.")).to_be_visible()
+    for name in ("Stop", "Take out of the queue", "Resume"):
+        expect(button(other, name)).to_have_count(0)
+    assert other.evaluate(KEPT) != key
+
+    # The teacher's key opens the teacher's page, which stops it.
+    teacher.goto(class_app)
+    teacher.get_by_role("link", name="Teacher").click()
+    told = teacher.get_by_label("The teacher’s key")
+    told.fill("a wrong long key")
+    button(teacher, "Open").click()
+    expect(teacher.get_by_text("This is not the teacher’s key.")).to_be_visible()
+    told.fill(TEACHERS_KEY)
+    button(teacher, "Open").click()
+    expect(teacher.get_by_text(f"visitor {visitors.owner_of(key)[:6]}")).to_be_visible()
+    expect(teacher.locator("[data-testid=stImage] img")).to_be_visible()
+    button(teacher, "Stop").click()
+    expect(teacher.get_by_text("Nobody is at work.")).to_be_visible(timeout=120_000)
+    assert submit.status(job, store).state == "stopped"
+
+    # The student sees that, after a reload too, and takes it along to another device.
+    student.reload()
+    expect(button(student, "Resume")).to_be_visible()
+    student.goto(class_app + "/library")
+    button(student, "Go on at another device").click()
+    button(student, "Make a link").click()
+    link = student.locator("[data-testid=stCode] code").inner_text().strip()
+    device = someone(browser)
+    device.goto(link)
+    button(device, "Take it").click()
+    expect(button(device, "Take it")).to_have_count(0)
+    settled(device)
+    device.wait_for_function(f"{KEPT} === {key!r}")
+    assert "device" not in device.url and key not in device.url
+    device.get_by_role("link", name="Train").click()
+    expect(button(device, "Resume")).to_be_visible()
+    late = someone(browser)
+    late.goto(link)
+    expect(late.get_by_text("This link was used before")).to_be_visible()
+    assert late.evaluate(KEPT) != key
+
+    for page in (student, other, teacher, device, late):
+        page.context.close()
+    assert problems == []
