@@ -1,4 +1,7 @@
-"""Whether a job is accepted, and when it is its turn, where many people use one store."""
+"""Whether a job is accepted, and when it is its turn, where many people use one store.
+
+What knows sizes (images, networks) is imported where it is asked: pages look at jobs every second and need none of it.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,13 @@ from typing import Any
 from cka_core.base import deployment, visitors
 from cka_core.base.store import Store
 from cka_core.base.visitors import Visitor
-from cka_core.images.sets import image_set
 from cka_core.jobs import records
-from cka_core.library import belongings, catalogue
-from cka_core.networks.architectures import architecture
 
 
 def check_size(kind: str, spec: dict[str, Any], store: Store) -> None:
     """Raise `LimitReached` where a job is larger than one may be here. A worker asks, too, before it begins."""
+    if all(deployment.most(limit) is None for limit in ("images", "layers", "epochs")):
+        return
     if kind == "compare":
         deployment.check("images", _images(spec["sample"]))
         for side in (spec["a"], spec["b"]):
@@ -34,6 +36,8 @@ def check_room(by: Visitor | None, key: str, store: Store) -> None:
         own = active & visitors.belongings(by.owner, store)
         deployment.check("jobs", len(own) + 1)
     deployment.check("all jobs", len(active | {key}))
+    from cka_core.library import belongings
+
     belongings.check_disk(by, store)
 
 
@@ -57,6 +61,8 @@ def turn(by: Visitor | None, role: str, cluster: str, store: Store) -> int:
 
 
 def _images(sample: dict[str, Any]) -> int:
+    from cka_core.images.sets import image_set
+
     n = sample.get("n")
     if n is not None:
         return int(n)
@@ -66,6 +72,9 @@ def _images(sample: dict[str, Any]) -> int:
 def _check_layers(name: str, known_as: str, store: Store) -> None:
     if deployment.most("layers") is None:
         return
+    from cka_core.library import catalogue
+    from cka_core.networks.architectures import architecture
+
     found = catalogue.sets(store).get(name) if name else None
     if found is not None:
         deployment.check("layers", len(found.layers))

@@ -34,7 +34,7 @@ RESULT = {
 def asked(monkeypatch) -> list[tuple[str, Any]]:
     """What the page has the workers do; nothing is done."""
     asked: list[tuple[str, Any]] = []
-    monkeypatch.setattr(submit, "submit", lambda kind, spec, title, store: asked.append((kind, spec)))
+    monkeypatch.setattr(submit, "submit", lambda kind, spec, title, store, by=None: asked.append((kind, spec)))
     return asked
 
 
