@@ -32,7 +32,14 @@ def processes(store: Store) -> list[psutil.Process]:
 
 
 def workers(store: Store) -> list[psutil.Process]:
-    return [process for process in processes(store) if "spawn_main" in " ".join(process.cmdline())]
+    found = []
+    for process in processes(store):
+        try:
+            if "spawn_main" in " ".join(process.cmdline()):
+                found.append(process)
+        except psutil.Error:  # it has ended since
+            pass
+    return found
 
 
 def end(store: Store) -> None:
