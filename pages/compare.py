@@ -84,7 +84,7 @@ def compare_button(
     """The one action, and how long it will take, or why there is nothing to do."""
     at_work = widgets.at_work(job) and visitor.owns(job.key if job else "", store)  # another's run can be shared
     label = LABELS.get(job.state if job and not finished else "", "Compare")
-    no_use = finished or at_work or bool(problem) or visitor.only_looks()
+    no_use = finished or at_work or bool(problem) or visitor.cannot_act_yet()
     if st.button(label, type="primary", width="stretch", disabled=no_use, key="compare"):
         with st.spinner("Starting the worker"):
             title = " × ".join(network_words.titles(a, b))

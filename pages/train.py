@@ -54,7 +54,7 @@ def train_button(
         "Resume" if going_on else "Train",
         type="primary",
         width="stretch",
-        disabled=not wanted or visitor.only_looks(),
+        disabled=not wanted or visitor.cannot_act_yet(),
         key="train",
     )
     if visitor.only_looks():

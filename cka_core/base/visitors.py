@@ -26,10 +26,7 @@ from cka_core.base.store import Store
 KEY = re.compile(r"[A-Za-z0-9_-]{22,86}")
 """A visitor's key: 128 random bits or more, in the letters of base64 for addresses."""
 SHORTEST_TEACHER_KEY = 12
-NOT_KNOWN = (
-    "Who you are is not known: your browser keeps nothing for this page. Allow it to, or use another browser, to "
-    "compute and keep things here."
-)
+NOT_KNOWN = "Who you are is not known: only somebody at a browser, or the teacher, can do this while a class is on."
 NOT_YOURS = "This is not yours: only who made it and the teacher can change it."
 
 

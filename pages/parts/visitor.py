@@ -144,6 +144,12 @@ def only_looks() -> bool:
     return deployment.mode() == deployment.READ_ONLY
 
 
+def cannot_act_yet() -> bool:
+    """Whether nothing can be asked for: ever, or until the browser has said who is there, a moment after it came."""
+    by = here()
+    return only_looks() or (by is not None and not by.owner)
+
+
 def attempt(action: Callable[[], Any]) -> bool:
     """Do something; where that is refused, say why here. Returns whether it was done."""
     try:

@@ -175,10 +175,10 @@ def test_a_limit_is_said_where_one_asks_for_more(store, in_class, monkeypatch):
     assert store.names("jobs") == []
 
 
-def test_a_browser_that_keeps_nothing_is_told(store, in_class):
-    page = open_page(a=spec().a.name, b=spec().b.name)
-    button(page, "Compare").click().run()
-    assert "Who you are is not known" in said(page) and store.names("jobs") == []
+def test_nothing_can_be_asked_for_before_the_browser_said_who_is_there(store, in_class):
+    assert button(open_page(a=spec().a.name, b=spec().b.name), "Compare").disabled
+    assert button(open_page("train"), "Train").disabled
+    assert not button(open_page(key=visitors.new_key(), a=spec().a.name, b=spec().b.name), "Compare").disabled
 
 
 def test_a_weights_file_counts_as_brought_in(store, in_class, monkeypatch):
