@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import time
 
 import pytest
@@ -14,7 +15,7 @@ from cka_core.base.visitors import Visitor
 from cka_core.images.sets import SampleSpec
 from cka_core.jobs import admission, classroom, cluster, cluster_files, records, submit, trainings, worker
 from cka_core.jobs.submit import CheckSpec
-from cka_core.library import belongings, catalogue, keeping
+from cka_core.library import belongings, catalogue, incoming, keeping
 from cka_core.results.comparison import CompareSpec
 from cka_core.training import state as training_state
 from cka_core.training.recipe import TrainSpec
@@ -248,6 +249,14 @@ def test_a_file_brought_in_is_its_visitors(store, tmp_path, monkeypatch):
             keeping.bring_in(file, "r.npz", store, by=ANN)
         keeping.bring_in(file, "again.npz", store, by=BEN)
         assert visitors.owners(key, store) and belongings.is_ones_own(BEN, kind, key, store)
+
+
+def test_a_file_read_in_a_process_of_its_own_is_its_visitors(store):
+    kind, key = incoming.take(io.BytesIO(comparison().to_bytes()), "r.npz", store, by=BEN)
+    assert visitors.owners(key, store) == [BEN.owner] and belongings.is_ones_own(BEN, kind, key, store)
+    for who in (None, Visitor("")):
+        with pytest.raises(NotAllowed):
+            incoming.take(io.BytesIO(b"x"), "r.npz", store, by=who)
 
 
 def test_a_file_that_is_too_large_is_not_read(store, monkeypatch):
