@@ -24,7 +24,10 @@ if deployment.mode() == deployment.CLASS:
 navigation = st.navigation(pages, position="top")
 try:
     visitor.meet()
-    navigation.run()
+    try:
+        navigation.run()
+    finally:  # also where the page has itself run again
+        visitor.hear()
 except OSError as error:
     reason = full_disk.in_words(error, Store())
     if reason is None:

@@ -55,9 +55,9 @@ def work(store: Store) -> None:
                 )
         if found.more:
             st.caption(f"{found.more} more wait.")
-        st.caption(
-            f"{visitor.number_seen()} visitors did something here in the last half hour, {found.makers} made something."
-        )
+        seen = visitor.number_seen()
+        who = f"{seen} visitor{'' if seen == 1 else 's'}"
+        st.caption(f"{who} did something here in the last half hour. Something belongs to {found.makers}.")
 
     look()
 

@@ -56,13 +56,19 @@ def here() -> Visitor | None:
 
 
 def meet() -> None:
-    """Once a run, in app.py before the page: hear the browser's key, and take one that a link brought."""
+    """Once a run, in app.py before the page: what a link from another device brought."""
     if deployment.mode() != deployment.CLASS:
         return
     token = st.query_params.pop(DEVICE, None)
     if token is not None:
         st.session_state["offered key"] = LINKS.take(token) or ""
     _offer()
+
+
+def hear() -> None:
+    """Once a run, in app.py after the page, where it takes no room: the browser's key."""
+    if deployment.mode() != deployment.CLASS:
+        return
     known = KEY in st.session_state
     taken = st.session_state.pop("take key", None)
     keeper = st.components.v2.component("visitor", js=KEEPER)
