@@ -93,7 +93,9 @@ def test_the_bundled_atlas_covers_depth_width_seeds_and_training(bundled_atlas):
 def test_the_blocks_printed_are_those_of_the_maps_that_ship(bundled_atlas):
     for member in bundled_atlas.members:
         for snapshot in member.snapshots:
-            assert network_blocks(bundled_atlas.map(member.name, snapshot.epoch), member.layers) == snapshot.blocks
+            found = network_blocks(bundled_atlas.map(member.name, snapshot.epoch), member.layers)
+            said = [dataclasses.replace(block, low=None, high=None, deciding=None) for block in snapshot.blocks]
+            assert list(found) == said, "how sure they are is known of Gram matrices, not of a map"
 
 
 @pytest.mark.parametrize("size", ["14x4", "38x1"])

@@ -93,26 +93,38 @@ def sets(store: Store) -> dict[str, ActivationSet]:
 
 
 def find(name: str, store: Store | None = None) -> NetworkInfo:
-    """The network, or the activation set, that a name means.
+    """The network, or the activation set, that a name or a path means.
 
-    ``name`` is a name of `comparable`, ``name@epoch`` (weights kept along a training), an architecture (untrained,
-    seed 0), ``architecture:seed``, or the path of a ``.keras`` file or of an activation set (``.npz``). Raises
-    `UnknownNetwork` with the valid names.
+    ``name`` is what `by_name` takes, or the path of a ``.keras`` file or of an activation set (``.npz``). Raises
+    `UnknownNetwork` with the valid names, or with the line that converts a file of another kind.
     """
     store = store or Store()
+    try:
+        return by_name(name, store)
+    except UnknownNetwork:
+        path = Path(name).expanduser()
+        if name.endswith(".keras"):
+            return _file(path)
+        if name.endswith(".npz"):
+            return _set_file(path)
+        convert = files.how_to_convert(path)
+        if convert is not None:
+            raise UnknownNetwork(convert) from None
+        raise
+
+
+def by_name(name: str, store: Store) -> NetworkInfo:
+    """The network, or the activation set, of a name; no file is looked for, since a link may say any name.
+
+    ``name`` is a name of `comparable`, ``name@epoch`` (weights kept along a training), an architecture (untrained,
+    seed 0), or ``architecture:seed``. Raises `UnknownNetwork` with the valid names.
+    """
     known = comparable(store)
     if name in known:
         return known[name]
     base, _, seed = name.partition(":")
     if is_architecture(base) and (not seed or seed.isdecimal()):
         return _untrained(base, int(seed or 0))
-    if name.endswith(".keras"):
-        return _file(Path(name).expanduser())
-    if name.endswith(".npz"):
-        return _set_file(Path(name).expanduser())
-    convert = files.how_to_convert(Path(name).expanduser())
-    if convert is not None:
-        raise UnknownNetwork(convert)
     trained, at, epoch = name.partition("@")
     if at and trained in known and known[trained].trained_on:
         return _checkpoint(known[trained], epoch)

@@ -32,7 +32,7 @@ def network_picker(side: str, networks: Mapping[str, NetworkInfo], default: str,
         if name in networks or name.endswith((".keras", ".npz")):  # a link opens no files
             return networks.get(name)
         try:
-            return catalogue.find(name, store)
+            return catalogue.by_name(name, store)
         except ValueError:
             return None
 

@@ -18,7 +18,7 @@ from cka_core.base.store import Store
 from cka_core.images.sets import load_images
 from cka_core.library import catalogue
 from cka_core.networks.building import build_network, weights_digest
-from cka_core.training import devices, fit
+from cka_core.training import devices, epochs, fit
 from cka_core.training import estimate as training_estimate
 from cka_core.training import state as training_state
 from cka_core.training.fit import measure_speed, train
@@ -356,7 +356,7 @@ def test_a_saved_training_keeps_the_momentum(tmp_path):
     import keras
 
     model = build_network("cifar-resnet-8x1")
-    fit._set_momentum(model, 0.8, keras)
+    epochs.set_momentum(model, 0.8, keras)
     model.save(tmp_path / "state.keras")
     saved = keras.models.load_model(tmp_path / "state.keras")
     norms = [layer for layer in saved.layers if isinstance(layer, keras.layers.BatchNormalization)]
