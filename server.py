@@ -113,7 +113,7 @@ class SafeHeaders:
 
 
 class CompressedOnce:
-    """Sends Streamlit's own files compressed: 7.4 MB of script on a first visit become 2.
+    """Sends Streamlit's own files compressed: 7.4 MB of script on a first visit become a third of that.
 
     They carry a digest of what is in them in their names, so that each is compressed once for all who ask.
     """

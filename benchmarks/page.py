@@ -87,14 +87,16 @@ def _on_the_page(page: Page, address: str) -> dict[str, float]:
             )
             filters.append(seconds)
             _settled(page)
-        box = page.locator(".st-key-map .nsewdrag").bounding_box()
+        area = page.locator(".st-key-map .nsewdrag")
+        area.scroll_into_view_if_needed()
+        box = area.bounding_box()
         assert box is not None
-        at = box["x"] + box["width"] * (0.3 + 0.2 * index), box["y"] + box["height"] * 0.4
+        at = {"x": box["width"] * (0.3 + 0.2 * index), "y": box["height"] * 0.4}
         before = page.url
         clicks.append(
             _timed(
                 page,
-                lambda page, at=at: page.mouse.click(*at),
+                lambda page, at=at, area=area: area.click(position=at),
                 lambda page, before=before: page.wait_for_function(
                     "(before) => location.href !== before && "
                     "document.querySelector('[data-testid=stMetricValue]')?.textContent",

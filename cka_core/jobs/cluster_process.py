@@ -38,7 +38,7 @@ BEAT = 1.0  # seconds between two signs of life
 WORKER_SECONDS = 60.0  # a worker that does not come up by then is missed
 CLOSE_SECONDS = 15.0
 LOG_LIMIT = 4_000_000  # bytes; as much again is kept in log.1.txt
-HIRE_EVERY = 0.05  # seconds between two looks whether a job waits for a worker that is not there yet
+HIRE_EVERY = 0.2  # seconds between two looks whether a job waits for a worker that is not there yet
 AT_WORK = ("waiting", "no-worker", "queued", "processing")  # states of a Dask task
 
 CONFIG: dict[str, Any] = {
@@ -50,6 +50,10 @@ CONFIG: dict[str, Any] = {
     "distributed.scheduler.http.routes": [],  # the HTTP sockets stay, but know no page
     "distributed.worker.http.routes": [],
     "distributed.worker.profile.enabled": False,
+    # Dask looks at its event loop 50 times a second and at the system twice; an idle cluster should cost nothing.
+    "distributed.admin.tick.interval": "2s",
+    "distributed.admin.system-monitor.interval": "10s",
+    "distributed.admin.system-monitor.gil.enabled": False,
     # Results go to the store, not through Dask, so there is nothing to spill; and a worker that Dask pauses because a
     # warm TensorFlow is large would never take a job again. One that reaches its limit is ended and started anew.
     "distributed.worker.memory.target": False,
