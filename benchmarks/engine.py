@@ -101,6 +101,41 @@ def part_speed() -> dict[str, Any]:
     return {"engine": engine, "limit": limits, "seed": seed_pair * 176 * 346, "sampled": len(pairs)}
 
 
+def part_breakdown() -> dict[str, float]:
+    """A once more, each part on its own: medians of four."""
+    from cka_core import compare
+    from cka_core.comparing import sources, tallies
+    from cka_core.networks.fingerprint import fingerprint
+
+    a, b, x = networks()
+    compare(a, b, x)
+    both = [sources.live_extractor(model, None) for model in (a, b)]
+
+    def median(call: Callable[[], Any]) -> float:
+        return float(np.median([timed(call) for _ in range(4)]))
+
+    def forward() -> None:
+        for extractor in both:
+            for _ in extractor.activations(x):
+                pass
+
+    found = {
+        "fingerprints": median(lambda: [fingerprint(model) for model in (a, b)]),
+        "digests of the weights": median(lambda: [extractor.weights_digest() for extractor in both]),
+        "forward passes, every layer taken": median(forward),
+    }
+    whole_grams = median(lambda: [extractor.grams(x) for extractor in both])
+    found["Gram matrices"] = whole_grams - found["forward passes, every layer taken"]
+    sums = tallies.HsicSums(len(both[0].layers), len(both[1].layers))
+    batches = [extractor.grams(x) for extractor in both]
+    found["cross product"] = median(lambda: sums.add(*batches))
+    whole = median(lambda: compare(a, b, x))
+    kept, tallies.Held.jackknife = tallies.Held.jackknife, lambda self, *again: None  # type: ignore[method-assign,assignment]
+    found["intervals"] = whole - median(lambda: compare(a, b, x))
+    tallies.Held.jackknife = kept  # type: ignore[method-assign]
+    return found | {"the rest": whole - sum(found.values())}
+
+
 def part_memory() -> dict[str, Any]:
     from cka_core import compare
 
@@ -174,6 +209,7 @@ def run_a_and_b() -> None:
         f"    ratio {np.median(ratios):.2f} (of five: {min(ratios):.2f} to {max(ratios):.2f}), wanted at most {A_LIMIT}"
     )
     print(f"    peak memory of the process {memory['peak'] / 1e9:.2f} GB, wanted at most {A_MEMORY / 1e9}")
+    print("    " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in fresh("breakdown").items()))
     print(f"B   the notebook's algorithm: {speed['seed']:,.0f} s, extrapolated from {speed['sampled']} random pairs")
     print(f"    {speed['seed'] / engine:,.0f} times as long, wanted at least 300")
 
@@ -226,7 +262,13 @@ def main() -> None:
     parser.add_argument("--part", help=argparse.SUPPRESS)
     parser.add_argument("--values", default="{}", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    parts = {"speed": part_speed, "memory": part_memory, "ours": part_ours, "images": part_images}
+    parts = {
+        "speed": part_speed,
+        "memory": part_memory,
+        "breakdown": part_breakdown,
+        "ours": part_ours,
+        "images": part_images,
+    }
     if given.part:
         print(json.dumps(parts[given.part](**json.loads(given.values))))
         return
