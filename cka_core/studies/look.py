@@ -18,6 +18,7 @@ from cka_core.measures import components
 from cka_core.measures.behaviour import log_probabilities
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import HsicSums, minibatches
+from cka_core.measures.matrices import doubly_centred_layer
 from cka_core.measures.probes import probe
 from cka_core.networks.activations import Extractor, pixels
 from cka_core.networks.architectures import architecture
@@ -141,21 +142,10 @@ def _moments(spec: TrainSpec, name: str, model: keras.Model, store: Store) -> It
 
 
 def centred(batch: GramBatch) -> np.ndarray:
-    """HKH of every layer, float32 (layers, m, m), in the units of the batch's exponents.
-
-    U-centring (Székely & Rizzo 2014) takes from K = HKH, whose rows sum to 0, its diagonal d: off the diagonal
-    u_ij = k_ij + (d_i + d_j) / (m-2) - sum(d) / ((m-1)(m-2)). Here that is turned round, with d from ``batch.norms``.
-    """
-    assert batch.norms is not None
-    m = batch.m
-    rows, columns = np.triu_indices(m, 1)
-    stack = np.zeros((len(batch.triangles), m, m), np.float32)
-    for layer, (triangle, d) in enumerate(zip(batch.triangles, batch.norms, strict=True)):
-        if batch.reasons[layer] is not None:
-            continue
-        values = triangle - (d[rows] + d[columns]) / (m - 2) + d.sum() / ((m - 1) * (m - 2))
-        stack[layer, rows, columns] = stack[layer, columns, rows] = values
-        stack[layer, range(m), range(m)] = d
+    """`doubly_centred` in float32 (layers, m, m), a layer at a time: half its memory, and what components need."""
+    stack = np.zeros((len(batch.triangles), batch.m, batch.m), np.float32)
+    for layer in range(len(stack)):
+        stack[layer] = doubly_centred_layer(batch, layer)
     return stack
 
 
