@@ -8,12 +8,26 @@ import json
 import re
 from typing import Any
 
+LATER: dict[str, bool] = {"later": True}
+"""Metadata of a dataclass field that came later than files with keys: at its default it is in no key, so that what was
+asked for before has the key it had."""
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses as dicts, their `LATER` fields only where they are not the default."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        pairs = [(field, getattr(value, field.name)) for field in dataclasses.fields(value)]
+        return {
+            field.name: plain(own) for field, own in pairs if not (field.metadata.get("later") and own == field.default)
+        }
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
 
 def canonical_json(value: Any) -> str:
-    """One text for one value: dataclasses as objects, keys sorted, no spaces."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = dataclasses.asdict(value)
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    """One text for one value: dataclasses as objects (`plain`), keys sorted, no spaces."""
+    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 def key_of(spec: Any) -> str:

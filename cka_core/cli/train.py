@@ -27,6 +27,9 @@ def train(
     augment: Annotated[bool | None, typer.Option(help="Flip and pad-crop.")] = None,
     held_out: Annotated[float | None, typer.Option(help="Share of the training images to choose the epoch on.")] = None,
     fraction: Annotated[float, typer.Option(help="Share of the training images used, such as 0.25 or 0.0625.")] = 1.0,
+    epoch_images: Annotated[
+        int, typer.Option(help="Images in an epoch, if not all: the next one goes on with the others.")
+    ] = 0,
     keep_every: Annotated[int, typer.Option(help="Keep the weights after every so many epochs, as NAME@EPOCH.")] = 0,
     weights: Annotated[str | None, typer.Option(help="Start: random, imagenet, or a local weights file (.h5).")] = None,
     history: Annotated[Path | None, typer.Option(help="Write the history as JSON after every epoch.")] = None,
@@ -49,7 +52,8 @@ def train(
     given = {
         "epochs": epochs, "batch_size": batch_size, "optimizer": optimizer, "learning_rate": learning_rate,
         "schedule": schedule, "l2": l2, "augment": augment, "held_out": held_out, "fraction": fraction,
-        "keep_every": keep_every, "mixed_precision": mixed_precision, "xla": xla, "force_cpu": cpu,
+        "epoch_images": epoch_images, "keep_every": keep_every, "mixed_precision": mixed_precision, "xla": xla,
+        "force_cpu": cpu,
     }  # fmt: skip
     values = PRESETS[preset] | {key: value for key, value in given.items() if value is not None}
     if optimizer == "adam" and learning_rate is None:

@@ -207,15 +207,14 @@ def title(spec: TrainSpec) -> str:
 
 def short_text(spec: TrainSpec) -> str:
     """What tells a training from another of its network and seed: "15 epochs of 2,813 images, SGD"."""
-    images = _images(spec)[1]
+    images = spec.training_images
     optimizer = "SGD" if spec.optimizer == "sgd" else "Adam"
     return f"{spec.epochs} {'epoch' if spec.epochs == 1 else 'epochs'} of {images:,} images, {optimizer}"
 
 
 def _images(spec: TrainSpec) -> tuple[int, int]:
     """How many training images a training takes, and how many of them are not held out."""
-    chosen = round(image_set(spec.images).sizes["train"] * spec.fraction)
-    return chosen, chosen - round(chosen * spec.held_out)
+    return round(image_set(spec.images).sizes["train"] * spec.fraction), spec.chosen_images
 
 
 def images_text(spec: TrainSpec) -> str:
@@ -225,7 +224,8 @@ def images_text(spec: TrainSpec) -> str:
     held = chosen - fitted
     which = f"all {total:,}" if spec.fraction == 1 else f"{chosen:,} of the {total:,}"
     kept_back = f", {held:,} of them held out to choose the epoch" if held else ""
-    return f"{which} training images of {spec.images}{kept_back}"
+    an_epoch = f", {spec.epoch_images:,} of them an epoch" if spec.epoch_images else ""
+    return f"{which} training images of {spec.images}{kept_back}{an_epoch}"
 
 
 def recipe_text(spec: TrainSpec) -> str:

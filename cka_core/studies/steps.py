@@ -32,6 +32,7 @@ from cka_core.measures.hsic import minibatches
 from cka_core.networks.activations import Extractor
 from cka_core.networks.architectures import architecture
 from cka_core.training import fit
+from cka_core.training.recipe import TrainSpec
 
 LOOK = 2
 """The way networks are looked at. Another number with every change to what is found, so that what was found before is
@@ -160,7 +161,7 @@ def take_over(study: Study, store: Store, folder: Path) -> None:
         member, info = known.get(name), here.get(name)
         if member is None or info is None or was_looked_at(study, index, store):
             continue
-        if member.recipe == dataclasses.asdict(spec) and member.weights == info.spec.weights:
+        if TrainSpec.from_json(member.recipe) == spec and member.weights == info.spec.weights:
             try:
                 about, arrays = atlas.alone(name)
             except (ValueError, OSError, *UNREADABLE):
@@ -189,8 +190,7 @@ def forget(study: Study, store: Store) -> None:
 def place(study: Study, index: int) -> str:
     """Where what is found of a network stands: whatever other networks the study has, it is the same."""
     asked = [study.trainings[index], study.names[index], study.sample, study.batch_size]
-    values = [dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value for value in asked]  # type: ignore[arg-type]
-    return f"atlas/{key_of([*values, study.probes, study.influential, LOOK])}"
+    return f"atlas/{key_of([*asked, study.probes, study.influential, LOOK])}"
 
 
 def sums_place(study: Study) -> str:

@@ -35,9 +35,9 @@ def run_epoch(
     def after_step(step: int, logs: dict[str, float]) -> None:
         if not math.isfinite(logs.get("loss", 0.0)):
             raise Diverged(spec, f"epoch {epoch + 1}, minibatch {step + 1}", learning_rate(model))
-        images = min((step + 1) * spec.batch_size, len(data))
+        images = min((step + 1) * spec.batch_size, data.an_epoch)
         speed = images / (time.perf_counter() - began)
-        detail = f"epoch {epoch + 1} of {spec.epochs} · image {images:,} of {len(data):,} · {speed:,.0f} images/s"
+        detail = f"epoch {epoch + 1} of {spec.epochs} · image {images:,} of {data.an_epoch:,} · {speed:,.0f} images/s"
         report(Progress("training", epoch + (step + 1) / data.steps, spec.epochs, f"{detail} · {describe(logs)}"))
 
     class Watch(keras.callbacks.Callback):

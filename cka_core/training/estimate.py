@@ -46,8 +46,8 @@ class MeasureSpec:
         """Equal for trainings that differ in what costs no time."""
         same: dict[str, Any] = {"images": "cifar10-mini", "fraction": 1.0, "epochs": 1, "seed": 0, "keep_every": 0}
         same |= {"learning_rate": 0.05, "schedule": "constant", "l2": 0.0, "held_out": 0.0}
-        same |= {"start": "random", "start_digest": ""}
-        return key_of({"measure": dataclasses.asdict(dataclasses.replace(self.training, **same))})
+        same |= {"start": "random", "start_digest": "", "epoch_images": 0}
+        return key_of({"measure": dataclasses.replace(self.training, **same)})
 
 
 def training_seconds(spec: TrainSpec, store: Store) -> tuple[float, bool]:
@@ -65,7 +65,7 @@ def whole_training_seconds(spec: TrainSpec, store: Store) -> float:
 def epoch_images(spec: TrainSpec, evaluation: float = 0.0) -> float:
     """Training images of an epoch; held-out ones count as ``evaluation`` each."""
     chosen = image_set(spec.images).sizes["train"] * spec.fraction
-    return max(1.0, chosen * (1 - spec.held_out + evaluation * spec.held_out))
+    return max(1.0, (spec.epoch_images or chosen * (1 - spec.held_out)) + evaluation * chosen * spec.held_out)
 
 
 def remember_speed(name: str, batch_size: int, images_per_second: float, store: Store) -> None:

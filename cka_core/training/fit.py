@@ -92,7 +92,7 @@ def train(
         devices = devices_module.choose(xla=spec.xla, mixed_precision=spec.mixed_precision, force_cpu=spec.force_cpu)
         report(Progress("building", 0, spec.epochs, f"building {spec.architecture}"))
         data = TrainingImages(spec, store)
-        work = Work(spec, name, len(data), devices.words, store)
+        work = Work(spec, name, data.an_epoch, devices.words, store)
         if threads is not None:
             work.check_threads(threads)
         try:
@@ -153,12 +153,12 @@ def _fit(
         model = build_network(spec.architecture, weights=_start(spec, start_path, work), seed=spec.seed)
         if not is_finite(model):
             raise TrainingFailed("The weights this training starts from are not all numbers. Give another file.")
-        set_momentum(model, batch_norm_momentum(spec, len(data)), keras)
+        set_momentum(model, batch_norm_momentum(spec, data.an_epoch), keras)
         compile_model(model, spec, data.steps, keras)
     set_l2(model, spec.l2, keras)
     done = work.record["epochs_done"]
     work.say(f"{'Goes on after epoch ' + str(done) if done else 'Begins'}. {devices.words}")
-    if note := about_batch_norm(spec, len(data)):
+    if note := about_batch_norm(spec, data.an_epoch):
         work.say(note)
     _write_history(history_path, spec, work.record)
     for epoch in range(done, spec.epochs):
@@ -168,9 +168,9 @@ def _fit(
         if not (all(map(math.isfinite, row.values())) and is_finite(model)):  # which a step's own loss does not show
             raise Diverged(spec, f"epoch {epoch + 1}, after its last minibatch", learning_rate(model))
         work.finish_epoch(epoch + 1, row, seconds, model.save, lambda path: without_optimizer(model).save(path))
-        work.say(f"Epoch {epoch + 1} of {spec.epochs}: {describe(row)}, {len(data) / seconds:,.0f} images/s")
+        work.say(f"Epoch {epoch + 1} of {spec.epochs}: {describe(row)}, {data.an_epoch / seconds:,.0f} images/s")
         if epoch > done and data.steps >= TELLING_STEPS:  # the first one is traced
-            _remember_speed(spec, len(data) / seconds, store)
+            _remember_speed(spec, data.an_epoch / seconds, store)
         _write_history(history_path, spec, work.record)
         report(Progress("training", epoch + 1, spec.epochs, f"epoch {epoch + 1} of {spec.epochs} · {describe(row)}"))
 
@@ -259,7 +259,7 @@ def _finish(
         "kept_epoch": best,
         "checkpoints": digests,
         "device": devices.words,
-        "note": about_batch_norm(spec, len(data)),
+        "note": about_batch_norm(spec, data.an_epoch),
         "preprocessing": "uint8 / 255",
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "versions": _versions(),

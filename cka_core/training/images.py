@@ -49,13 +49,23 @@ class TrainingImages:
         return len(self.x)
 
     @property
+    def an_epoch(self) -> int:
+        """Images in an epoch."""
+        return self.spec.epoch_images or len(self.x)
+
+    @property
     def steps(self) -> int:
         """Minibatches in an epoch; the last may be smaller."""
-        return math.ceil(len(self.x) / self.spec.batch_size)
+        return math.ceil(self.an_epoch / self.spec.batch_size)
 
     def order(self, epoch: int) -> np.ndarray:
-        """The order of the images in an epoch (the first is 0)."""
-        return np.random.default_rng([self.spec.seed, 2, epoch]).permutation(len(self.x))
+        """The images of an epoch (the first is 0) in their order: int64 (an_epoch,). Every image comes once before any
+        comes again."""
+        first, last = epoch * self.an_epoch, (epoch + 1) * self.an_epoch
+        passes = range(first // len(self.x), (last - 1) // len(self.x) + 1)
+        orders = [np.random.default_rng([self.spec.seed, 2, one]).permutation(len(self.x)) for one in passes]
+        start = first - passes[0] * len(self.x)
+        return np.concatenate(orders)[start : start + self.an_epoch]
 
     def minibatch(self, order: np.ndarray, epoch: int, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Images float32 in [0, 1], flipped and cropped if the recipe says so, and their classes."""

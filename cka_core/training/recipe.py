@@ -11,7 +11,7 @@ import dataclasses
 import math
 from typing import Any
 
-from cka_core.base.keys import key_of
+from cka_core.base.keys import LATER, key_of
 from cka_core.images.sets import image_set
 from cka_core.networks.architectures import APPLICATIONS, architecture
 
@@ -41,6 +41,9 @@ class TrainSpec:
     held_out : share of these images kept back to choose the best epoch; with 0 the last epoch is kept
     seed : of weights, held-out images, order and augmentation
     start : "random", "imagenet" or "file" (then ``start_digest`` is the SHA-256 of the weights file)
+    epoch_images : what counts as an epoch, in images; 0 for all that are trained on. Fewer, and an epoch goes on where
+        the one before left off, so that networks with unlike numbers of images have the same number of updates, the
+        same learning rates along them and the same epochs
     keep_every : keep the weights after every so many epochs, to watch representations form; 0 keeps none
     mixed_precision, xla, force_cpu : see `devices.get_strategy`
     deterministic : the same digits each time on the same machine, at some cost in speed
@@ -65,6 +68,7 @@ class TrainSpec:
     xla: bool = False
     force_cpu: bool = False
     deterministic: bool = False
+    epoch_images: int = dataclasses.field(default=0, metadata=LATER)
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -101,6 +105,11 @@ class TrainSpec:
                 "Expected 0 < fraction <= 1, 0 <= held_out < 1, learning_rate > 0 and l2 >= 0, "
                 f"got {self.fraction}, {self.held_out}, {self.learning_rate} and {self.l2}."
             )
+        if not 0 <= self.epoch_images <= self.chosen_images:
+            raise ValueError(
+                f"Expected an epoch of 1 to {self.chosen_images:,} images, as many as are trained on, or 0 for all of "
+                f"them, got {self.epoch_images}."
+            )
         if self.training_images < FEWEST_IMAGES:
             raise ValueError(
                 f"Expected at least {FEWEST_IMAGES} images to train on, got {self.training_images}: fraction "
@@ -117,6 +126,11 @@ class TrainSpec:
     @property
     def training_images(self) -> int:
         """How many images an epoch trains on."""
+        return self.epoch_images or self.chosen_images
+
+    @property
+    def chosen_images(self) -> int:
+        """How many images are trained on."""
         chosen = round(image_set(self.images).sizes["train"] * self.fraction)
         return chosen - round(chosen * self.held_out)
 

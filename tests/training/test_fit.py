@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cka_core.base.keys import key_of
 from cka_core.base.progress import Progress, Stopped
 from cka_core.base.store import Store
 from cka_core.images.sets import load_images
@@ -302,6 +303,28 @@ def test_a_share_of_the_images_is_balanced_and_the_same_for_every_seed(store):
     assert set(np.bincount(shares[0].y)) == {78, 79}
 
 
+def test_an_epoch_of_fewer_images_goes_on_where_the_one_before_left_off(store):
+    whole = TrainSpec("cifar-resnet-8x1", fraction=0.0625, held_out=0)
+    parts = dataclasses.replace(whole, epoch_images=80, batch_size=32, epochs=5)
+    data, all_of_it = TrainingImages(parts, store), TrainingImages(whole, store)
+    assert (len(data), data.an_epoch, data.steps) == (195, 80, 3)  # the last minibatch has 16 images
+    orders = [data.order(epoch) for epoch in range(parts.epochs)]
+    assert all(len(order) == 80 for order in orders)
+    passes = np.concatenate([all_of_it.order(0), all_of_it.order(1), all_of_it.order(2)])
+    np.testing.assert_array_equal(np.concatenate(orders), passes[:400])
+    x, y = data.minibatch(orders[2], 2, 2)
+    assert len(x) == len(y) == 16
+    np.testing.assert_array_equal(y, data.y[passes[224:240]])
+
+
+def test_trainings_from_before_epochs_of_fewer_images_have_the_key_they_had():
+    spec = TrainSpec("cifar-resnet-8x1")
+    known = {key: value for key, value in dataclasses.asdict(spec).items() if key != "epoch_images"}
+    assert spec.key == key_of(known)
+    assert dataclasses.replace(spec, epoch_images=100).key != spec.key
+    assert TrainSpec.from_json(known) == spec
+
+
 def test_a_start_file_travels_through_the_store(store, tmp_path):
     path = tmp_path / "start.weights.h5"
     build_network("cifar-resnet-8x1", seed=7).save_weights(path)
@@ -405,6 +428,11 @@ def test_a_name_that_was_taken_stays_the_trainings_own(store):
     assert free_name(spec, store) == spec.default_name
     train(spec, store, name=own)
     assert free_name(spec, store) == own
+
+
+def test_an_epoch_of_more_images_than_there_are_is_refused():
+    with pytest.raises(ValueError, match="an epoch of 1 to 2,813 images"):
+        TrainSpec("cifar-resnet-8x1", epoch_images=3126)
 
 
 def test_next_to_no_images_are_refused_with_their_number():
