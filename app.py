@@ -22,6 +22,7 @@ pages = [
 if deployment.mode() == deployment.CLASS:
     pages.append(st.Page("pages/teacher.py", title="Teacher", icon=":material/supervisor_account:", url_path="teacher"))
 navigation = st.navigation(pages, position="top")
+st.set_page_config(page_title=f"{navigation.title} · CKA Explorer")
 try:
     visitor.meet()
     try:
