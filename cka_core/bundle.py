@@ -79,15 +79,16 @@ def build_atlas(store: Store, report: Report = silent) -> Iterator[Path]:
     from cka_core.studies import steps as atlas_steps
 
     wanted = study.bundled()
-    for spec, name in zip(wanted.trainings, wanted.names, strict=True):
-        yield from _network(spec, name, store, report)
+    for index, (spec, name) in enumerate(zip(wanted.trainings, wanted.names, strict=True)):
+        if wanted.ships(index) != "maps":  # else it is trained where the atlas does not know it yet
+            yield from _network(spec, name, store, report, half=wanted.ships(index) == "half")
     catalogue._bundled_records.cache_clear()
     atlas_build.build(wanted, store, shipped.ATLAS, report)
     atlas_steps.forget(wanted, store)
     yield shipped.ATLAS
 
 
-def _network(spec: TrainSpec, name: str, store: Store, report: Report) -> Iterator[Path]:
+def _network(spec: TrainSpec, name: str, store: Store, report: Report, half: bool = False) -> Iterator[Path]:
     record_path, weights_path = shipped.NETWORKS / f"{name}.json", shipped.NETWORKS / f"{name}.keras"
     record = json.loads(record_path.read_text()) if record_path.exists() else None
     if record is None or record["training_key"] != spec.key or not weights_path.exists():
@@ -99,7 +100,7 @@ def _network(spec: TrainSpec, name: str, store: Store, report: Report) -> Iterat
         record = train(spec, store, name=name, report=inner)
         data = store.get("networks", name)
         assert data is not None
-        if len(data) > WHOLE_BYTES:
+        if half or len(data) > WHOLE_BYTES:
             record, data = _halve(record, data, spec, store, inner)
         write_atomically(weights_path, data)
         write_atomically(record_path, (json.dumps(record, indent=1) + "\n").encode())

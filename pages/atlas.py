@@ -7,6 +7,8 @@ from typing import Any
 
 import streamlit as st
 
+from cka_core.atlas import grid as atlas_places
+from cka_core.atlas import pairs as atlas_pairs_of
 from cka_core.atlas import views as atlas_views
 from cka_core.atlas.result import Atlas, listed
 from cka_core.base.store import Store
@@ -25,7 +27,7 @@ TABS = ("One network", "Two networks", "Wide against deep")
 WITH, WITHOUT = "with", "without"
 WORDS = {
     "atlas": "the atlas",
-    "network_seed": "the seed",
+    "network_seed": "the training",
     "layers": "the layers",
     "component": "the first component",
     "colours": "the colours",
@@ -49,9 +51,9 @@ def load(folder: str, changed: float) -> Atlas:
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def grid_values(
-    folder: str, changed: float, seed: int, removed: str, kinds: str, colours: str, _atlas: Atlas
+    folder: str, changed: float, training: int, removed: str, kinds: str, colours: str, _atlas: Atlas
 ) -> dict[str, Any]:
-    return atlas_views.grid_values(_atlas, seed, removed, kinds, colours)
+    return atlas_places.grid_values(_atlas, training, removed, kinds, colours)
 
 
 def choose(store: Store) -> tuple[Path, list[str]] | None:
@@ -74,13 +76,14 @@ def switches(atlas: Atlas, names: list[str]) -> tuple[int, str, str, str]:
     with st.container(horizontal=True, vertical_alignment="bottom", key="switches"):
         if len(names) > 1:
             widgets.choice("Atlas", names, "atlas", width=160)
-        seeds = [str(seed) for seed in atlas_views.seeds(atlas)]
-        address.check("network_seed", seeds.__contains__)
-        if st.session_state.get("network_seed") not in (None, *seeds):
+        trainings = [str(number) for number in range(atlas_places.trainings(atlas))]
+        address.check("network_seed", trainings.__contains__)
+        if st.session_state.get("network_seed") not in (None, *trainings):
             del st.session_state["network_seed"]
-        seed = st.segmented_control(
-            "Seed", seeds, default=seeds[0], required=True, key="network_seed", bind="query-params",
-            help="Where a network’s training starts. Networks that differ in it alone should learn the same.",
+        training = st.segmented_control(
+            "Training", trainings, default=trainings[0], required=True, key="network_seed", bind="query-params",
+            format_func=ordinal, help="Networks were trained more than once, each time from another seed: where the "
+            "training starts. Networks that differ in it alone should learn the same.",
         )  # fmt: skip
         address.check("layers", views.KINDS.__contains__)
         kinds = st.pills(
@@ -93,7 +96,11 @@ def switches(atlas: Atlas, names: list[str]) -> tuple[int, str, str, str]:
             "component). Without it, each map is computed from what is left.",
         )  # fmt: skip
         colours = widgets.choice("Colours", figures.COLOURS, "colours", width=120)
-    return int(seed), kinds, "component" if component == WITHOUT else "nothing", colours
+    return int(training), kinds, "component" if component == WITHOUT else "nothing", colours
+
+
+def ordinal(training: str) -> str:
+    return {"0": "first", "1": "second", "2": "third"}.get(training, f"{int(training) + 1}th")
 
 
 def epoch_asked(shown: list[int]) -> int:
@@ -107,17 +114,18 @@ def epoch_asked(shown: list[int]) -> int:
     return epoch
 
 
-def network_asked(atlas: Atlas, seed: int) -> str:
-    """The network in the large view. Another seed or another atlas keeps the architecture, where it is there."""
+def network_asked(atlas: Atlas, training: int) -> str:
+    """The network in the large view. Another training or another atlas keeps the architecture, where it is there."""
     names = [member.name for member in atlas.members]
     default = atlas_views.example(atlas).name
     address.read("network", default, names.__contains__)
     if st.session_state["network"] not in names:
         st.session_state["network"] = default
-    if st.session_state.setdefault("seed before", seed) != seed:
-        st.session_state["seed before"] = seed
-        own = atlas.seeds_of(atlas.member(st.session_state["network"]).architecture)
-        st.session_state["network"] = next((m.name for m in own if m.seed == seed), st.session_state["network"])
+    if st.session_state.setdefault("training before", training) != training:
+        st.session_state["training before"] = training
+        own = atlas_pairs_of.seeds_of(atlas, atlas.member(st.session_state["network"]))
+        if training < len(own):
+            st.session_state["network"] = own[training].name
     address.write("network", st.session_state["network"], default)
     name: str = st.session_state["network"]
     return name
@@ -144,9 +152,9 @@ def screen() -> None:
         st.error(address.plain(str(error)), icon=":material/error:")
         return
     notes = st.container()
-    seed, kinds, removed, colours = switches(atlas, names)
+    training, kinds, removed, colours = switches(atlas, names)
     try:
-        views_of(atlas, folder, changed, seed, kinds, removed, colours, store)
+        views_of(atlas, folder, changed, training, kinds, removed, colours, store)
     except ValueError as error:  # of an array that cannot be read, which shows when it is first asked for
         st.error(address.plain(str(error)), icon=":material/error:")
     with notes:
@@ -154,14 +162,14 @@ def screen() -> None:
 
 
 def views_of(
-    atlas: Atlas, folder: Path, changed: float, seed: int, kinds: str, removed: str, colours: str, store: Store
+    atlas: Atlas, folder: Path, changed: float, training: int, kinds: str, removed: str, colours: str, store: Store
 ) -> None:
     """The grid, and when it is drawn what is below it."""
-    shown = atlas_views.epochs(atlas, atlas_views.grid(atlas, seed).members, removed)
-    epoch, network = epoch_asked(shown), network_asked(atlas, seed)
+    shown = atlas_views.epochs(atlas, atlas_places.grid(atlas, training).along, removed)
+    epoch, network = epoch_asked(shown), network_asked(atlas, training)
     maps, tour = st.columns([2.1, 1], gap="large")
     with maps:
-        values = grid_values(str(folder), changed, seed, removed, kinds, colours, atlas)
+        values = grid_values(str(folder), changed, training, removed, kinds, colours, atlas)
         atlas_grid.small_maps(
             values, network, epoch, "large", on_open=open_network,
             on_epoch=lambda at: st.session_state.__setitem__("epoch", at),

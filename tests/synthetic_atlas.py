@@ -89,7 +89,8 @@ def _member(spec: Any, title: str) -> Member:
     return Member(
         name=spec.default_name, architecture=spec.architecture, title=title, depth=described.depth,
         width=described.width, seed=spec.seed, parameters=described.parameters, recipe=dataclasses.asdict(spec),
-        weights="", test_images=1000, train_images=3125, layers=layers, snapshots=tuple(snapshots),
+        weights=f"{spec.architecture}-{spec.images}-{spec.seed}",
+        test_images=1000, train_images=3125, layers=layers, snapshots=tuple(snapshots),
         blocks_without={"component": (), "images": final.blocks}, probes=probes, deletions=tuple(deletions),
         influential=INFLUENTIAL, history={"accuracy": [0.5], "loss": [1.0]},
     )  # fmt: skip
@@ -109,7 +110,7 @@ def _outputs(member: Member, labels: np.ndarray) -> np.ndarray:
 
 def build(members: int | None = None, *, beside: bool = False) -> Atlas:
     """The synthetic atlas, or its first ``members`` networks; ``beside`` it a 14x1 trained on all of CIFAR-10."""
-    recipe = {"epochs": EPOCHS[-1], "keep_every": 5}
+    recipe = {"epochs": EPOCHS[-1], "keep_every": 5, "held_out": 0.0}
     groups = [{"architectures": [one], "seeds": [0, 1] if one in TWO_SEEDS else [0]} for one in PLANTED]
     if beside:
         groups.append({"architectures": ["cifar-resnet-14x1"], "images": "cifar10"})

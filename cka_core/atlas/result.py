@@ -32,7 +32,10 @@ from cka_core.base.store import Store
 from cka_core.images.sets import SampleSpec
 from cka_core.results.comparison import MEASURE, Comparison
 
-FORMAT = "cka-explorer atlas 1"
+FORMAT = "cka-explorer atlas 2"
+FORMATS = ("cka-explorer atlas 1", FORMAT)
+"""Those that are read. In the first one, every map has full precision."""
+EIGHT_BIT = "Maps from before the last epoch have 8 bits: CKA is (value - 1) / 254, 0 and less is 1, none is 0."
 LARGEST_ABOUT = 256 << 20
 BOUNDS = npz.Bounds(members=50_000, unpacked=1 << 34, ratio=100, free=256 << 20)
 UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError)
@@ -54,7 +57,7 @@ class Atlas:
     """
 
     def __init__(self, about: Mapping[str, Any], maps: Mapping[str, np.ndarray]):
-        if about.get("format") != FORMAT:
+        if about.get("format") not in FORMATS:
             raise ValueError(f"Expected an atlas of the format {FORMAT!r}, got {about.get('format')!r}.")
         self.study = Study.from_json(about["study"])
         self.facts: dict[str, Any] = dict(about["facts"])
@@ -153,6 +156,9 @@ class Atlas:
         self.member(a), self.member(b)
         return self._matrix(f"pair/{b}/{a}").T
 
+    def has_pair(self, a: str, b: str) -> bool:
+        return a == b or f"pair/{a}/{b}" in self._maps or f"pair/{b}/{a}" in self._maps
+
     def comparison(
         self, a: str, b: str | None = None, epoch: int | None = None, removed: str = "nothing"
     ) -> Comparison:
@@ -166,6 +172,8 @@ class Atlas:
         }  # fmt: skip
         if b in (None, a):
             provenance |= {"epoch": one.at(epoch).epoch, "without": removed}
+            if self._maps[f"self/{a}/{one.at(epoch).epoch}/{removed}"].dtype == np.uint8:
+                provenance |= {"precision": "8 bits"}
         return Comparison(matrix, one.layers, other.layers, provenance=provenance)
 
     def scores(self, name: str) -> np.ndarray:
@@ -191,7 +199,11 @@ class Atlas:
     @cached_property
     def studied(self) -> Atlas:
         """The same without the networks that stand beside the study: those trained on a larger image set."""
-        members = [one for one in self._about["members"] if one["recipe"]["images"] == self.sample.images]
+        return self.only([one.name for one in self.members if one.trained_on == self.sample.images])
+
+    def only(self, names: Sequence[str]) -> Atlas:
+        """The same with some of its networks only."""
+        members = [one for one in self._about["members"] if one["name"] in names]
         return self if len(members) == len(self.members) else Atlas({**self._about, "members": members}, self._maps)
 
     def grid(self) -> tuple[list[int], list[int]]:
@@ -215,10 +227,23 @@ class Atlas:
             raise ValueError(f"This atlas has no {name}; {self.study.name} was not asked for it.")
         try:
             with npz.reading(f"{name} of this atlas"):
-                return np.asarray(self._maps[name], np.float64)
+                found = np.asarray(self._maps[name])
+                packed = found.dtype == np.uint8 and name.startswith("self/")
+                return from_bytes(found) if packed else found.astype(np.float64)
         except npz.NotReadable as error:
             why = str(error).rpartition("a damaged file: ")[2].rstrip(".")
             raise npz.NotReadable(f"{name} of this atlas is damaged ({why}). Build it again.") from error
+
+
+def in_bytes(matrix: np.ndarray) -> np.ndarray:
+    """A map in 8 bits, uint8, by `EIGHT_BIT`: steps of 0.004 that no eye tells apart."""
+    known = np.isfinite(matrix)
+    return np.where(known, 1 + np.round(254 * np.clip(np.where(known, matrix, 0), 0, 1)), 0).astype(np.uint8)
+
+
+def from_bytes(values: np.ndarray) -> np.ndarray:
+    """The map that `in_bytes` made, float64; NaN for none."""
+    return np.where(values > 0, (values.astype(np.float64) - 1) / 254, np.nan)
 
 
 def bundled() -> Atlas | None:

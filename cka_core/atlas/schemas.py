@@ -67,6 +67,7 @@ class FactsAbout(TypedDict):
     batch_size: Count
     versions: dict[Text, Text]
     created: Text
+    eight_bit: NotRequired[Text]
 
 
 class AtlasAbout(TypedDict):

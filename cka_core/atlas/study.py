@@ -5,6 +5,7 @@ A study is a small TOML file:
     name = "wide and deep"        # of the atlas; the file's name if not given
     samples = 512                 # test images compared on; batch_size of them in a minibatch
     probes = 512                  # training images for the linear probes; 0 for none
+    epochs = [1, 2, 5, 10]        # of those kept, which are looked at; all if not given
 
     [recipe]                      # any field of a training's recipe
     epochs = 25
@@ -24,6 +25,7 @@ A study is a small TOML file:
     depths = [20]
     widths = [1]
     images = "cifar10"
+    ship = "maps"                 # of the bundled study: "whole" or "half" precision of weights, or "maps" only
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from cka_core.base import shipped
-from cka_core.base.keys import check_file_name, key_of
+from cka_core.base.keys import LATER, check_file_name, key_of
 from cka_core.base.records import DEEPEST, NotReadable, depth_of
 from cka_core.images.sets import SampleSpec, image_set
 from cka_core.measures.hsic import MIN_IMAGES, minibatches
@@ -44,6 +46,7 @@ from cka_core.training.recipe import TrainSpec
 
 LARGEST_STUDY = 1 << 20
 MOST_NETWORKS = 10_000
+SHIP = ("whole", "half", "maps")
 FITTED = 0.9
 """A network that gets fewer of its training images right is called not fitted."""
 
@@ -59,6 +62,8 @@ class Study:
     sample : the test images that are compared on, in minibatches of ``batch_size``
     probes : training images for the linear probes; 0 for none
     influential : images removed for the map "without the most influential images"
+    epochs : which of the kept epochs are looked at, besides the start and the end; empty for all of them
+    ship : how each network's weights ship, if the study is the bundled one (`SHIP`); empty for all of them whole
     """
 
     name: str
@@ -68,6 +73,8 @@ class Study:
     batch_size: int = 256
     probes: int = 512
     influential: int = 5
+    epochs: tuple[int, ...] = dataclasses.field(default=(), metadata=LATER)
+    ship: tuple[str, ...] = dataclasses.field(default=(), metadata=LATER)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[\w][\w .-]{0,60}", self.name):
@@ -78,6 +85,8 @@ class Study:
             raise ValueError("Expected at least one network in the study, got none: add [[networks]] to it.")
         for name in self.names:
             check_file_name(name)
+        if not set(self.ship) <= set(SHIP):
+            raise ValueError(f"Expected ship to be {', '.join(SHIP)}, got {', '.join(sorted(set(self.ship)))}.")
         if len(set(self.names)) != len(self.names):
             twice = sorted({name for name in self.names if self.names.count(name) > 1})
             raise ValueError(f"Expected each network once, got {', '.join(twice)} more than once.")
@@ -102,6 +111,10 @@ class Study:
     def key(self) -> str:
         return key_of(self)
 
+    def ships(self, index: int) -> str:
+        """How a network's weights ship, one of `SHIP`."""
+        return self.ship[index] if self.ship else SHIP[0]
+
     @property
     def _larger(self) -> str:
         return image_set(self.sample.images).part_of
@@ -114,7 +127,8 @@ class Study:
         """The study whose `to_json` is ``values``."""
         trainings = tuple(TrainSpec.from_json(spec) for spec in values["trainings"])
         sample = SampleSpec(**values["sample"])
-        return cls(**{**values, "trainings": trainings, "names": tuple(values["names"]), "sample": sample})
+        lists = {name: tuple(values.get(name, ())) for name in ("names", "epochs", "ship")}
+        return cls(**{**values, **lists, "trainings": trainings, "sample": sample})
 
 
 def read_study(path: str | os.PathLike[str]) -> Study:
@@ -151,6 +165,7 @@ def study_of(values: Mapping[str, Any]) -> Study:
         raise ValueError(f"Expected samples from {MIN_IMAGES} to {total:,} of {images}'s test images, got {n!r}.")
     trainings: list[TrainSpec] = []
     names: list[str] = []
+    ship: list[str] = []
     for group in values.get("networks", ()):
         _check(group, NETWORKS, "[[networks]]")
         recipe = {**values.get("recipe", {}), **group.get("recipe", {})}
@@ -170,6 +185,7 @@ def study_of(values: Mapping[str, Any]) -> Study:
             raise ValueError(f"Expected {len(specs)} names, one a network and seed, got {len(given)}.")
         trainings += specs
         names += given or [spec.default_name for spec in specs]
+        ship += [group.get("ship", SHIP[0])] * len(specs)
     return Study(
         name=values.get("name", "study"),
         trainings=tuple(trainings),
@@ -178,6 +194,8 @@ def study_of(values: Mapping[str, Any]) -> Study:
         batch_size=values.get("batch_size", 256),
         probes=values.get("probes", 512),
         influential=values.get("influential", 5),
+        epochs=tuple(values.get("epochs", ())),
+        ship=tuple(ship) if set(ship) - {SHIP[0]} else (),
     )
 
 
@@ -190,11 +208,12 @@ def _spec(architecture: str, images: str, seed: int, recipe: dict[str, Any]) -> 
 STUDY = {
     "name": "a text", "images": "a text", "samples": "a whole number", "sample_seed": "a whole number",
     "batch_size": "a whole number", "probes": "a whole number", "influential": "a whole number",
-    "recipe": "a table, [recipe]", "networks": "tables, [[networks]]",
+    "epochs": "a list of whole numbers", "recipe": "a table, [recipe]", "networks": "tables, [[networks]]",
 }  # fmt: skip
 NETWORKS = {
     "architectures": "a list of texts", "depths": "a list of whole numbers", "widths": "a list of whole numbers",
     "seeds": "a list of whole numbers", "images": "a text", "recipe": "a table", "names": "a list of texts",
+    "ship": "a text",
 }  # fmt: skip
 """What each key of the file is."""
 

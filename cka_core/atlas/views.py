@@ -1,14 +1,12 @@
-"""What a reader sees of an atlas: which network stands where, its facts in words, its small maps, the strips beside.
+"""What a reader sees of an atlas's networks: their facts in words, the large view, the strips beside it.
 
 Light: numpy only.
 """
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -18,11 +16,8 @@ from cka_core.atlas.study import FITTED
 from cka_core.base import words
 from cka_core.measures.blocks import Block, block_text
 from cka_core.networks.layers import Layer
-from cka_core.results import figures, views
+from cka_core.results import views
 from cka_core.results.comparison import Comparison
-
-SMALL = 48
-"""Layers a side of a small map, at most: it is there for its shape."""
 
 WITHOUT = {
     "nothing": "as it is",
@@ -31,41 +26,6 @@ WITHOUT = {
 }
 """`REMOVED` in words."""
 assert tuple(WITHOUT) == REMOVED
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Grid:
-    """Depth down, width across: ``cells`` by (depth, width); ``others`` have no place there."""
-
-    depths: tuple[int, ...]
-    widths: tuple[int, ...]
-    cells: dict[tuple[int, int], Member]
-    others: tuple[Member, ...]
-
-    @property
-    def members(self) -> list[Member]:
-        return [*self.cells.values(), *self.others]
-
-
-def seeds(atlas: Atlas) -> list[int]:
-    return sorted({member.seed for member in atlas.members})
-
-
-def grid(atlas: Atlas, seed: int) -> Grid:
-    """Where the networks of one seed stand. Places that only other seeds fill are there too, empty."""
-    depths, widths = atlas.grid()
-    cells: dict[tuple[int, int], Member] = {}
-    others = []
-    for member in atlas.members:
-        place = member.depth, member.width
-        if member.seed != seed:
-            continue
-        studied = member.trained_on == atlas.sample.images
-        if studied and member.architecture.startswith("cifar-resnet") and place not in cells:
-            cells[place] = member
-        else:
-            others.append(member)
-    return Grid(tuple(depths), tuple(widths), cells, tuple(others))
 
 
 def network_lines(atlas: Atlas) -> dict[str, str]:
@@ -112,92 +72,6 @@ def is_fitted(snapshot: Snapshot) -> bool:
 
 def test_text(member: Member, snapshot: Snapshot) -> str:
     return words.accuracy_text(snapshot.test_accuracy, member.test_images)
-
-
-# The grid of small maps, in plain values for the browser.
-
-
-def small_map(matrix: np.ndarray, most: int = SMALL) -> np.ndarray:
-    """The map as bytes, means of neighbouring layers where there are more than ``most``: uint8 (n, n).
-
-    1 to 255 stand for a CKA of 0 to 1 (less is shown as 0), 0 for none.
-    """
-    n = len(matrix)
-    edges = np.unique(np.linspace(0, n, min(n, most) + 1).round().astype(int))[:-1]
-    known = ~np.isnan(matrix)
-
-    def summed(values: np.ndarray) -> np.ndarray:
-        found: np.ndarray = np.add.reduceat(np.add.reduceat(values, edges, axis=0), edges, axis=1)
-        return found
-
-    counts = summed(known.astype(np.float32))
-    means = summed(np.where(known, matrix, 0).astype(np.float32)) / np.maximum(counts, 1)
-    return np.where(counts > 0, 1 + np.round(254 * np.clip(means, 0, 1)), 0).astype(np.uint8)
-
-
-def grid_values(atlas: Atlas, seed: int, removed: str, kinds: str, colours: str) -> dict[str, Any]:
-    """The grid of one seed: its small maps after every epoch, and what is said under each."""
-    places = grid(atlas, seed)
-    cells = [
-        _cell(atlas, member, removed, kinds) | {"row": places.depths.index(depth), "column": places.widths.index(width)}
-        for (depth, width), member in places.cells.items()
-    ]
-    return {
-        "rows": [f"depth {depth}" for depth in places.depths],
-        "columns": [f"width ×{width}" for width in places.widths],
-        "cells": cells,
-        "others": [_cell(atlas, member, removed, kinds) for member in places.others],
-        "missing": {f"{row} {column}": text for (row, column), text in _missing(atlas, places, seed).items()},
-        "epochs": epochs(atlas, places.members, removed),
-        "palette": _packed(palette(colours)),
-    }
-
-
-def _missing(atlas: Atlas, places: Grid, seed: int) -> dict[tuple[int, int], str]:
-    """What is said at the places, by row and column, where no network of this seed stands."""
-    elsewhere = {(member.depth, member.width) for member in atlas.studied.members} - set(places.cells)
-    return {
-        (row, column): f"no seed {seed}" if (depth, width) in elsewhere else "not trained"
-        for row, depth in enumerate(places.depths)
-        for column, width in enumerate(places.widths)
-        if (depth, width) not in places.cells
-    }
-
-
-def _cell(atlas: Atlas, member: Member, removed: str, kinds: str) -> dict[str, Any]:
-    mask = views.layer_mask(member.layers, kinds)
-    frames = {}
-    for snapshot in member.snapshots:
-        if not atlas.has_map(member.name, snapshot.epoch, removed) or not mask.any():
-            continue
-        found = blocks(member, snapshot, removed)
-        pixels = small_map(atlas.map(member.name, snapshot.epoch, removed)[np.ix_(mask, mask)])
-        frames[str(snapshot.epoch)] = {
-            "pixels": _packed(pixels),
-            "side": len(pixels),
-            "test": test_text(member, snapshot),
-            "train": f"{100 * snapshot.train_accuracy:.0f} %",
-            "fitted": is_fitted(snapshot),
-            "blocks": blocks_text(found),
-            "marks": [[at / mask.sum() for at in within(block, mask)] for block in found],
-        }
-    in_grid = member.architecture.startswith("cifar-resnet") and member.trained_on == atlas.sample.images
-    size = f"{member.depth}×{member.width}" if in_grid else member.title
-    return {"name": member.name, "size": size, "title": f"{member.title}, seed {member.seed}", "frames": frames}
-
-
-def palette(colours: str) -> np.ndarray:
-    """Red, green and blue of each value of `small_map`: uint8 (256, 3)."""
-    stops = figures.colour_scale(colours)
-    at = [stop for stop, _ in stops]
-    channels = np.array([[int(part) for part in colour[4:-1].split(",")] for _, colour in stops])
-    scale = [np.interp(np.linspace(0, 1, 255), at, channels[:, channel]) for channel in range(3)]
-    none = [int(figures.NO_CKA[start : start + 2], 16) for start in (1, 3, 5)]
-    return np.vstack([none, np.stack(scale, axis=1).round()]).astype(np.uint8)
-
-
-def _packed(values: np.ndarray) -> str:
-    return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode()
 
 
 # The large view.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable
 
+from cka_core.atlas.blocks import was_there
 from cka_core.atlas.numbers import seed_groups
 from cka_core.atlas.result import Atlas
 from cka_core.atlas.study import FITTED
@@ -19,6 +20,15 @@ from cka_core.claims.growth import block_structure
 
 
 @dataclasses.dataclass(frozen=True)
+class After:
+    """A claim held against the ``networks`` trained after the rule was fixed alone: its verdict and why, in words."""
+
+    networks: int
+    holds: str
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Claim:
     """A claim of the paper and what an atlas shows of it.
 
@@ -26,6 +36,8 @@ class Claim:
     know before believing it, ``around`` what everything here rests on. ``parts`` are the differences that ``shows``
     tells, each with its own verdict, between ``why_not`` and ``more``; the first decides. ``numbers`` are the figures
     by name, shares of 1 (None for one that is not known). ``holds`` is "yes", "unclear", "no" or "cannot say".
+    ``after`` is the same of the networks trained after the rule for a block was fixed; None where there are none, or no
+    others.
     """
 
     key: str
@@ -39,6 +51,7 @@ class Claim:
     parts: tuple[Part, ...] = ()
     why_not: str = ""
     more: str = ""
+    after: After | None = None
 
     @property
     def primary(self) -> Part | None:
@@ -49,18 +62,37 @@ class Claim:
 def claims(atlas: Atlas) -> tuple[Claim, ...]:
     """The paper's claims and what the atlas's studied networks show of each, in the order of `CLAIMS`."""
     atlas = atlas.studied
-    around = setting(atlas)
+    around, after = setting(atlas), trained_after(atlas)
     found = []
     for key, (title, claim, gather) in CLAIMS.items():
         seen = gather(atlas)
         caveat = " ".join(filter(None, (seen.caveat, seen.missing)))
         parts = tuple(part for part in seen.parts if part.text)
+        later = None if after is None else _after(gather(after), len(after.members))
         found.append(
             Claim(
-                key, title, claim, seen.text, caveat, seen.figures, seen.verdict, around, parts, seen.why_not, seen.more
+                key, title, claim, seen.text, caveat, seen.figures, seen.verdict, around, parts, seen.why_not,
+                seen.more, later,
             )
-        )
+        )  # fmt: skip
     return tuple(found)
+
+
+def trained_after(atlas: Atlas) -> Atlas | None:
+    """The atlas of the networks trained after the rule was fixed; None where there are none, or no others."""
+    later = [member.name for member in atlas.members if not was_there(member.weights)]
+    return atlas.only(later) if 0 < len(later) < len(atlas.members) else None
+
+
+def _after(seen: Evidence, networks: int) -> After:
+    with_blocks = seen.numbers.get("with_blocks")
+    told = "" if with_blocks is None else f"{with_blocks} of {count(networks, 'network')} have a block."
+    first = next((part for part in seen.parts if part.text), None)
+    if first is not None and first.figure:
+        why = f"{first.figure} ({first.reach})."
+    else:
+        why = seen.why_not or (f"{first.text}." if first else "")
+    return After(networks, seen.verdict, " ".join(filter(None, (told, f"{why[:1].upper()}{why[1:]}"))))
 
 
 def setting(atlas: Atlas) -> str:

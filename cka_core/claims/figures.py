@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from cka_core.atlas.result import Atlas, Member
     from cka_core.claims.beyond import Beyond
+    from cka_core.claims.more_data import MoreData
 
 GREY = "#8c8c8c"
 COLOURS = (CURVE_A, CURVE_B, GREY)
@@ -147,6 +148,27 @@ def falls_figure(seen: Beyond) -> tuple[plotly.graph_objects.Figure, str] | None
     figure = _dumbbells(rows, "as it is", "without the first component", ".2f")
     _finish(figure, "", x="fall of mean similarity at the edge")
     return figure, "How sharply similarity falls at the edge of each block that stays without the first component."
+
+
+def more_data_figure(seen: Sequence[MoreData]) -> tuple[plotly.graph_objects.Figure, str]:
+    """The mean share of layers in blocks against the number of training images, a line an architecture."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for number, one in enumerate(seen):
+        figure.add_scatter(
+            x=[amount.images for amount in one.amounts], y=[amount.share for amount in one.amounts],
+            mode="lines+markers", name=html.escape(one.title, quote=False),
+            line={"color": COLOURS[number % len(COLOURS)]}, marker={"size": 10},
+            customdata=[(amount.with_block, amount.networks, amount.test, amount.train) for amount in one.amounts],
+            hovertemplate="%{x:,} images: %{y:.0%} of the layers in blocks<br>%{customdata[0]} of %{customdata[1]} "
+            "networks have one<br>test %{customdata[2]:.0%}, training %{customdata[3]:.0%}<extra></extra>",
+        )  # fmt: skip
+    images = sorted({amount.images for one in seen for amount in one.amounts})
+    figure.update_xaxes(type="log", tickvals=images, ticktext=[f"{count:,}" for count in images])
+    figure.update_yaxes(range=[0, 1], tickformat=".0%")
+    _finish(figure, "layers in blocks", x="training images")
+    return figure, "The mean share of layers in blocks by the number of training images, with as many updates each."
 
 
 _FIGURES: dict[str, Callable[[Any], tuple[Any, str] | None]] = {

@@ -93,3 +93,33 @@ def sure(
                     f"{one.fall:.2f}, on the other half {one.elsewhere:.2f}"
                 )
     print(f"Wrote {folders[atlas]}")
+
+
+@app.command("verify")
+def verify(
+    atlas: Annotated[str, typer.Argument(help='The name of an atlas, such as "bundled".')] = "bundled",
+    share: Annotated[float, typer.Option(help="Share of its networks, drawn at random.")] = 0.1,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    store: StoreOption = None,
+) -> None:
+    """Compute a random share of an atlas again from its networks, and say how far off what it says is.
+
+    Ends with 1 if anything is further off than another machine's rounding.
+    """
+    from cka_core.atlas import result as atlases
+    from cka_core.studies import verify as verifying
+
+    place = Store(store)
+    folders = atlases.listed(place)
+    if atlas not in folders:
+        raise ValueError(f"No atlas {atlas!r} here. There are: {', '.join(folders)}.")
+    found = atlases.Atlas.load(folders[atlas])
+    members, gone = verifying.chosen(found, place, share, seed)
+    with progress_bar("networks") as report:
+        checks = list(verifying.verify(found, members, place, report))
+    for check in checks:
+        print(f"{'right' if check.holds else 'WRONG'}  off by {check.difference:.1e}  {check.what}")
+    if gone:
+        print(f"Not here, so not verified ({len(gone)}): {', '.join(gone)}")
+    if not all(check.holds for check in checks):
+        raise SystemExit(1)

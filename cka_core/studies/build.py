@@ -7,6 +7,7 @@ then writes the atlas.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import time
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from cka_core.atlas.result import FORMAT, Atlas
+from cka_core.atlas.result import EIGHT_BIT, FORMAT, Atlas, in_bytes
 from cka_core.atlas.study import Study
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store
@@ -27,6 +28,7 @@ from cka_core.studies.look import look_at
 from cka_core.studies.steps import (
     LOOK,
     AtlasPart,
+    compared,
     is_done,
     named,
     packed,
@@ -74,17 +76,23 @@ def do(part: AtlasPart, store: Store, report: Report = silent) -> None:
 
 
 def finish(study: Study, store: Store, folder: Path, seconds: float | None = None) -> Atlas:
-    """Put the finished steps together and write the atlas."""
+    """Put the finished steps together and write the atlas.
+
+    Of networks known only from the atlas in ``folder`` (`steps.is_known_only`), the pairs that it has stay.
+    """
     members: list[dict[str, Any]] = []
     maps: dict[str, np.ndarray] = {}
     for index in range(len(study.names)):
         about, arrays = read(store, place(study, index), "network")
         members.append(about)
-        maps |= arrays
+        last = f"self/{about['name']}/{about['snapshots'][-1]['epoch']}/"
+        for key, values in arrays.items():
+            before = key.startswith("self/") and not key.startswith(last) and values.dtype != np.uint8
+            maps[key] = in_bytes(values) if before else values
     sums: HsicSums | None = None
     for part in parts(study):
         if part.part == "minibatch":
-            _, state = read(store, sums_place(study), f"minibatch-{part.index}")
+            _, state = read(store, sums_place(study, store), f"minibatch-{part.index}")
             found = HsicSums.from_state(state)
             if sums is None:
                 sums = found
@@ -92,11 +100,14 @@ def finish(study: Study, store: Store, folder: Path, seconds: float | None = Non
                 sums.merge(found)
     assert sums is not None
     matrix = sums.matrix()
-    edges = np.cumsum([0, *(len(member["layers"]) for member in members)])
-    for i, a in enumerate(study.names):
-        for j in range(i + 1, len(study.names)):
-            block = matrix[edges[i] : edges[i + 1], edges[j] : edges[j + 1]]
-            maps[f"pair/{a}/{study.names[j]}"] = block.astype(np.float32)
+    which = compared(study, store)
+    edges = np.cumsum([0, *(len(members[index]["layers"]) for index in which)])
+    for (i, one), (j, other) in itertools.combinations(enumerate(which), 2):
+        block = matrix[edges[i] : edges[i + 1], edges[j] : edges[j + 1]]
+        maps[f"pair/{study.names[one]}/{study.names[other]}"] = block.astype(np.float32)
+    gone = {name for index, name in enumerate(study.names) if index not in which}
+    if gone:
+        maps |= _pairs_before(folder, gone, set(study.names))
     images = study.sample.load(store)
     maps["labels"] = load_images(study.sample.images, "test", store=store).y.astype(np.uint8)
     about = {
@@ -107,6 +118,7 @@ def finish(study: Study, store: Store, folder: Path, seconds: float | None = Non
             "batch_size": study.batch_size,
             "versions": sources.versions(),
             "look": LOOK,
+            "eight_bit": EIGHT_BIT,
             "created": sources.now(),
             "seconds": round(seconds, 1) if seconds is not None else None,
         },
@@ -120,12 +132,23 @@ def finish(study: Study, store: Store, folder: Path, seconds: float | None = Non
 def _compare(study: Study, index: int, store: Store, report: Report) -> None:
     """HSIC of all layers of all networks with each other on one minibatch: one matrix product."""
     batches = []
-    for network, name in enumerate(study.names):
-        report(Progress("comparing", network, len(study.names) + 1, f"reading {name}"))
+    which = compared(study, store)
+    for number, network in enumerate(which):
+        report(Progress("comparing", number, len(which) + 1, f"reading {study.names[network]}"))
         batches.append(stored_grams(study, network, index, store))
-    report(Progress("comparing", len(study.names), len(study.names) + 1, "one product of all layers"))
+    report(Progress("comparing", len(which), len(which) + 1, "one product of all layers"))
     sums = all_pairs(batches)
-    store.put(sums_place(study), f"minibatch-{index}", packed({}, sums.state()))
+    store.put(sums_place(study, store), f"minibatch-{index}", packed({}, sums.state()))
+
+
+def _pairs_before(folder: Path, gone: set[str], names: set[str]) -> dict[str, np.ndarray]:
+    """The maps of pairs of networks, one of them gone, that the atlas in a folder has; none if there is none."""
+    try:
+        before = Atlas.load(folder)
+    except ValueError:
+        return {}
+    pairs = [(a.name, b.name) for a, b in before.pairs() if {a.name, b.name} <= names and {a.name, b.name} & gone]
+    return {f"pair/{a}/{b}": before.pair(a, b).astype(np.float32) for a, b in pairs if before.has_pair(a, b)}
 
 
 def all_pairs(batches: Sequence[GramBatch]) -> HsicSums:

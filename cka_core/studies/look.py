@@ -48,7 +48,7 @@ def look_at(study: Study, index: int, store: Store, report: Report = silent) -> 
     described = architecture(spec.architecture)
     arrays: dict[str, np.ndarray] = {}
     snapshots = []
-    moments = list(_moments(spec, name, model, store))
+    moments = list(_moments(study, spec, name, model, store))
     for number, (epoch, load) in enumerate(moments):
 
         def tell(detail: str, epoch: int = epoch, number: int = number) -> None:
@@ -84,7 +84,7 @@ def look_at(study: Study, index: int, store: Store, report: Report = silent) -> 
     member = Member(
         name=name,
         architecture=spec.architecture,
-        title=described.title if spec.images == study.sample.images else f"{described.title} on {spec.images}",
+        title=f"{described.title}{_beside(study, spec)}",
         depth=described.depth,
         width=described.width,
         seed=spec.seed,
@@ -103,6 +103,13 @@ def look_at(study: Study, index: int, store: Store, report: Report = silent) -> 
     store.put(place(study, index), "network", packed(member_json(member), arrays))
 
 
+def _beside(study: Study, spec: TrainSpec) -> str:
+    """What tells a network that stands beside the study from the others."""
+    if spec.images == study.sample.images:
+        return ""
+    return f" on {spec.chosen_images:,} images" if spec.epoch_images else f" on {spec.images}"
+
+
 class _Seen:
     """The images of a study that a network is looked at with."""
 
@@ -110,12 +117,14 @@ class _Seen:
         self.sample: Images = study.sample.load(store)
         self.slices = minibatches(len(self.sample), study.batch_size)
         self.test = load_images(study.sample.images, "test", store=store)
-        # Of a network trained on a larger set, what the study's own training images show: the set may not be here.
-        own = spec.images == study.sample.images
+        # All of a larger set hold the study's own training images, and those are here; a share of it is its own.
+        own = spec.images == study.sample.images or spec.fraction < 1
         self.train = TrainingImages(spec, store) if own else load_images(study.sample.images, "train", store=store)
 
 
-def _moments(spec: TrainSpec, name: str, model: keras.Model, store: Store) -> Iterator[tuple[int, Callable[[], None]]]:
+def _moments(
+    study: Study, spec: TrainSpec, name: str, model: keras.Model, store: Store
+) -> Iterator[tuple[int, Callable[[], None]]]:
     """The epochs to look at, in their order, and what puts the network's weights of that time into ``model``.
 
     The last is the network itself, under the epoch whose weights were kept.
@@ -136,7 +145,8 @@ def _moments(spec: TrainSpec, name: str, model: keras.Model, store: Store) -> It
     if spec.start == "random":
         yield 0, start
     for epoch in sorted(int(epoch) for epoch in record.get("checkpoints", {})):
-        if epoch < record["kept_epoch"] and store.has("networks", f"{name}@{epoch}"):
+        asked = not study.epochs or epoch in study.epochs
+        if asked and epoch < record["kept_epoch"] and store.has("networks", f"{name}@{epoch}"):
             yield epoch, kept(epoch)
     yield record["kept_epoch"], lambda: model.set_weights(final)
 
@@ -175,8 +185,8 @@ class _Causes:
 def _snapshot(
     epoch: int, model: keras.Model, layers: Sequence[Layer], matrix: np.ndarray, shares: np.ndarray, seen: _Seen
 ) -> Snapshot:
-    train_right = float((_outputs(model, seen.train.x).argmax(-1) == seen.train.y).mean())
-    test_right = float((_outputs(model, seen.test.x).argmax(-1) == seen.test.y).mean())
+    train_right = float((outputs(model, seen.train.x).argmax(-1) == seen.train.y).mean())
+    test_right = float((outputs(model, seen.test.x).argmax(-1) == seen.test.y).mean())
     blocks = network_blocks(matrix, layers)
     return Snapshot(epoch, test_right, train_right, blocks, tuple(float(s) for s in shares))
 
@@ -235,7 +245,7 @@ def _try_out(
 
     last: Any = model.layers[-1]
     logits = last.activation.__name__ != "softmax"
-    arrays[f"outputs/{name}"] = log_probabilities(_outputs(model, seen.test.x), logits=logits).astype(np.float32)
+    arrays[f"outputs/{name}"] = log_probabilities(outputs(model, seen.test.x), logits=logits).astype(np.float32)
     return {
         "probes": tuple(_probes(model, extractor, study, seen, tell)),
         "deletions": tuple(_deletions(model, extractor, final, seen, tell)),
@@ -288,10 +298,11 @@ def _deletions(
     for number, names in enumerate(sets):
         tell(f"deleting residual blocks, {number + 1} of {len(sets)}")
         with without_blocks(model, names):
-            right = _outputs(model, seen.sample.x).argmax(-1) == seen.sample.y
+            right = outputs(model, seen.sample.x).argmax(-1) == seen.sample.y
         yield Deletion(names, float(right.mean()))
 
 
-def _outputs(model: keras.Model, x: np.ndarray) -> np.ndarray:
+def outputs(model: keras.Model, x: np.ndarray) -> np.ndarray:
+    """A network's outputs of images, uint8 (n, height, width, channels): float32 (n, classes)."""
     found = [model.predict_on_batch(pixels(x[start : start + AT_ONCE])) for start in range(0, len(x), AT_ONCE)]
     return np.concatenate(found)

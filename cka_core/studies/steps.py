@@ -66,7 +66,7 @@ class AtlasPart:
         work = architecture(spec.architecture).multiply_adds / 1e10
         if self.part == "train":
             return 1 + 3 * work * spec.epochs * image_set(spec.images).sizes["train"] * spec.fraction
-        return 5 + 8000 * work * (2 + (spec.epochs // spec.keep_every if spec.keep_every else 0))
+        return 5 + 8000 * work * (2 + len(looked_at(self.study, spec)))
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> AtlasPart:
@@ -82,10 +82,10 @@ def parts(study: Study) -> list[AtlasPart]:
 
 def is_done(part: AtlasPart, store: Store) -> bool:
     if part.part == "train":
-        return has_network(part.study, part.index, store)
+        return has_network(part.study, part.index, store) or is_known_only(part.study, part.index, store)
     if part.part == "network":
         return was_looked_at(part.study, part.index, store)
-    return store.has(sums_place(part.study), f"minibatch-{part.index}")
+    return store.has(sums_place(part.study, store), f"minibatch-{part.index}")
 
 
 def has_network(study: Study, index: int, store: Store) -> bool:
@@ -99,6 +99,19 @@ def has_network(study: Study, index: int, store: Store) -> bool:
         return True
     kept = {entry.key for entry in store.entries("networks")}
     return all(f"{name}@{epoch}" in kept for epoch in info.record["checkpoints"])
+
+
+def is_known_only(study: Study, index: int, store: Store) -> bool:
+    """Whether a network that ships as maps is known from an atlas and is not here: what is known of it stays, and it is
+    compared with no network that came later."""
+    if study.ships(index) != "maps" or study.names[index] in catalogue.networks(store):
+        return False
+    return was_looked_at(study, index, store)
+
+
+def compared(study: Study, store: Store) -> list[int]:
+    """The networks that can be compared: all but those `is_known_only`."""
+    return [index for index in range(len(study.names)) if not is_known_only(study, index, store)]
 
 
 def named(study: Study, store: Store) -> Study:
@@ -119,7 +132,7 @@ def prepare(study: Study, store: Store, folder: Path) -> None:
     for name, spec in zip(study.names, study.trainings, strict=True):
         fit.checked_name(name, spec, store)
     for entry in [
-        *store.entries(sums_place(study)),
+        *store.entries(sums_place(study, store)),
         *(e for i in range(len(study.names)) for e in store.entries(place(study, i))),
     ]:
         if not store.is_whole(entry):
@@ -132,12 +145,12 @@ def _forget_others(study: Study, store: Store) -> None:
     """What was found of a network that is gone, or was trained again to other weights, is made again."""
     here = catalogue.networks(store)
     for index, name in enumerate(study.names):
-        if not was_looked_at(study, index, store):
+        if not was_looked_at(study, index, store) or is_known_only(study, index, store):
             continue
         about, _ = read(store, place(study, index), "network")
         if name in here and here[name].spec.weights == about["weights"]:
             continue
-        for entry in [*store.entries(place(study, index)), *store.entries(sums_place(study))]:
+        for entry in [*store.entries(place(study, index)), *store.entries(sums_place(study, store))]:
             store.remove(entry.path)
 
 
@@ -159,14 +172,21 @@ def take_over(study: Study, store: Store, folder: Path) -> None:
     here = catalogue.networks(store)
     for index, (name, spec) in enumerate(zip(study.names, study.trainings, strict=True)):
         member, info = known.get(name), here.get(name)
-        if member is None or info is None or was_looked_at(study, index, store):
+        if member is None or (info is None and study.ships(index) != "maps") or was_looked_at(study, index, store):
             continue
-        if TrainSpec.from_json(member.recipe) == spec and member.weights == info.spec.weights:
+        same = info is None or member.weights == info.spec.weights
+        if same and TrainSpec.from_json(member.recipe) == spec:
             try:
                 about, arrays = atlas.alone(name)
             except (ValueError, OSError, *UNREADABLE):
                 continue  # damaged: looked at again
             store.put(place(study, index), "network", packed(about, arrays))
+
+
+def looked_at(study: Study, spec: TrainSpec) -> tuple[int, ...]:
+    """The epochs before the last that a study looks at, of those whose weights a training keeps."""
+    kept = range(spec.keep_every, spec.epochs, spec.keep_every) if spec.keep_every else ()
+    return tuple(epoch for epoch in kept if not study.epochs or epoch in study.epochs)
 
 
 def was_looked_at(study: Study, index: int, store: Store) -> bool:
@@ -176,7 +196,7 @@ def was_looked_at(study: Study, index: int, store: Store) -> bool:
 def forget(study: Study, store: Store) -> None:
     """Remove the Gram matrices and sums of a finished study. What was found of each network stays, and it is small:
     a study with more networks, or another atlas of the same ones, begins with it."""
-    for entry in store.entries(sums_place(study)):
+    for entry in store.entries(sums_place(study, store)):
         store.remove(entry.path)
     for index in range(len(study.trainings)):
         for entry in store.entries(place(study, index)):
@@ -189,12 +209,15 @@ def forget(study: Study, store: Store) -> None:
 
 def place(study: Study, index: int) -> str:
     """Where what is found of a network stands: whatever other networks the study has, it is the same."""
-    asked = [study.trainings[index], study.names[index], study.sample, study.batch_size]
-    return f"atlas/{key_of([*asked, study.probes, study.influential, LOOK])}"
+    asked: list[Any] = [study.trainings[index], study.names[index], study.sample, study.batch_size]
+    asked += [study.probes, study.influential, LOOK]
+    return f"atlas/{key_of([*asked, study.epochs] if study.epochs else asked)}"
 
 
-def sums_place(study: Study) -> str:
-    return f"atlas/{key_of([study.key, LOOK])}"
+def sums_place(study: Study, store: Store) -> str:
+    """Where HSIC of all layers of the networks that can be compared stands."""
+    asked, which = [study.key, LOOK], compared(study, store)
+    return f"atlas/{key_of(asked if len(which) == len(study.names) else [*asked, which])}"
 
 
 def packed(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> bytes:

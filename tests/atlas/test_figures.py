@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from cka_core.atlas import figures as atlas_figures
+from cka_core.atlas import grid as atlas_places
 from cka_core.atlas import images as atlas_images
 from cka_core.atlas import pairs as atlas_pairs
 from cka_core.atlas import views as atlas_views
@@ -35,36 +36,36 @@ def atlas() -> Atlas:
 
 def test_a_small_map_is_the_mean_of_neighbouring_layers():
     matrix = np.kron(np.array([[1.0, 0.2], [0.2, 0.6]]), np.ones((96, 96)))
-    small = atlas_views.small_map(matrix)
+    small = atlas_places.small_map(matrix)
     assert small.shape == (48, 48)
     assert [small[0, 0], small[0, -1], small[-1, -1]] == [255, 1 + round(254 * 0.2), 1 + round(254 * 0.6)]
 
 
 def test_a_map_of_few_layers_is_kept_as_it_is():
-    assert atlas_views.small_map(np.eye(6)).shape == (6, 6)
+    assert atlas_places.small_map(np.eye(6)).shape == (6, 6)
 
 
 def test_a_layer_without_cka_is_left_out_of_the_mean_and_grey_where_it_is_alone():
     matrix = np.full((6, 6), 0.5)
     matrix[2] = matrix[:, 2] = np.nan
-    assert (atlas_views.small_map(matrix)[2] == 0).all()
-    assert (atlas_views.small_map(matrix, most=2) == 1 + round(254 * 0.5)).all()
+    assert (atlas_places.small_map(matrix)[2] == 0).all()
+    assert (atlas_places.small_map(matrix, most=2) == 1 + round(254 * 0.5)).all()
 
 
 def test_negative_cka_is_as_dark_as_none():
-    assert atlas_views.small_map(np.full((4, 4), -0.1)).max() == 1
+    assert atlas_places.small_map(np.full((4, 4), -0.1)).max() == 1
 
 
 def test_a_network_beside_the_study_stands_beside_the_grid(atlas):
     both = synthetic_atlas.build(beside=True)
-    places, alone = atlas_views.grid(both, 0), atlas_views.grid(atlas, 0)
+    places, alone = atlas_places.grid(both, 0), atlas_places.grid(atlas, 0)
     assert [member.name for member in places.others] == ["cifar-resnet-14x1-cifar10-s0"]
     assert places.cells.keys() == alone.cells.keys() and places.cells[14, 1].trained_on == "cifar10-mini"
 
 
 @pytest.mark.parametrize("colours", COLOURS)
 def test_the_small_maps_have_the_colours_of_the_large_one(colours):
-    colour = atlas_views.palette(colours)
+    colour = atlas_places.palette(colours)
     assert colour.shape == (256, 3)
     assert colour[1:].mean(axis=1)[0] < 60 and colour[-1].mean() > 130
     assert (np.diff(colour[1:].astype(int) @ [0.2126, 0.7152, 0.0722]) >= -1).all()  # from dark to light

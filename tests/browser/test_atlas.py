@@ -59,13 +59,13 @@ def wait_for_large(page: Page, title: str) -> None:
     )
 
 
-def test_depth_runs_down_and_width_across(page: Page, atlas_app: str):
+def test_depth_runs_across_and_width_down(page: Page, atlas_app: str):
     open_atlas(page, atlas_app)
     at = {size: cell(page, size).bounding_box() for size in ("14x1", "14x2", "14x4", "38x1")}
-    assert at["14x1"]["x"] < at["14x2"]["x"] < at["14x4"]["x"]
-    assert at["38x1"]["x"] == at["14x1"]["x"] and at["38x1"]["y"] > at["14x1"]["y"]
+    assert at["14x1"]["y"] < at["14x2"]["y"] < at["14x4"]["y"]
+    assert at["38x1"]["y"] == at["14x1"]["y"] and at["38x1"]["x"] > at["14x1"]["x"]
     assert cell(page, "14x4").get_attribute("aria-label") == (
-        "ResNet 14x4, seed 0: 60 % ±3 of the test images right, training 95 %; layers 16–35, 0.95"
+        "14×4 test 60 % ±3 epoch 10, training 95 % layers 16–35, 0.95: ResNet 14x4, seed 0"
     )
 
 
@@ -187,7 +187,7 @@ def test_the_bundled_atlas_from_the_grid_to_the_claims(page: Page, reader: str):
     open_atlas(page, address)
     sizes = {(one.depth, one.width) for one in bundled.studied.members}
     assert page.locator(".cell canvas").count() >= len(sizes) >= 7
-    last = str(max(member.epochs[-1] for member in bundled.members))
+    last = str(max(member.epochs[-1] for member in bundled.studied.members))
     expect(page.locator("output")).to_have_text(last)
     page.get_by_role("button", name="Play the training").click()
     expect(page.locator("output")).to_have_text("0")

@@ -89,11 +89,11 @@ def test_from_a_damaged_atlas_another_can_be_chosen(store):
 
 def test_each_network_stands_at_its_depth_and_width_with_its_accuracies_and_its_block_in_words():
     shown = grid(open_page())
-    assert shown["rows"] == ["depth 14", "depth 38"]
-    assert shown["columns"] == ["width ×1", "width ×2", "width ×4"]
+    assert shown["columns"] == ["depth 14", "depth 38"]
+    assert shown["rows"] == ["width ×1", "width ×2", "width ×4"]
     cells = {cell["size"]: cell for cell in shown["cells"]}
     assert {size: (cell["row"], cell["column"]) for size, cell in cells.items()} == {
-        "14×1": (0, 0), "14×2": (0, 1), "14×4": (0, 2), "38×1": (1, 0)
+        "14×1": (0, 0), "14×2": (1, 0), "14×4": (2, 0), "38×1": (0, 1)
     }  # fmt: skip
     last = cells["38×1"]["frames"]["10"]
     assert (last["test"], last["train"], last["fitted"]) == ("60 % ±3", "70 %", False)
@@ -123,8 +123,8 @@ def test_another_seed_shows_its_networks_and_leaves_the_other_places_empty():
     page = open_page()
     page.segmented_control(key="network_seed").set_value("1").run()
     assert {cell["name"] for cell in grid(page)["cells"]} == {name("38x1", 1), name("14x4", 1)}
-    assert len(grid(page)["columns"]) == 3
-    assert grid(page)["missing"]["0 0"] == "no seed 1" and grid(page)["missing"]["1 2"] == "not trained"
+    assert len(grid(page)["rows"]) == 3
+    assert grid(page)["missing"]["0 0"] == "trained once" and grid(page)["missing"]["2 1"] == "not trained"
     assert page.selectbox(key="network shown").value == name("38x1", 1)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cka_core.atlas.result import Atlas
+from cka_core.atlas.result import Atlas, from_bytes, in_bytes
 from cka_core.atlas.study import Study, study_of
 from cka_core.base.store import Store
 from cka_core.comparing.engine import compare
@@ -27,6 +27,7 @@ from cka_core.studies import build as atlas_build
 from cka_core.studies import falls
 from cka_core.studies import look as atlas_look
 from cka_core.studies import steps as atlas_steps
+from cka_core.studies import verify as verifying
 
 ROOT = Path(__file__).parent.parent.parent
 TINY = study_of(
@@ -120,7 +121,69 @@ def test_epoch_zero_is_the_untrained_network(built):
     store, atlas, _, _ = built
     untrained = build_network("cifar-resnet-8x1", seed=1)
     expected = compare(untrained, untrained, atlas.sample.load(store), batch_size=32).matrix
-    assert np.allclose(atlas.map(atlas.members[1].name, epoch=0), expected, atol=2e-5)
+    found = atlas.comparison(atlas.members[1].name, epoch=0)
+    assert np.allclose(found.matrix, np.clip(expected, 0, 1), atol=0.5 / 254 + 2e-5)
+    assert found.provenance["precision"] == "8 bits" and "(value - 1) / 254" in atlas.facts["eight_bit"]
+    assert "precision" not in atlas.comparison(atlas.members[1].name).provenance
+
+
+def test_a_map_in_eight_bits_keeps_what_the_eye_can_tell():
+    matrix = np.array([[1.0, 0.123, -0.02], [np.nan, 0.5, 0.999]])
+    found = from_bytes(in_bytes(matrix))
+    assert in_bytes(matrix).dtype == np.uint8 and np.isnan(found[1, 0])
+    assert np.nanmax(np.abs(found - np.clip(matrix, 0, 1))) <= 0.5 / 254
+
+
+def test_an_atlas_is_verified_from_its_networks_weights(built):
+    store, atlas, _, _ = built
+    members, gone = verifying.chosen(atlas, store, 0.1, 0)
+    assert [member.name for member in members] == list(TINY.names) and not gone
+    checks = list(verifying.verify(atlas, members, store))
+    assert len(checks) == 7 and all(check.holds for check in checks), checks
+    name = TINY.names[1]
+    wrong = {key: np.asarray(atlas._maps[key]) for key in atlas._maps}
+    wrong[f"self/{name}/2/nothing"] = wrong[f"self/{name}/2/nothing"] + np.float32(0.001)
+    found = {check.what: check for check in verifying.verify(Atlas(atlas._about, wrong), members, store)}
+    assert [what for what, check in found.items() if not check.holds] == [f"{name}, its map"]
+
+
+def test_what_cannot_be_verified_is_named(built, store):
+    source, atlas, _, _ = built
+    with pytest.raises(ValueError, match="None of this atlas's networks is here"):
+        verifying.chosen(atlas, store, 0.1, 0)
+    name = TINY.names[0]
+    store.put("networks", name, source.get("networks", name), "keras")
+    store.write_record(f"networks/{name}.json", source.read_record(f"networks/{name}.json"))
+    members, gone = verifying.chosen(atlas, store, 1.0, 0)
+    assert [member.name for member in members] == [name] and gone == [TINY.names[1]]
+    with pytest.raises(ValueError, match="a share of the atlas above 0"):
+        verifying.chosen(atlas, store, 0.0, 0)
+
+
+def test_of_the_kept_epochs_those_asked_for_are_looked_at(built):
+    study = dataclasses.replace(TINY, epochs=(1, 7))
+    spec = dataclasses.replace(TINY.trainings[0], epochs=10, keep_every=1)
+    assert atlas_steps.looked_at(study, spec) == (1, 7)
+    assert atlas_steps.looked_at(TINY, spec) == tuple(range(1, 10))
+    assert atlas_steps.place(study, 0) != atlas_steps.place(TINY, 0)
+    assert Study.from_json(json.loads(json.dumps(study.to_json()))) == study
+
+
+def test_a_network_that_ships_as_maps_stays_as_it_was_known(built, store, tmp_path):
+    """It is not trained again to compare others, which are compared with each other only."""
+    source, atlas, _, _ = built
+    study = dataclasses.replace(TINY, ship=("whole", "maps"))
+    atlas.save(tmp_path)
+    keep, gone = TINY.names
+    store.put("networks", keep, source.get("networks", keep), "keras")
+    store.write_record(f"networks/{keep}.json", source.read_record(f"networks/{keep}.json"))
+    atlas_steps.prepare(study, store, tmp_path)
+    assert atlas_steps.compared(study, store) == [0]
+    assert left_of(study, store) == [("minibatch", 0), ("minibatch", 1)]
+    again = atlas_build.build(study, store, tmp_path)
+    equal(again, atlas)
+    assert again.member(gone).snapshots == atlas.member(gone).snapshots
+    assert np.array_equal(again.scores(gone), atlas.scores(gone))
 
 
 def test_accuracies_are_those_of_the_training(built):
@@ -454,7 +517,7 @@ def test_weights_after_the_best_epoch_are_not_part_of_the_training(built, elsewh
     record = elsewhere.read_record(f"networks/{name}.json")
     elsewhere.write_record(f"networks/{name}.json", record | {"kept_epoch": 1})
     model = catalogue.load_model(catalogue.find(name, elsewhere).spec, elsewhere)
-    assert [epoch for epoch, _ in atlas_look._moments(spec, name, model, elsewhere)] == [0, 1]
+    assert [epoch for epoch, _ in atlas_look._moments(TINY, spec, name, model, elsewhere)] == [0, 1]
 
 
 def test_probes_take_as_many_of_each_class_as_there_are(store):

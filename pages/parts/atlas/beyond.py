@@ -8,10 +8,12 @@ from cka_core.atlas.result import Atlas
 from cka_core.base.store import Store
 from cka_core.claims import figures as claim_figures
 from cka_core.claims.beyond import Beyond, Kind, beyond
+from cka_core.claims.more_data import CAVEAT, MoreData, more_data
 from cka_core.images import pictures
 from cka_core.images.sets import is_available
 from pages.parts import address
 from pages.parts.atlas import network
+from pages.parts.atlas.claims import BADGES
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -19,7 +21,13 @@ def found(folder: str, changed: float, _atlas: Atlas) -> Beyond | None:
     return beyond(_atlas)
 
 
+@st.cache_resource(max_entries=4, show_spinner=False)
+def data_axis(folder: str, changed: float, _atlas: Atlas) -> tuple[MoreData, ...]:
+    return more_data(_atlas)
+
+
 def cards(atlas: Atlas, folder: str, changed: float, store: Store) -> None:
+    _more_data(data_axis(folder, changed, atlas))
     seen = found(folder, changed, atlas)
     if seen is None:
         return
@@ -46,6 +54,19 @@ def cards(atlas: Atlas, folder: str, changed: float, store: Store) -> None:
         alone = [kind.text for kind in seen.kinds if len(kind.blocks) == 1]
         if alone:
             st.markdown(f"One of its kind: {address.plain('; '.join(alone))}.")
+
+
+def _more_data(seen: tuple[MoreData, ...]) -> None:
+    if not seen:
+        return
+    with st.container(border=True, key="more data"):
+        st.markdown("**Does the block go with more images?**")
+        for one in seen:
+            _, colour, icon = BADGES[one.holds]
+            st.markdown(f"- :{colour}[{icon}] {address.plain(one.text)}")
+        chart, said = claim_figures.more_data_figure(seen)
+        st.plotly_chart(chart, width="stretch", key="figure more data", alt=said, config={"displayModeBar": False})
+        st.caption(f"{said} Caveat: {address.plain(CAVEAT)}")
 
 
 def _kind(atlas: Atlas, number: int, kind: Kind, store: Store) -> None:

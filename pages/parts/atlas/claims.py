@@ -90,6 +90,12 @@ def card(claim: Claim, figure: tuple[Any, str] | None) -> None:
             st.markdown(f"##### {address.plain(claim.primary.figure)}", help="The figure that decides this card.")
             st.caption(address.plain(claim.primary.reach))
         st.markdown(f"*This atlas.* {address.plain(claim.why_not)}\n\n{_seen(claim)}")
+        if claim.after is not None:
+            label, colour, icon = BADGES[claim.after.holds]
+            st.markdown(
+                f"*Networks trained after the rule for a block was fixed ({claim.after.networks}), alone:* "
+                f":{colour}[{icon} {label}]. {address.plain(claim.after.text)}"
+            )
         if figure is not None:
             chart, said = figure
             st.plotly_chart(

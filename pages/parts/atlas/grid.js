@@ -1,5 +1,5 @@
 // The grid of small maps: draws, plays the epochs and hears clicks in the browser, without the server.
-// `data` is what cka_core.atlas.views.grid_values makes, with `chosen` and `epoch`, and
+// `data` is what cka_core.atlas.grid.grid_values makes, with `chosen` and `epoch`, and
 // `below`, the class of what is scrolled to when `scrolls` changes.
 
 const STEP = 800, FADE = 260; // milliseconds an epoch is shown, and of the change from one to the next
@@ -16,10 +16,13 @@ function bytes(packed) {
   return Uint8Array.from(atob(packed), (sign) => sign.charCodeAt(0));
 }
 
-// Not every network was kept after the same epochs: the last one until then.
-function frameAt(cell, epoch) {
-  const kept = Object.keys(cell.frames).map(Number).filter((one) => one <= epoch);
-  return kept.length ? cell.frames[Math.max(...kept)] : null;
+// Not every network was kept after the same epochs, or trained as long: the last one until then, and which one it is; at
+// the slider's end each as it was in its own end.
+function frameAt(cell, epoch, end) {
+  const kept = Object.keys(cell.frames).map(Number).filter((one) => one <= epoch || epoch === end);
+  if (!kept.length) return null;
+  const own = Math.max(...kept);
+  return { ...cell.frames[own], epoch: own, kept: own === epoch || own === cell.last };
 }
 
 function draw(canvas, frame, before, share, palette) {
@@ -48,8 +51,8 @@ function cellElement(cell, open) {
   button.dataset.name = cell.name;
   button.onclick = () => open(cell.name);
   const map = element('span', 'map');
-  const parts = { canvas: element('canvas'), marks: element('span', 'marks') };
-  map.append(parts.canvas, parts.marks);
+  const parts = { canvas: element('canvas'), marks: element('span', 'marks'), gap: element('span', 'gap') };
+  map.append(parts.canvas, parts.marks, parts.gap);
   const head = element('span', 'head');
   parts.accuracy = element('span', 'accuracy');
   head.append(element('strong', '', cell.size), parts.accuracy);
@@ -64,11 +67,15 @@ function say(item, frame) {
   button.disabled = !frame;
   parts.canvas.style.visibility = frame ? 'visible' : 'hidden';
   parts.marks.replaceChildren();
+  button.dataset.kept = frame && !frame.kept ? 'no' : 'yes';
+  parts.gap.textContent = frame && !frame.kept ? 'not kept' : '';
   parts.accuracy.textContent = frame ? `test ${frame.test}` : '';
-  parts.training.textContent = frame ? `training ${frame.train}${frame.fitted ? '' : ', not fitted'}` : 'no map';
+  parts.training.textContent = frame
+    ? `epoch ${frame.epoch}, training ${frame.train}${frame.fitted || frame.epoch !== cell.last ? '' : ', not fitted'}` : 'no map';
   parts.blocks.textContent = frame ? frame.blocks : '';
+  // What is read aloud begins with what is read by eye.
   button.setAttribute('aria-label', frame
-    ? `${cell.title}: ${frame.test} of the test images right, ${parts.training.textContent}; ${frame.blocks}` : cell.title);
+    ? `${cell.size} ${parts.accuracy.textContent} ${parts.training.textContent} ${frame.blocks}: ${cell.title}` : cell.title);
   for (const [start, stop] of frame ? frame.marks : []) {
     for (const [side, extent] of [['left', 'width'], ['bottom', 'height']]) {
       const mark = element('i', side);
@@ -86,18 +93,27 @@ function build(root, data, open) {
     items.push(item);
     return item.button;
   };
-  const grid = element('div', 'grid');
-  grid.style.setProperty('--columns', Math.max(data.columns.length, 1));
-  grid.style.setProperty('--rows', Math.max(data.rows.length, 1));
-  grid.append(element('span', 'corner'), ...data.columns.map((text) => element('span', 'across', text)));
-  data.rows.forEach((text, row) => {
-    grid.append(element('span', 'down', text));
-    data.columns.forEach((_, column) => {
-      const cell = data.cells.find((one) => one.row === row && one.column === column);
-      grid.append(cell ? place(cell) : element('span', 'missing', data.missing[`${row} ${column}`]));
+  const lay = ({ rows, columns, cells, missing }) => {
+    const grid = element('div', 'grid');
+    grid.style.setProperty('--columns', Math.max(columns.length, data.columns.length, 1));
+    grid.style.setProperty('--rows', Math.max(data.rows.length, 1));
+    grid.append(element('span', 'corner'));
+    const across = Math.max(columns.length, data.columns.length, 1);
+    for (let column = 0; column < across; column++) grid.append(element('span', 'across', columns[column] ?? ''));
+    rows.forEach((text, row) => {
+      grid.append(element('span', 'down', text));
+      for (let column = 0; column < across; column++) {
+        const cell = cells.find((one) => one.row === row && one.column === column);
+        const said = missing[`${row} ${column}`];
+        grid.append(cell ? place(cell) : element('span', said ? 'missing' : '', said ?? ''));
+      }
     });
-  });
-  root.replaceChildren(grid);
+    return grid;
+  };
+  root.replaceChildren(lay(data));
+  if (data.data.rows.length) {
+    root.append(element('p', 'more', 'The same network on more images, with as many updates: does the block go?'), lay(data.data));
+  }
   if (data.others.length) {
     const others = element('div', 'grid others');
     others.style.setProperty('--columns', Math.max(data.columns.length, 1));
@@ -126,7 +142,7 @@ export default function({ data, parentElement, setStateValue, setTriggerValue })
   if (state.digest !== data.digest) { // drawn anew only if the maps changed
     state.digest = data.digest;
     state.palette = bytes(data.palette);
-    for (const cell of [...data.cells, ...data.others]) {
+    for (const cell of [...data.cells, ...data.data.cells, ...data.others]) {
       for (const frame of Object.values(cell.frames)) frame.bytes = bytes(frame.pixels);
     }
     state.items = build(root, data, open);
@@ -146,7 +162,8 @@ export default function({ data, parentElement, setStateValue, setTriggerValue })
     slider.setAttribute('aria-valuetext', `after epoch ${epoch}`);
     shown.textContent = epoch;
     const started = performance.now();
-    const changes = state.items.map((item) => [item, frameAt(item.cell, epoch), frameAt(item.cell, before ?? epoch)]);
+    const at = (item, time) => frameAt(item.cell, time, data.epochs[data.epochs.length - 1]);
+    const changes = state.items.map((item) => [item, at(item, epoch), at(item, before ?? epoch)]);
     for (const [item, frame] of changes) say(item, frame);
     const step = (now) => {
       if (state.epoch !== epoch) return;

@@ -43,9 +43,9 @@ def small_maps(
     values: dict[str, Any], chosen: str, epoch: int, below: str, *, on_open: Callable[[str], None],
     on_epoch: Callable[[int], None],
 ) -> None:  # fmt: skip
-    """``values`` as `atlas_views.grid_values` makes them. A click calls ``on_open`` with a network's name, the slider
-    that was moved ``on_epoch`` with its epoch. After `scroll_down` the page goes to what has the key ``below``."""
-    names = {cell["name"] for cell in (*values["cells"], *values["others"])}
+    """``values`` as `cka_core.atlas.grid.grid_values` makes. A click calls ``on_open`` with a network's name, the
+    moved slider ``on_epoch`` with its epoch. After `scroll_down` the page goes to what has the key ``below``."""
+    names = {cell["name"] for cell in (*values["cells"], *values["data"]["cells"], *values["others"])}
 
     def opened() -> None:
         name = (st.session_state.get(KEY) or {}).get("open")
