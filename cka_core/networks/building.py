@@ -95,11 +95,17 @@ def _bytes(array: np.ndarray) -> memoryview:
 
 
 def _of_each_weight(model: keras.Model, function: Callable[[np.ndarray], Any]) -> list[Any]:
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return list(pool.map(lambda variable: function(_array(variable)), model.variables))
+
+
+def _array(variable: keras.Variable) -> np.ndarray:
+    """The numbers of a weight: TensorFlow's as they lie in memory, where those of its variable would be copied."""
     import keras
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        read = keras.ops.convert_to_tensor
-        return list(pool.map(lambda variable: function(np.ascontiguousarray(read(variable))), model.variables))
+    value = variable.value
+    read = value.value() if hasattr(value, "read_value") else keras.ops.convert_to_tensor(variable)
+    return np.ascontiguousarray(read)
 
 
 def _load_weights(model: keras.Model, name: str, weights: str | os.PathLike[str], keras: Any) -> None:
