@@ -18,7 +18,7 @@ from cka_core.measures.kernels import MIN_IMAGES, NO_VARIANCE, ONE_IMAGE
 WARNINGS = 10
 """Images warned of one by one; the others are counted."""
 
-SLICE = 4096
+SLICE = 2048
 """Entries of the triangles brought to float64 at a time, to be multiplied and summed. A float32 product would cost a
 third, but where many entries are equal, as when images fall into clusters, its roundings add up to 1e-5."""
 
