@@ -72,7 +72,10 @@ def compile_model(model: keras.Model, spec: TrainSpec, steps: int, keras: Any) -
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not probabilities)
     # On a CPU, XLA compiles these networks for minutes and runs them slower than oneDNN does; JAX always compiles.
     compiled = True if spec.xla else "auto" if keras.backend.backend() == "jax" else False
-    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=compiled)
+    accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    model.compile(optimizer, loss, metrics=[accuracy], jit_compile=compiled)
+    # A step that makes variables, as Keras would have it do these, is traced twice.
+    model.optimizer.build(model.trainable_variables)
 
 
 def set_l2(model: keras.Model, l2: float, keras: Any) -> None:
