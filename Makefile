@@ -24,10 +24,10 @@ class: setup
 dev: setup-dev
 	$(VENV) -m streamlit run app.py --server.fileWatcherType auto --server.runOnSave true $(if $(PORT),--server.port $(PORT))
 
-# Check everything: formatting, types, and all tests, those in a browser too.
+# Check everything: formatting, types, and all tests, those in a browser too. They mostly wait: two to a core of two.
 test: lint
 	$(VENV) scripts/browser.py
-	$(VENV) -m pytest -n 2 --dist loadfile
+	$(VENV) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 # The tests that need neither TensorFlow nor a browser: under a minute.
 test-pure: setup-dev

@@ -17,11 +17,23 @@ PURE = ("base", "measures", "atlas", "claims", "results/test_comparison.py", "re
 """Folders and files whose tests `make test-pure` runs."""
 
 
+LONG = (
+    "browser/test_train", "training/test_fit", "studies/test_build", "jobs/test_submit", "browser/test_compare",
+    "jobs/test_cluster", "browser/test_learn", "networks/test_every_layer", "browser", "jobs", "training", "studies",
+    "test_cli", "test_bundle", "test_installed", "test_project", "pages",
+)  # fmt: skip
+"""Files and folders in the order of how long their tests take: these go first, so that none is left over at the end."""
+
+
+@pytest.hookimpl(trylast=True)  # after pytest has put those that share a browser together
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    turns = {}
     for item in items:
         inside = item.path.relative_to(Path(__file__).parent).as_posix()
+        turns[item] = next((turn for turn, name in enumerate(LONG) if inside.startswith(name)), len(LONG))
         if inside.startswith(PURE):
             item.add_marker(pytest.mark.pure)
+    items.sort(key=turns.__getitem__)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -27,7 +27,7 @@ def browser_context_args() -> dict[str, object]:
     return {"viewport": {"width": 1400, "height": 900}, "bypass_csp": True}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def reader(tmp_path_factory) -> Iterator[str]:
     """The address of an app that is only looked at: what it shows is bundled."""
     folder = tmp_path_factory.mktemp("reader")
