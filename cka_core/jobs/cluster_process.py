@@ -38,6 +38,7 @@ BEAT = 1.0  # seconds between two signs of life
 WORKER_SECONDS = 60.0  # a worker that does not come up by then is missed
 CLOSE_SECONDS = 15.0
 LOG_LIMIT = 4_000_000  # bytes; as much again is kept in log.1.txt
+HEARTBEAT = 5.0  # seconds between two reports of a worker to the scheduler, of which nobody here asks anything
 HIRE_EVERY = 0.2  # seconds between two looks whether a job waits for a worker that is not there yet
 AT_WORK = ("waiting", "no-worker", "queued", "processing")  # states of a Dask task
 
@@ -60,6 +61,7 @@ CONFIG: dict[str, Any] = {
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": 0.95,
+    "distributed.worker.memory.monitor-interval": "250ms",  # Dask's own is 100
     # Dask's own values give numpy one thread, and a malloc that returns memory all the time.
     "distributed.nanny.pre-spawn-environ": {},
 }
@@ -102,6 +104,7 @@ async def _serve(home: Path, digest: str, role: str) -> None:
         scheduler = await Scheduler(
             host="127.0.0.1", protocol="tls", security=security, dashboard=False, dashboard_address="127.0.0.1:0"
         )
+        _quieten(scheduler)
         cluster = files.publish(home, digest, scheduler.address, limits)
         print(f"cluster {cluster.id}: {scheduler.address}, process {os.getpid()}, {limits} bytes a worker", flush=True)
         nannies: dict[str, Nanny] = {}
@@ -122,6 +125,12 @@ async def _serve(home: Path, digest: str, role: str) -> None:
             await scheduler.close()
             shutil.rmtree(work, ignore_errors=True)
             overdue.cancel()
+
+
+def _quieten(scheduler: Scheduler) -> None:
+    """Let workers report every `HEARTBEAT` seconds: Dask asks few workers twice a second, and has no setting for it."""
+    report = scheduler.handlers["heartbeat_worker"]
+    scheduler.handlers["heartbeat_worker"] = lambda **told: report(**told) | {"heartbeat-interval": HEARTBEAT}
 
 
 async def _hire(nannies: dict[str, Nanny], first: str, scheduler: Scheduler, nanny: Callable[[str], Nanny]) -> None:
