@@ -204,6 +204,16 @@ def test_sockets_listen_on_loopback_and_show_no_page(running):
                 urllib.request.urlopen(f"https://127.0.0.1:{address.port}/{page}", timeout=2, context=anyone)
 
 
+def test_workers_are_asked_to_report_every_few_seconds_only(running):
+    from distributed import Client
+
+    told = {"address": "tls://127.0.0.1:1", "metrics": {}, "executing": {}, "extensions": {}}
+    address, security = cluster.start(running).address, cluster_files.security(home(running))
+    with Client(address, security=security, timeout=120) as client:
+        answer = client.sync(client.scheduler.heartbeat_worker, **told)
+    assert answer == {"status": "missing", "heartbeat-interval": cluster_process.HEARTBEAT}
+
+
 # It leaves
 
 

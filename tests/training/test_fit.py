@@ -386,6 +386,18 @@ def test_a_saved_training_keeps_the_momentum(tmp_path):
     assert len(norms) == 7 and {norm.momentum for norm in norms} == {0.8}
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_step_is_traced_once(optimizer, monkeypatch):
+    import keras
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(10)])
+    epochs.compile_model(model, dataclasses.replace(SHORT, optimizer=optimizer), 2, keras)
+    traced, step = [], model.train_step
+    monkeypatch.setattr(model, "train_step", lambda data: traced.append(data) or step(data))
+    model.fit(np.ones((8, 4), np.float32), np.arange(8), batch_size=4, verbose=0)
+    assert len(traced) == 1
+
+
 def test_the_speed_is_measured_and_remembered(store):
     speed = measure_speed(SHORT, store)
     assert speed > 0
