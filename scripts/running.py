@@ -60,7 +60,7 @@ def running_app(store: str | os.PathLike[str], log: str | os.PathLike[str] = os.
                 server.wait()
 
 
-def wait_until_healthy(server: subprocess.Popen[bytes], port: int, seconds: float = 60) -> None:
+def wait_until_healthy(server: subprocess.Popen[bytes], port: int, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if server.poll() is not None:

@@ -12,7 +12,7 @@ from scripts.browser import find
 from scripts.running import BROWSER_OPTIONS, running_app
 
 # A busy machine may take longer than the five seconds that are usual.
-expect.set_options(timeout=30_000)
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="session")
