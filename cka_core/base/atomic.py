@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
+
+from cka_core.base import leftovers
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary name beside a file the user named; moved there at the end, removed if anything went wrong."""
+    """A temporary name beside a file the user named; moved there at the end, removed if anything went wrong.
+
+    What killed processes left half-written of the same file goes, too.
+    """
     target = Path(path).expanduser()
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.tmp-{uuid.uuid4().hex[:8]}")
+    leftovers.sweep_beside(target)
+    temporary = Path(leftovers.temporary(str(target.with_name(f".{target.name}"))))
     try:
         yield temporary
         os.replace(temporary, target)

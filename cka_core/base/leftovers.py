@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import logging
 import os
 import re
@@ -65,6 +66,15 @@ def sweep(root: Path, older_than: float = OLD) -> list[Path]:
                     shutil.rmtree(Path(folder, name), ignore_errors=True)
                     found.append(Path(folder, name))
     return found
+
+
+def sweep_beside(target: Path, older_than: float = OLD) -> None:
+    """Remove what was written to become this file, and is old, and whose process is gone."""
+    for path in target.parent.glob(f".{glob.escape(target.name)}.tmp-*"):
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and _is_left(path, match[1], older_than):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def _is_left(path: Path, process: str | None, older_than: float) -> bool:

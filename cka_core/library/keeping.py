@@ -15,23 +15,20 @@ import time
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from cka_core.base import deployment, npz, records, visitors
+from cka_core.base import deployment, npz, visitors
 from cka_core.base.keys import check_file_name
 from cka_core.base.progress import Report, silent
 from cka_core.base.store import Store
 from cka_core.base.visitors import Visitor
-from cka_core.library import belongings, catalogue
-from cka_core.library.schemas import TrashRecord
+from cka_core.library import belongings, catalogue, pieces
 from cka_core.measures.grams import GramBatch
 from cka_core.networks.architectures import UnknownNetwork, is_architecture
 from cka_core.results import activation_sets, comparison
 from cka_core.results.activation_sets import ActivationSet
 
 TRASH_SECONDS = 7 * 24 * 3600.0
-KINDS = ("networks", "activations", "comparisons", "grams")
-"""What the store keeps that can be removed and put back."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,13 +70,20 @@ def free_name(wanted: str, store: Store) -> str:
 
 
 def rename(name: str, new: str, store: Store, by: Visitor | None = None) -> None:
-    """Give a trained network, with the weights kept along its training, or an activation set another name."""
+    """Give a trained network, with the weights kept along its training, or an activation set another name.
+
+    One that a killed process was at is gone on with.
+    """
     kind = kind_of(name, store)
     visitors.may_change(by, belongings.key_of(kind, name, store), store)
-    check_name(new, store)
     record = store.read_record(f"{kind}/{name}.json")
-    store.write_record(f"{kind}/{new}.json", {**record, "name": new} if record else record)
-    for key in {entry.key for entry in store.entries(kind) if entry.key.partition("@")[0] == name}:
+    renamed = {**record, "name": new} if record else record
+    check_file_name(new)
+    if not pieces.is_half_renamed(kind, name, new, renamed, store):
+        check_name(new, store)
+    store.write_record(f"{kind}/{new}.json", renamed)
+    # What is listed by its name goes last: until then it has its old one, with all that belongs to it.
+    for key in sorted((e.key for e in store.entries(kind) if e.key.partition("@")[0] == name), reverse=True):
         store.rename(kind, key, new + key[len(name) :])
     store.remove(store.path(f"{kind}/{name}.json"))
 
@@ -116,11 +120,16 @@ def import_set(
     activation_sets.check(found, report)
     name = name or free_name(found.name, store)
     assert found.open is not None
-    with found.open() as file:
-        file.seek(0)
-        store.put_file("activations", name, file)
     added = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    # The record first: without its file the name is free, and whoever is killed here brings the file in again under it.
     store.write_record(f"activations/{name}.json", found.about() | {"name": name, "added": added})
+    try:
+        with found.open() as file:
+            file.seek(0)
+            store.put_file("activations", name, file)
+    except OSError:
+        store.remove(store.path(f"activations/{name}.json"))
+        raise
     return dataclasses.replace(found, name=name, open=catalogue.stored_file(name, store))
 
 
@@ -232,18 +241,22 @@ def remove(kind: str, key: str, title: str, store: Store, by: Visitor | None = N
     ``kind`` is "networks" (the weights kept along a training go too), "activations", "comparisons" or "grams" (a
     network's Gram matrices on one sample). ``title`` is what a person calls it.
     """
-    files = _files(kind, key, store)
+    files = pieces.of(kind, key, store)
     if not files:
         raise ValueError(f"{title} is not there any more.")
     owned = belongings.key_of(kind, key, store)
     visitors.may_change(by, owned, store)
     if visitors.take_off(by, owned, store):
         return ""
+    for one in trash(store):  # a process that was at this was killed
+        about = pieces.removed(one.id, store) if (one.kind, one.owned) == (kind, owned) else None
+        if about is not None and about["key"] == key and pieces.is_half_moved(one.id, about["files"], files, store):
+            pieces.into_trash(one.id, files, store)
+            return one.id
     identifier = f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
     about = {"kind": kind, "key": key, "title": title, "when": time.time(), "files": files, "owned": owned}
     store.write_record(f"trash/{identifier}/about.json", about)
-    for name in files:
-        store.move(name, f"trash/{identifier}/{name}")
+    pieces.into_trash(identifier, files, store)
     return identifier
 
 
@@ -263,17 +276,18 @@ def discard(file: str, store: Store, by: Visitor | None = None) -> str | None:
 
 def restore(identifier: str, store: Store, by: Visitor | None = None) -> str:
     """Put back what `remove` took away; returns its title. A ValueError where something else has its place by now."""
-    about = _removed(identifier, store) if _safe(identifier) else None
+    about = pieces.removed(identifier, store) if pieces.is_safe(identifier) else None
     if about is None:
         raise ValueError("It is not in the trash any more, or what it was is not known. Empty the trash.")
     visitors.may_change(by, about.get("owned", ""), store)
     kind, key, title = about["kind"], about["key"], about["title"]
-    if _files(kind, key, store):
+    present = pieces.of(kind, key, store)
+    if present and not pieces.is_half_moved(identifier, about["files"], present, store):
         if kind in ("networks", "activations"):
             raise ValueError(f"Something else is called {key} by now. Rename that, then put {title} back.")
         store.remove_folder(f"trash/{identifier}")  # computed again since
         return title
-    if kind in ("networks", "activations"):
+    if kind in ("networks", "activations") and not present:
         check_name(key, store)
     for name in about["files"]:
         store.move(f"trash/{identifier}/{name}", name)
@@ -288,7 +302,7 @@ def trash(store: Store) -> list[Removed]:
         found.setdefault(name.split("/")[1], []).append(name)
     removed = []
     for identifier in found:
-        about = _removed(identifier, store)
+        about = pieces.removed(identifier, store)
         size = store.size(f"trash/{identifier}")
         if about is None:  # its record is damaged: it can only be let go, and goes with the next emptying
             removed.append(Removed(identifier, "", identifier, 0.0, size))
@@ -296,22 +310,6 @@ def trash(store: Store) -> list[Removed]:
             owned = about.get("owned", "")
             removed.append(Removed(identifier, about["kind"], about["title"], about["when"], size, owned))
     return sorted(removed, key=lambda one: one.when, reverse=True)
-
-
-def _removed(identifier: str, store: Store) -> TrashRecord | None:
-    """What the trash says that something was; None where it does not say, or not what `remove` wrote.
-
-    Only what belongs to it is ever put back: a record names files, and somebody may have written it.
-    """
-    about: Any = store.read_record(f"trash/{identifier}/about.json")
-    if records.wrong(about, TrashRecord) is not None:
-        return None
-    kind, key = about["kind"], about["key"]
-    own = re.compile(rf"{re.escape(kind)}/{re.escape(key)}([./@][A-Za-z0-9._@-]*)?")
-    if kind not in KINDS or not all(own.fullmatch(name) and ".." not in name for name in about["files"]):
-        return None
-    found: TrashRecord = about
-    return found
 
 
 def empty_trash(store: Store, older_than: float = 0.0, by: Visitor | None = None) -> None:
@@ -335,16 +333,3 @@ def _let_go(one: Removed, store: Store, older_than: float) -> None:
     store.remove_folder(f"trash/{one.id}")
     if one.kind == "comparisons" and not store.has(one.kind, one.owned):
         visitors.forget(one.owned, store)
-
-
-def _files(kind: str, key: str, store: Store) -> list[str]:
-    """All that belongs to one thing kept, named from the store's root."""
-    if kind == "grams":
-        return store.names(f"grams/{key}") if _safe(key) else []
-    paths = [entry.path for entry in store.entries(kind) if entry.key == key or entry.key.startswith(f"{key}@")]
-    names = [store.name_of(path) for path in paths]
-    return names + ([f"{kind}/{key}.json"] if store.exists(f"{kind}/{key}.json") else [])
-
-
-def _safe(identifier: str) -> bool:
-    return re.fullmatch(r"[A-Za-z0-9-]+", identifier) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,7 @@ def put_into_library(
 ) -> None:
     """Keep a network: its ``.keras`` file and those of its kept epochs first, then the record that makes it visible."""
     name = record["name"]
-    with tempfile.TemporaryDirectory(dir=store.scratch("scratch")) as folder:
+    with tempfile.TemporaryDirectory(dir=store.scratch("scratch"), prefix=f"incoming-{os.getpid()}-") as folder:
         path = Path(folder) / "network.keras"
         without_optimizer(model).save(path)
         store.put("networks", name, path.read_bytes(), "keras")
