@@ -1,9 +1,11 @@
-"""What malformed files do to everything that reads one: 2,500 of them, made from valid ones by seeded changes.
+"""What malformed files do to everything that reads one, and kill -9 to everything that writes: three tables of counts.
 
-    python benchmarks/faults.py [--files 2500] [--seed 0] [--reader NAME]
+    python benchmarks/faults.py [--files 2500] [--kills 100] [--states 100] [--seed 0] [--reader NAME]
 
-Each reader runs in a process of its own. The table has, for each: files; taken (what it says is used afterwards, as a
-page does); refused in a sentence; other exceptions; hangs (longer than 20 s); peak memory of the process.
+Files: made from valid ones by seeded changes; each reader runs in a process of its own. The table has, for each: files;
+taken (what it says is used afterwards, as a page does); refused in a sentence; other exceptions; hangs (longer than
+20 s); peak memory of the process. Kills: see `benchmarks/kills.py`. States: how often the machine of store and jobs
+(`benchmarks/states.py`) is run, 30 steps each. A number of 0 leaves a part out. All of it takes half an hour.
 """
 
 from __future__ import annotations
@@ -391,21 +393,12 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--files", type=int, default=2500)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--reader", choices=READERS)
-    parser.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    logging.disable(logging.CRITICAL)
-    if asked.json:
-        print(json.dumps(run(asked.reader, asked.files, asked.seed) | {"peak": peak()}))
-        return 0
-    each = -(-asked.files // len(READERS))
+def malformed(files: int, seed: int, reader: str | None = None) -> int:
+    """Print the table of malformed files; how many did something wrong."""
+    each = -(-files // len(READERS))
     print(f"{'reader':28}{'files':>7}{'taken':>7}{'refused':>9}{'others':>8}{'hangs':>7}{'peak GB':>9}")
     bad = 0
-    for name in [asked.reader] if asked.reader else READERS:
+    for name in [reader] if reader else READERS:
         command = [
             sys.executable,
             __file__,
@@ -415,7 +408,7 @@ def main() -> int:
             "--files",
             str(each),
             "--seed",
-            str(asked.seed),
+            str(seed),
         ]
         answer = subprocess.run(command, capture_output=True, text=True, timeout=3600)
         if answer.returncode:
@@ -430,6 +423,32 @@ def main() -> int:
         for other in found["others"][:5]:
             print(f"    {other}")
         bad += counts[3] + hangs
+    return bad
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", type=int, default=2500)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--states", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--reader", choices=READERS, help="This one alone, and neither kills nor states.")
+    parser.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    logging.disable(logging.CRITICAL)
+    if asked.json:
+        print(json.dumps(run(asked.reader, asked.files, asked.seed) | {"peak": peak()}))
+        return 0
+    bad = malformed(asked.files, asked.seed, asked.reader) if asked.files else 0
+    if asked.kills and not asked.reader:
+        from benchmarks import kills
+
+        bad += kills.main(asked.kills, asked.seed)
+    if asked.states and not asked.reader:
+        from benchmarks import states
+
+        states.run(asked.states, 30, asked.seed)
+        print(f"{asked.states} runs of 30 steps of store and jobs: every state lists, opens or explains")
     return 1 if bad else 0
 
 

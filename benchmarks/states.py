@@ -1,8 +1,8 @@
 """Store and jobs as a machine that hypothesis drives: whatever is done in whatever order, everything lists or explains.
 
 Each step is taken in a forked process, as by another program, or here; and any step may be killed by SIGKILL at any
-call or return of a Python function. What a killed step leaves may be as before it, as after it, or half: then it is told
-as damage. What was never touched is always there.
+call or return of a Python function. What a killed step leaves may be as before it, as after it, or half: then it is
+told as damage. What was never touched is always there.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from hypothesis import HealthCheck, settings
+from hypothesis import seed as seeded
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from benchmarks import kills
+from benchmarks import held, writes
 from cka_core.base import leftovers
 from cka_core.base.store import Store
 from cka_core.jobs import records, submit, worker
@@ -28,7 +30,7 @@ JOBS = st.sampled_from(["1" * 24, "2" * 24])
 MOMENT = st.one_of(st.none(), st.floats(0, 1))
 """When a step is killed, as a share of its calls; never."""
 GARBAGE = st.sampled_from([b"", b"{", b"[[[[", b"null", b"[]", b'{"state": 3}', b"\x00" * 100, b'{"a": NaN}'])
-SETS = {seed: kills.set_bytes(seed) for seed in (1, 2)}
+SETS = {seed: held.set_bytes(seed) for seed in (1, 2)}
 STATES = {"queued", "running", "done", "failed", "stopped", "interrupted"}
 _calls: dict[str, int] = {}
 """About how many calls and returns each kind of step has."""
@@ -50,8 +52,8 @@ class StoreAndJobs(RuleBasedStateMachine):
     def step(self, kind: str, do: Callable[[], object], moment: float | None) -> bool:
         """Take a step in another process; whether it came to its end."""
         if moment is not None and kind in _calls:
-            return kills.forked(do, 1 + int(moment * _calls[kind])) > 0
-        calls = kills.forked(do)
+            return writes.forked(do, 1 + int(moment * _calls[kind])) > 0
+        calls = writes.forked(do)
         _calls[kind] = max(calls, _calls.get(kind, 0))
         return True
 
@@ -60,7 +62,7 @@ class StoreAndJobs(RuleBasedStateMachine):
     @rule(moment=MOMENT)
     def write_a_comparison(self, moment: float | None) -> None:
         self.number += 1
-        key, data = f"{self.number:024x}", kills.comparison_bytes()
+        key, data = f"{self.number:024x}", held.comparison_bytes()
         if self.step("write", lambda: self.store.put("comparisons", key, data), moment):
             self.intact.add(key)
 
@@ -68,7 +70,7 @@ class StoreAndJobs(RuleBasedStateMachine):
     def train_a_network(self, name: str, moment: float | None) -> None:
         def train() -> None:
             keeping.check_name(name, self.store)
-            kills.a_network(self.store, name)
+            held.a_network(self.store, name)
 
         self.step("train", train, moment)
 
@@ -127,7 +129,7 @@ class StoreAndJobs(RuleBasedStateMachine):
         known = submit.status(key, self.store)
         if known is None or known.state not in ("queued", "running"):
             spec = {"steps": 2, "pause": 0}
-            records.write_new(key, "check", spec, f"job {key[0]}", self.store, kills.ELSEWHERE)
+            records.write_new(key, "check", spec, f"job {key[0]}", self.store, writes.ELSEWHERE)
             assert submit.status(key, self.store).state == "queued"  # type: ignore[union-attr]
 
     @rule(key=JOBS, moment=MOMENT)
@@ -163,10 +165,10 @@ class StoreAndJobs(RuleBasedStateMachine):
     def everything_lists_opens_or_explains(self) -> None:
         if not hasattr(self, "store"):
             return
-        seen = kills.look(self.store)
+        seen = held.look(self.store)
         keys = {key for _, key in seen["opens"]}
         assert self.intact <= keys, f"{self.intact - keys} was written and is not listed"
-        assert kills.unexplained(self.store) == []
+        assert held.unexplained(self.store) == []
         for key in records.all_keys(self.store):
             job = submit.status(key, self.store)
             assert job is None or job.state in STATES
@@ -177,3 +179,12 @@ class StoreAndJobs(RuleBasedStateMachine):
         if hasattr(self, "store"):
             leftovers.sweep(Path(self.store.root), older_than=0)
             assert not list(Path(self.store.root).rglob("*.tmp-*"))
+
+
+def run(times: int, steps: int, seed: int) -> None:
+    """Run the machine; an AssertionError with the steps that led there where a state does neither."""
+    chosen = settings(
+        max_examples=times, stateful_step_count=steps, deadline=None, database=None, print_blob=False,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    run_state_machine_as_test(seeded(seed)(StoreAndJobs), settings=chosen)  # type: ignore[no-untyped-call]
