@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from cka_core.cli import activations, atlas, cluster, compare, data, demo, networks, train
+from cka_core.cli import activations, atlas, cluster, compare, data, demo, doctor, networks, train
 
 app = typer.Typer(
     help="CKA Explorer: do two neural networks learn the same things?",
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.command()(compare.compare)
 app.command()(train.train)
 app.command()(networks.networks)
+app.command()(doctor.doctor)
 for group in (data, demo, atlas, cluster, activations):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 
@@ -10,6 +11,10 @@ from playwright.sync_api import ConsoleMessage, Page, expect
 
 from scripts.browser import find
 from scripts.running import BROWSER_OPTIONS, running_app
+from tests.outgoing import only_loopback as only_loopback  # the server and its workers go nowhere
+from tests.outgoing import outgoing as outgoing
+from tests.outgoing import refused as refused
+from tests.outgoing import watched
 
 # A busy machine may take longer than the five seconds that are usual.
 expect.set_options(timeout=60_000)
@@ -28,10 +33,12 @@ def browser_context_args() -> dict[str, object]:
 
 
 @pytest.fixture(scope="session")
-def reader(tmp_path_factory) -> Iterator[str]:
+def reader(tmp_path_factory, refused) -> Iterator[str]:
     """The address of an app that is only looked at: what it shows is bundled."""
     folder = tmp_path_factory.mktemp("reader")
-    with running_app(folder / "store", folder / "log.txt") as address:
+    with contextlib.ExitStack() as running:
+        with watched(refused):  # while it starts: it keeps to that
+            address = running.enter_context(running_app(folder / "store", folder / "log.txt"))
         yield address
 
 
