@@ -10,7 +10,7 @@ endif
 VENV = .venv/bin/python
 VENV_TORCH = .venv-torch/bin/python
 
-.PHONY: run class dev test test-pure test-torch lint demo bench screenshots setup setup-dev setup-torch clean python
+.PHONY: run class dev test test-pure test-torch test-pythons audit lint demo bench screenshots setup setup-dev setup-torch clean python
 
 # Show the page at http://127.0.0.1:8501, with a finished comparison on it; the next free port if that one is taken.
 run: setup
@@ -36,6 +36,14 @@ test-pure: setup-dev
 # The tests of PyTorch models, in an environment of their own: nothing else needs PyTorch.
 test-torch: setup-torch
 	$(VENV_TORCH) -m pytest tests/torch
+
+# The tests without TensorFlow and browser on every Python of 3.10 to 3.13 that is found, lowest and highest versions too.
+test-pythons: python
+	$(PYTHON) scripts/test_pythons.py
+
+# Hold the pinned versions against the known vulnerabilities, where a database of them can be reached.
+audit: python
+	$(PYTHON) scripts/audit.py
 
 # Check formatting and types only.
 lint: setup-dev
@@ -70,7 +78,7 @@ setup-torch: python
 
 # Remove the environments and the caches of the tools; results live elsewhere (see README.md) and stay.
 clean:
-	rm -rf .venv .venv-torch .pytest_cache .mypy_cache .ruff_cache cka_explorer.egg-info
+	rm -rf .venv .venv-torch .venv-pythons .venv-audit .pytest_cache .mypy_cache .ruff_cache cka_explorer.egg-info
 
 # Say so if no Python here will do.
 python:
