@@ -2,7 +2,8 @@
 
 It shows what ``streamlit run app.py`` shows. Besides, it refuses host names that are not its own, those of
 ``server.allowedHosts``, for every request and the WebSocket alike, tells browsers what a page may load and who may
-frame it, and sends Streamlit's own files compressed, once compressed for all who ask.
+frame it, sends Streamlit's own files compressed, once compressed for all who ask, and bounds what uploads hold in
+memory.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import base64
 import gzip
 import hashlib
 import re
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
@@ -90,9 +92,7 @@ class OwnHostsOnly:
             await send({"type": "websocket.close", "code": 1008})
         else:
             text = b"This is not the name of this server. Whoever runs it lists its names: --server.allowedHosts NAME\n"
-            headers = [(b"content-type", b"text/plain"), (b"content-length", str(len(text)).encode())]
-            await send({"type": "http.response.start", "status": 421, "headers": headers})
-            await send({"type": "http.response.body", "body": text})
+            await _refuse(421, text, send)
 
 
 class SafeHeaders:
@@ -180,7 +180,82 @@ class CompressedOnce:
         await send({"type": "http.response.body", "body": packed})
 
 
+class BoundedUploads:
+    """Lets go of uploaded files: Streamlit holds each in memory until its session ends, and one may send any number.
+
+    A page reads a file as soon as it is there and has its own hold of it then. So a session's older ones go when it
+    sends more than two of the largest size, and anybody's that are a minute old when all hold too much; where that does
+    not make room the sender is asked to come again.
+    """
+
+    of_one, of_all, seconds = 2, 8, 60.0
+
+    def __init__(self, app: Asgi):
+        self.app = app
+        self.coming = 0
+        self.held: OrderedDict[tuple[str, str], tuple[int, float]] = OrderedDict()
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "PUT" or "/_stcore/upload_file/" not in scope["path"]:
+            await self.app(scope, receive, send)
+            return
+        told = dict(scope["headers"]).get(b"content-length", b"")
+        if not re.fullmatch(rb"[0-9]{1,15}", told):
+            await _refuse(411, b"How long the file is has to be said before it is sent.\n", send)
+            return
+        size, (session, file) = int(told), scope["path"].rsplit("/", 2)[-2:]
+        if not self.makes_room(session, size):
+            await _refuse(503, b"Many files are being brought in. Try again in a minute.\n", send)
+            return
+
+        async def noticed(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] < 300:
+                self.held[session, file] = size, time.monotonic()
+            await send(message)
+
+        self.coming += size
+        try:
+            await self.app(scope, receive, noticed)
+        finally:
+            self.coming -= size
+
+    def makes_room(self, session: str, size: int) -> bool:
+        """Let go of what has to go for a file of this size; whether there is room for it."""
+        largest = int(st.get_option("server.maxUploadSize")) << 20
+        own = [place for place in self.held if place[0] == session]
+        while own and sum(self.held[place][0] for place in own) + size > self.of_one * largest:
+            self.let_go(own.pop(0))
+        old = time.monotonic() - self.seconds
+        for place, (_, since) in list(self.held.items()):
+            if self.all_held() + size > self.of_all * largest and since < old:
+                self.let_go(place)
+        return self.all_held() + size <= self.of_all * largest or size > largest  # which Streamlit refuses by itself
+
+    def all_held(self) -> int:
+        return self.coming + sum(size for size, _ in self.held.values())
+
+    def let_go(self, place: tuple[str, str]) -> None:
+        del self.held[place]
+        uploads().remove_file(*place)
+
+
+def uploads() -> Any:
+    """Where Streamlit keeps what was uploaded."""
+    return st.runtime.get_instance().uploaded_file_mgr
+
+
+async def _refuse(status: int, text: bytes, send: Send) -> None:
+    headers = [(b"content-type", b"text/plain"), (b"content-length", str(len(text)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": text})
+
+
 app = st.App(
     Path(__file__).parent / "app.py",
-    middleware=[Middleware(OwnHostsOnly), Middleware(SafeHeaders), Middleware(CompressedOnce)],
+    middleware=[
+        Middleware(OwnHostsOnly),
+        Middleware(SafeHeaders),
+        Middleware(BoundedUploads),
+        Middleware(CompressedOnce),
+    ],
 )

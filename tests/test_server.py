@@ -1,4 +1,4 @@
-"""The server refuses other names, says what a page may load, and sends Streamlit's own files compressed."""
+"""The server refuses other names, says what a page may load, compresses Streamlit's own files, and bounds uploads."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
 import server
 from scripts.running import running_app
@@ -79,6 +81,56 @@ def test_streamlits_own_files_come_compressed_and_are_the_same(port):
         assert int(headers["content-length"]) == len(packed) < len(plain) / 2
         assert gzip.decompress(packed) == plain
     assert "content-encoding" not in plain_headers
+
+
+class Uploads:
+    """Streamlit's own place for uploads, and a browser that sends to it through the middleware."""
+
+    def __init__(self, monkeypatch):
+        self.manager = MemoryUploadedFileManager("/_stcore/upload_file")
+        monkeypatch.setattr(server, "uploads", lambda: self.manager)
+        self.middleware = server.BoundedUploads(self._streamlit)
+        self.largest = server.st.get_option("server.maxUploadSize") << 20
+
+    async def _streamlit(self, scope, receive, send):
+        session, file = scope["path"].rsplit("/", 2)[-2:]
+        self.manager.add_file(session, UploadedFileRec(file, file, "", b"x"))
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+
+    def send(self, session: str, file: str, size: int | None) -> int:
+        told = [] if size is None else [(b"content-length", str(size).encode())]
+        scope = {"type": "http", "method": "PUT", "path": f"/_stcore/upload_file/{session}/{file}", "headers": told}
+        said = []
+
+        async def answer(message):
+            said.append(message)
+
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, self.middleware(scope, None, answer)).result()
+        return said[0]["status"]
+
+    def held(self) -> list[str]:
+        return sorted(file for files in self.manager.file_storage.values() for file in files)
+
+
+def test_a_session_that_sends_more_and_more_loses_its_older_files(monkeypatch):
+    uploads = Uploads(monkeypatch)
+    assert [uploads.send("session", str(number), uploads.largest) for number in range(5)] == [204] * 5
+    assert uploads.held() == ["3", "4"]
+
+
+def test_many_sessions_together_hold_no_more_than_a_few_files(monkeypatch):
+    uploads = Uploads(monkeypatch)
+    sent = [uploads.send(f"session {number}", str(number), uploads.largest) for number in range(10)]
+    assert sent == [204] * 8 + [503] * 2 and uploads.held() == list("01234567")
+    monkeypatch.setattr(server.BoundedUploads, "seconds", 0.0)
+    assert uploads.send("late", "late", uploads.largest) == 204
+    assert uploads.held() == [*"1234567", "late"]
+    assert uploads.middleware.coming == 0
+
+
+def test_an_upload_says_how_long_it_is(monkeypatch):
+    assert Uploads(monkeypatch).send("session", "file", None) == 411
 
 
 def test_what_is_no_request_passes():

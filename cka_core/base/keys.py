@@ -8,6 +8,8 @@ import json
 import re
 from typing import Any
 
+RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+"""What Windows calls devices."""
 LATER: dict[str, bool] = {"later": True}
 """Metadata of a dataclass field that came later than files with keys: at its default it is in no key, so that what was
 asked for before has the key it had."""
@@ -37,7 +39,11 @@ def key_of(spec: Any) -> str:
 
 def check_file_name(name: str) -> None:
     """A ValueError unless every file system takes ``name`` as a file's name and none understands it as a path."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name.endswith((".keras", ".npz", ".json")):
+    if RESERVED.fullmatch(name):
+        raise ValueError(
+            f"{name} is the name of a device on Windows, which takes no file of that name. Choose another."
+        )
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name.endswith((".keras", ".npz", ".json", ".")):
         raise ValueError(
             f"Expected a name of up to 100 letters, digits, '-', '_' and '.', beginning with a letter or digit and not "
             f"ending like a file, got {name!r}."

@@ -27,6 +27,7 @@ KEY = re.compile(r"[A-Za-z0-9_-]{22,86}")
 """A visitor's key: 128 random bits or more, in the letters of base64 for addresses."""
 SHORTEST_TEACHER_KEY = 12
 NOT_KNOWN = "Who you are is not known: only somebody at a browser, or the teacher, can do this while a class is on."
+SHARED = "Others made this, too, and know it by its name: only the teacher can give it another."
 NOT_YOURS = "This is not yours: only who made it and the teacher can change it."
 
 
@@ -80,6 +81,13 @@ def may_change(by: Visitor | None, key: str, store: Store) -> None:
         raise NotAllowed(NOT_YOURS)
 
 
+def may_rename(by: Visitor | None, key: str, store: Store) -> None:
+    """Raise `NotAllowed` unless something is one's own alone: whoever brings in the same file owns it, too."""
+    may_change(by, key, store)
+    if by is not None and not by.teacher and any(owner != by.owner for owner in owners(key, store)):
+        raise NotAllowed(SHARED)
+
+
 def owns(by: Visitor | None, key: str, store: Store) -> bool:
     """Whether something is someone's to change."""
     if deployment.mode() != deployment.CLASS:
@@ -120,7 +128,7 @@ def owners(key: str, store: Store) -> list[str]:
 
 def belongings(owner: str, store: Store) -> set[str]:
     """The keys of all that belongs to a visitor."""
-    return set(_names(f"owners/{owner}", store)) if owner else set()
+    return set(_names(f"owners/{owner}", store)) if re.fullmatch(r"[0-9a-f]{64}", owner) else set()
 
 
 def everybody(store: Store) -> list[str]:

@@ -47,6 +47,8 @@ def take(
     """
     belongings.check_upload(by, file.seek(0, os.SEEK_END), store)
     file.seek(0)
+    # No sign in it moves what a reader sees, or ends what the other process is told.
+    file_name = "".join(sign if sign.isprintable() else "?" for sign in file_name)[-NAME_LENGTH:]
     keeping.check_ending(file_name)
     report(Progress("waiting", 0, 1, "waiting for other files"))
     with _turns, tempfile.TemporaryDirectory(dir=_room(store), prefix=f"incoming-{os.getpid()}-") as folder:
@@ -54,7 +56,7 @@ def take(
         with open(path, "wb") as copy:
             shutil.copyfileobj(file, copy, 1 << 20)
         report(Progress("reading", 0, 1, "reading the file"))
-        return _asked(path, file_name[-NAME_LENGTH:], store, report, memory, seconds, by)
+        return _asked(path, file_name, store, report, memory, seconds, by)
 
 
 def _room(store: Store) -> Path:

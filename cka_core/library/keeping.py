@@ -75,7 +75,7 @@ def rename(name: str, new: str, store: Store, by: Visitor | None = None) -> None
     One that a killed process was at is gone on with.
     """
     kind = kind_of(name, store)
-    visitors.may_change(by, belongings.key_of(kind, name, store), store)
+    visitors.may_rename(by, belongings.key_of(kind, name, store), store)
     record = store.read_record(f"{kind}/{name}.json")
     renamed = {**record, "name": new} if record else record
     check_file_name(new)
@@ -218,7 +218,10 @@ def download(kind: str, key: str, store: Store) -> bytes:
         found = dataclasses.replace(found, has_norms=whole)
         batches: Iterable[GramBatch] = (_kept(key, index, store) for index in numbers)
     else:
-        found = catalogue.sets(store)[key]
+        there = catalogue.sets(store).get(key)
+        if there is None:
+            raise ValueError(f"{key} is not in the library any more.")
+        found = there
         batches = found.minibatches()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "set.npz"
@@ -265,7 +268,7 @@ def discard(file: str, store: Store, by: Visitor | None = None) -> str | None:
     to it, to the trash. Returns the id to `restore` it by, if any. What is damaged is the teacher's to see to."""
     visitors.may_change(by, "", store)
     kind, _, name = file.partition("/")
-    if kind not in ("damaged", "networks", "activations", "comparisons") or not name or "/" in name:
+    if kind not in ("damaged", "networks", "activations", "comparisons") or name in ("", ".", "..") or "/" in name:
         raise ValueError(f"Expected a damaged file of the store, got {file!r}.")
     if kind == "damaged":
         store.remove(store.path(file))

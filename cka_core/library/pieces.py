@@ -20,6 +20,8 @@ KINDS = ("networks", "activations", "comparisons", "grams")
 
 def of(kind: str, key: str, store: Store) -> list[str]:
     """All that belongs to one thing kept, named from the store's root."""
+    if kind not in KINDS:
+        raise ValueError(f"Expected one of {', '.join(KINDS)}, got {kind!r}.")
     if kind == "grams":
         return store.names(f"grams/{key}") if is_safe(key) else []
     paths = [entry.path for entry in store.entries(kind) if entry.key == key or entry.key.startswith(f"{key}@")]

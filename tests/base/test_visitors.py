@@ -65,6 +65,22 @@ def test_two_who_own_it_leave_one_after_the_other(store, in_class):
     assert visitors.belongings(BEN.owner, store) == {KEY}
 
 
+def test_what_others_made_too_only_the_teacher_renames(store, in_class):
+    visitors.give(ANN, KEY, store)
+    visitors.may_rename(ANN, KEY, store)
+    visitors.give(BEN, KEY, store)  # by bringing in the same file, say
+    for who in (ANN, BEN):
+        with pytest.raises(NotAllowed, match="Others made this, too"):
+            visitors.may_rename(who, KEY, store)
+    visitors.may_rename(TEACHER, KEY, store)
+
+
+@pytest.mark.parametrize("owner", ["", "../..", "." * 64, "a" * 63])
+def test_no_owner_is_a_path(store, in_class, owner):
+    visitors.give(ANN, KEY, store)
+    assert visitors.belongings(owner, store) == set()
+
+
 @pytest.mark.parametrize("who", [None, ANN, TEACHER])
 def test_where_it_is_to_be_looked_at_nobody_may_do_anything(store, monkeypatch, who):
     monkeypatch.setenv("CKA_MODE", "read-only")

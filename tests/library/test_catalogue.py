@@ -206,6 +206,24 @@ def test_deleting_a_network_leaves_its_comparisons(store):
     assert (found.name_a, a.title, b.title) == ("mine", "mine", BUNDLED)
 
 
+@pytest.mark.parametrize("name", ["con", "NUL", "com1.old", "ends.", "..", "a/b"])
+def test_a_name_is_a_file_on_every_system(store, name):
+    trained(store)
+    with pytest.raises(ValueError, match="Expected a name of up to|a device on Windows"):
+        keeping.rename("mine", name, store)
+
+
+def test_what_is_no_thing_of_the_library_is_neither_removed_nor_sent(store):
+    for kind in ("owners", "../..", "jobs"):
+        with pytest.raises(ValueError, match="Expected one of networks"):
+            keeping.remove(kind, "x", "x", store)
+    for file in ("damaged/..", "damaged/.", "damaged/", "networks/../x"):
+        with pytest.raises(ValueError, match="Expected a damaged file"):
+            keeping.discard(file, store)
+    with pytest.raises(ValueError, match="not in the library any more"):
+        keeping.download("activations", "gone", store)
+
+
 def test_a_name_taken_meanwhile_keeps_what_was_removed_in_the_trash(store):
     trained(store)
     identifier = keeping.remove("networks", "mine", "mine", store)

@@ -172,3 +172,9 @@ def test_a_bad_record_of_a_network_is_one_row(store, wrong):
     assert "good" in names and "bad" not in names
     (damage,) = inventory.damaged(store)
     assert damage.what == "bad: its description is damaged"
+
+
+def test_a_name_that_turns_round_or_ends_a_text_is_shown_without_that(store):
+    with pytest.raises(ValueError) as told:
+        incoming.take(io.BytesIO(b"no file of ours"), "a\u202egpj\0.npz", store)
+    assert "a?gpj?.npz" in str(told.value)
