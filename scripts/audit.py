@@ -64,7 +64,8 @@ def main() -> int:
     known: set[str] = set()
     blind, services = False, list(SERVICES)
     for pins in sorted((ROOT / "constraints").glob("*.txt")):
-        found, asked, passed_over = [], 0, 0
+        found: list[str] = []
+        asked, passed_over = 0, 0
         for service in list(services):
             found, asked, passed_over = outcome(ask(pins, service))
             if asked:

@@ -153,9 +153,9 @@ def answers(app: int, plain: int, tls: int) -> Iterator[bool]:
         "Connection": "Upgrade", "Upgrade": "websocket", "Sec_WebSocket_Version": "13",
         "Sec_WebSocket_Key": "dGhlIHNhbXBsZSBub25jZQ==",
     }  # fmt: skip
-    status = ask(tls, "/_stcore/stream", Origin=f"https://{NAME}", **upgrade)[0]
+    status = ask(tls, "/_stcore/stream", "GET", None, Origin=f"https://{NAME}", **upgrade)[0]
     yield tell("the WebSocket is passed on", status == 101, status)
-    status = ask(tls, "/_stcore/stream", Origin="https://evil.example", **upgrade)[0]
+    status = ask(tls, "/_stcore/stream", "GET", None, Origin="https://evil.example", **upgrade)[0]
     yield tell("that of a page elsewhere is refused", status in (400, 403), status)
     status = ask(tls, "/_stcore/upload_file/a/b", "PUT", b"x", Content_Length=str(60_000_000))[0]
     yield tell("a file that is too large is refused before it is sent", status == 413, status)
