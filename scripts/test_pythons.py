@@ -25,6 +25,8 @@ IN_VENV = "Scripts/python.exe" if os.name == "nt" else "bin/python"
 HEAVY = ("tensorflow", "keras", "h5py", "jax", "playwright", "pytest-playwright", "ruff", "mypy", "pandas-stubs",
          "types-tqdm")  # fmt: skip
 """What the tests without TensorFlow and a browser do without."""
+BROUGHT = ("ml_dtypes",)
+"""What TensorFlow brings along and these tests import."""
 
 
 def find(version: str) -> str | None:
@@ -48,7 +50,7 @@ def requirements(whole: bool) -> list[str]:
     files = [(ROOT / name).read_text().splitlines() for name in ("requirements.txt", "requirements-dev.txt")]
     lines = [line.split("#")[0].strip() for file in files for line in file]
     asked = [line for line in lines if line and not line.startswith("-")]
-    return [line for line in asked if whole or name_of(line) not in HEAVY]
+    return asked if whole else [*(line for line in asked if name_of(line) not in HEAVY), *BROUGHT]
 
 
 def name_of(line: str) -> str:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_every_requirement_has_its_lowest_version_tried():
-    for line in test_pythons.lowest(test_pythons.requirements(whole=True)):
+    for line in test_pythons.lowest(test_pythons.requirements(whole=True)):  # every one but what TensorFlow brings
         (only,) = Requirement(line).specifier
         assert only.operator == "==", line
 
