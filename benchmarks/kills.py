@@ -159,7 +159,7 @@ build.build(study, store, Path(store.path("atlases/tiny")))
         nothing,
         """
 from cka_core.jobs import submit
-key = submit.submit("check", submit.CheckSpec(steps=40), "A job", store)
+key = submit.submit("check", submit.CheckSpec(steps=200), "A job", store)
 print("begin", flush=True)
 while submit.status(key, store).state in ("queued", "running"):
     time.sleep(0.02)
@@ -261,9 +261,11 @@ def kill_command(name: str, kills: int, seed: int) -> dict[str, Any]:
                 if expected is None:
                     _to_the_end(run, name)
                     length, expected = time.monotonic() - run.began, command.left(store)
-                elif run.wait(rng.random() * length) or not run.kill(command.worker):
+                elif run.wait(rng.random() * length):
                     length *= 0.9  # it is quicker than it was
                     _to_the_end(run, name)
+                elif not run.kill(command.worker):
+                    _to_the_end(run, name)  # no worker was at it yet
                 else:
                     result["kills"] += 1
                     again = run if command.worker else Run(command, store)
