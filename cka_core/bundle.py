@@ -25,7 +25,8 @@ from cka_core.base.store import Store
 from cka_core.images.sets import SampleSpec, load_images
 from cka_core.library import catalogue, keeping
 from cka_core.networks.building import build_network
-from cka_core.results.comparison import CompareSpec
+from cka_core.results import trust
+from cka_core.results.comparison import CompareSpec, Comparison
 from cka_core.training.fit import train
 from cka_core.training.images import TrainingImages
 from cka_core.training.measuring import measure
@@ -59,7 +60,7 @@ def build(store: Store, report: Report = silent) -> Iterator[Path]:
     todo = comparisons(store)
     for index, compare_spec in enumerate(todo):
         path = shipped.COMPARISONS / f"{compare_spec.key}.npz"
-        if not path.exists():
+        if not path.exists() or not _has_intervals(path):
 
             def inner(progress: Progress, index: int = index) -> None:
                 names = f"{todo[index].a.name} × {todo[index].b.name}"
@@ -70,6 +71,11 @@ def build(store: Store, report: Report = silent) -> Iterator[Path]:
     for path in shipped.COMPARISONS.glob("*.npz"):
         if path.stem not in {spec.key for spec in todo}:
             path.unlink()
+
+
+def _has_intervals(path: Path) -> bool:
+    kept = Comparison.load(path)
+    return kept.jackknife is not None or not trust.could_have_intervals(kept)
 
 
 def build_atlas(store: Store, report: Report = silent) -> Iterator[Path]:

@@ -12,10 +12,10 @@ from cka_core.library import catalogue
 from cka_core.library import words as network_words
 from cka_core.library.catalogue import NetworkInfo
 from cka_core.results import blocks, figures, views
-from cka_core.results import words as result_words
-from cka_core.results.comparison import CompareSpec, Comparison, find
+from cka_core.results.comparison import CompareSpec, find
 from pages.parts import address, results, widgets
-from pages.parts.compare import choosing, reading, which
+from pages.parts.compare import card, choosing, reading, the_map, trusting, which
+from pages.parts.compare.which import OnScreen
 
 WORDS = {
     "a": "network A",
@@ -53,10 +53,10 @@ def screen() -> None:
             st.info(
                 "Opened from the Library. Choose at the left to compare something else.", icon=":material/inventory_2:"
             )
-            explore(*from_library, networks, foreign=True)
+            explore(from_library, networks, store)
         elif result is not None:
             st.session_state["shown"] = asdict(spec)
-            explore(result, a, b, networks)
+            explore(OnScreen(result, a, b, spec), networks, store)
         else:
             reading.tell_job(job)
             wait_for_result(spec, " × ".join(network_words.titles(a, b)), bool(problem), job, networks, store)
@@ -85,26 +85,15 @@ def wait_for_result(
         st.info(f"{title} cannot be compared: the reason stands at the left. Below, the last map.")
     elif job is None:
         st.info(f"{title} with {spec.sample.n:,} images is not compared yet: press Compare. Below, the last map.")
-    explore(*before, networks, faded=True)
+    explore(before, networks, store)
 
 
-def explore(
-    comparison: Comparison,
-    a: NetworkInfo,
-    b: NetworkInfo,
-    networks: dict[str, NetworkInfo],
-    *,
-    faded: bool = False,
-    foreign: bool = False,
-) -> None:
-    """The result, from its title down to the downloads. ``foreign``: of networks that may not be here."""
-    titles = network_words.titles(a, b)
-    st.subheader(f"{titles[0]} × {'itself' if comparison.is_self else titles[1]}", anchor=False)
-    pixels = result_words.pixels(comparison.provenance)
-    st.caption(
-        ("Still showing: " if faded else "") + result_words.facts(comparison) + (f" · {pixels}" if pixels else ""),
-        help=address.plain(" ".join(result_words.pixels_because(comparison.provenance))) or None,
-    )
+def explore(on: OnScreen, networks: dict[str, NetworkInfo], store: Store) -> None:
+    """The result, from its title down to the downloads."""
+    comparison, titles = on.comparison, on.titles
+    st.subheader(on.title, anchor=False)
+    trusting.line(comparison, faded=on.faded)
+    trusting.intervals(on, store)
     for warning in comparison.warnings:
         st.warning(address.plain(warning), icon=":material/info:")
     map_row = st.container()  # shows what the controls below it say
@@ -117,17 +106,24 @@ def explore(
     with map_row:
         map_column, card_column = st.columns([3, 1], gap="medium")
         with card_column:
-            cell = widgets.cell_card(comparison, titles)
+            cell = card.cell_card(comparison, titles)
         with map_column:
             name = results.file_stem(comparison)
             marks = blocks.marked(comparison, shown)
-            widgets.heatmap(
-                shown, titles, name, colours=colours, on_cell=reading.choose_cell, cell=cell, faded=faded, blocks=marks
+            the_map.heatmap(
+                shown,
+                titles,
+                name,
+                colours=colours,
+                on_cell=reading.choose_cell,
+                cell=cell,
+                faded=on.faded,
+                blocks=marks,
             )
             if comparison.is_self:
                 reading.tell_blocks(marks)
-    if not foreign:
-        reading.how_to_read(comparison, a, b, networks)
+    if on.spec is not None:
+        reading.how_to_read(comparison, on.a, on.b, networks)
     results.tabs(comparison, shown, titles, colours)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core.results import views, words
+from cka_core.results import trust, views, words
 
 if TYPE_CHECKING:
     import plotly.graph_objects
@@ -40,6 +40,7 @@ def heatmap(
     narrow: bool = False,
     faded: bool = False,
     blocks: Sequence[tuple[int, int, str]] = (),
+    beside: Mapping[str, np.ndarray] | None = None,
 ) -> plotly.graph_objects.Figure:
     """The matrix on screen: A up the side, B along the bottom, the input at the bottom left.
 
@@ -53,6 +54,7 @@ def heatmap(
     narrow : for a phone: the colour bar below
     faded : pale, for a map that is about to be replaced
     blocks : of a network with itself, to be outlined, as `results.blocks.marked` gives them
+    beside : what the hover says of each cell beside its value and interval: a word and an array like the matrix
     """
     import plotly.graph_objects as go
 
@@ -61,11 +63,13 @@ def heatmap(
     rows = views.labels(comparison.layers_a, comparison.reasons_a)
     columns = views.labels(comparison.layers_b, comparison.reasons_b)
     z = comparison.matrix.astype(np.float32)
-    bar: dict[str, Any] = {"title": {"text": "CKA", "side": "top"}, "thickness": 12, "outlinewidth": 0, "len": 1.0}
+    value = html.escape(words.value_text(comparison.provenance), quote=False)
+    bar: dict[str, Any] = {"title": {"text": value, "side": "top"}, "thickness": 12, "outlinewidth": 0, "len": 1.0}
     if narrow:
-        bar |= {"orientation": "h", "y": -0.16, "yanchor": "top", "title": {"text": "CKA", "side": "bottom"}}
+        bar |= {"orientation": "h", "y": -0.16, "yanchor": "top", "title": {"text": value, "side": "bottom"}}
     tokens = words.tokens_text(comparison.provenance)
     below = f"<br>{tokens}<extra></extra>" if tokens else "<extra></extra>"
+    said, more = _said_of_cells(comparison, beside or {})
     figure = go.Figure(
         go.Heatmap(
             z=z,
@@ -77,7 +81,8 @@ def heatmap(
             colorbar=bar,
             opacity=0.45 if faded else 1.0,
             hoverongaps=False,
-            hovertemplate="A  %{y}<br>B  %{x}<br>CKA  %{z:.3f}" + below,
+            hovertemplate=f"A  %{{y}}<br>B  %{{x}}<br>{value}  %{{z:.3f}}" + "".join(said) + below,
+            **more,
         )
     )
     if np.isnan(z).any():
@@ -88,7 +93,7 @@ def heatmap(
             colorscale=[[0, NO_CKA], [1, NO_CKA]],
             showscale=False,
             hoverongaps=False,
-            hovertemplate="A  %{y}<br>B  %{x}<br>no CKA" + below,
+            hovertemplate=f"A  %{{y}}<br>B  %{{x}}<br>no {value}" + below,
         )
     if selected is not None:
         for colour, size in (("#000000", 13), ("#ffffff", 10)):  # seen on dark and on light cells
@@ -118,6 +123,20 @@ def heatmap(
     if is_square(comparison):
         figure.update_yaxes(scaleanchor="x", scaleratio=1)
     return figure
+
+
+def _said_of_cells(comparison: Comparison, beside: Mapping[str, np.ndarray]) -> tuple[list[str], dict[str, Any]]:
+    """What the hover says after the value: parts of its template, and the arrays that they name."""
+    said, more = [], {}
+    notes = trust.notes(comparison)
+    if notes is not None:
+        said.append("  %{text}")
+        more["text"] = notes
+    for index, word in enumerate(beside):
+        said.append(f"<br>{html.escape(word, quote=False)}  %{{customdata[{index}]:.3f}}")
+    if beside:
+        more["customdata"] = np.stack(list(beside.values()), axis=-1).astype(np.float32)
+    return said, more
 
 
 def _outlines(blocks: Sequence[tuple[int, int, str]]) -> list[dict[str, Any]]:
@@ -185,12 +204,13 @@ def best_match_curve(
     import plotly.graph_objects as go
 
     title_a, title_b = titles or (comparison.name_a, comparison.name_b)
+    value = words.value_text(comparison.provenance)
     figure = go.Figure()
     for side, own, other, colour in (("a", title_a, title_b, CURVE_A), ("b", title_b, title_a, CURVE_B)):
         matches = views.best_matches(comparison, side)
         figure.add_scatter(
             x=np.linspace(0, 1, len(matches)) if len(matches) > 1 else [0.0],
-            y=matches["CKA"],
+            y=matches[value],
             mode="lines+markers" if len(matches) < 30 else "lines",
             line={"color": colour, "width": 2, "dash": "solid" if side == "a" else "dot"},
             name=html.escape(f"{side.upper()}  {own}: best match in {other}", quote=False),
@@ -198,14 +218,17 @@ def best_match_curve(
                 html.escape(f"{layer} → {match}", quote=False)
                 for layer, match in zip(matches["layer"], matches["best match"], strict=True)
             ],
-            hovertemplate="%{text}<br>CKA  %{y:.3f}<extra></extra>",
+            hovertemplate=f"%{{text}}<br>{html.escape(value, quote=False)}  %{{y:.3f}}<extra></extra>",
         )
     lowest = np.nanmin(comparison.matrix) if not np.isnan(comparison.matrix).all() else 0.0
     figure.update_layout(
         height=height,
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
         xaxis={"title": {"text": "depth, from the input to the output"}, "tickformat": ".0%", "range": [-0.01, 1.01]},
-        yaxis={"title": {"text": "CKA with the best match"}, "range": [min(0.0, float(lowest)), 1.02]},
+        yaxis={
+            "title": {"text": html.escape(f"{value} with the best match", quote=False)},
+            "range": [min(0.0, float(lowest)), 1.02],
+        },
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
         hovermode="closest",
     )
@@ -216,7 +239,8 @@ def to_html(comparison: Comparison, *, titles: tuple[str, str] | None = None, co
     """The map as one HTML file that works without a network connection (plotly.js is inside, about 5 MB)."""
     figure = heatmap(comparison, titles=titles, colours=colours, height=820)
     title_a, title_b = titles or (comparison.name_a, comparison.name_b)
-    title = html.escape(f"CKA of {title_a} and {title_b}", quote=False)
+    value = words.value_text(comparison.provenance)
+    title = html.escape(f"{value} of {title_a} and {title_b}", quote=False)
     figure.update_layout(
         template="plotly_white", title={"text": title}, margin={"l": 40, "r": 40, "t": 70, "b": 40}, width=980
     )

@@ -35,7 +35,7 @@ def interval(result: Comparison, level: float) -> tuple[np.ndarray, np.ndarray]:
 
 def kept(result: Comparison) -> Jackknife:
     """A result's standard errors; a ValueError that says why there are none and what to do."""
-    measure = _measure(result)
+    measure = measure_of(result)
     if measure is None or measure.no_interval:
         title = measure.title if measure else str(result.provenance["measure"])
         why = measure.no_interval if measure else "nothing is known of a function of your own"
@@ -47,14 +47,22 @@ def kept(result: Comparison) -> Jackknife:
 
 def chance(result: Comparison) -> float:
     """`Comparison.chance`."""
-    measure = _measure(result)
+    measure = measure_of(result)
     if measure is None or measure.no_interval:
         title, level = (measure.title, measure.chance) if measure else (result.provenance["measure"], "not known")
         raise ValueError(f"The deviation by chance is known of unbiased CKA, not of {title}. Its level: {level}.")
+    found = sizes(result)
+    if not found:
+        raise ValueError("This result does not say how many images it was made of, so that chance is not known.")
+    return chance_of_sizes(found)
+
+
+def sizes(result: Comparison) -> list[int]:
+    """How many images each minibatch had; empty where the result does not say."""
     n, size = (result.provenance.get("images") or {}).get("n"), result.provenance.get("batch_size")
     if not isinstance(n, int) or not isinstance(size, int):
-        raise ValueError("This result does not say how many images it was made of, so that chance is not known.")
-    return chance_of_sizes([part.stop - part.start for part in minibatches(n, size)])
+        return []
+    return [part.stop - part.start for part in minibatches(n, size)]
 
 
 def cells_csv(result: Comparison, level: float) -> str:
@@ -101,7 +109,7 @@ def from_arrays(arrays: Mapping[str, Any]) -> Jackknife | None:
     return Jackknife(*(values.astype(np.float64) for values in found))
 
 
-def _measure(result: Comparison) -> Measure | None:
+def measure_of(result: Comparison) -> Measure | None:
     """The measure of a result, unbiased CKA where none is named; None of a function of one's own."""
     try:
         return registry.measure(result.provenance.get("measure") or "cka")

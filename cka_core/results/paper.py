@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cka_core.base.atomic import write_atomically
-from cka_core.results import views
+from cka_core.results import views, words
 from cka_core.results.figures import NO_CKA, PAPER_FORMATS, check_colours, to_html
 
 if TYPE_CHECKING:
@@ -96,10 +96,11 @@ def drawn(
             draw(stage.start - 0.5, color="#8c8c8c", linewidth=0.6 * text, alpha=0.8)
     axes.tick_params(length=0, labelsize=8 * text)
     bar = figure.colorbar(image, cax=axes.inset_axes((1 + 0.1 / width, 0.0, 0.2 * text / width, 1.0)))
-    bar.set_label("CKA", fontsize=10 * text)
+    value = words.value_text(comparison.provenance)
+    bar.set_label(value, fontsize=10 * text)
     bar.ax.tick_params(labelsize=8 * text)
     images = _images_text(comparison)
-    _fit(heading, lambda most: _title_lines(title_a, title_b, images, most), figure.bbox.width)
+    _fit(heading, lambda most: _title_lines(value, title_a, title_b, images, most), figure.bbox.width)
     figure.draw_without_rendering()  # the layout is known from here on
     across, up = axes.bbox.get_points().mean(axis=0)
     _fit(axes.xaxis.label, lambda most: [f"B: {_cut(title_b, most)}"], 2 * min(across, figure.bbox.width - across))
@@ -145,11 +146,11 @@ def _fit(text: Text, lines: Callable[[int], Sequence[str]], room: float, *, upri
                     return
 
 
-def _title_lines(title_a: str, title_b: str, images: str, most: int) -> list[str]:
+def _title_lines(value: str, title_a: str, title_b: str, images: str, most: int) -> list[str]:
     a, b = _cut(title_a, most), _cut(title_b, most)
     more = f"\n{images}" if images else ""
-    one = f"CKA of {a} and {b}"
-    return [one + (f", {images}" if images else ""), one + more, f"CKA of {a}\nand {b}{more}"]
+    one = f"{value} of {a} and {b}"
+    return [one + (f", {images}" if images else ""), one + more, f"{value} of {a}\nand {b}{more}"]
 
 
 def _cut(name: str, most: int) -> str:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cka_core.results import trust, words
+
 if TYPE_CHECKING:
     import pandas
 
@@ -135,14 +137,17 @@ def pairs(comparison: Comparison) -> pandas.DataFrame:
 
     rows, columns = comparison.matrix.shape
     names_a, names_b = unique_names(comparison.layers_a), unique_names(comparison.layers_b)
+    value = words.value_text(comparison.provenance)
+    row, column = np.repeat(np.arange(rows), columns), np.tile(np.arange(columns), rows)
     frame = pandas.DataFrame(
         {
-            "layer of A": pandas.Categorical.from_codes(np.repeat(np.arange(rows), columns), pandas.Index(names_a)),
-            "layer of B": pandas.Categorical.from_codes(np.tile(np.arange(columns), rows), pandas.Index(names_b)),
-            "CKA": comparison.matrix.ravel(),
+            "layer of A": pandas.Categorical.from_codes(row, pandas.Index(names_a)),
+            "layer of B": pandas.Categorical.from_codes(column, pandas.Index(names_b)),
+            value: comparison.matrix.ravel(),
+            **trust.columns(comparison, row, column),
         }
     )
-    return frame.sort_values("CKA", ascending=False, kind="stable", ignore_index=True)
+    return frame.sort_values(value, ascending=False, kind="stable", ignore_index=True)
 
 
 def best_matches(comparison: Comparison, side: str) -> pandas.DataFrame:
@@ -160,14 +165,23 @@ def best_matches(comparison: Comparison, side: str) -> pandas.DataFrame:
             "kind": [layer.kind for layer in own],
             "output": [shape_text(layer.shape) for layer in own],
             "best match": [names[i] for i in position],
-            "CKA": value,
+            words.value_text(comparison.provenance): value,
+            **_of_matches(comparison, side, position),
         }
     )
 
 
+def _of_matches(comparison: Comparison, side: str, position: np.ndarray) -> dict[str, np.ndarray]:
+    """Bounds and deciding images of each layer's best match; NaN where there is none."""
+    own, found = np.arange(len(position)), np.maximum(position, 0)
+    told = trust.columns(comparison, *((own, found) if side == "a" else (found, own)))
+    return {name: np.where(position < 0, np.nan, values) for name, values in told.items()}
+
+
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One cell: its position, its CKA (NaN with ``reason``), and for either layer the best match in the other network.
+    """One cell: its position, its CKA (NaN with ``reason``), how sure that is (`trust.notes`, "" where that is not
+    known), and for either layer the best match in the other network.
 
     A match is a position and its CKA, None where there is none. In a comparison of a network with itself a layer's
     match is another layer.
@@ -177,6 +191,7 @@ class Cell:
     column: int
     cka: float
     reason: str | None
+    note: str
     match_of_a: tuple[int, float] | None
     match_of_b: tuple[int, float] | None
 
@@ -198,6 +213,7 @@ def cell(comparison: Comparison, row: int, column: int) -> Cell:
         column,
         float(comparison.matrix[row, column]),
         comparison.reasons_a[row] or comparison.reasons_b[column],
+        trust.note(comparison, row, column),
         best(comparison.matrix[row], row),
         best(comparison.matrix[:, column], column),
     )

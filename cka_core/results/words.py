@@ -21,13 +21,7 @@ def facts(comparison: Comparison) -> str:
 
 def provenance_text(provenance: Mapping[str, Any]) -> str:
     """The same of a comparison's provenance."""
-    images = provenance.get("images") or {}
-    parts = []
-    if images.get("n"):
-        which = "first " if images.get("seed", 0) is None else ""
-        balance = ", balanced over the classes" if images.get("balanced") else ""
-        source = "" if images.get("images") in (None, "", "cifar10-mini") else f" of {images['images']}"
-        parts.append(f"{which}{images['n']:,} {images.get('split', '')} images{source}{balance}".replace("  ", " "))
+    parts = [images_text(provenance)] if images_text(provenance) else []
     parts.append(measure_text(provenance))
     if provenance.get("batch_norm") == "train":
         parts.append("batch norm in train mode")
@@ -35,6 +29,17 @@ def provenance_text(provenance: Mapping[str, Any]) -> str:
     if isinstance(provenance.get("seconds"), (int, float)):
         parts.append(seconds_text(provenance["seconds"]))
     return " · ".join(parts)
+
+
+def images_text(provenance: Mapping[str, Any]) -> str:
+    """Which images: "768 test images"; empty where the result does not say."""
+    images = provenance.get("images") or {}
+    if not images.get("n"):
+        return ""
+    which = "first " if images.get("seed", 0) is None else ""
+    balance = ", balanced over the classes" if images.get("balanced") else ""
+    source = "" if images.get("images") in (None, "", "cifar10-mini") else f" of {images['images']}"
+    return f"{which}{images['n']:,} {images.get('split', '')} images{source}{balance}".replace("  ", " ")
 
 
 TOKENS = {"mean": "mean over tokens", "first": "first token only", "last": "last token only"}
@@ -91,6 +96,21 @@ def measure_text(provenance: Mapping[str, Any]) -> str:
     if provenance.get("of") == "columns":
         return title.replace("rows from columns", "columns from rows")
     return title
+
+
+SHORT = {
+    "cka-linear-unbiased": "CKA",
+    "mutual-knn": "shared neighbours",
+    "rsa-pearson": "RSA",
+    "rsa-spearman": "RSA",
+    "ridge": "R²",
+}
+
+
+def value_text(provenance: Mapping[str, Any]) -> str:
+    """What a number of the map is called, as short as can be: "CKA", "SVCCA", "R²"."""
+    name = provenance.get("measure") or "cka-linear-unbiased"
+    return SHORT.get(name) or MEASURES.get(name, name)
 
 
 def sample_text(sample: Sample) -> str:

@@ -6,6 +6,7 @@ To make one costs more than all else on a page. What is returned is shared by al
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
@@ -21,13 +22,18 @@ def digest(comparison: Comparison, titles: tuple[str, str]) -> str:
     """What a picture is made of: the numbers, the layers, and what the networks are called."""
     seen = hashlib.sha256(comparison.matrix.tobytes())
     seen.update(repr((titles, comparison.layers_a, comparison.layers_b, comparison.reasons_a)).encode())
-    seen.update(repr(comparison.reasons_b).encode())
+    seen.update(repr((comparison.reasons_b, comparison.provenance.get("measure"))).encode())
+    if comparison.jackknife is not None:
+        seen.update(comparison.jackknife.errors.tobytes())
     return seen.hexdigest()[:32]
 
 
-def heatmap(comparison: Comparison, of: str, **how: Any) -> Any:
-    """`figures.heatmap`; ``of`` is the `digest` of what is drawn."""
-    return _heatmap(of, how, comparison)
+def heatmap(comparison: Comparison, of: str, beside: Mapping[str, Any] | None = None, **how: Any) -> Any:
+    """`figures.heatmap`; ``of`` is the `digest` of what is drawn, which ``beside`` is looked at for, too."""
+    seen = hashlib.sha256(of.encode())
+    for word, values in (beside or {}).items():
+        seen.update(word.encode() + values.tobytes())
+    return _heatmap(seen.hexdigest(), how, comparison, beside)
 
 
 def best_match_curve(comparison: Comparison, titles: tuple[str, str]) -> Any:
@@ -36,8 +42,8 @@ def best_match_curve(comparison: Comparison, titles: tuple[str, str]) -> Any:
 
 
 @st.cache_resource(max_entries=MOST, show_spinner=False)
-def _heatmap(of: str, how: dict[str, Any], _comparison: Comparison) -> Any:
-    return figures.heatmap(_comparison, **how)
+def _heatmap(of: str, how: dict[str, Any], _comparison: Comparison, _beside: Mapping[str, Any] | None) -> Any:
+    return figures.heatmap(_comparison, beside=_beside, **how)
 
 
 @st.cache_resource(max_entries=MOST, show_spinner=False)

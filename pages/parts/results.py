@@ -10,6 +10,7 @@ from cka_core.results import figures, paper, views
 from cka_core.results import words as result_words
 from cka_core.results.comparison import Comparison
 from pages.parts import address, drawn
+from pages.parts.glossary import explain
 
 TABS = ("Best match along depth", "Table", "Download")
 
@@ -44,12 +45,18 @@ def best_match(shown: Comparison, titles: tuple[str, str]) -> None:
 def numbers(shown: Comparison, titles: tuple[str, str]) -> None:
     rows = [f"best match of each layer of {side}" for side in titles] + ["every pair"]
     which = st.segmented_control("Rows", range(3), default=0, required=True, key="rows", format_func=rows.__getitem__)
+    value = result_words.value_text(shown.provenance)
     frame = views.pairs(shown) if which == 2 else views.best_matches(shown, "ab"[which])
     st.dataframe(
         frame,
         hide_index=True,
         height=420,
-        column_config={"CKA": st.column_config.NumberColumn(format="%.3f", help="None where a layer has no CKA.")},
+        column_config={
+            value: st.column_config.NumberColumn(format="%.3f", help=f"None where a layer has no {value}."),
+            "low": st.column_config.NumberColumn(format="%.3f", help=explain("interval")),
+            "high": st.column_config.NumberColumn(format="%.3f", help="None where few images decide."),
+            "images deciding": st.column_config.NumberColumn(format="%.0f", help=explain("images that decide")),
+        },
     )
 
 
@@ -60,6 +67,10 @@ def downloads(comparison: Comparison, shown: Comparison, titles: tuple[str, str]
         st.markdown("**The numbers**, every layer")
         with st.container(horizontal=True):
             _button("CSV", comparison.to_csv, f"{stem}.csv", "text/csv", "The matrix, layers named, full precision")
+            _button(
+                "Cells", comparison.to_cells_csv, f"{stem}-cells.csv", "text/csv",
+                "CSV, a row a cell, with its 95 % interval and how many images decide it, where these are known",
+            )  # fmt: skip
             _button(
                 "NPZ", comparison.to_bytes, f"{stem}.npz", "application/octet-stream", "Everything; Python loads it"
             )

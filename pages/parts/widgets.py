@@ -1,9 +1,9 @@
-"""Pieces of screen that pages share: picking networks and images, the map, one cell of it, a job at work."""
+"""Pieces of screen that pages share: picking networks and images, a job at work."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import streamlit as st
@@ -18,8 +18,7 @@ from cka_core.library.catalogue import NetworkInfo
 from cka_core.results import views
 from cka_core.results import words as result_words
 from cka_core.results.activation_sets import shared_sample
-from cka_core.results.comparison import Comparison
-from pages.parts import address, drawn, visitor
+from pages.parts import address, visitor
 
 AT_WORK = (submit.QUEUED, submit.RUNNING)
 LARGEST_SEED = 2**31 - 1
@@ -144,154 +143,6 @@ def images_missing() -> None:
     )
 
 
-LISTENER = """
-export default function({ data, setTriggerValue, setStateValue }) {
-  let narrow = data.narrow;
-  const clicked = (event) => {
-    const point = event.points.find((point) => Array.isArray(point.pointNumber));
-    if (point) setTriggerValue('cell', { at: point.pointNumber, figure: data.figure });
-  };
-  // The chart may be drawn after this, again, or anew: look again and again, listen once.
-  const look = () => {
-    const chart = document.querySelector(`.st-key-${data.chart} .js-plotly-plot`);
-    if (!chart || !chart._ev) return;
-    if (!chart._ev.listeners('plotly_click').some((listener) => listener.ofMap)) {
-      const listener = (event) => window.ckaMapClicked && window.ckaMapClicked(event);
-      listener.ofMap = true;
-      chart.on('plotly_click', listener);
-    }
-    const isNarrow = chart.clientWidth > 0 && chart.clientWidth < 480;
-    if (chart.clientWidth > 0 && isNarrow !== narrow && !document.fullscreenElement) {
-      narrow = isNarrow;
-      setStateValue('narrow', isNarrow);
-    }
-  };
-  window.ckaMapClicked = clicked;
-  look();
-  const timer = setInterval(look, 150);
-  return () => clearInterval(timer);
-}
-"""
-
-
-def heatmap(
-    comparison: Comparison,
-    titles: tuple[str, str],
-    file_name: str,
-    *,
-    colours: str,
-    on_cell: Callable[[str, str], None],
-    cell: tuple[str, str] | None = None,
-    faded: bool = False,
-    blocks: Sequence[tuple[int, int, str]] = (),
-) -> None:
-    """The map, with ``cell`` (a layer of A, one of B) and ``blocks`` marked. A click calls ``on_cell`` with layers."""
-    names_a, names_b = views.unique_names(comparison.layers_a), views.unique_names(comparison.layers_b)
-    selected = None
-    if cell and cell[0] in names_a and cell[1] in names_b:
-        selected = names_a.index(cell[0]), names_b.index(cell[1])
-    narrow = bool((st.session_state.get("map_listener") or {}).get("narrow"))
-    digest = drawn.digest(comparison, titles)
-    figure = drawn.heatmap(
-        comparison,
-        digest,
-        colours=colours,
-        titles=titles,
-        selected=selected,
-        faded=faded,
-        narrow=narrow,
-        height=440 if narrow else 680,
-        blocks=blocks,
-    )
-    camera = st.session_state.get("camera") or st.session_state.get("camera saves", "png")
-    rows, columns = comparison.matrix.shape
-    st.plotly_chart(
-        figure,
-        width="stretch",
-        key="map",
-        alt=f"CKA of {rows} layers of {titles[0]}, up the side, and {columns} of {titles[1]}, along the bottom.",
-        config={
-            "displaylogo": False,
-            "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
-            "toImageButtonOptions": {
-                "format": camera,
-                "filename": file_name,
-                "scale": 4 if camera == "png" else 1,
-            },
-        },
-    )
-
-    def clicked() -> None:
-        heard = (st.session_state.get("map_listener") or {}).get("cell")
-        if isinstance(heard, dict) and heard.get("figure") == digest:
-            row, column = heard["at"]
-            if 0 <= row < rows and 0 <= column < columns:
-                on_cell(names_a[row], names_b[column])
-
-    # Registered here, not once at import: the registry is the server's, and a module outlives it in a test.
-    listener = st.components.v2.component("map_listener", js=LISTENER)
-    listener(
-        data={"chart": "map", "figure": digest, "narrow": narrow},
-        key="map_listener",
-        on_cell_change=clicked,
-        on_narrow_change=lambda: None,
-    )
-
-
-def cell_card(comparison: Comparison, titles: tuple[str, str]) -> tuple[str, str] | None:
-    """One cell in words: its two layers, their CKA, the best match of either; and two pickers. Returns the layers."""
-    names = views.unique_names(comparison.layers_a), views.unique_names(comparison.layers_b)
-    for key, own in zip(("la", "lb"), names, strict=True):
-        address.check(key, own.__contains__)
-        if st.session_state.get(key) not in (None, *own):
-            del st.session_state[key]
-    with st.container(border=True):
-        st.markdown("**This cell**")
-        text = st.container(gap="small")
-        chosen = [
-            st.selectbox(
-                f"Layer of {side}", own, index=None, key=key, placeholder="choose a layer", bind="query-params"
-            )
-            for side, key, own in zip("AB", ("la", "lb"), names, strict=True)
-        ]
-        layer_a, layer_b = chosen
-        if layer_a is None or layer_b is None:
-            text.caption("Click a cell of the map, or choose two layers.")
-            return None
-        cell = views.cell(comparison, names[0].index(layer_a), names[1].index(layer_b))
-        with text:
-            _cell_text(comparison, cell, titles, names)
-    return layer_a, layer_b
-
-
-def _cell_text(
-    comparison: Comparison, cell: views.Cell, titles: tuple[str, str], names: tuple[list[str], list[str]]
-) -> None:
-    for side, layer in (("A", comparison.layers_a[cell.row]), ("B", comparison.layers_b[cell.column])):
-        st.markdown(f"{side}  {address.code(layer.name)}  \n:small[{layer.kind} · {views.shape_text(layer.shape)}]")
-    if cell.reason:
-        st.markdown(f"No CKA: {cell.reason}.")
-    else:
-        st.metric("CKA", f"{cell.cka:.3f}")
-    for side, match, key, own, title in (
-        ("A", cell.match_of_a, "lb", names[1], titles[1]),
-        ("B", cell.match_of_b, "la", names[0], titles[0]),
-    ):
-        if match is None:
-            continue
-        position, value = match
-        st.caption(f"Best {'other ' if comparison.is_self else ''}match of {side}’s layer in {title}")
-        st.button(
-            f"{own[position]} · {value:.3f}".replace("_", r"\_"),
-            key=f"match of {side}",
-            type="tertiary",
-            icon=":material/arrow_forward:",
-            help="Go to this cell",
-            on_click=st.session_state.__setitem__,
-            args=(key, own[position]),
-        )
-
-
 def at_work(job: submit.JobStatus | None) -> bool:
     return job is not None and job.state in AT_WORK
 
@@ -304,8 +155,11 @@ def rest_of_queue(queue: submit.Queue) -> None:
         st.caption(f"{' and '.join(parts)} at work or waiting.")
 
 
-def job_progress(key: str) -> None:
-    """A job at work: a line that grows, in words, and Stop. Looks every second, and runs the page again at its end."""
+def job_progress(key: str, *, stop: str = "stop") -> None:
+    """A job at work: a line that grows, in words, and Stop. Looks every second, and runs the page again at its end.
+
+    ``stop`` is the button's key, for a page that shows several jobs.
+    """
 
     def left(fraction: float) -> str:
         if fraction == 0:
@@ -330,7 +184,7 @@ def job_progress(key: str) -> None:
             if visitor.owns(key, store):
                 st.button(
                     "Stop",
-                    key="stop",
+                    key=stop,
                     icon=":material/stop_circle:",
                     disabled=status.stopping,
                     on_click=visitor.ask,

@@ -271,7 +271,7 @@ def test_the_table_sorts_and_the_download_tells_the_command(store):
     code = "\n".join(block.value for block in page.code)
     assert f"python -m cka_core compare {A} {B} " in code
     assert 'Comparison.load("cka-' in code
-    assert len(page.get("download_button")) == 6
+    assert len(page.get("download_button")) == 7
 
 
 def test_the_camera_saves_what_was_chosen_after_the_tab_is_left_too(store):
@@ -443,3 +443,36 @@ def test_the_page_says_in_what_form_pixels_entered_and_why(store):
 
 def test_a_bundled_result_says_how_its_pixels_entered():
     assert "pixels divided by 255" in texts(open_page())
+
+
+def test_one_line_above_the_map_says_what_it_rests_on_and_marks_only_what_misleads():
+    page = open_page()
+    (line,) = [caption for caption in page.caption if "768 test images" in caption.value]
+    for part in ("3 minibatches of 256", "batch norm at inference", r"chance reaches 0.016", "images decide"):
+        assert part in line.value
+    assert ":red" not in line.value
+    button(page, "Show both untrained").click().run()
+    assert ":red[**batch norm idle before training**]" in texts(page)
+
+
+def test_every_cell_shows_its_interval_in_hover_card_table_and_exports():
+    page = open_page(la="stage2_block3_add", lb="stage2_block1_add", tab="Table")
+    result = find(spec("cifar-resnet-38x1-cifar10-mini-s0", "cifar-resnet-14x4-cifar10-mini-s0"), Store())
+    frame, (low, high) = result.to_frame(), result.interval()
+    row, column = frame.index.get_loc("stage2_block3_add"), frame.columns.get_loc("stage2_block1_add")
+    told = f"[{low[row, column]:.3f}, {high[row, column]:.3f}]"
+    assert f"95 % interval {told}" in texts(page).replace("\\", "")
+    assert the_map(page)["data"][0]["text"][row][column] == told
+    assert {"low", "high", "images deciding"} <= set(page.dataframe[0].value)
+
+
+def test_a_result_kept_without_intervals_offers_them(store, monkeypatch):
+    submitted = []
+    monkeypatch.setattr(submit, "submit", lambda *what: submitted.append(what))
+    keep(store, spec())
+    page = open_page(a=A, b=B)
+    (offer,) = [one for one in page.button if one.label.startswith("Compute the intervals · ≈ ")]
+    offer.click().run()
+    assert [(kind, wanted.key) for kind, wanted, *_ in submitted] == [("compare", spec().key)]
+    job(store, "running")
+    assert len(open_page(a=A, b=B).get("progress")) == 1

@@ -1,31 +1,59 @@
-"""Which comparison is on screen when the one that was asked for is not there yet, or came from the Library."""
+"""Which comparison is on screen: the one asked for, the last one while it is not there yet, or one of the Library."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import asdict
 
 import streamlit as st
 
 from cka_core.base.store import Store
+from cka_core.comparing import estimate
 from cka_core.library import catalogue, inventory
+from cka_core.library import words as network_words
 from cka_core.library.catalogue import NetworkInfo
 from cka_core.results.comparison import CompareSpec, Comparison, find
 
 
-def last_shown(store: Store) -> tuple[Comparison, NetworkInfo, NetworkInfo] | None:
+@dataclasses.dataclass(frozen=True)
+class OnScreen:
+    """A comparison and its networks. ``spec`` asks for it; None where the networks may not be here. ``faded``: it only
+    stays until another one is there."""
+
+    comparison: Comparison
+    a: NetworkInfo
+    b: NetworkInfo
+    spec: CompareSpec | None
+    faded: bool = False
+
+    @property
+    def titles(self) -> tuple[str, str]:
+        return network_words.titles(self.a, self.b)
+
+    @property
+    def title(self) -> str:
+        return f"{self.titles[0]} × {'itself' if self.comparison.is_self else self.titles[1]}"
+
+    def seconds(self, store: Store) -> float:
+        """How long the same comparison would take again."""
+        assert self.spec is not None
+        return estimate.estimate_seconds(self.a, self.b, self.spec.sample.n or 0, self.spec.batch_size, store)
+
+
+def last_shown(store: Store) -> OnScreen | None:
     """The map that was on screen before another comparison was asked for; it stays until that one is there."""
     if "shown" not in st.session_state:
         return None
     spec = CompareSpec.from_json(st.session_state["shown"])
     comparison = find(spec, store)
     try:
-        networks = catalogue.find(spec.a.name, store), catalogue.find(spec.b.name, store)
+        a, b = catalogue.find(spec.a.name, store), catalogue.find(spec.b.name, store)
     except ValueError:  # deleted or renamed since
         return None
-    return (comparison, *networks) if comparison is not None else None
+    return OnScreen(comparison, a, b, spec, faded=True) if comparison is not None else None
 
 
-def opened(spec: CompareSpec, store: Store) -> tuple[Comparison, NetworkInfo, NetworkInfo] | None:
+def opened(spec: CompareSpec, store: Store) -> OnScreen | None:
     """A comparison that the Library opened by its key, since its networks are not here; until something is chosen."""
     key = st.query_params.get("result")
     if key is None:
@@ -35,4 +63,5 @@ def opened(spec: CompareSpec, store: Store) -> tuple[Comparison, NetworkInfo, Ne
     if found is None:
         del st.query_params["result"]
         st.session_state.pop(f"chosen when {key} was opened")
-    return found
+        return None
+    return OnScreen(*found, None)

@@ -1,0 +1,189 @@
+"""How far a map is to be trusted, in words: one line about all of it, and a note for each cell."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cka_core.measures.chance import ABOVE
+from cka_core.measures.jackknife import FEW_IMAGES
+from cka_core.results import intervals, words
+
+if TYPE_CHECKING:
+    from cka_core.networks.layers import Layer
+    from cka_core.results.comparison import Comparison
+
+CHANCE_MISLEADS = 0.1
+"""Where chance reaches this, 72 images and fewer, a reader who knows CKA of more images reads too much into a map."""
+
+FEW = "few images decide"
+MOST_NAMED = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Fact:
+    """One thing to know about a map: in a few words, and in a sentence. ``misleads``: who passes it over reads the map
+    wrongly."""
+
+    text: str
+    hint: str
+    misleads: bool = False
+
+
+def line(result: Comparison) -> tuple[Fact, ...]:
+    """What the map rests on, in the order in which it is read; nothing about what the result does not say."""
+    facts = [_images(result), _measure(result), _minibatches(result), _batch_norm(result), _tokens(result)]
+    facts += [_chance(result), _deciding(result), _without_number(result)]
+    return tuple(fact for fact in facts if fact is not None)
+
+
+def _images(result: Comparison) -> Fact | None:
+    text = words.images_text(result.provenance)
+    return Fact(text, "Both networks were shown these images, and no others.") if text else None
+
+
+def _measure(result: Comparison) -> Fact:
+    measure = intervals.measure_of(result)
+    hint = f"Range: {measure.range}. Unchanged by {measure.invariant}." if measure else "A function of one's own."
+    return Fact(words.measure_text(result.provenance), hint)
+
+
+def _minibatches(result: Comparison) -> Fact | None:
+    sizes, measure = intervals.sizes(result), intervals.measure_of(result)
+    if not sizes:
+        return None
+    size = result.provenance["batch_size"]
+    text = f"{len(sizes)} minibatches of {size:,}" if len(sizes) > 1 else "one minibatch"
+    return Fact(text, f"Minibatches change {measure.minibatches}." if measure else "Values are averaged over them.")
+
+
+def _batch_norm(result: Comparison) -> Fact | None:
+    networks = [result.provenance.get(side) or {} for side in ("network_a", "network_b")]
+    if not any(network.get("architecture") for network in networks):
+        return None  # not of networks that are known here
+    if result.provenance.get("batch_norm") == "train":
+        return Fact("batch norm in train mode", "Batch norm took the statistics of each minibatch, as while training.")
+    if any(network.get("source") == "untrained" for network in networks):
+        why = (
+            "An untrained network has no batch norm at inference: its moving statistics are still 0 and 1. In train "
+            "mode its layers are less alike."
+        )
+        return Fact("batch norm idle before training", why, misleads=True)
+    return Fact("batch norm at inference", "Batch norm took its moving statistics, as for a new image.")
+
+
+def _tokens(result: Comparison) -> Fact | None:
+    text = words.tokens_text(result.provenance)
+    return Fact(text, "What became of the tokens of layers that have some.") if text else None
+
+
+def _chance(result: Comparison) -> Fact | None:
+    measure = intervals.measure_of(result)
+    try:
+        reached = ABOVE * result.chance
+    except ValueError:
+        return Fact(f"chance: {measure.chance}", "Its mean where nothing is shared.") if measure else None
+    hint = (
+        f"With one network's images in another order CKA is 0 on average; {ABOVE} standard deviations are "
+        f"{reached:.3f}. What lies above is more than chance, which is not yet alike."
+    )
+    return Fact(f"chance reaches {reached:.2g}", hint, misleads=reached >= CHANCE_MISLEADS)
+
+
+def _deciding(result: Comparison) -> Fact | None:
+    if result.jackknife is None:
+        return None
+    sides = (("A", result.layers_a, result.jackknife.n_eff_a), ("B", result.layers_b, result.jackknife.n_eff_b))
+    known = [n_eff[np.isfinite(n_eff)] for _, _, n_eff in sides]
+    if not sum(map(len, known)):
+        return None
+    least = min(float(n_eff.min()) for n_eff in known if len(n_eff))
+    hint = "How many images decide a layer's similarities: 1 / sum of their squared shares in its own HSIC."
+    if least >= FEW_IMAGES:
+        return Fact(f"at least {least:.0f} images decide", hint)
+    few = [(side, runs(n_eff < FEW_IMAGES, layers)) for side, layers, n_eff in sides]
+    where = " and ".join(f"{told} of {side}" for side, told in few if told)
+    return Fact(
+        f"{FEW}: {least:.0f}",
+        f"{hint} Fewer than {FEW_IMAGES}, and the next rare image could change everything; no interval is shown there: "
+        f"{where}.",
+        misleads=True,
+    )
+
+
+def _without_number(result: Comparison) -> Fact | None:
+    found = [
+        (side, layer.name, reason)
+        for side, layers, reasons in (
+            ("A", result.layers_a, result.reasons_a),
+            ("B", result.layers_b, result.reasons_b),
+        )
+        for layer, reason in zip(layers, reasons, strict=True)
+        if reason
+    ]
+    if not found:
+        return None
+    named = [f"{name} of {side} ({reason})" for side, name, reason in found[:MOST_NAMED]]
+    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    why = ", ".join(dict.fromkeys(reason for _, _, reason in found))
+    count = "1 layer has" if len(found) == 1 else f"{len(found)} layers have"
+    return Fact(f"{count} no number: {why}", f"Grey on the map: {', '.join(named)}{more}.")
+
+
+def runs(mask: np.ndarray, layers: Sequence[Layer]) -> str:
+    """Which layers, by their numbers from 1: "layers 27–95, 98"; "" for none."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(mask, np.int8), [0]])))
+    parts = [
+        str(start + 1) if stop == start + 1 else f"{start + 1}–{stop}"
+        for start, stop in zip(edges[::2], edges[1::2], strict=True)
+    ]
+    if not parts:
+        return ""
+    more = f" and {len(parts) - MOST_NAMED} more runs" if len(parts) > MOST_NAMED else ""
+    return (
+        f"{'layer' if parts == [parts[0]] and '–' not in parts[0] else 'layers'} {', '.join(parts[:MOST_NAMED])}{more}"
+    )
+
+
+def notes(result: Comparison) -> np.ndarray | None:
+    """A note for each cell, an array of text like the matrix: its 95 % interval, or that few images decide.
+
+    None where the result has no standard errors.
+    """
+    if result.jackknife is None:
+        return None
+    low, high = result.interval()
+    n_eff = result.n_eff
+    told = np.char.add(np.char.add(np.char.mod("[%.3f, ", low), np.char.mod("%.3f", high)), "]").astype(object)
+    few = n_eff < FEW_IMAGES
+    told[few] = [f"{FEW} ({count:.0f})" for count in n_eff[few]]
+    told[np.isnan(result.matrix) | np.isnan(low)] = ""
+    return told
+
+
+def note(result: Comparison, row: int, column: int) -> str:
+    """`notes` of one cell; "" where there are none."""
+    told = notes(result.select([row], [column]))
+    return "" if told is None else str(told[0, 0])
+
+
+def columns(result: Comparison, rows: Any, positions: Any) -> dict[str, np.ndarray]:
+    """ "low", "high" and "images deciding" of some cells, for a table; nothing where there are no standard errors.
+
+    Bounds are NaN where few images decide.
+    """
+    if result.jackknife is None:
+        return {}
+    low, high = (bound[rows, positions] for bound in result.interval())
+    n_eff = result.n_eff[rows, positions]
+    few = n_eff < FEW_IMAGES
+    return {"low": np.where(few, np.nan, low), "high": np.where(few, np.nan, high), "images deciding": n_eff}
+
+
+def could_have_intervals(result: Comparison) -> bool:
+    """Whether the result was kept without intervals though its measure has some."""
+    measure = intervals.measure_of(result)
+    return result.jackknife is None and measure is not None and not measure.no_interval

@@ -1,0 +1,106 @@
+"""The map on screen, and what a click on it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+from cka_core.results import views
+from cka_core.results import words as result_words
+from cka_core.results.comparison import Comparison
+from pages.parts import drawn
+
+LISTENER = """
+export default function({ data, setTriggerValue, setStateValue }) {
+  let narrow = data.narrow;
+  const clicked = (event) => {
+    const point = event.points.find((point) => Array.isArray(point.pointNumber));
+    if (point) setTriggerValue('cell', { at: point.pointNumber, figure: data.figure });
+  };
+  // The chart may be drawn after this, again, or anew: look again and again, listen once.
+  const look = () => {
+    const chart = document.querySelector(`.st-key-${data.chart} .js-plotly-plot`);
+    if (!chart || !chart._ev) return;
+    if (!chart._ev.listeners('plotly_click').some((listener) => listener.ofMap)) {
+      const listener = (event) => window.ckaMapClicked && window.ckaMapClicked(event);
+      listener.ofMap = true;
+      chart.on('plotly_click', listener);
+    }
+    const isNarrow = chart.clientWidth > 0 && chart.clientWidth < 480;
+    if (chart.clientWidth > 0 && isNarrow !== narrow && !document.fullscreenElement) {
+      narrow = isNarrow;
+      setStateValue('narrow', isNarrow);
+    }
+  };
+  window.ckaMapClicked = clicked;
+  look();
+  const timer = setInterval(look, 150);
+  return () => clearInterval(timer);
+}
+"""
+
+
+def heatmap(
+    comparison: Comparison,
+    titles: tuple[str, str],
+    file_name: str,
+    *,
+    colours: str,
+    on_cell: Callable[[str, str], None],
+    cell: tuple[str, str] | None = None,
+    faded: bool = False,
+    blocks: Sequence[tuple[int, int, str]] = (),
+) -> None:
+    """The map, with ``cell`` (a layer of A, one of B) and ``blocks`` marked. A click calls ``on_cell`` with layers."""
+    names_a, names_b = views.unique_names(comparison.layers_a), views.unique_names(comparison.layers_b)
+    selected = None
+    if cell and cell[0] in names_a and cell[1] in names_b:
+        selected = names_a.index(cell[0]), names_b.index(cell[1])
+    narrow = bool((st.session_state.get("map_listener") or {}).get("narrow"))
+    digest = drawn.digest(comparison, titles)
+    figure = drawn.heatmap(
+        comparison,
+        digest,
+        colours=colours,
+        titles=titles,
+        selected=selected,
+        faded=faded,
+        narrow=narrow,
+        height=440 if narrow else 680,
+        blocks=blocks,
+    )
+    camera = st.session_state.get("camera") or st.session_state.get("camera saves", "png")
+    rows, columns = comparison.matrix.shape
+    value = result_words.value_text(comparison.provenance)
+    st.plotly_chart(
+        figure,
+        width="stretch",
+        key="map",
+        alt=f"{value} of {rows} layers of {titles[0]}, up the side, and {columns} of {titles[1]}, along the bottom.",
+        config={
+            "displaylogo": False,
+            "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+            "toImageButtonOptions": {
+                "format": camera,
+                "filename": file_name,
+                "scale": 4 if camera == "png" else 1,
+            },
+        },
+    )
+
+    def clicked() -> None:
+        heard = (st.session_state.get("map_listener") or {}).get("cell")
+        if isinstance(heard, dict) and heard.get("figure") == digest:
+            row, column = heard["at"]
+            if 0 <= row < rows and 0 <= column < columns:
+                on_cell(names_a[row], names_b[column])
+
+    # Registered here, not once at import: the registry is the server's, and a module outlives it in a test.
+    listener = st.components.v2.component("map_listener", js=LISTENER)
+    listener(
+        data={"chart": "map", "figure": digest, "narrow": narrow},
+        key="map_listener",
+        on_cell_change=clicked,
+        on_narrow_change=lambda: None,
+    )

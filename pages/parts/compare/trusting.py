@@ -1,0 +1,32 @@
+"""Above the map: what it rests on, in one line, and the intervals of a result that was kept without them."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from cka_core.base.store import Store
+from cka_core.results import trust
+from cka_core.results import words as result_words
+from cka_core.results.comparison import Comparison
+from pages.parts import address
+from pages.parts.compare import missing
+from pages.parts.compare.which import OnScreen
+
+
+def line(comparison: Comparison, *, faded: bool = False) -> None:
+    """One line; red is only what would mislead a reader who passes it over. The hint has a sentence for each part."""
+    facts = trust.line(comparison)
+    parts = [f":red[**{address.plain(fact.text)}**]" if fact.misleads else address.plain(fact.text) for fact in facts]
+    hints = [f"**{address.plain(fact.text)}:** {address.plain(fact.hint)}" for fact in facts]
+    pixels = result_words.pixels(comparison.provenance)
+    if pixels:
+        parts.append(address.plain(pixels))
+        hints.append(address.plain(" ".join(result_words.pixels_because(comparison.provenance))))
+    st.caption(("Still showing: " if faded else "") + " · ".join(parts), help="\n\n".join(filter(None, hints)))
+
+
+def intervals(on: OnScreen, store: Store) -> None:
+    """Where a result has no intervals and could have: the button that makes them."""
+    if on.spec is None or on.faded or not trust.could_have_intervals(on.comparison):
+        return
+    missing.offer("compare", on.spec, "Compute the intervals", on.title, on.seconds(store), store, key="intervals")
