@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from cka_core.base.store import Store
 from cka_core.jobs import submit
@@ -12,9 +13,9 @@ from cka_core.library import catalogue
 from cka_core.library import words as network_words
 from cka_core.library.catalogue import NetworkInfo
 from cka_core.results import blocks, figures, views
-from cka_core.results.comparison import CompareSpec, find
-from pages.parts import address, results, widgets
-from pages.parts.compare import card, choosing, reading, the_map, trusting, which
+from cka_core.results.comparison import MEASURE, CompareSpec, find
+from pages.parts import address, widgets
+from pages.parts.compare import below, card, choosing, measuring, reading, the_map, trusting, which
 from pages.parts.compare.which import OnScreen
 
 WORDS = {
@@ -31,6 +32,7 @@ WORDS = {
     "la": "the layer of A",
     "lb": "the layer of B",
     "tab": "the view",
+    "measure": "the measure",
 }
 
 
@@ -39,8 +41,14 @@ def screen() -> None:
     store = Store()
     networks = catalogue.comparable(store)
     left, right = st.columns([1, 3.7], gap="medium")
+    with right:
+        head = st.container(horizontal=True, vertical_alignment="center")
+        title = head.container()
+        with head:
+            measure = measuring.picker()
     with left:
         spec, a, b, problem = choosing.choose(networks, store)
+    spec = replace(spec, measure=measure)
     from_library = which.opened(spec, store)
     result = find(spec, store)
     job = choosing.job_of(spec, store) if result is None else None
@@ -53,13 +61,13 @@ def screen() -> None:
             st.info(
                 "Opened from the Library. Choose at the left to compare something else.", icon=":material/inventory_2:"
             )
-            explore(from_library, networks, store)
+            explore(from_library, networks, store, title)
         elif result is not None:
             st.session_state["shown"] = asdict(spec)
-            explore(OnScreen(result, a, b, spec), networks, store)
+            explore(OnScreen(result, a, b, spec), networks, store, title)
         else:
             reading.tell_job(job)
-            wait_for_result(spec, " × ".join(network_words.titles(a, b)), bool(problem), job, networks, store)
+            wait_for_result(spec, " × ".join(network_words.titles(a, b)), bool(problem), job, networks, store, title)
         with notes:  # known when all widgets are drawn
             address.show_notes(WORDS)
 
@@ -71,27 +79,29 @@ def wait_for_result(
     job: submit.JobStatus | None,
     networks: dict[str, NetworkInfo],
     store: Store,
+    title_place: DeltaGenerator,
 ) -> None:
     """There is no result yet: the last map, if there was one."""
     at_work = widgets.at_work(job)
     press = choosing.LABELS.get(job.state if job else "", "Compare")
     before = which.last_shown(store)
     if before is None:
-        st.subheader(title, anchor=False)
+        title_place.subheader(title, anchor=False)
         wait = "The map appears here as soon as it is done." if at_work else f"Not compared yet: press {press}."
         st.caption("These two cannot be compared: the reason stands at the left." if refused else wait)
         return
     if refused:
         st.info(f"{title} cannot be compared: the reason stands at the left. Below, the last map.")
     elif job is None:
-        st.info(f"{title} with {spec.sample.n:,} images is not compared yet: press Compare. Below, the last map.")
-    explore(before, networks, store)
+        by = "" if spec.measure == MEASURE else f" by {measuring.title(spec.measure)}"
+        st.info(f"{title} with {spec.sample.n:,} images is not compared yet{by}: press Compare. Below, the last map.")
+    explore(before, networks, store, title_place)
 
 
-def explore(on: OnScreen, networks: dict[str, NetworkInfo], store: Store) -> None:
+def explore(on: OnScreen, networks: dict[str, NetworkInfo], store: Store, title_place: DeltaGenerator) -> None:
     """The result, from its title down to the downloads."""
     comparison, titles = on.comparison, on.titles
-    st.subheader(on.title, anchor=False)
+    title_place.subheader(on.title, anchor=False)
     trusting.line(comparison, faded=on.faded)
     trusting.intervals(on, store)
     for warning in comparison.warnings:
@@ -108,8 +118,8 @@ def explore(on: OnScreen, networks: dict[str, NetworkInfo], store: Store) -> Non
         with card_column:
             cell = card.cell_card(comparison, titles)
         with map_column:
-            name = results.file_stem(comparison)
-            marks = blocks.marked(comparison, shown)
+            name = below.file_stem(comparison)
+            marks = blocks.marked(comparison, shown) if on.is_cka else ()
             the_map.heatmap(
                 shown,
                 titles,
@@ -120,11 +130,11 @@ def explore(on: OnScreen, networks: dict[str, NetworkInfo], store: Store) -> Non
                 faded=on.faded,
                 blocks=marks,
             )
-            if comparison.is_self:
+            if comparison.is_self and on.is_cka:
                 reading.tell_blocks(marks)
     if on.spec is not None:
         reading.how_to_read(comparison, on.a, on.b, networks)
-    results.tabs(comparison, shown, titles, colours)
+    below.tabs(on, shown, cell, colours, store)
 
 
 def map_controls() -> tuple[str, str, str]:

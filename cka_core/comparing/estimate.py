@@ -7,6 +7,7 @@ that of the comparisons this machine has finished; before the first one, that of
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -60,3 +61,22 @@ def remember(names: list[str], n: int, batch_size: int, seconds: float, store: S
     record = records.kept(RECORD, SpeedRecord, store) or {}
     factor = measured if "factor" not in record else (float(record["factor"]) + measured) / 2
     store.write_record(RECORD, {"factor": round(factor, 4), "cores": os.cpu_count()})
+
+
+SECONDS_A_LAYER = {
+    "cka-rbf": 0.008, "rsa-pearson": 0.01, "rsa-spearman": 0.02, "mutual-knn": 0.008, "svcca": 0.05, "ridge": 0.02,
+}  # fmt: skip
+"""What a measure does with each layer before layers meet, at 256 images; by the third power of their number."""
+SECONDS_A_PAIR = {"procrustes": 0.1}
+
+
+def measures_seconds(measures: Sequence[str], a: NetworkInfo, b: NetworkInfo, n: int, batch_size: int) -> float:
+    """Seconds for measures of all layers from their Gram matrices, beside what `estimate_seconds` says."""
+    batches, cube = max(1.0, n / batch_size), (min(n, batch_size) / 256) ** 3
+    residual = [sum(layer.kind == "Add" for layer in info.layers) for info in (a, b)]
+    seconds = 0.0
+    for name in measures:
+        seconds += SECONDS_A_LAYER.get(name, 0.0) * (len(a.layers) + len(b.layers)) * batches * cube
+        seconds += SECONDS_A_PAIR.get(name, 0.0) * residual[0] * residual[1] * batches * cube
+        seconds += len(a.layers) * len(b.layers) * min(n, batch_size) * n / GRAM_SPEED
+    return seconds

@@ -17,7 +17,10 @@ def check_size(kind: str, spec: dict[str, Any], store: Store) -> None:
     """Raise `LimitReached` where a job is larger than one may be here. A worker asks, too, before it begins."""
     if all(deployment.most(limit) is None for limit in ("images", "layers", "epochs")):
         return
-    if kind == "compare":
+    if kind == "several":
+        for one in spec["specs"]:
+            check_size("compare", one, store)
+    elif kind == "compare":
         deployment.check("images", _images(spec["sample"]))
         for side in (spec["a"], spec["b"]):
             _check_layers(side["name"] if side["source"] == "activations" else "", side["architecture"], store)

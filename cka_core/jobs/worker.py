@@ -49,6 +49,23 @@ def _compare(spec: dict[str, Any], store: Store, report: Report) -> None:
     engine.run(CompareSpec.from_json(spec), store, report)
 
 
+def _several(spec: dict[str, Any], store: Store, report: Report) -> None:
+    """See `cka_core.results.spec.Several`. What is there already is passed over."""
+    from cka_core.comparing import engine
+    from cka_core.results.comparison import find
+    from cka_core.results.spec import Several
+
+    specs = Several.from_json(spec).specs
+    for index, one in enumerate(specs):
+
+        def inner(progress: Progress, index: int = index) -> None:
+            where = f"{index + 1} of {len(specs)} · {progress.detail or progress.phase}"
+            report(Progress("comparing", index + progress.fraction, len(specs), where))
+
+        if find(one, store) is None:
+            engine.run(one, store, inner)
+
+
 def _check(spec: dict[str, Any], store: Store, report: Report) -> None:
     """Count (see `cka_core.jobs.submit.CheckSpec`)."""
     steps, pause = spec["steps"], spec["pause"]
@@ -122,6 +139,7 @@ def _forget_networks() -> None:
 
 KINDS: dict[str, Callable[[dict[str, Any], Store, Report], None]] = {
     "compare": _compare,
+    "several": _several,
     "check": _check,
     "train": _train,
     "measure": _measure,

@@ -171,13 +171,15 @@ def _address(key: str, provenance: dict[str, Any], infos: dict[str, NetworkInfo]
         a, b = (_still_here(provenance[side], infos) for side in ("network_a", "network_b"))
         images = provenance["images"]
         sample = SampleSpec(*(images.get(field) for field in ("images", "split", "n", "seed", "balanced")))
-        spec = CompareSpec(a, b, sample, provenance["batch_size"])
+        measure = provenance.get("measure") or comparison.MEASURE
+        spec = CompareSpec(a, b, sample, provenance["batch_size"], measure=measure)
     except (KeyError, TypeError, ValueError, AttributeError):
         return {}
     if any(sample is None for sample in (sample.images, sample.split, sample.n)) or key != spec.key:
         return {}
     address = {"a": a.name, "b": b.name, "images": sample.images, "split": sample.split, "n": str(sample.n)}
     address |= {"draw": "first"} if sample.seed is None else {"draw": "random", "seed": str(sample.seed)}
+    address |= {"measure": spec.measure} if spec.measure != comparison.MEASURE else {}
     return address | {"balanced": str(bool(sample.balanced)).lower(), "batch": str(spec.batch_size)}
 
 

@@ -67,3 +67,19 @@ class CompareSpec:
             return cls(**fields)
         except (KeyError, TypeError) as error:
             raise ValueError(f"Expected the fields of a comparison's spec, got {values!r} ({error}).") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Several:
+    """Comparisons that are asked for together and made one after the other; each is kept under its own key."""
+
+    specs: tuple[CompareSpec, ...]
+
+    @property
+    def key(self) -> str:
+        return key_of({"several": [spec.key for spec in self.specs]})
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Several:
+        """The one whose ``dataclasses.asdict`` is ``values``."""
+        return cls(tuple(CompareSpec.from_json(spec) for spec in values["specs"]))

@@ -39,7 +39,7 @@ def spec(a: str = A, b: str = B, **sample: Any) -> CompareSpec:
 def keep(store: Store, wanted: CompareSpec) -> None:
     """A finished comparison in the store, with made-up numbers."""
     result = comparison(wanted.a.architecture, wanted.b.architecture)
-    networks = {"network_a": asdict(wanted.a), "network_b": asdict(wanted.b)}
+    networks = {"network_a": asdict(wanted.a), "network_b": asdict(wanted.b), "measure": wanted.measure}
     store.put("comparisons", wanted.key, replace(result, provenance=result.provenance | networks).to_bytes())
 
 
@@ -476,3 +476,45 @@ def test_a_result_kept_without_intervals_offers_them(store, monkeypatch):
     assert [(kind, wanted.key) for kind, wanted, *_ in submitted] == [("compare", spec().key)]
     job(store, "running")
     assert len(open_page(a=A, b=B).get("progress")) == 1
+
+
+def test_another_measure_is_picked_above_the_map_and_is_in_the_address(store):
+    keep(store, spec())
+    keep(store, replace(spec(), measure="svcca"))
+    page = open_page(a=A, b=B)
+    page.selectbox(key="measure").set_value("svcca").run()
+    assert page.query_params["measure"] == "svcca"
+    assert button(page, "Compare").disabled
+    assert "20 / (n - 1)" in page.selectbox(key="measure").help.replace("\\", "")
+    page.selectbox(key="measure").set_value("ridge").run()
+    assert r"is not compared yet by ridge" in texts(page) and not button(page, "Compare").disabled
+    assert open_page(a=A, b=B, measure="svcca").selectbox(key="measure").value == "svcca"
+    refused = open_page(a=A, b=B, measure="cosine")
+    assert any("the measure" in warning.value for warning in refused.warning)
+
+
+def test_one_cell_stands_under_all_measures_and_the_missing_ones_are_one_button_away(store, monkeypatch):
+    submitted = []
+    monkeypatch.setattr(submit, "submit", lambda *what: submitted.append(what))
+    keep(store, spec())
+    keep(store, replace(spec(), measure="svcca"))
+    page = open_page(a=A, b=B, tab="All measures", la="stem_conv", lb="stem_conv")
+    table, facts = (frame.value for frame in page.dataframe)
+    assert list(table["measure"]) == ["unbiased CKA", "SVCCA"] and len(facts) == 9
+    value = comparison(A, B).matrix[0, 0]
+    assert table["value"][0] == pytest.approx(value)
+    assert table["among all pairs"][0] == f"{(comparison(A, B).matrix > value).sum() + 1:,} of {71 * 197:,}"
+    (offer,) = [one for one in page.button if one.label.startswith("Compute the 7 others · ≈ ")]
+    offer.click().run()
+    (kind, wanted, *_), *_ = submitted
+    assert kind == "several" and {one.measure for one in wanted.specs} == {
+        "cka-biased", "cka-rbf", "rsa-pearson", "rsa-spearman", "mutual-knn", "ridge", "procrustes",
+    }  # fmt: skip
+
+
+def test_where_one_only_looks_nothing_is_offered(store, monkeypatch):
+    keep(store, spec())
+    monkeypatch.setenv("CKA_MODE", "read-only")
+    page = open_page(a=A, b=B, tab="All measures")
+    assert not [one for one in page.button if one.label.startswith("Compute")]
+    assert "Compute the 8 others? This is to be looked at only" in texts(page)

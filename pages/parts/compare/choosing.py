@@ -13,7 +13,8 @@ from cka_core.images.sets import is_available
 from cka_core.jobs import submit
 from cka_core.library import words as network_words
 from cka_core.library.catalogue import NetworkInfo
-from cka_core.results.comparison import CompareSpec
+from cka_core.measures import registry
+from cka_core.results.comparison import MEASURE, CompareSpec
 from pages.parts import address, visitor, widgets
 
 DEFAULT_A, DEFAULT_B = "cifar-resnet-38x1-cifar10-mini-s0", "cifar-resnet-14x4-cifar10-mini-s0"
@@ -49,6 +50,7 @@ def show_job(values: dict[str, Any]) -> None:
     sample = spec.sample
     draw = "first" if sample.seed is None else "random"
     st.session_state.update(images=sample.images, split=sample.split, n=str(sample.n), draw=draw)
+    st.session_state["measure"] = registry.measure(spec.measure).name
     st.session_state.update(seed=sample.seed or 0, balanced=sample.balanced, batch=str(spec.batch_size))
 
 
@@ -68,6 +70,7 @@ def compare_button(
     if st.button(label, type="primary", width="stretch", disabled=no_use, key="compare"):
         with st.spinner("Starting the worker"):
             title = " × ".join(network_words.titles(a, b))
+            title += "" if spec.measure == MEASURE else f", {registry.measure(spec.measure).title}"
             accepted = visitor.attempt(lambda: submit.submit("compare", spec, title, store, visitor.here()))
         if accepted:
             st.rerun()
@@ -80,7 +83,9 @@ def compare_button(
     elif at_work:
         st.caption("At work: see above the map." if "shown" in st.session_state else "At work.")
     else:
-        seconds = estimate.estimate_seconds(a, b, spec.sample.n or 0, spec.batch_size, store)
+        n, size = spec.sample.n or 0, spec.batch_size
+        seconds = estimate.estimate_seconds(a, b, n, size, store)
+        seconds += estimate.measures_seconds([spec.measure], a, b, n, size)
         here = bool(a.activations and b.activations) or is_available(spec.sample.images, store)
         first = "" if here else ", after the download"
         st.caption(f"≈ {words.seconds_text(seconds)}{first}")

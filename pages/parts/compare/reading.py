@@ -7,6 +7,7 @@ import streamlit as st
 from cka_core.jobs import submit
 from cka_core.library import words as network_words
 from cka_core.library.catalogue import NetworkInfo
+from cka_core.measures import registry
 from cka_core.measures.blocks import RULE
 from cka_core.results import views
 from cka_core.results.comparison import Comparison
@@ -43,9 +44,9 @@ def how_to_read(comparison: Comparison, a: NetworkInfo, b: NetworkInfo, networks
     cell, block, untrained = st.columns(3, gap="medium")
     names_a, names_b = views.unique_names(comparison.layers_a), views.unique_names(comparison.layers_b)
     with cell:
-        st.markdown(
-            "**A cell** says how alike two layers represent the images: 1 up to rotation and scale, 0 not at all."
-        )
+        measure = registry.MEASURES.get(str(comparison.provenance.get("measure")))
+        scale = f"{measure.range}." if measure else "1 up to rotation and scale, 0 not at all."
+        st.markdown(f"**A cell** says how alike two layers represent the images: {scale}")
         example = views.example_cell(comparison)
         if example:
             layers = names_a[example[0]], names_b[example[1]]

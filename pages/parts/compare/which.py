@@ -12,7 +12,7 @@ from cka_core.comparing import estimate
 from cka_core.library import catalogue, inventory
 from cka_core.library import words as network_words
 from cka_core.library.catalogue import NetworkInfo
-from cka_core.results.comparison import CompareSpec, Comparison, find
+from cka_core.results.comparison import MEASURE, CompareSpec, Comparison, find
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +33,11 @@ class OnScreen:
     @property
     def title(self) -> str:
         return f"{self.titles[0]} × {'itself' if self.comparison.is_self else self.titles[1]}"
+
+    @property
+    def is_cka(self) -> bool:
+        """Whether it is unbiased CKA, of which blocks and intervals are known."""
+        return (self.comparison.provenance.get("measure") or MEASURE) == MEASURE
 
     def seconds(self, store: Store) -> float:
         """How long the same comparison would take again."""

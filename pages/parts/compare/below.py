@@ -6,28 +6,36 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from cka_core.base.store import Store
 from cka_core.results import figures, paper, views
 from cka_core.results import words as result_words
 from cka_core.results.comparison import Comparison
 from pages.parts import address, drawn
+from pages.parts.compare import measuring
+from pages.parts.compare.which import OnScreen
 from pages.parts.glossary import explain
 
-TABS = ("Best match along depth", "Table", "Download")
+TABS = ("Best match along depth", "All measures", "Table", "Download")
 
 
-def tabs(comparison: Comparison, shown: Comparison, titles: tuple[str, str], colours: str) -> None:
-    """``comparison`` has every layer, ``shown`` those the map shows. Only the open tab is worked out."""
+def tabs(on: OnScreen, shown: Comparison, cell: tuple[str, str] | None, colours: str, store: Store) -> None:
+    """``on`` has every layer, ``shown`` those the map shows, ``cell`` is the chosen one. Only the open tab is worked
+    out."""
+    titles = on.titles
     address.check("tab", TABS.__contains__)
-    curve, table, download = st.tabs(TABS, key="tab", on_change="rerun", bind="query-params")
+    curve, measures, table, download = st.tabs(TABS, key="tab", on_change="rerun", bind="query-params")
     if curve.open:
         with curve:
             best_match(shown, titles)
+    if measures.open:
+        with measures:
+            measuring.all_of_them(on, cell, store)
     if table.open:
         with table:
             numbers(shown, titles)
     if download.open:
         with download:
-            downloads(comparison, shown, titles, colours)
+            downloads(on.comparison, shown, titles, colours)
 
 
 def best_match(shown: Comparison, titles: tuple[str, str]) -> None:

@@ -1,0 +1,41 @@
+"""Jobs beside a map: several comparisons at once, and what is asked of one."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from cka_core.base import deployment
+from cka_core.images.sets import SampleSpec
+from cka_core.jobs import admission, worker
+from cka_core.library import catalogue
+from cka_core.results.comparison import CompareSpec, find
+from cka_core.results.spec import Several
+
+SMALL = "cifar-resnet-8x1"
+
+
+def asked(n: int = 16, **how: object) -> CompareSpec:
+    a = catalogue.find(SMALL).spec
+    return CompareSpec(a, a, SampleSpec("cifar10-mini", "test", n, 0), n, **how)
+
+
+def test_several_comparisons_are_one_job_that_passes_over_what_is_there(store):
+    wanted = Several((asked(), asked(measure="svcca")))
+    assert Several.from_json(dataclasses.asdict(wanted)) == wanted
+    told = []
+    worker.KINDS["several"](dataclasses.asdict(wanted), store, told.append)
+    assert all(find(spec, store) is not None for spec in wanted.specs)
+    fractions = [progress.fraction for progress in told]
+    assert fractions == sorted(fractions) and "2 of 2" in told[-1].detail
+    told.clear()
+    worker.KINDS["several"](dataclasses.asdict(wanted), store, told.append)
+    assert told == []
+
+
+def test_each_of_several_has_to_be_as_small_as_one_may_be(store, monkeypatch):
+    monkeypatch.setenv("CKA_MAX_IMAGES", "64")
+    admission.check_size("several", dataclasses.asdict(Several((asked(), asked(64)))), store)
+    with pytest.raises(deployment.LimitReached, match="64 images"):
+        admission.check_size("several", dataclasses.asdict(Several((asked(), asked(65)))), store)
