@@ -15,7 +15,7 @@ from cka_core.library.catalogue import NetworkInfo
 from cka_core.results import blocks, figures, views
 from cka_core.results.comparison import MEASURE, CompareSpec, find
 from pages.parts import address, widgets
-from pages.parts.compare import below, card, choosing, measuring, reading, the_map, trusting, which
+from pages.parts.compare import below, card, choosing, controlling, measuring, reading, the_map, trusting, which
 from pages.parts.compare.which import OnScreen
 
 WORDS = {
@@ -33,6 +33,7 @@ WORDS = {
     "lb": "the layer of B",
     "tab": "the view",
     "measure": "the measure",
+    "control": "the control",
 }
 
 
@@ -42,10 +43,11 @@ def screen() -> None:
     networks = catalogue.comparable(store)
     left, right = st.columns([1, 3.7], gap="medium")
     with right:
-        head = st.container(horizontal=True, vertical_alignment="center")
+        head = st.container(horizontal=True, vertical_alignment="bottom")
         title = head.container()
         with head:
             measure = measuring.picker()
+            control = controlling.picker()
     with left:
         spec, a, b, problem = choosing.choose(networks, store)
     spec = replace(spec, measure=measure)
@@ -61,10 +63,10 @@ def screen() -> None:
             st.info(
                 "Opened from the Library. Choose at the left to compare something else.", icon=":material/inventory_2:"
             )
-            explore(from_library, networks, store, title)
+            explore(from_library, networks, store, title, control)
         elif result is not None:
             st.session_state["shown"] = asdict(spec)
-            explore(OnScreen(result, a, b, spec), networks, store, title)
+            explore(OnScreen(result, a, b, spec), networks, store, title, control)
         else:
             reading.tell_job(job)
             wait_for_result(spec, " × ".join(network_words.titles(a, b)), bool(problem), job, networks, store, title)
@@ -98,14 +100,23 @@ def wait_for_result(
     explore(before, networks, store, title_place)
 
 
-def explore(on: OnScreen, networks: dict[str, NetworkInfo], store: Store, title_place: DeltaGenerator) -> None:
+def explore(
+    on: OnScreen,
+    networks: dict[str, NetworkInfo],
+    store: Store,
+    title_place: DeltaGenerator,
+    control: str = controlling.AS_IT_IS,
+) -> None:
     """The result, from its title down to the downloads."""
+    place = st.container()
+    as_it_is, (on, beside) = on, controlling.under(control, on, networks, store, place)
     comparison, titles = on.comparison, on.titles
     title_place.subheader(on.title, anchor=False)
-    trusting.line(comparison, faded=on.faded)
-    trusting.intervals(on, store)
-    for warning in comparison.warnings:
-        st.warning(address.plain(warning), icon=":material/info:")
+    with place:
+        trusting.line(comparison, faded=on.faded)
+        trusting.intervals(as_it_is, store)
+        for warning in comparison.warnings:
+            st.warning(address.plain(warning), icon=":material/info:")
     map_row = st.container()  # shows what the controls below it say
     kinds, search, colours = map_controls()
     shown = comparison
@@ -113,22 +124,23 @@ def explore(on: OnScreen, networks: dict[str, NetworkInfo], store: Store, title_
         shown = views.filtered(comparison, kinds, search)
     except ValueError as error:
         st.warning(f"{address.plain(str(error))} Every layer is shown.", icon=":material/filter_alt_off:")
+        kinds, search = "every layer", ""
     with map_row:
         map_column, card_column = st.columns([3, 1], gap="medium")
         with card_column:
-            cell = card.cell_card(comparison, titles)
+            cell = card.cell_card(comparison, titles, beside)
         with map_column:
-            name = below.file_stem(comparison)
             marks = blocks.marked(comparison, shown) if on.is_cka else ()
             the_map.heatmap(
                 shown,
                 titles,
-                name,
+                below.file_stem(comparison),
                 colours=colours,
                 on_cell=reading.choose_cell,
                 cell=cell,
                 faded=on.faded,
                 blocks=marks,
+                beside={word: views.filtered(other, kinds, search).matrix for word, other in beside.items()},
             )
             if comparison.is_self and on.is_cka:
                 reading.tell_blocks(marks)

@@ -56,6 +56,13 @@ def compare(
     measure: Annotated[
         str, typer.Option("--measure", "--measures", help="A measure's name, several between commas, or all.")
     ] = "cka",
+    passes: Annotated[
+        int,
+        typer.Option(help="How often the images go by, each time in other minibatches; the paper's code: 10."),
+    ] = 1,
+    without: Annotated[
+        str, typer.Option(help="pixels: take what the images' pixels explain out of both networks; of unbiased CKA.")
+    ] = "",
     again: Annotated[bool, typer.Option("--again", help="Compute even if the result is in the store.")] = False,
     store: StoreOption = None,
 ) -> None:
@@ -92,6 +99,8 @@ def compare(
             print(f"Wrote {path}")
 
     if factory.is_one(a) or factory.is_one(b):
+        if passes != 1 or without:
+            raise ValueError("--passes and --without are for networks by name or file, not for those built by code.")
         for network in dict.fromkeys(filter(factory.is_one, (a, b))):
             print(f"Running the code of {network}, in this process.")
         model = factory.built(a, place)
@@ -121,6 +130,8 @@ def compare(
             measure=name,
             preprocessing=preprocessing,
             batch_norm=batch_norm,
+            passes=passes,
+            without=without,
         )  # fmt: skip
         for name in names
     ]
@@ -155,7 +166,7 @@ def _command(context: typer.Context) -> list[str]:
     values = context.params
     words = ["python", "-m", "cka_core", "compare", values["a"], values["b"]]
     for option in ("images", "split", "samples", "first", "seed", "balanced", "batch_size", "preprocessing",
-                   "batch_norm", "measure"):  # fmt: skip
+                   "batch_norm", "measure", "passes", "without"):  # fmt: skip
         if given(context, option):
             name = f"--{option.replace('_', '-')}"
             words += [name] if values[option] is True else [name, str(values[option])]

@@ -97,6 +97,16 @@ class MeasureMeans:
         for batch in (a,) if b is a else (a, b):
             self._outliers.note(batch)
 
+    def merge(self, other: MeasureMeans) -> None:
+        """Add the values of other minibatches of the same layers, by the same measure."""
+        if other._sum.shape != self._sum.shape:
+            raise ValueError(f"Expected values of {self._sum.shape} layers, got {other._sum.shape}.")
+        self._sum += other._sum
+        self._weight += other._weight
+        self.images += other.images
+        for known, more in zip(self._seen, other._seen, strict=True):
+            known[:] = [one and (two if two != NO_VARIANCE else one) for one, two in zip(known, more, strict=True)]
+
     def matrix(self) -> np.ndarray:
         """float64 (layers of A, layers of B), NaN where a layer has none."""
         return np.divide(self._sum, self._weight, out=np.full(self._sum.shape, np.nan), where=self._weight > 0)

@@ -10,8 +10,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from cka_core.measures.grams import GramBatch
+from cka_core.measures.measure import Measure
+
 MOST_EXPLAINED = 0.95
 """Where the pixels explain more than this of a layer, r², what is left of it is too little to compare."""
+
+EXPLAINED = "the pixels explain it"
+"""The reason of a layer of which that is so."""
 
 
 def without(matrix: np.ndarray, to_a: np.ndarray, to_b: np.ndarray) -> np.ndarray:
@@ -34,3 +40,22 @@ def without(matrix: np.ndarray, to_a: np.ndarray, to_b: np.ndarray) -> np.ndarra
         raise ValueError(f"Expected as many values as {matrix.shape} layers, got {to_a.shape} and {to_b.shape}.")
     left_a, left_b = (np.where(r**2 > MOST_EXPLAINED, np.nan, 1 - r**2) for r in (to_a, to_b))
     return (matrix - np.multiply.outer(to_a, to_b)) / np.sqrt(np.multiply.outer(left_a, left_b))
+
+
+def pairs(a: GramBatch, b: GramBatch) -> np.ndarray:
+    """Not of two batches alone."""
+    raise ValueError("What pixels explain needs them as a third representation: see `measures.partial.without`.")
+
+
+MEASURE = Measure(
+    name="cka-without-pixels",
+    title="unbiased CKA without what the pixels explain",
+    invariant="shifts, rotations and reflections of the features, and one factor for all of them",
+    range="from -1 to 1; about 0 where the two layers share no more than the pixels give both",
+    chance="0 on average, standard deviation about sqrt(2 / (n(n - 3))) for n images",
+    minibatches="nothing on average, as with unbiased CKA",
+    source="Székely & Rizzo 2014, arXiv 1310.2926, partial distance correlation; why: Cui et al. 2022, "
+    "arXiv 2202.00095",
+    pairs=pairs,
+    no_interval="the closed form is of two representations, and this is of three",
+)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core.results import trust, views, words
+from cka_core.results import differences, trust, views, words
 
 if TYPE_CHECKING:
     import plotly.graph_objects
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 COLOURS = ("magma", "viridis", "cividis")
 """Colour maps, dark to light, all even in brightness. The first is the seed notebook's; cividis is made for red-green
 colour blindness."""
+DIVERGING = "RdBu_r"
+"""Of a difference: white at 0, red above, blue below."""
 PAPER_FORMATS = ("png", "svg", "pdf")
 NO_CKA = "#c8c8c8"  # a grey that none of the colour maps has
 LINE = "rgba(140, 140, 140, 0.8)"
@@ -32,8 +34,8 @@ def heatmap(
     comparison: Comparison,
     *,
     colours: str = "magma",
-    zmin: float = 0.0,
-    zmax: float = 1.0,
+    zmin: float | None = None,
+    zmax: float | None = None,
     titles: tuple[str, str] | None = None,
     selected: tuple[int, int] | None = None,
     height: int = 680,
@@ -47,7 +49,7 @@ def heatmap(
     Parameters
     ----------
     colours : one of `COLOURS`
-    zmin, zmax : CKA of the darkest and the lightest colour
+    zmin, zmax : values of the darkest and the lightest colour; None: 0 and 1, of a difference -1 and 1
     titles : what to call A and B; None takes their names
     selected : row and column of a cell to mark
     height : pixels
@@ -75,9 +77,9 @@ def heatmap(
             z=z,
             x=columns,
             y=rows,
-            zmin=zmin,
-            zmax=zmax,
-            colorscale=colour_scale(colours),
+            zmin=lowest(comparison) if zmin is None else zmin,
+            zmax=1.0 if zmax is None else zmax,
+            colorscale=colour_scale(DIVERGING if differences.is_difference(comparison) else colours),
             colorbar=bar,
             opacity=0.45 if faded else 1.0,
             hoverongaps=False,
@@ -157,11 +159,17 @@ def is_square(comparison: Comparison) -> bool:
     return bool(columns) and SQUARE[0] <= rows / columns <= SQUARE[1]
 
 
+def lowest(comparison: Comparison) -> float:
+    """The value of the darkest colour: -1 of a difference, else 0."""
+    return -1.0 if differences.is_difference(comparison) else 0.0
+
+
 def colour_scale(colours: str) -> list[list[Any]]:
     """A colour map as "rgb(…)": Streamlit takes magma's "#000004" for a place where a theme's colour goes."""
     from plotly.colors import get_colorscale, hex_to_rgb
 
-    return [[at, f"rgb{hex_to_rgb(colour)}"] for at, colour in get_colorscale(colours)]
+    found = get_colorscale(colours)
+    return [[at, colour if colour.startswith("rgb") else f"rgb{hex_to_rgb(colour)}"] for at, colour in found]
 
 
 def _axis(layers: Sequence[Layer], title: str, *, angle: int) -> dict[str, Any]:

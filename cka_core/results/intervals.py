@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cka_core.measures import jackknife as closed_form
-from cka_core.measures import registry
+from cka_core.measures import partial, registry
 from cka_core.measures.chance import chance as chance_of_sizes
 from cka_core.measures.hsic import minibatches
 from cka_core.measures.jackknife import Jackknife
@@ -111,6 +111,8 @@ def from_arrays(arrays: Mapping[str, Any]) -> Jackknife | None:
 
 def measure_of(result: Comparison) -> Measure | None:
     """The measure of a result, unbiased CKA where none is named; None of a function of one's own."""
+    if result.provenance.get("measure") == partial.MEASURE.name:
+        return partial.MEASURE
     try:
         return registry.measure(result.provenance.get("measure") or "cka")
     except ValueError:

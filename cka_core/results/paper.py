@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from cka_core.base.atomic import write_atomically
 from cka_core.results import views, words
-from cka_core.results.figures import NO_CKA, PAPER_FORMATS, check_colours, to_html
+from cka_core.results.differences import is_difference
+from cka_core.results.figures import DIVERGING, NO_CKA, PAPER_FORMATS, check_colours, lowest, to_html
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
@@ -79,9 +80,15 @@ def drawn(
     figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    palette = colormaps[colours].with_extremes(bad=NO_CKA)
+    palette = colormaps[DIVERGING if is_difference(comparison) else colours].with_extremes(bad=NO_CKA)
     image = axes.imshow(
-        comparison.matrix, cmap=palette, vmin=0.0, vmax=1.0, origin="lower", interpolation="nearest", aspect="equal"
+        comparison.matrix,
+        cmap=palette,
+        vmin=lowest(comparison),
+        vmax=1.0,
+        origin="lower",
+        interpolation="nearest",
+        aspect="equal",
     )
     axes.set_xlabel(" ", fontsize=10 * text)
     axes.set_ylabel(" ", fontsize=10 * text)

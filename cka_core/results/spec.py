@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from cka_core.networks.architectures import NetworkSpec
 
 MEASURE = measures.STORED["cka"]
+PIXELS = "pixels"
+USUAL = {"preprocessing": AUTO, "batch_norm": INFERENCE, "passes": 1, "without": ""}
+"""Choices that came later, as all comparisons were made before: they are no part of a key."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +27,9 @@ class CompareSpec:
 
     ``layers`` keeps only the layers with these names, of either network; None keeps every layer. ``preprocessing`` is
     one of `cka_core.networks.preprocessing.FORMS`, ``batch_norm`` one of `cka_core.networks.layer_graph.BATCH_NORMS`,
-    ``measure`` a name of `measures.registry` (ValueError for another).
+    ``measure`` a name of `measures.registry` (ValueError for another). ``passes`` is how often the images go by, each
+    time in other minibatches. ``without`` "pixels" takes what the images' pixels explain out of both
+    (`measures.partial`), of unbiased CKA only.
     """
 
     a: NetworkSpec
@@ -36,16 +41,24 @@ class CompareSpec:
     version: int = 1
     preprocessing: str = AUTO
     batch_norm: str = INFERENCE
+    passes: int = 1
+    without: str = ""
 
     def __post_init__(self) -> None:
         chosen = measures.measure(self.measure)
         object.__setattr__(self, "measure", measures.STORED.get(chosen.name, chosen.name))
+        if self.passes < 1:
+            raise ValueError(f"Expected at least one pass over the images, got {self.passes}.")
+        if self.without not in ("", PIXELS):
+            raise ValueError(f"Expected {PIXELS!r} or nothing to be taken out, got {self.without!r}.")
+        if self.without and self.measure != MEASURE:
+            raise ValueError(f"What the pixels explain is taken out of unbiased CKA only, not of {chosen.title}.")
 
     @property
     def key(self) -> str:
         values = dataclasses.asdict(self) | {"a": self.a.identity, "b": self.b.identity}
-        for name, usual in (("preprocessing", AUTO), ("batch_norm", INFERENCE)):
-            if values[name] == usual:  # as before there was a choice, so that what was kept is still found
+        for name, usual in USUAL.items():
+            if values[name] == usual:  # so that what was kept before there was a choice is still found
                 del values[name]
         return key_of(values)
 

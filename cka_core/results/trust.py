@@ -47,6 +47,9 @@ def _images(result: Comparison) -> Fact | None:
 
 def _measure(result: Comparison) -> Fact:
     measure = intervals.measure_of(result)
+    if result.provenance.get("less"):
+        hint = f"Each cell less {result.provenance['less']}: above 0 it is more alike here, below 0 there."
+        return Fact(words.measure_text(result.provenance), hint)
     hint = f"Range: {measure.range}. Unchanged by {measure.invariant}." if measure else "A function of one's own."
     return Fact(words.measure_text(result.provenance), hint)
 
@@ -57,6 +60,8 @@ def _minibatches(result: Comparison) -> Fact | None:
         return None
     size = result.provenance["batch_size"]
     text = f"{len(sizes)} minibatches of {size:,}" if len(sizes) > 1 else "one minibatch"
+    passes = result.provenance.get("passes") or 1
+    text += f", {passes} passes" if passes > 1 else ""
     return Fact(text, f"Minibatches change {measure.minibatches}." if measure else "Values are averaged over them.")
 
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from cka_core.base.words import seconds_text
-from cka_core.measures import registry
+from cka_core.measures import partial, registry
 from cka_core.results.activation_sets import Sample
 from cka_core.results.comparison import Comparison
 
 MEASURES = {registry.STORED.get(name, name): made.title for name, made in registry.MEASURES.items()}
+MEASURES[partial.MEASURE.name] = partial.MEASURE.title
 """Titles of the measures by what they are called in a result."""
 
 
@@ -23,6 +24,8 @@ def provenance_text(provenance: Mapping[str, Any]) -> str:
     """The same of a comparison's provenance."""
     parts = [images_text(provenance)] if images_text(provenance) else []
     parts.append(measure_text(provenance))
+    if (provenance.get("passes") or 1) > 1:
+        parts.append(f"{provenance['passes']} passes")
     if provenance.get("batch_norm") == "train":
         parts.append("batch norm in train mode")
     parts += [tokens_text(provenance)] if tokens_text(provenance) else []
@@ -100,6 +103,7 @@ def measure_text(provenance: Mapping[str, Any]) -> str:
 
 SHORT = {
     "cka-linear-unbiased": "CKA",
+    "cka-without-pixels": "CKA without pixels",
     "mutual-knn": "shared neighbours",
     "rsa-pearson": "RSA",
     "rsa-spearman": "RSA",

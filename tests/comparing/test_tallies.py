@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cka_core import build_network, compare, compare_activations, load_images
-from cka_core.comparing import engine, tallies
+from cka_core.comparing import engine, sources, tallies
 from cka_core.images.sets import SampleSpec
 from cka_core.library import catalogue
 from cka_core.measures.grams import GramBatch, grams
@@ -77,7 +77,7 @@ def test_procrustes_of_too_many_pairs_says_what_to_choose():
 def test_every_measure_rests_on_the_gram_matrices_kept(store, monkeypatch):
     first = engine.run(spec(), store)
     assert first.jackknife is not None
-    monkeypatch.setattr(engine.Stored, "_load", lambda self: pytest.fail("the network was loaded again"))
+    monkeypatch.setattr(sources.Stored, "_load", lambda self: pytest.fail("the network was loaded again"))
     for name in ("rsa-pearson", "ridge", "procrustes"):
         wanted = spec(measure=name)
         made = engine.run(wanted, store)

@@ -518,3 +518,54 @@ def test_where_one_only_looks_nothing_is_offered(store, monkeypatch):
     page = open_page(a=A, b=B, tab="All measures")
     assert not [one for one in page.button if one.label.startswith("Compute")]
     assert "Compute the 8 others? This is to be looked at only" in texts(page)
+
+
+PLAIN_A, PLAIN_B = "cifar-resnet-14x1-plain-s0", "cifar-resnet-14x2-plain-s0"
+"""Two trained networks, with another seed of each in the library."""
+
+
+def test_one_switch_shows_the_map_under_each_control_and_the_hover_all_that_are_there(store):
+    base = spec(PLAIN_A, PLAIN_B)
+    untrained = spec("cifar-resnet-14x1", "cifar-resnet-14x2")
+    other = spec("cifar-resnet-14x1-plain-s1", "cifar-resnet-14x2-plain-s1")
+    keep(store, base)
+    made = comparison("cifar-resnet-14x1", "cifar-resnet-14x2").matrix
+    for wanted, factor in ((untrained, 0.5), (other, 0.25), (replace(base, without="pixels"), 0.75)):
+        result = comparison("cifar-resnet-14x1", "cifar-resnet-14x2")
+        store.put("comparisons", wanted.key, replace(result, matrix=made * factor).to_bytes())
+    page = open_page(a=PLAIN_A, b=PLAIN_B, la="stem_conv", lb="stem_conv")
+    template = the_map(page)["data"][0]["hovertemplate"]
+    for word in ("without pixels", "untrained", "another seed"):
+        assert f"<br>{word}  %{{customdata[" in template
+    assert f"untrained: {made[0, 0] / 2:.3f}" in texts(page) and f"another seed: {made[0, 0] / 4:.3f}" in texts(page)
+    for choice, factor in (("minus untrained", 0.5), ("another seed", 0.25), ("without what the pixels explain", 0.75)):
+        page.selectbox(key="control").set_value(choice).run()
+        assert not page.exception
+        assert np.allclose(numbers(the_map(page)["data"][0]["z"]), made * factor, atol=1e-6)
+        assert f"as it is: {made[0, 0]:.3f}" in texts(page)
+
+
+def test_a_control_that_is_missing_is_one_button_away(store, monkeypatch):
+    submitted = []
+    monkeypatch.setattr(submit, "submit", lambda *what: submitted.append(what))
+    keep(store, spec(PLAIN_A, PLAIN_B))
+    page = open_page(a=PLAIN_A, b=PLAIN_B, control="minus untrained")
+    assert "Not computed yet: minus untrained" in texts(page)
+    page.toggle(key="bntrain").set_value(True).run()
+    (offer,) = [one for one in page.button if one.label.startswith("Compute it · ≈ ")]
+    offer.click().run()
+    ((kind, wanted, *_),) = submitted
+    expected = replace(spec("cifar-resnet-14x1", "cifar-resnet-14x2"), batch_norm="train")
+    assert (kind, wanted.key) == ("compare", expected.key)
+
+
+def test_a_control_that_cannot_be_had_says_why(store):
+    keep(store, spec())
+    page = open_page(a=A, b=B, control="minus untrained")
+    assert "This takes two trained networks" in texts(page) and has_map(page)
+    page = open_page(control="another seed")
+    assert "The library has no other seed" in texts(page)
+    assert any(one.label.startswith("Train ResNet 38x1 with seed 1 · ≈ ") for one in page.button)
+    keep(store, replace(spec(), measure="svcca"))
+    page = open_page(a=A, b=B, measure="svcca", control="without what the pixels explain")
+    assert "of unbiased CKA only" in texts(page)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import streamlit as st
 
 from cka_core.base.store import Store
-from cka_core.results import figures, paper, views
+from cka_core.results import differences, figures, paper, views
 from cka_core.results import words as result_words
-from cka_core.results.comparison import Comparison
+from cka_core.results.comparison import MEASURE, Comparison
 from pages.parts import address, drawn
 from pages.parts.compare import measuring
 from pages.parts.compare.which import OnScreen
@@ -39,6 +39,9 @@ def tabs(on: OnScreen, shown: Comparison, cell: tuple[str, str] | None, colours:
 
 
 def best_match(shown: Comparison, titles: tuple[str, str]) -> None:
+    if differences.is_difference(shown):
+        st.caption("A difference has no best match: set the control above the map to “as it is”.")
+        return
     if shown.is_self:
         st.caption("A network is compared with itself: the best match of each layer is the layer itself, at 1.")
     st.plotly_chart(
@@ -128,5 +131,6 @@ def _button(label: str, data: Callable[[], str | bytes], file_name: str, mime: s
 
 def file_stem(comparison: Comparison) -> str:
     """What files made of a comparison are called, without their ending."""
-    name = f"cka-{comparison.name_a}-{comparison.name_b}"
+    measure = comparison.provenance.get("measure") or MEASURE
+    name = f"{'cka' if measure == MEASURE else measure}-{comparison.name_a}-{comparison.name_b}"
     return "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in name)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -51,8 +52,12 @@ def heatmap(
     cell: tuple[str, str] | None = None,
     faded: bool = False,
     blocks: Sequence[tuple[int, int, str]] = (),
+    beside: Mapping[str, Any] | None = None,
 ) -> None:
-    """The map, with ``cell`` (a layer of A, one of B) and ``blocks`` marked. A click calls ``on_cell`` with layers."""
+    """The map, with ``cell`` (a layer of A, one of B) and ``blocks`` marked. A click calls ``on_cell`` with layers.
+
+    ``beside`` are other values of each cell, for the hover.
+    """
     names_a, names_b = views.unique_names(comparison.layers_a), views.unique_names(comparison.layers_b)
     selected = None
     if cell and cell[0] in names_a and cell[1] in names_b:
@@ -62,6 +67,7 @@ def heatmap(
     figure = drawn.heatmap(
         comparison,
         digest,
+        beside,
         colours=colours,
         titles=titles,
         selected=selected,

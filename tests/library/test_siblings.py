@@ -1,0 +1,50 @@
+"""Networks that differ from one in a single thing."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from cka_core.library import catalogue, siblings
+
+
+def test_before_its_training(store):
+    trained = catalogue.find("cifar-resnet-38x1-plain-s0", store)
+    assert siblings.untrained(trained, store).spec == catalogue.find("cifar-resnet-38x1", store).spec
+    assert siblings.untrained(catalogue.find("cifar-resnet-38x1", store), store) is None
+
+
+def test_another_seed_is_of_the_same_recipe(store):
+    networks = catalogue.networks(store)
+    zero, one = (networks[f"cifar-resnet-38x1-plain-s{seed}"] for seed in (0, 1))
+    assert siblings.another_seed(zero, networks, store) is one
+    assert siblings.another_seed(one, networks, store) is zero
+    alone = networks["cifar-resnet-38x1-cifar10-mini-s0"]  # trained otherwise than the two
+    assert siblings.another_seed(alone, networks, store) is None
+    wanted = siblings.next_seed(alone)
+    assert wanted == {**alone.record["spec"], "seed": 1}
+
+
+def test_an_untrained_network_always_has_another_seed(store):
+    networks = catalogue.networks(store)
+    info = catalogue.find("cifar-resnet-14x1", store)
+    assert siblings.another_seed(info, networks, store).spec.seed == 1
+    assert siblings.next_seed(info) is None
+
+
+def test_a_pair_has_another_seed_where_one_of_them_has(store):
+    networks = catalogue.networks(store)
+    both = networks["cifar-resnet-38x1-plain-s0"], networks["cifar-resnet-14x4-plain-s0"]
+    pair = siblings.both_of_another_seed(*both, networks, store)
+    assert (pair.a.spec.name, pair.b) == ("cifar-resnet-38x1-plain-s1", both[1])
+    mini = networks["cifar-resnet-38x1-cifar10-mini-s0"]
+    assert siblings.both_of_another_seed(mini, mini, networks, store) is None
+    assert siblings.both_untrained(both[0], catalogue.find("resnet50", store), store) is None
+
+
+def test_kept_epochs_are_in_order(store):
+    info = catalogue.find("cifar-resnet-38x1-plain-s0", store)
+    assert siblings.kept_epochs(info, store) == [], "those of a bundled network are not in the bundle"
+    kept = dataclasses.replace(info, record={**info.record, "checkpoints": {"10": "x", "5": "y", "0": "z"}})
+    for epoch in (10, 5):
+        store.put("networks", f"{info.spec.name}@{epoch}", b"weights", "keras")
+    assert siblings.kept_epochs(kept, store) == [5, 10]

@@ -1,0 +1,50 @@
+"""One map less another."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from cka_core.results import figures, paper, trust, words
+from cka_core.results.differences import difference, is_difference, same_axes
+from tests.synthetic import comparison
+
+
+def test_it_is_one_less_the_other_where_both_have_a_number():
+    one, other = comparison(seed=0), comparison(seed=1)
+    matrix = other.matrix.copy()
+    matrix[2] = np.nan
+    reasons = tuple("no variance" if i == 2 else None for i in range(len(matrix)))
+    found = difference(one, dataclasses.replace(other, matrix=matrix, reasons_a=reasons), "untrained")
+    assert np.allclose(found.matrix, one.matrix - matrix, equal_nan=True)
+    assert found.reasons_a == reasons and found.jackknife is None
+    assert is_difference(found) and not is_difference(one)
+    assert words.value_text(found.provenance) == "CKA less untrained"
+    assert words.command(found).startswith("# made in Python")
+
+
+def test_its_colours_go_from_minus_one_to_one_and_are_white_at_zero():
+    found = difference(comparison(seed=0), comparison(seed=1), "untrained")
+    trace = figures.heatmap(found).data[0]
+    assert (trace.zmin, trace.zmax) == (-1, 1) and trace.colorscale[5] == (0.5, "rgb(247,247,247)")
+    usual = figures.heatmap(comparison()).data[0]
+    assert (usual.zmin, usual.zmax) == (0, 1)
+    assert paper.paper_figure(found, format="svg").startswith(b"<?xml")
+
+
+def test_what_it_says_of_itself():
+    facts = trust.line(difference(comparison(seed=0), comparison(seed=1), "untrained"))
+    (fact,) = [fact for fact in facts if fact.text == "CKA less untrained"]
+    assert "below 0 there" in fact.hint and not any("chance" in fact.text for fact in facts)
+
+
+def test_other_axes_or_another_measure_are_refused():
+    one, other = comparison(), comparison("cifar-resnet-14x1", "cifar-resnet-14x1")
+    assert same_axes(one, one) and not same_axes(one, other)
+    with pytest.raises(ValueError, match="two maps of the same layers"):
+        difference(one, other, "x")
+    by_another = dataclasses.replace(one, provenance=one.provenance | {"measure": "svcca"})
+    with pytest.raises(ValueError, match="CKA and SVCCA"):
+        difference(one, by_another, "x")
