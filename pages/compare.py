@@ -15,7 +15,18 @@ from cka_core.library.catalogue import NetworkInfo
 from cka_core.results import blocks, figures, views
 from cka_core.results.comparison import MEASURE, CompareSpec, find
 from pages.parts import address, widgets
-from pages.parts.compare import below, card, choosing, controlling, measuring, reading, the_map, trusting, which
+from pages.parts.compare import (
+    below,
+    card,
+    choosing,
+    controlling,
+    history,
+    measuring,
+    reading,
+    the_map,
+    trusting,
+    which,
+)
 from pages.parts.compare.which import OnScreen
 
 WORDS = {
@@ -34,6 +45,7 @@ WORDS = {
     "tab": "the view",
     "measure": "the measure",
     "control": "the control",
+    "beside": "the map beside it,",
 }
 
 
@@ -72,6 +84,7 @@ def screen() -> None:
             wait_for_result(spec, " × ".join(network_words.titles(a, b)), bool(problem), job, networks, store, title)
         with notes:  # known when all widgets are drawn
             address.show_notes(WORDS)
+    history.note()
 
 
 def wait_for_result(
@@ -118,7 +131,7 @@ def explore(
         for warning in comparison.warnings:
             st.warning(address.plain(warning), icon=":material/info:")
     map_row = st.container()  # shows what the controls below it say
-    kinds, search, colours = map_controls()
+    kinds, search, colours = map_controls(as_it_is)
     shown = comparison
     try:
         shown = views.filtered(comparison, kinds, search)
@@ -144,13 +157,14 @@ def explore(
             )
             if comparison.is_self and on.is_cka:
                 reading.tell_blocks(marks)
+    history.shelf(as_it_is)
     if on.spec is not None:
         reading.how_to_read(comparison, on.a, on.b, networks)
-    below.tabs(on, shown, cell, colours, store)
+    below.tabs(on, shown, cell, (kinds, search), colours, store)
 
 
-def map_controls() -> tuple[str, str, str]:
-    """Under the map: which layers, and the colours."""
+def map_controls(on: OnScreen) -> tuple[str, str, str]:
+    """Under the map: which layers, the colours, and a pin."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         address.check("kinds", views.KINDS.__contains__)
         kinds = st.pills(
@@ -160,6 +174,7 @@ def map_controls() -> tuple[str, str, str]:
             "Search", key="search", placeholder="in the layers’ names", width=200, bind="query-params"
         )
         colours = widgets.choice("Colours", figures.COLOURS, "colours", width=120)
+        history.pin_button(on)
     return kinds, search, colours
 
 

@@ -569,3 +569,64 @@ def test_a_control_that_cannot_be_had_says_why(store):
     keep(store, replace(spec(), measure="svcca"))
     page = open_page(a=A, b=B, measure="svcca", control="without what the pixels explain")
     assert "of unbiased CKA only" in texts(page)
+
+
+def test_the_last_choice_is_undone_and_the_one_before(store):
+    page = open_page()
+    assert button(page, "Undo").disabled
+    button(page, "Show ResNet 38x1 with itself").click().run()
+    page.selectbox(key="colours").set_value("viridis").run()  # is no choice of what to compare
+    page.selectbox(key="la").set_value("stem_conv").run()
+    button(page, "Undo").click().run()
+    assert page.selectbox(key="la").value is None and page.subheader[1].value == "ResNet 38x1 × itself"
+    button(page, "Undo").click().run()
+    assert page.subheader[1].value == "ResNet 38x1 × ResNet 14x4"
+    assert button(page, "Undo").disabled and page.selectbox(key="colours").value == "viridis"
+
+
+def test_a_pinned_map_is_a_click_away_and_comes_first_among_the_others(store):
+    page = open_page()
+    button(page, "Pin").click().run()
+    assert button(page, "Unpin")
+    button(page, "Show ResNet 38x1 with itself").click().run()
+    page.session_state["tab"] = page.query_params["tab"] = "Two maps"
+    page.run()
+    assert page.selectbox(key="beside").options[0].startswith("cifar-resnet-38x1-cifar10-mini-s0 × cifar-resnet-14x4")
+    button(page, "ResNet 38x1 × ResNet 14x4").click().run()
+    assert page.subheader[1].value == "ResNet 38x1 × ResNet 14x4"
+    button(page, "Unpin").click().run()
+    assert not page.session_state["pinned maps"]
+
+
+def maps_of(page: AppTest) -> list[dict[str, Any]]:
+    specs = [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
+    return [chart for chart in specs if chart["data"][0]["type"] == "heatmap"]
+
+
+def test_two_maps_stand_side_by_side_with_their_difference_where_it_can_be_taken(store):
+    trained = spec("cifar-resnet-38x1-cifar10-mini-s0", "cifar-resnet-14x4-cifar10-mini-s0")
+    untrained = spec("cifar-resnet-38x1", "cifar-resnet-14x4")
+    page = open_page(tab="Two maps", beside=untrained.key)
+    this, other = (find(wanted, Store()).matrix for wanted in (trained, untrained))
+    _, *three = [numbers(chart["data"][0]["z"]) for chart in maps_of(page)]
+    for drawn, expected in zip(three, (this, other, this - other), strict=True):
+        assert np.allclose(drawn, expected, atol=1e-6)
+    page = open_page(tab="Two maps", beside=spec("cifar-resnet-38x1", "cifar-resnet-38x1").key)
+    assert len(maps_of(page)) == 3 and "Their layers differ" in texts(page)
+
+
+def test_where_a_network_kept_epochs_a_slider_moves_along_its_training(store, monkeypatch):
+    submitted = []
+    monkeypatch.setattr(submit, "submit", lambda *what: submitted.append(what))
+    name = "cifar-resnet-38x1-plain-s0"
+    for epoch in (5, 10):
+        store.put("networks", f"{name}@{epoch}", b"weights", "keras")
+    page = open_page(a=name, b=B)
+    slider = page.select_slider(key="epoch of a")
+    assert slider.options == ["5", "10", "end"] and slider.value == "end"
+    (offer,) = [one for one in page.button if one.label.startswith("Compare 2 kept epochs")]
+    offer.click().run()
+    assert [one.a.name for one in submitted[0][1].specs] == [f"{name}@5", f"{name}@10"]
+    page.select_slider(key="epoch of a").set_value("5").run()
+    assert page.selectbox(key="a").value == f"{name}@5" and page.query_params["a"] == f"{name}@5"
+    assert "after epoch 5" in texts(page).replace("\xa0", " ")

@@ -11,25 +11,37 @@ from cka_core.results import differences, figures, paper, views
 from cka_core.results import words as result_words
 from cka_core.results.comparison import MEASURE, Comparison
 from pages.parts import address, drawn
-from pages.parts.compare import measuring
+from pages.parts.compare import measuring, two_maps
 from pages.parts.compare.which import OnScreen
 from pages.parts.glossary import explain
 
-TABS = ("Best match along depth", "All measures", "Table", "Download")
+TABS = ("Best match along depth", "All measures", "Two maps", "Table", "Download")
 
 
-def tabs(on: OnScreen, shown: Comparison, cell: tuple[str, str] | None, colours: str, store: Store) -> None:
-    """``on`` has every layer, ``shown`` those the map shows, ``cell`` is the chosen one. Only the open tab is worked
-    out."""
+def tabs(
+    on: OnScreen,
+    shown: Comparison,
+    cell: tuple[str, str] | None,
+    layers: tuple[str, str],
+    colours: str,
+    store: Store,
+) -> None:
+    """``on`` has every layer, ``shown`` those the map shows, by ``layers``: a kind and words in their names.
+
+    ``cell`` is the chosen one. Only the open tab is worked out.
+    """
     titles = on.titles
     address.check("tab", TABS.__contains__)
-    curve, measures, table, download = st.tabs(TABS, key="tab", on_change="rerun", bind="query-params")
+    curve, measures, two, table, download = st.tabs(TABS, key="tab", on_change="rerun", bind="query-params")
     if curve.open:
         with curve:
             best_match(shown, titles)
     if measures.open:
         with measures:
             measuring.all_of_them(on, cell, store)
+    if two.open:
+        with two:
+            two_maps.side_by_side(on, shown, layers, colours, store)
     if table.open:
         with table:
             numbers(shown, titles)

@@ -16,6 +16,7 @@ from cka_core.library.catalogue import NetworkInfo
 from cka_core.measures import registry
 from cka_core.results.comparison import MEASURE, CompareSpec
 from pages.parts import address, visitor, widgets
+from pages.parts.compare import epochs, history
 
 DEFAULT_A, DEFAULT_B = "cifar-resnet-38x1-cifar10-mini-s0", "cifar-resnet-14x4-cifar10-mini-s0"
 LABELS = {"failed": "Try again", "stopped": "Resume", "interrupted": "Resume"}
@@ -27,8 +28,12 @@ def choose(networks: dict[str, NetworkInfo], store: Store) -> tuple[CompareSpec,
     st.caption("Do two neural networks learn the same things?")
     default = [name if name in networks else next(iter(networks)) for name in (DEFAULT_A, DEFAULT_B)]
     a = widgets.network_picker("a", networks, default[0], store)
+    epochs.slider("a", a, store)
     b = widgets.network_picker("b", networks, default[1], store)
-    st.button("Swap A and B", icon=":material/swap_vert:", type="tertiary", on_click=show, args=(b, a))
+    epochs.slider("b", b, store)
+    with st.container(horizontal=True):
+        st.button("Swap A and B", icon=":material/swap_vert:", type="tertiary", on_click=show, args=(b, a))
+        history.undo_button()
     problem = ""
     if a.activations or b.activations:
         sample, batch_size, problem = widgets.images_of_sets(a, b)
@@ -89,6 +94,9 @@ def compare_button(
         here = bool(a.activations and b.activations) or is_available(spec.sample.images, store)
         first = "" if here else ", after the download"
         st.caption(f"≈ {words.seconds_text(seconds)}{first}")
+    if not problem:
+        seconds = estimate.estimate_seconds(a, b, spec.sample.n or 0, spec.batch_size, store)
+        epochs.all_of_them(spec, a, b, seconds, store)
     queue = submit.queue("compare", store, visitor.here())
     for other in queue.shown:
         if job is None or other.key != job.key:

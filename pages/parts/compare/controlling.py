@@ -153,7 +153,9 @@ def offer(
         seconds = estimate.estimate_seconds(
             control.pair.a, control.pair.b, control.spec.sample.n or 0, control.spec.batch_size, store
         )
-        missing.offer("compare", control.spec, "Compute it", f"{on.title}, {which}", seconds, store, key="compute the control")
+        missing.offer(
+            "compare", control.spec, "Compute it", f"{on.title}, {which}", seconds, store, key="compute the control"
+        )
     elif control.reason:
         st.info(f"{control.reason} The map below is as it is.", icon=":material/block:")
     if which == OTHER_SEED and on.spec is not None:
