@@ -80,3 +80,13 @@ def measures_seconds(measures: Sequence[str], a: NetworkInfo, b: NetworkInfo, n:
         seconds += SECONDS_A_PAIR.get(name, 0.0) * residual[0] * residual[1] * batches * cube
         seconds += len(a.layers) * len(b.layers) * min(n, batch_size) * n / GRAM_SPEED
     return seconds
+
+
+PERMUTED = 60
+"""200 permutations of the best match cost at most so many products of all layers with all."""
+
+
+def best_match_seconds(a: NetworkInfo, b: NetworkInfo, n: int, batch_size: int, store: Store) -> float:
+    """Seconds for the best match by chance, Gram matrices included."""
+    product = len(a.layers) * len(b.layers) * min(n, batch_size) * n / GRAM_SPEED
+    return estimate_seconds(a, b, n, batch_size, store) + PERMUTED * product

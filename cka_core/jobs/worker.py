@@ -66,6 +66,14 @@ def _several(spec: dict[str, Any], store: Store, report: Report) -> None:
             engine.run(one, store, inner)
 
 
+def _best_match(spec: dict[str, Any], store: Store, report: Report) -> None:
+    """See `cka_core.results.best_match.BestMatchSpec`."""
+    from cka_core.comparing import best_match
+    from cka_core.results.best_match import BestMatchSpec
+
+    best_match.run(BestMatchSpec.from_json(spec), store, report)
+
+
 def _check(spec: dict[str, Any], store: Store, report: Report) -> None:
     """Count (see `cka_core.jobs.submit.CheckSpec`)."""
     steps, pause = spec["steps"], spec["pause"]
@@ -140,6 +148,7 @@ def _forget_networks() -> None:
 KINDS: dict[str, Callable[[dict[str, Any], Store, Report], None]] = {
     "compare": _compare,
     "several": _several,
+    "best match": _best_match,
     "check": _check,
     "train": _train,
     "measure": _measure,

@@ -13,6 +13,7 @@ from cka_core.results import differences, trust, views, words
 if TYPE_CHECKING:
     import plotly.graph_objects
 
+    from cka_core.measures.chance import BestMatchChance
     from cka_core.networks.layers import Layer
     from cka_core.results.comparison import Comparison
 
@@ -206,9 +207,17 @@ def _lines(layers: Sequence[Layer], across: int, *, upright: bool) -> list[dict[
 
 
 def best_match_curve(
-    comparison: Comparison, *, titles: tuple[str, str] | None = None, height: int = 360
+    comparison: Comparison,
+    *,
+    titles: tuple[str, str] | None = None,
+    height: int = 360,
+    by_chance: BestMatchChance | None = None,
 ) -> plotly.graph_objects.Figure:
-    """How well each layer is matched by its most similar layer in the other network, from the input to the output."""
+    """How well each layer is matched by its most similar layer in the other network, from the input to the output.
+
+    With the 95 % interval of that pair as a band, where it is known and enough images decide, and below it what 95 of
+    100 best matches stay under ``by_chance``, of the same layers.
+    """
     import plotly.graph_objects as go
 
     title_a, title_b = titles or (comparison.name_a, comparison.name_b)
@@ -216,8 +225,21 @@ def best_match_curve(
     figure = go.Figure()
     for side, own, other, colour in (("a", title_a, title_b, CURVE_A), ("b", title_b, title_a, CURVE_B)):
         matches = views.best_matches(comparison, side)
+        depth = np.linspace(0, 1, len(matches)) if len(matches) > 1 else np.zeros(1)
+        if "low" in matches:
+            _band(figure, depth, matches["low"].to_numpy(), matches["high"].to_numpy(), colour)
+        if by_chance is not None:
+            high = by_chance.high if side == "a" else by_chance.high_b
+            figure.add_scatter(
+                x=depth,
+                y=high,
+                mode="lines",
+                line={"color": colour, "width": 1, "dash": "dash"},
+                name=f"{side.upper()}  by chance: 95 of 100 stay below",
+                hovertemplate="by chance 95 of 100 best matches stay below %{y:.3f}<extra></extra>",
+            )
         figure.add_scatter(
-            x=np.linspace(0, 1, len(matches)) if len(matches) > 1 else [0.0],
+            x=depth,
             y=matches[value],
             mode="lines+markers" if len(matches) < 30 else "lines",
             line={"color": colour, "width": 2, "dash": "solid" if side == "a" else "dot"},
@@ -241,6 +263,23 @@ def best_match_curve(
         hovermode="closest",
     )
     return figure
+
+
+def _band(figure: Any, depth: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str) -> None:
+    """The intervals along a curve, a piece for each run of layers that have one."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], np.isfinite(low).astype(np.int8), [0]])))
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+        figure.add_scatter(
+            x=np.concatenate([depth[start:stop], depth[start:stop][::-1]]),
+            y=np.concatenate([low[start:stop], high[start:stop][::-1]]),
+            fill="toself",
+            fillcolor=f"rgba({red}, {green}, {blue}, 0.15)",
+            line={"width": 0},
+            mode="lines",
+            hoverinfo="skip",
+            showlegend=False,
+        )
 
 
 def to_html(comparison: Comparison, *, titles: tuple[str, str] | None = None, colours: str = "magma") -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import streamlit as st
 
+from cka_core.measures.chance import BestMatchChance
 from cka_core.results import figures
 from cka_core.results.comparison import Comparison
 
@@ -36,9 +37,11 @@ def heatmap(comparison: Comparison, of: str, beside: Mapping[str, Any] | None = 
     return _heatmap(seen.hexdigest(), how, comparison, beside)
 
 
-def best_match_curve(comparison: Comparison, titles: tuple[str, str]) -> Any:
-    """`figures.best_match_curve`."""
-    return _best_match_curve(digest(comparison, titles), titles, comparison)
+def best_match_curve(
+    comparison: Comparison, titles: tuple[str, str], by_chance: BestMatchChance | None = None, *, of_chance: str = ""
+) -> Any:
+    """`figures.best_match_curve`; ``of_chance`` tells one ``by_chance`` from another."""
+    return _best_match_curve(digest(comparison, titles), titles, of_chance if by_chance else "", comparison, by_chance)
 
 
 @st.cache_resource(max_entries=MOST, show_spinner=False)
@@ -47,5 +50,7 @@ def _heatmap(of: str, how: dict[str, Any], _comparison: Comparison, _beside: Map
 
 
 @st.cache_resource(max_entries=MOST, show_spinner=False)
-def _best_match_curve(of: str, titles: tuple[str, str], _comparison: Comparison) -> Any:
-    return figures.best_match_curve(_comparison, titles=titles)
+def _best_match_curve(
+    of: str, titles: tuple[str, str], of_chance: str, _comparison: Comparison, _by_chance: BestMatchChance | None
+) -> Any:
+    return figures.best_match_curve(_comparison, titles=titles, by_chance=_by_chance)

@@ -10,6 +10,8 @@ from cka_core.base import deployment
 from cka_core.images.sets import SampleSpec
 from cka_core.jobs import admission, worker
 from cka_core.library import catalogue
+from cka_core.results import best_match
+from cka_core.results.best_match import BestMatchSpec
 from cka_core.results.comparison import CompareSpec, find
 from cka_core.results.spec import Several
 
@@ -39,3 +41,12 @@ def test_each_of_several_has_to_be_as_small_as_one_may_be(store, monkeypatch):
     admission.check_size("several", dataclasses.asdict(Several((asked(), asked(64)))), store)
     with pytest.raises(deployment.LimitReached, match="64 images"):
         admission.check_size("several", dataclasses.asdict(Several((asked(), asked(65)))), store)
+
+
+def test_the_best_match_by_chance_is_a_job_and_lies_far_below_the_map(store):
+    spec = BestMatchSpec(asked(48), draws=40)
+    told = []
+    worker.KINDS["best match"](dataclasses.asdict(spec), store, told.append)
+    found = best_match.find(spec, store)
+    assert found.draws == 40 and len(found.high) == 29 and (found.mean < found.high).all()
+    assert (found.high < 0.5).all() and told[-1].detail == "40 permutations"

@@ -19,6 +19,8 @@ from cka_core.base.store import Store
 from cka_core.images.sets import SampleSpec
 from cka_core.jobs import records, submit
 from cka_core.library import catalogue
+from cka_core.measures.chance import BestMatchChance
+from cka_core.results import best_match
 from cka_core.results.comparison import CompareSpec, find
 from tests.synthetic import comparison
 
@@ -630,3 +632,27 @@ def test_where_a_network_kept_epochs_a_slider_moves_along_its_training(store, mo
     page.select_slider(key="epoch of a").set_value("5").run()
     assert page.selectbox(key="a").value == f"{name}@5" and page.query_params["a"] == f"{name}@5"
     assert "after epoch 5" in texts(page).replace("\xa0", " ")
+
+
+def test_the_best_match_by_chance_is_drawn_where_it_is_kept_and_else_offered(store, monkeypatch):
+    submitted = []
+    monkeypatch.setattr(submit, "submit", lambda *what: submitted.append(what))
+    keep(store, spec())
+
+    def dashed(page: AppTest) -> list[Any]:
+        (curve,) = [
+            json.loads(chart.proto.spec) for chart in page.get("plotly_chart") if chart.proto.id.endswith("curve")
+        ]
+        return [trace for trace in curve["data"] if trace["line"].get("dash") == "dash"]
+
+    page = open_page(a=A, b=B)
+    assert not dashed(page)
+    (offer,) = [one for one in page.button if one.label.startswith("What the best match reaches by chance · ≈ ")]
+    offer.click().run()
+    ((kind, wanted, *_),) = submitted
+    assert kind == "best match" and wanted.of.key == spec().key
+    best_match.keep(
+        wanted, BestMatchChance(np.zeros(71), np.full(71, 0.02), np.zeros(197), np.full(197, 0.03), 200), store
+    )
+    assert len(dashed(open_page(a=A, b=B))) == 2
+    assert "show every layer to see it" in texts(open_page(a=A, b=B, kinds="block outputs"))

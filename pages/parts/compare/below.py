@@ -7,11 +7,14 @@ from collections.abc import Callable
 import streamlit as st
 
 from cka_core.base.store import Store
+from cka_core.comparing import estimate
 from cka_core.results import differences, figures, paper, views
 from cka_core.results import words as result_words
+from cka_core.results.best_match import BestMatchSpec
+from cka_core.results.best_match import find as find_by_chance
 from cka_core.results.comparison import MEASURE, Comparison
 from pages.parts import address, drawn
-from pages.parts.compare import measuring, two_maps
+from pages.parts.compare import measuring, missing, two_maps
 from pages.parts.compare.which import OnScreen
 from pages.parts.glossary import explain
 
@@ -35,7 +38,7 @@ def tabs(
     curve, measures, two, table, download = st.tabs(TABS, key="tab", on_change="rerun", bind="query-params")
     if curve.open:
         with curve:
-            best_match(shown, titles)
+            best_match(on, shown, store)
     if measures.open:
         with measures:
             measuring.all_of_them(on, cell, store)
@@ -50,19 +53,36 @@ def tabs(
             downloads(on.comparison, shown, titles, colours)
 
 
-def best_match(shown: Comparison, titles: tuple[str, str]) -> None:
+def best_match(on: OnScreen, shown: Comparison, store: Store) -> None:
+    titles = on.titles
     if differences.is_difference(shown):
         st.caption("A difference has no best match: set the control above the map to “as it is”.")
         return
     if shown.is_self:
         st.caption("A network is compared with itself: the best match of each layer is the layer itself, at 1.")
+    wanted = BestMatchSpec(on.spec) if on.spec is not None and on.is_cka and on.spec.passes == 1 else None
+    by_chance = find_by_chance(wanted, store) if wanted is not None else None
+    of_all = shown.matrix.shape == on.comparison.matrix.shape
     st.plotly_chart(
-        drawn.best_match_curve(shown, titles),
+        drawn.best_match_curve(shown, titles, by_chance if of_all else None, of_chance=wanted.key if wanted else ""),
         width="stretch",
         key="curve",
         alt=f"Along the depth of {titles[0]} and of {titles[1]}: CKA of each layer with its best match in the other.",
         config={"displaylogo": False},
     )
+    if by_chance is not None:
+        told = (
+            f"Dashed: {by_chance.draws} times one network saw the images in another order, which takes away all that "
+        )
+        told += "they share; 95 of 100 best matches stayed below." if of_all else "they share."
+        st.caption(told + ("" if of_all else " It is of every layer: show every layer to see it."))
+    elif wanted is not None and not on.faded:
+        n, size = wanted.of.sample.n or 0, wanted.of.batch_size
+        seconds = estimate.best_match_seconds(on.a, on.b, n, size, store)
+        label = "What the best match reaches by chance"
+        missing.offer("best match", wanted, label, f"{on.title}, by chance", seconds, store, key="by chance")
+    if shown.jackknife is not None:
+        st.caption("Band: the 95 % interval of that pair of layers.", help=explain("interval"))
 
 
 def numbers(shown: Comparison, titles: tuple[str, str]) -> None:
