@@ -46,6 +46,7 @@ WORDS = {
     "measure": "the measure",
     "control": "the control",
     "beside": "the map beside it,",
+    "networks": "the networks",
 }
 
 
@@ -160,7 +161,7 @@ def explore(
     history.shelf(as_it_is)
     if on.spec is not None:
         reading.how_to_read(comparison, on.a, on.b, networks)
-    below.tabs(on, shown, cell, (kinds, search), colours, store)
+    below.tabs(on, shown, cell, (kinds, search), colours, networks, store)
 
 
 def map_controls(on: OnScreen) -> tuple[str, str, str]:

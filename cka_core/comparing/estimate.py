@@ -90,3 +90,8 @@ def best_match_seconds(a: NetworkInfo, b: NetworkInfo, n: int, batch_size: int, 
     """Seconds for the best match by chance, Gram matrices included."""
     product = len(a.layers) * len(b.layers) * min(n, batch_size) * n / GRAM_SPEED
     return estimate_seconds(a, b, n, batch_size, store) + PERMUTED * product
+
+
+def estimator_seconds(a: NetworkInfo, b: NetworkInfo, n: int, draws: int, store: Store) -> float:
+    """Seconds for one pair of layers on random samples of n images: the forward passes, and n² for each draw."""
+    return estimate_seconds(a, b, n, n, store) + draws * 2e-7 * n * n

@@ -20,7 +20,7 @@ def check_size(kind: str, spec: dict[str, Any], store: Store) -> None:
     if kind == "several":
         for one in spec["specs"]:
             check_size("compare", one, store)
-    elif kind == "best match":
+    elif kind in ("best match", "estimators"):
         check_size("compare", spec["of"], store)
     elif kind == "compare":
         deployment.check("images", _images(spec["sample"]))

@@ -26,7 +26,7 @@ from cka_core.jobs.schemas import JobRecord, StopRecord
 
 QUEUED, RUNNING, DONE, FAILED, STOPPED = "queued", "running", "done", "failed", "stopped"
 ROLES = {
-    "compare": "compare", "several": "compare", "best match": "compare",
+    "compare": "compare", "several": "compare", "best match": "compare", "estimators": "compare",
     "check": "compare", "atlas": "compare",
     "train": "train", "measure": "train", "atlas-train": "train",
 }  # fmt: skip
@@ -37,7 +37,7 @@ LESS_MEMORY = {
     "smaller network.",
 }
 """What to do about a job that needs too much, for each role."""
-PRUNED = ("compare", "several", "best match", "check", "measure")
+PRUNED = ("compare", "several", "best match", "estimators", "check", "measure")
 KEPT_JOBS, KEPT_DAYS = 200, 30
 """Ended jobs of these kinds are forgotten beyond so many, or when this old. What they made stays."""
 TRACEBACK_LENGTH = 20_000

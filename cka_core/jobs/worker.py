@@ -74,6 +74,14 @@ def _best_match(spec: dict[str, Any], store: Store, report: Report) -> None:
     best_match.run(BestMatchSpec.from_json(spec), store, report)
 
 
+def _estimators(spec: dict[str, Any], store: Store, report: Report) -> None:
+    """See `cka_core.results.estimators.EstimatorSpec`."""
+    from cka_core.comparing import estimators
+    from cka_core.results.estimators import EstimatorSpec
+
+    estimators.run(EstimatorSpec.from_json(spec), store, report)
+
+
 def _check(spec: dict[str, Any], store: Store, report: Report) -> None:
     """Count (see `cka_core.jobs.submit.CheckSpec`)."""
     steps, pause = spec["steps"], spec["pause"]
@@ -149,6 +157,7 @@ KINDS: dict[str, Callable[[dict[str, Any], Store, Report], None]] = {
     "compare": _compare,
     "several": _several,
     "best match": _best_match,
+    "estimators": _estimators,
     "check": _check,
     "train": _train,
     "measure": _measure,

@@ -52,6 +52,11 @@ def shape_text(shape: Sequence[int]) -> str:
     return "×".join(str(side) for side in shape)
 
 
+def features(layer: Layer) -> int:
+    """How many numbers a layer puts out for one image."""
+    return math.prod(layer.shape)
+
+
 def labels(layers: Sequence[Layer], reasons: Sequence[str | None] | None = None) -> list[str]:
     """One line a layer, "name · Kind · 16×16×32", with the reason where it has no CKA.
 

@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 
 from cka_core.measures.chance import BestMatchChance
-from cka_core.results import figures
+from cka_core.results import figures, thumbnails
 from cka_core.results.comparison import Comparison
 
 MOST = 64
@@ -54,3 +54,13 @@ def _best_match_curve(
     of: str, titles: tuple[str, str], of_chance: str, _comparison: Comparison, _by_chance: BestMatchChance | None
 ) -> Any:
     return figures.best_match_curve(_comparison, titles=titles, by_chance=_by_chance)
+
+
+def thumbnail(comparison: Comparison, colours: str) -> bytes:
+    """`thumbnails.png`."""
+    return _thumbnail(digest(comparison, ("", "")), colours, comparison)
+
+
+@st.cache_resource(max_entries=4 * MOST, show_spinner=False)
+def _thumbnail(of: str, colours: str, _comparison: Comparison) -> bytes:
+    return thumbnails.png(_comparison, colours)

@@ -7,12 +7,14 @@ import dataclasses
 import pytest
 
 from cka_core.base import deployment
+from cka_core.comparing import engine
 from cka_core.images.sets import SampleSpec
 from cka_core.jobs import admission, worker
 from cka_core.library import catalogue
-from cka_core.results import best_match
+from cka_core.results import best_match, estimators
 from cka_core.results.best_match import BestMatchSpec
 from cka_core.results.comparison import CompareSpec, find
+from cka_core.results.estimators import EstimatorSpec
 from cka_core.results.spec import Several
 
 SMALL = "cifar-resnet-8x1"
@@ -20,7 +22,7 @@ SMALL = "cifar-resnet-8x1"
 
 def asked(n: int = 16, **how: object) -> CompareSpec:
     a = catalogue.find(SMALL).spec
-    return CompareSpec(a, a, SampleSpec("cifar10-mini", "test", n, 0), n, **how)
+    return CompareSpec(a, a, SampleSpec("cifar10-mini", "test", n, 0), **({"batch_size": n} | how))
 
 
 def test_several_comparisons_are_one_job_that_passes_over_what_is_there(store):
@@ -50,3 +52,15 @@ def test_the_best_match_by_chance_is_a_job_and_lies_far_below_the_map(store):
     found = best_match.find(spec, store)
     assert found.draws == 40 and len(found.high) == 29 and (found.mean < found.high).all()
     assert (found.high < 0.5).all() and told[-1].detail == "40 permutations"
+
+
+def test_a_pair_of_layers_is_looked_at_on_random_samples(store):
+    spec = EstimatorSpec(asked(48, batch_size=16), "stem_conv", "head_logits", draws=3)
+    worker.KINDS["estimators"](dataclasses.asdict(spec), store, lambda _: None)
+    found = estimators.find(spec, store)
+    assert list(found.images) == [8, 16, 32, 48] and found.biased.shape == (3, 4, 4)
+    whole = engine.run(asked(48, batch_size=48), store).to_frame().loc["stem_conv", "head_logits"]
+    assert found.unbiased[0, -1, -1] == pytest.approx(whole, abs=1e-4)
+    missing = dataclasses.replace(spec, layer_a="stem_conv (9)")
+    with pytest.raises(ValueError, match="stem_conv"):
+        worker.KINDS["estimators"](dataclasses.asdict(missing), store, lambda _: None)

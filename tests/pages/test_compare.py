@@ -20,7 +20,8 @@ from cka_core.images.sets import SampleSpec
 from cka_core.jobs import records, submit
 from cka_core.library import catalogue
 from cka_core.measures.chance import BestMatchChance
-from cka_core.results import best_match
+from cka_core.measures.estimators import estimates
+from cka_core.results import best_match, estimators
 from cka_core.results.comparison import CompareSpec, find
 from tests.synthetic import comparison
 
@@ -640,9 +641,8 @@ def test_the_best_match_by_chance_is_drawn_where_it_is_kept_and_else_offered(sto
     keep(store, spec())
 
     def dashed(page: AppTest) -> list[Any]:
-        (curve,) = [
-            json.loads(chart.proto.spec) for chart in page.get("plotly_chart") if chart.proto.id.endswith("curve")
-        ]
+        charts = [chart.proto for chart in page.get("plotly_chart")]
+        (curve,) = [json.loads(chart.spec) for chart in charts if chart.id.endswith("curve")]
         return [trace for trace in curve["data"] if trace["line"].get("dash") == "dash"]
 
     page = open_page(a=A, b=B)
@@ -651,8 +651,40 @@ def test_the_best_match_by_chance_is_drawn_where_it_is_kept_and_else_offered(sto
     offer.click().run()
     ((kind, wanted, *_),) = submitted
     assert kind == "best match" and wanted.of.key == spec().key
-    best_match.keep(
-        wanted, BestMatchChance(np.zeros(71), np.full(71, 0.02), np.zeros(197), np.full(197, 0.03), 200), store
-    )
+    found = BestMatchChance(np.zeros(71), np.full(71, 0.02), np.zeros(197), np.full(197, 0.03), 200)
+    best_match.keep(wanted, found, store)
     assert len(dashed(open_page(a=A, b=B))) == 2
     assert "show every layer to see it" in texts(open_page(a=A, b=B, kinds="block outputs"))
+
+
+def test_both_estimators_are_drawn_against_images_and_minibatches(store, monkeypatch):
+    submitted = []
+    monkeypatch.setattr(submit, "submit", lambda *what: submitted.append(what))
+    keep(store, spec())
+    cell = {"la": "stem_conv", "lb": "stage1_block1_add"}
+    page = open_page(a=A, b=B, tab="Estimators", **cell)
+    (offer,) = [one for one in page.button if one.label.startswith("Draw random samples of the images · ≈ ")]
+    offer.click().run()
+    ((kind, wanted, *_),) = submitted
+    assert kind == "estimators" and (wanted.layer_a, wanted.layer_b) == tuple(cell.values())
+    x = np.random.default_rng(0).standard_normal((32, 5))
+    estimators.keep(wanted, estimates(x @ x.T, x @ x.T, draws=3), store)
+    page = open_page(a=A, b=B, tab="Estimators", **cell)
+    assert len(page.get("plotly_chart")) == 3
+    page.select_slider(key="estimator minibatches").set_value("8").run()
+    page.select_slider(key="estimator images").set_value("16").run()
+    assert not page.exception and "3 random samples out of 32 images" in texts(page)
+
+
+def test_several_networks_are_a_grid_of_small_maps_that_open_their_pairs(store, monkeypatch):
+    submitted = []
+    monkeypatch.setattr(submit, "submit", lambda *what: submitted.append(what))
+    mini = [f"cifar-resnet-{size}-cifar10-mini-s0" for size in ("14x1", "38x1", "14x4")]
+    page = open_page(tab="Several networks", networks=",".join([*mini, B]))
+    assert len(page.get("image")) == 6, "three bundled networks: each with itself, and three pairs"
+    (offer,) = [one for one in page.button if one.label.startswith("Compare the 4 missing pairs · ≈ ")]
+    offer.click().run()
+    ((kind, wanted, *_),) = submitted
+    assert kind == "several" and {one.a.name for one in wanted.specs} == {B}
+    button(page, "ResNet 38x1 × ResNet 14x1").click().run()
+    assert page.subheader[1].value == "ResNet 38x1 × ResNet 14x1" and has_map(page)

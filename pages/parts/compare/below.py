@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import streamlit as st
 
 from cka_core.base.store import Store
 from cka_core.comparing import estimate
+from cka_core.library.catalogue import NetworkInfo
 from cka_core.results import differences, figures, paper, views
 from cka_core.results import words as result_words
 from cka_core.results.best_match import BestMatchSpec
 from cka_core.results.best_match import find as find_by_chance
 from cka_core.results.comparison import MEASURE, Comparison
 from pages.parts import address, drawn
-from pages.parts.compare import measuring, missing, two_maps
+from pages.parts.compare import estimating, many_maps, measuring, missing, two_maps
 from pages.parts.compare.which import OnScreen
 from pages.parts.glossary import explain
 
-TABS = ("Best match along depth", "All measures", "Two maps", "Table", "Download")
+TABS = ("Best match along depth", "All measures", "Estimators", "Two maps", "Several networks", "Table", "Download")
 
 
 def tabs(
@@ -27,6 +28,7 @@ def tabs(
     cell: tuple[str, str] | None,
     layers: tuple[str, str],
     colours: str,
+    networks: Mapping[str, NetworkInfo],
     store: Store,
 ) -> None:
     """``on`` has every layer, ``shown`` those the map shows, by ``layers``: a kind and words in their names.
@@ -35,16 +37,23 @@ def tabs(
     """
     titles = on.titles
     address.check("tab", TABS.__contains__)
-    curve, measures, two, table, download = st.tabs(TABS, key="tab", on_change="rerun", bind="query-params")
+    opened = st.tabs(TABS, key="tab", on_change="rerun", bind="query-params")
+    curve, measures, which, two, many, table, download = opened
     if curve.open:
         with curve:
             best_match(on, shown, store)
     if measures.open:
         with measures:
             measuring.all_of_them(on, cell, store)
+    if which.open:
+        with which:
+            estimating.view(on, cell, store)
     if two.open:
         with two:
             two_maps.side_by_side(on, shown, layers, colours, store)
+    if many.open:
+        with many:
+            many_maps.grid(on, networks, colours, store)
     if table.open:
         with table:
             numbers(shown, titles)

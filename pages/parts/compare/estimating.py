@@ -1,0 +1,75 @@
+"""Which estimator: biased and unbiased CKA of one pair of layers, against how many images there are."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from cka_core.base.store import Store
+from cka_core.comparing import estimate
+from cka_core.results import estimators, views
+from cka_core.results.comparison import Comparison
+from cka_core.results.estimators import MOST_IMAGES, EstimatorSpec
+from pages.parts import address
+from pages.parts.compare import missing
+from pages.parts.compare.measuring import example
+from pages.parts.compare.which import OnScreen
+from pages.parts.glossary import explain
+
+WHOLE = "all at once"
+
+
+def view(on: OnScreen, cell: tuple[str, str] | None, store: Store) -> None:
+    """The two curves, with their spread and the theory; sliders for what the other axis holds fixed."""
+    if on.spec is None:
+        st.caption("Opened from the Library: this needs its networks. Compare them again at the left.")
+        return
+    shown = cell or example(on)
+    if shown is None:
+        st.caption("No cell of this map has a number.")
+        return
+    which = "chosen above" if cell else "an example, as long as none is chosen"
+    st.markdown(
+        f"A {address.code(shown[0])} × B {address.code(shown[1])} :small[{which}]",
+        help=explain("unbiased"),
+    )
+    spec = EstimatorSpec(on.spec, *shown)
+    found = estimators.find(spec, store)
+    if found is None:
+        most = min(on.spec.sample.n or MOST_IMAGES, MOST_IMAGES)
+        seconds = estimate.estimator_seconds(on.a, on.b, most, spec.draws, store)
+        title = f"{on.title}, estimators"
+        missing.offer("estimators", spec, "Draw random samples of the images", title, seconds, store, key="estimators")
+        st.caption("Then this shows both estimators against the number of images and the size of minibatches.")
+        return
+    features = _features(on.comparison, shown)
+    left, right = st.columns(2, gap="large")
+    with left:
+        sizes = [WHOLE, *(f"{size:,}" for size in found.sizes)]
+        size = st.select_slider("Minibatches of", sizes, value=WHOLE, key="estimator minibatches")
+        figure = estimators.against_images(found, 0 if size == WHOLE else int(size.replace(",", "")), features)
+        _chart(figure, "images", "Biased and unbiased CKA against the number of images.")
+    with right:
+        numbers = [f"{n:,}" for n in found.images]
+        n = st.select_slider("Images", numbers, value=numbers[-1], key="estimator images")
+        figure = estimators.against_sizes(found, int(n.replace(",", "")), features)
+        _chart(figure, "sizes", "Biased and unbiased CKA against the images in a minibatch.")
+    st.caption(
+        f"Bands: nine of ten of {len(found.biased)} random samples out of {found.images[-1]:,} images. The unbiased "
+        "estimator stays where it is, and only its spread grows as images become few. The biased one rises towards 1, "
+        "as that of noise does (dashed: these layers with the images of one permuted, exactly; dotted: Murphy et al. "
+        "2024, sqrt(pq / ((n + p)(n + q)))). In minibatches it keeps the bias of the minibatch, however many there are."
+    )
+
+
+def _features(comparison: Comparison, layers: tuple[str, str]) -> tuple[int, int]:
+    """How many features the two layers have."""
+    names = views.unique_names(comparison.layers_a), views.unique_names(comparison.layers_b)
+    found = [
+        views.features(own[names[side].index(layers[side])])
+        for side, own in enumerate((comparison.layers_a, comparison.layers_b))
+    ]
+    return found[0], found[1]
+
+
+def _chart(figure: object, key: str, alt: str) -> None:
+    st.plotly_chart(figure, width="stretch", key=f"estimator chart {key}", alt=alt, config={"displaylogo": False})

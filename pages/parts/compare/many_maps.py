@@ -1,0 +1,68 @@
+"""Several networks at once: a small map for each pair, which opens the pair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import streamlit as st
+
+from cka_core.base.store import Store
+from cka_core.comparing import estimate
+from cka_core.library import words as network_words
+from cka_core.library.catalogue import NetworkInfo
+from cka_core.results.comparison import find
+from cka_core.results.spec import Several
+from pages.parts import address, drawn
+from pages.parts.compare import missing
+from pages.parts.compare.choosing import show
+from pages.parts.compare.which import OnScreen
+
+MOST = 6
+KEY = "networks"
+
+
+def grid(on: OnScreen, networks: Mapping[str, NetworkInfo], colours: str, store: Store) -> None:
+    """Choose up to six networks; every pair is a small map, with the images and the measure of the large one."""
+    if on.spec is None:
+        st.caption("Opened from the Library: this needs its networks. Compare them again at the left.")
+        return
+    spec = on.spec
+    sets = bool(on.a.activations or on.b.activations)
+    choices = {name: info for name, info in networks.items() if bool(info.activations) == sets}
+    usual = [name for name in dict.fromkeys((on.a.spec.name, on.b.spec.name)) if name in choices]
+    labels = network_words.network_labels(choices)
+    address.read(KEY, usual, lambda text: _all_known(text, choices), lambda text: text.split(",")[:MOST])
+    chosen = st.multiselect(
+        "Networks", list(choices), format_func=labels.__getitem__, key=KEY, max_selections=MOST,
+        help="The images, minibatches and measure are those of the map above.",
+    )  # fmt: skip
+    address.write(KEY, ",".join(chosen), ",".join(usual))
+    pairs = [(one, other) for place, one in enumerate(chosen) for other in chosen[: place + 1]]
+    specs = {(one, other): replace(spec, a=choices[one].spec, b=choices[other].spec) for one, other in pairs}
+    lacking = []
+    for place, one in enumerate(chosen):
+        columns = st.columns(len(chosen))
+        for column, other in zip(columns, chosen[: place + 1], strict=False):
+            result = find(specs[one, other], store)
+            titles = network_words.titles(choices[one], choices[other])
+            name = f"{titles[0]} × {'itself' if one == other else titles[1]}"
+            with column:
+                if result is None:
+                    lacking.append((one, other))
+                    st.caption(f"{address.plain(name)}: not compared yet")
+                else:
+                    st.image(drawn.thumbnail(result, colours), width="stretch")
+                st.button(name, key=f"open {one} {other}", type="tertiary", on_click=show, args=(one, other))
+    if lacking:
+        seconds = sum(
+            estimate.estimate_seconds(choices[one], choices[other], spec.sample.n or 0, spec.batch_size, store)
+            for one, other in lacking
+        )
+        wanted = Several(tuple(specs[pair] for pair in lacking))
+        label = f"Compare the {len(lacking)} missing pairs" if len(lacking) > 1 else "Compare the missing pair"
+        missing.offer("several", wanted, label, f"{len(chosen)} networks", seconds, store, key="missing pairs")
+
+
+def _all_known(text: str, networks: Mapping[str, NetworkInfo]) -> bool:
+    return all(name in networks for name in text.split(","))
