@@ -38,6 +38,7 @@ WORDS = {
     "draw": "the choice of images",
     "seed": "the seed",
     "batch": "the minibatch size",
+    "passes": "a number of passes,",
     "kinds": "the layers",
     "colours": "the colours",
     "la": "the layer of A",

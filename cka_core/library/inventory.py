@@ -172,7 +172,8 @@ def _address(key: str, provenance: dict[str, Any], infos: dict[str, NetworkInfo]
         images = provenance["images"]
         sample = SampleSpec(*(images.get(field) for field in ("images", "split", "n", "seed", "balanced")))
         measure = provenance.get("measure") or comparison.MEASURE
-        spec = CompareSpec(a, b, sample, provenance["batch_size"], measure=measure)
+        passes = provenance.get("passes") or 1
+        spec = CompareSpec(a, b, sample, provenance["batch_size"], measure=measure, passes=passes)
     except (KeyError, TypeError, ValueError, AttributeError):
         return {}
     if any(sample is None for sample in (sample.images, sample.split, sample.n)) or key != spec.key:
@@ -180,6 +181,7 @@ def _address(key: str, provenance: dict[str, Any], infos: dict[str, NetworkInfo]
     address = {"a": a.name, "b": b.name, "images": sample.images, "split": sample.split, "n": str(sample.n)}
     address |= {"draw": "first"} if sample.seed is None else {"draw": "random", "seed": str(sample.seed)}
     address |= {"measure": spec.measure} if spec.measure != comparison.MEASURE else {}
+    address |= {"passes": str(passes)} if passes > 1 else {}
     return address | {"balanced": str(bool(sample.balanced)).lower(), "batch": str(spec.batch_size)}
 
 

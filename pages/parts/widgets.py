@@ -57,8 +57,8 @@ def network_picker(side: str, networks: Mapping[str, NetworkInfo], default: str,
     return info
 
 
-def images_picker(store: Store) -> tuple[SampleSpec, int]:
-    """Choose the images and, under "More", the minibatch size."""
+def images_picker(store: Store) -> tuple[SampleSpec, int, int]:
+    """Choose the images and, under "More", the minibatch size and how often the images go by."""
     name = choice("Images", tuple(IMAGE_SETS), "images")
     count = st.container()  # how many there are depends on the split, which stands below
     with st.expander("More"):
@@ -80,6 +80,14 @@ def images_picker(store: Store) -> tuple[SampleSpec, int]:
             "HSIC is averaged over minibatches of this many images, then CKA is taken. Larger takes more memory.",
             default="256",
         )
+        passes = choice(
+            "Passes over the images",
+            ("1", "10"),
+            "passes",
+            "Ten passes, each in other minibatches, are what the paper’s code makes. They buy agreement with its maps, "
+            "not precision: which images meet in a minibatch matters less, by far, than which images there are. Ten "
+            "times the work.",
+        )
     total = image_set(name).sizes[split]
     asked = str(st.session_state.get("n") or st.query_params.get("n") or "")
     steps = [str(n) for n in views.sample_steps(total, int(asked) if asked.isdecimal() and len(asked) < 7 else None)]
@@ -90,7 +98,7 @@ def images_picker(store: Store) -> tuple[SampleSpec, int]:
         )
         if not is_available(name, store):
             images_missing()
-    return SampleSpec(name, split, int(n), int(seed) if draw == "random" else None, balanced), int(batch)
+    return SampleSpec(name, split, int(n), int(seed) if draw == "random" else None, balanced), int(batch), int(passes)
 
 
 def images_of_sets(a: NetworkInfo, b: NetworkInfo) -> tuple[SampleSpec, int, str]:

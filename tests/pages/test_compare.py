@@ -156,10 +156,11 @@ def test_without_a_result_the_one_action_is_to_compare_and_it_says_how_long():
         ({"split": "train", "n": "3125"}, {"split": "train", "n": 3125}, 256),
         ({"balanced": "true"}, {"balanced": True}, 256),
         ({"batch": "64"}, {}, 64),
+        ({"passes": "10"}, {}, 256),
     ],
 )
 def test_the_address_carries_every_choice(store, address, sample, batch_size):
-    keep(store, replace(spec(**sample), batch_size=batch_size))
+    keep(store, replace(spec(**sample), batch_size=batch_size, passes=int(address.get("passes", 1))))
     assert not has_map(open_page(a=A, b=B))
     page = open_page(a=A, b=B, **address)
     assert has_map(page)
@@ -198,6 +199,9 @@ def test_what_is_chosen_is_written_into_the_address(store):
         ("seed", "9" * 40),
         ("seed", "x"),
         ("batch", "17"),
+        ("passes", "3"),
+        ("measure", "cosine"),
+        ("control", "minus nothing"),
         ("draw", "last"),
         ("kinds", "poolings"),
         ("colours", "jet"),

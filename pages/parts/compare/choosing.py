@@ -37,9 +37,10 @@ def choose(networks: dict[str, NetworkInfo], store: Store) -> tuple[CompareSpec,
     problem = ""
     if a.activations or b.activations:
         sample, batch_size, problem = widgets.images_of_sets(a, b)
+        passes = 1
     else:
-        sample, batch_size = widgets.images_picker(store)
-    return CompareSpec(a.spec, b.spec, sample, batch_size), a, b, problem
+        sample, batch_size, passes = widgets.images_picker(store)
+    return CompareSpec(a.spec, b.spec, sample, batch_size, passes=passes), a, b, problem
 
 
 def show(a: NetworkInfo | str, b: NetworkInfo | str) -> None:
@@ -57,6 +58,7 @@ def show_job(values: dict[str, Any]) -> None:
     st.session_state.update(images=sample.images, split=sample.split, n=str(sample.n), draw=draw)
     st.session_state["measure"] = registry.measure(spec.measure).name
     st.session_state.update(seed=sample.seed or 0, balanced=sample.balanced, batch=str(spec.batch_size))
+    st.session_state["passes"] = str(spec.passes)
 
 
 def compare_button(
@@ -89,8 +91,8 @@ def compare_button(
         st.caption("At work: see above the map." if "shown" in st.session_state else "At work.")
     else:
         n, size = spec.sample.n or 0, spec.batch_size
-        seconds = estimate.estimate_seconds(a, b, n, size, store)
-        seconds += estimate.measures_seconds([spec.measure], a, b, n, size)
+        seconds = spec.passes * estimate.estimate_seconds(a, b, n, size, store)
+        seconds += spec.passes * estimate.measures_seconds([spec.measure], a, b, n, size)
         here = bool(a.activations and b.activations) or is_available(spec.sample.images, store)
         first = "" if here else ", after the download"
         st.caption(f"≈ {words.seconds_text(seconds)}{first}")

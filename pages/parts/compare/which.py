@@ -42,7 +42,9 @@ class OnScreen:
     def seconds(self, store: Store) -> float:
         """How long the same comparison would take again."""
         assert self.spec is not None
-        return estimate.estimate_seconds(self.a, self.b, self.spec.sample.n or 0, self.spec.batch_size, store)
+        return self.spec.passes * estimate.estimate_seconds(
+            self.a, self.b, self.spec.sample.n or 0, self.spec.batch_size, store
+        )
 
 
 def last_shown(store: Store) -> OnScreen | None:
