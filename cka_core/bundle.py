@@ -7,6 +7,7 @@ Each step that is finished is kept, so that a stopped build goes on.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import itertools
 import json
@@ -24,9 +25,14 @@ from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store
 from cka_core.images.sets import SampleSpec, load_images
 from cka_core.library import catalogue, keeping
+from cka_core.measures.registry import MEASURES
 from cka_core.networks.building import build_network
-from cka_core.results import trust
-from cka_core.results.comparison import CompareSpec, Comparison
+from cka_core.networks.layer_graph import TRAIN
+from cka_core.results import best_match, estimators, trust, views
+from cka_core.results.best_match import BestMatchSpec
+from cka_core.results.comparison import CompareSpec, Comparison, find
+from cka_core.results.estimators import EstimatorSpec
+from cka_core.results.spec import PIXELS
 from cka_core.training.fit import train
 from cka_core.training.images import TrainingImages
 from cka_core.training.measuring import measure
@@ -39,7 +45,8 @@ WHOLE_BYTES = 5_000_000
 
 
 def comparisons(store: Store) -> list[CompareSpec]:
-    """Trained with trained, untrained with untrained, each with itself too, and each with its untrained self."""
+    """Trained with trained, untrained with untrained, each with itself too, and each with its untrained self; the pair
+    that the page opens with by every measure, without pixels, and untrained with batch norm in train mode."""
     trained = [catalogue.find(spec.default_name, store) for spec in TRAININGS]
     untrained = [catalogue.find(spec.architecture, store) for spec in TRAININGS]
     pairs = [
@@ -47,7 +54,26 @@ def comparisons(store: Store) -> list[CompareSpec]:
         *itertools.combinations_with_replacement(untrained, 2),
         *zip(trained, untrained, strict=False),
     ]
-    return [CompareSpec(a.spec, b.spec, SAMPLE) for a, b in pairs]
+    usual = [CompareSpec(a.spec, b.spec, SAMPLE) for a, b in pairs]
+    first, before = opening(store), CompareSpec(untrained[1].spec, untrained[2].spec, SAMPLE, batch_norm=TRAIN)
+    others = [dataclasses.replace(first, measure=name) for name in MEASURES if name != "cka"]
+    return [*usual, *others, dataclasses.replace(first, without=PIXELS), before]
+
+
+def opening(store: Store) -> CompareSpec:
+    """The comparison that the page opens with."""
+    a, b = (catalogue.find(spec.default_name, store) for spec in TRAININGS[1:])
+    return CompareSpec(a.spec, b.spec, SAMPLE)
+
+
+def beside(store: Store) -> tuple[BestMatchSpec, EstimatorSpec]:
+    """What ships beside the map of the opening pair: the best match by chance, the estimators of the example cell."""
+    first = opening(store)
+    made = find(first, store)
+    assert made is not None, "the comparison is made before"
+    cell = views.example_cell(made)
+    assert cell is not None, "trained networks have cells with numbers"
+    return BestMatchSpec(first), EstimatorSpec(first, made.layers_a[cell[0]].name, made.layers_b[cell[1]].name)
 
 
 def build(store: Store, report: Report = silent) -> Iterator[Path]:
@@ -71,6 +97,22 @@ def build(store: Store, report: Report = silent) -> Iterator[Path]:
     for path in shipped.COMPARISONS.glob("*.npz"):
         if path.stem not in {spec.key for spec in todo}:
             path.unlink()
+    yield from _beside(store, report)
+
+
+def _beside(store: Store, report: Report) -> Iterator[Path]:
+    from cka_core.comparing import best_match as by_chance
+    from cka_core.comparing import estimators as samples
+
+    chance, cell = beside(store)
+    path = shipped.NULLS / f"{chance.key}.npz"
+    if not path.exists():
+        write_atomically(path, best_match.to_bytes(by_chance.run(chance, store, report)))
+    yield path
+    path = shipped.ESTIMATES / f"{cell.key}.npz"
+    if not path.exists():
+        write_atomically(path, estimators.to_bytes(samples.run(cell, store, report)))
+    yield path
 
 
 def _has_intervals(path: Path) -> bool:

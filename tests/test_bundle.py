@@ -20,6 +20,7 @@ from cka_core.images.sets import load_images
 from cka_core.library import catalogue, keeping
 from cka_core.networks.architectures import architecture
 from cka_core.networks.building import build_network
+from cka_core.results import best_match, estimators
 from cka_core.results import comparison as results
 from cka_core.results.blocks import network_blocks
 from cka_core.training.recipe import TrainSpec
@@ -32,8 +33,21 @@ def test_every_comparison_of_the_bundle_is_there_and_no_other(store):
     assert {path.stem for path in shipped.COMPARISONS.glob("*.npz")} == {spec.key for spec in wanted}
     for spec in wanted:
         found = results.find(spec, store)
-        assert found is not None and np.isfinite(found.matrix).all()
+        assert found is not None and np.isfinite(found.matrix).any(axis=1).all()
         assert (found.name_a, found.name_b) == (spec.a.name, spec.b.name)
+    assert not Path(store.root).exists()
+
+
+def test_what_stands_beside_the_opening_map_ships_too_and_nothing_else(store):
+    chance, cell = bundle.beside(store)
+    assert [path.stem for path in shipped.NULLS.glob("*")] == [chance.key]
+    assert [path.stem for path in shipped.ESTIMATES.glob("*")] == [cell.key]
+    opening = results.find(bundle.opening(store), store)
+    by_chance = best_match.find(chance, store)
+    assert len(by_chance.high) == len(opening.layers_a) and (by_chance.high < 0.1).all()
+    found = estimators.find(cell, store)
+    value = opening.to_frame().loc[cell.layer_a, cell.layer_b]
+    assert found.images[-1] == 768 and abs(np.nanmean(found.unbiased[:, -1, -1]) - value) < 0.01
     assert not Path(store.root).exists()
 
 
