@@ -41,6 +41,8 @@ def under_each(results: Mapping[str, Comparison], layer_a: str, layer_b: str) ->
         row: dict[str, object] = {"measure": registry.MEASURES[name].title, "value": np.nan}
         row |= {"among all pairs": "", "among B’s layers": "", "best match of A’s layer": ""}
         names_a, names_b = views.unique_names(result.layers_a), views.unique_names(result.layers_b)
+        if registry.MEASURES[name].residual_only:
+            row["among all pairs"] = "of residual outputs only"
         if layer_a in names_a and layer_b in names_b:
             own = result.matrix[names_a.index(layer_a)]
             value = float(own[names_b.index(layer_b)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +91,10 @@ def _chance(result: Comparison) -> Fact | None:
     try:
         reached = ABOVE * result.chance
     except ValueError:
-        return Fact(f"chance: {measure.chance}", "Its mean where nothing is shared.") if measure else None
+        if measure is None:
+            return None
+        short = re.split("[:,]", measure.chance)[0]
+        return Fact(f"chance: {short}", f"Its level where nothing is shared: {measure.chance}.")
     hint = (
         f"With one network's images in another order CKA is 0 on average; {ABOVE} standard deviations are "
         f"{reached:.3f}. What lies above is more than chance, which is not yet alike."

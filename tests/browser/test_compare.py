@@ -257,3 +257,66 @@ def test_the_old_map_stays_until_the_new_one_is_there(page: Page, app: str):
 def test_the_server_is_healthy(reader: str):
     with urllib.request.urlopen(f"{reader}/_stcore/health") as answer:
         assert answer.read() == b"ok"
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    page.get_by_role("combobox", name=label).click()
+    page.get_by_role("option", name=option, exact=True).click()
+    settled(page)
+
+
+def bar_title(page: Page, title: str) -> None:
+    page.wait_for_function(
+        "([chart, title]) => eval(chart)?.data?.[0]?.colorbar?.title?.text === title", arg=[CHART, title]
+    )
+
+
+def test_a_reader_questions_the_opening_map_within_two_clicks_each_time(page: Page, reader: str):
+    area = open_map(page, reader)
+    expect(page.get_by_text("at least 110 images decide")).to_be_visible()
+    area.hover(position=at(area, 0.5, 0.5))
+    told = hover_text(page)
+    assert re.search(r"CKA\s+\d\.\d{3}\s+\[\d\.\d{3}, \d\.\d{3}\]", told), told
+    assert "without pixels" in told and "untrained" in told
+
+    choose(page, "Control", "minus untrained")
+    bar_title(page, "CKA less untrained")
+    area.hover(position=at(area, 0.5, 0.4))
+    expect(page.locator(".st-key-map .hoverlayer")).to_contain_text("as it is")
+    page.get_by_text("Untrained, with batch norm in train mode").click()
+    page.wait_for_function("location.search.includes('bntrain=true')")
+    settled(page)
+    choose(page, "Control", "as it is")
+    choose(page, "Measure", "SVCCA")
+    bar_title(page, "SVCCA")
+    assert "measure=svcca" in page.url
+    page.get_by_role("button", name="Undo").click()
+    bar_title(page, "CKA")
+
+    page.get_by_role("tab", name="All measures").click()
+    expect(page.get_by_test_id("stDataFrame").first).to_be_visible()
+    page.get_by_role("tab", name="Estimators").click()
+    page.wait_for_selector(".st-key-estimator-chart-sizes .js-plotly-plot")
+    expect(page.get_by_text("biased, independent noise of").first).to_be_visible()
+
+
+def test_two_maps_point_at_the_same_layers(page: Page, reader: str):
+    open_map(page, f"{reader}/?tab=Two+maps")
+    page.get_by_role("combobox", name="Beside this map").fill("train mode")
+    page.get_by_role("option", name=re.compile("batch norm in train mode")).click()
+    page.wait_for_selector(".st-key-two-difference .heatmaplayer image")
+    settled(page)
+    other = page.locator(".st-key-two-the-other .nsewdrag")
+    other.hover(position=at(other, 0.5, 0.5))
+    readout = page.locator(".readout")
+    expect(readout).to_contain_text(re.compile(r"this  \d\.\d{3}   the other  \d\.\d{3}   difference  -?\d\.\d{3}"))
+    expect(page.locator(".st-key-two-this .linked-cell")).to_be_visible()
+    expect(page.locator(".st-key-two-the-other .linked-cell")).to_be_hidden()
+
+
+def test_small_maps_of_several_networks_open_their_pairs(page: Page, reader: str):
+    names = ",".join(f"cifar-resnet-{size}-cifar10-mini-s0" for size in ("14x1", "38x1", "14x4"))
+    open_map(page, f"{reader}/?tab=Several+networks&networks={names}")
+    expect(page.get_by_test_id("stImage")).to_have_count(6)
+    page.get_by_role("button", name="ResNet 14x4 × ResNet 14x1").click()
+    expect(page.get_by_role("heading", name="ResNet 14x4 × ResNet 14x1")).to_be_visible()

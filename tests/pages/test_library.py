@@ -41,7 +41,7 @@ def read(page: AppTest) -> str:
 def test_a_new_library_shows_what_is_bundled_and_how_to_bring_in_more():
     page = open_library()
     assert list(table(page, "Networks")["origin"]) == ["bundled"] * len(list(shipped.NETWORKS.glob("*.json")))
-    assert len(table(page, "Comparisons")) == 15
+    assert len(table(page, "Comparisons")) == len(list(shipped.COMPARISONS.glob("*.npz")))
     assert "activations extract NETWORK" in texts(page)
     assert "Damaged" not in texts(page)
     assert page.markdown[0].value.startswith("#### Networks")  # Streamlit would write a stray string on the page

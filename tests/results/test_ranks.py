@@ -36,7 +36,7 @@ def test_a_measure_of_other_layers_only_has_an_empty_row():
         views.layer_mask(usual.layers_a, "block outputs"), views.layer_mask(usual.layers_b, "block outputs")
     )
     table = ranks.under_each({"procrustes": residual}, "stem_conv", "stem_conv")
-    assert np.isnan(table["value"][0]) and table["among all pairs"][0] == ""
+    assert np.isnan(table["value"][0]) and table["among all pairs"][0] == "of residual outputs only"
 
 
 def test_the_facts_of_every_measure_are_told():
