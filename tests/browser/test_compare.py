@@ -302,6 +302,7 @@ def test_a_reader_questions_the_opening_map_within_two_clicks_each_time(page: Pa
 
 def test_two_maps_point_at_the_same_layers(page: Page, reader: str):
     open_map(page, f"{reader}/?tab=Two+maps")
+    page.get_by_role("combobox", name="Beside this map").click()
     page.get_by_role("combobox", name="Beside this map").fill("train mode")
     page.get_by_role("option", name=re.compile("batch norm in train mode")).click()
     page.wait_for_selector(".st-key-two-difference .heatmaplayer image")
