@@ -57,10 +57,10 @@ def screen() -> None:
     networks = catalogue.comparable(store)
     left, right = st.columns([1, 3.7], gap="medium")
     with right:
-        head = st.container(horizontal=True, vertical_alignment="bottom")
-        title = head.container()
-        with head:
+        title, measures, controls = st.columns([2.4, 1, 1.3], vertical_alignment="bottom")
+        with measures:
             measure = measuring.picker()
+        with controls:
             control = controlling.picker()
     with left:
         spec, a, b, problem = choosing.choose(networks, store)

@@ -50,7 +50,7 @@ class Control:
 
 def picker() -> str:
     """The switch."""
-    return widgets.choice("Control", SWITCH, "control", HELP, width=260)
+    return widgets.choice("Control", SWITCH, "control", HELP)
 
 
 def train_mode() -> bool:
