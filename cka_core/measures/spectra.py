@@ -70,3 +70,13 @@ def neighbours(distances: np.ndarray, image: int, k: int) -> tuple[np.ndarray, n
     found[image] = np.inf
     nearest = np.argsort(found, kind="stable")[:k]
     return nearest, found[nearest]
+
+
+def nearest(distances: np.ndarray, k: int) -> np.ndarray:
+    """`neighbours` of every image, their positions only: int (m, k)."""
+    m = len(distances)
+    if not 1 <= k < m:
+        raise ValueError(f"Expected from 1 to {m - 1} neighbours, got {k}.")
+    found = np.array(distances, np.float64)
+    np.fill_diagonal(found, np.inf)
+    return np.argsort(found, axis=1, kind="stable")[:, :k]
