@@ -1,8 +1,12 @@
 """What ships with the package, and the one command that makes it: ``python -m cka_core demo build``.
 
-Three trained networks, their untrained counterparts, and their finished comparisons; and the atlas of the bundled study
-with its networks. All are made from the bundled images, but for the one network that is trained on all of CIFAR-10.
-Each step that is finished is kept, so that a stopped build goes on.
+Three trained networks, their untrained counterparts, and their finished comparisons; the Gram matrices of two of them
+on 64 images; and the atlas of the bundled study with its networks. All are made from the bundled images, but for the
+one network that is trained on all of CIFAR-10. Each step that is finished is kept, so that a stopped build goes on.
+
+``demo/grams/<name>.npz`` are activation sets (`results.activation_sets`, format 2): every layer of a network on the
+first 64 images of the bundled comparisons' draw, with norms, so that a cell of these maps can be opened without running
+anything. ``predicted.json`` beside them says by name of a network which class it gives each of these images.
 """
 
 from __future__ import annotations
@@ -23,12 +27,14 @@ from cka_core.base import shipped
 from cka_core.base.atomic import write_atomically
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store
+from cka_core.comparing import kept_grams
 from cka_core.images.sets import SampleSpec, load_images
 from cka_core.library import catalogue, keeping
 from cka_core.measures.registry import MEASURES
+from cka_core.networks.architectures import NetworkSpec
 from cka_core.networks.building import build_network
 from cka_core.networks.layer_graph import TRAIN
-from cka_core.results import best_match, estimators, trust, views
+from cka_core.results import activation_sets, best_match, estimators, trust, views
 from cka_core.results.best_match import BestMatchSpec
 from cka_core.results.comparison import CompareSpec, Comparison, find
 from cka_core.results.estimators import EstimatorSpec
@@ -40,6 +46,8 @@ from cka_core.training.recipe import TrainSpec
 
 TRAININGS = tuple(TrainSpec(f"cifar-resnet-{name}", epochs=50) for name in ("14x1", "38x1", "14x4"))
 SAMPLE = SampleSpec("cifar10-mini", "test", 768, 0)
+OPENED = ("38x1", "14x4")
+"""Of these networks, those that the app opens with, Gram matrices ship."""
 WHOLE_BYTES = 5_000_000
 """A larger weights file ships at half precision."""
 
@@ -98,6 +106,7 @@ def build(store: Store, report: Report = silent) -> Iterator[Path]:
         if path.stem not in {spec.key for spec in todo}:
             path.unlink()
     yield from _beside(store, report)
+    yield from _grams(store, report)
 
 
 def _beside(store: Store, report: Report) -> Iterator[Path]:
@@ -118,6 +127,30 @@ def _beside(store: Store, report: Report) -> Iterator[Path]:
 def _has_intervals(path: Path) -> bool:
     kept = Comparison.load(path)
     return kept.jackknife is not None or not trust.could_have_intervals(kept)
+
+
+def opened(store: Store) -> list[NetworkSpec]:
+    """The networks whose Gram matrices ship."""
+    wanted = {f"cifar-resnet-{name}" for name in OPENED}
+    return [catalogue.find(spec.default_name, store).spec for spec in TRAININGS if spec.architecture in wanted]
+
+
+def _grams(store: Store, report: Report) -> Iterator[Path]:
+    from cka_core.comparing import extraction
+
+    few = dataclasses.replace(SAMPLE, n=kept_grams.FEW)
+    predicted_path = shipped.GRAMS / kept_grams.PREDICTED
+    predicted = json.loads(predicted_path.read_text()) if predicted_path.exists() else {}
+    images = few.load(store)
+    shipped.GRAMS.mkdir(parents=True, exist_ok=True)
+    for network in opened(store):
+        path = shipped.GRAMS / f"{network.name}.npz"
+        if not path.exists() or activation_sets.read(path).network["weights"] != network.weights:
+            extraction.extract(network, few, few.n or 0, path, store, name=network.name, report=report)
+            outputs = catalogue.load_model(network, store).predict(images.x / np.float32(255), verbose=0)
+            predicted[network.name] = outputs.argmax(axis=1).tolist()
+            write_atomically(predicted_path, (json.dumps(predicted) + "\n").encode())
+        yield path
 
 
 def build_atlas(store: Store, report: Report = silent) -> Iterator[Path]:

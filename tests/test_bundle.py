@@ -20,7 +20,7 @@ from cka_core.images.sets import load_images
 from cka_core.library import catalogue, keeping
 from cka_core.networks.architectures import architecture
 from cka_core.networks.building import build_network
-from cka_core.results import best_match, estimators
+from cka_core.results import activation_sets, best_match, estimators
 from cka_core.results import comparison as results
 from cka_core.results.blocks import network_blocks
 from cka_core.training.recipe import TrainSpec
@@ -73,6 +73,26 @@ def test_a_bundled_comparison_is_what_the_engine_computes(store):
 
     spec = bundle.comparisons(store)[0]
     assert np.abs(engine.run(spec, store).matrix - results.find(spec, Store(store.root)).matrix).max() < 1e-5
+
+
+def test_the_gram_matrices_that_ship_are_those_of_the_networks_on_the_first_images(store, tmp_path):
+    from cka_core.comparing import extraction
+
+    names = [spec.name for spec in bundle.opened(store)]
+    assert sorted(path.stem for path in shipped.GRAMS.glob("*.npz")) == sorted(names)
+    network = catalogue.find(names[1], store).spec
+    few = dataclasses.replace(bundle.SAMPLE, n=64)
+    there = activation_sets.read(shipped.GRAMS / f"{network.name}.npz")
+    assert there.sample.spec == few and there.has_norms and there.network["weights"] == network.weights
+    made = extraction.extract(network, few, 64, tmp_path / "again.npz", store, name="again").minibatch(0)
+    found = there.minibatch(0)
+    assert found.names == made.names
+    scale = np.abs(made.triangles).max(axis=1, keepdims=True)
+    assert np.abs((found.triangles - made.triangles) / scale).max() < 1e-4
+    images = few.load(store)
+    named = catalogue.load_model(network, store).predict(images.x / np.float32(255), verbose=0).argmax(axis=1)
+    told = json.loads((shipped.GRAMS / "predicted.json").read_text())
+    assert sorted(told) == sorted(names) and np.mean(named == told[network.name]) > 0.96, "but for ties"
 
 
 @pytest.fixture(scope="module")

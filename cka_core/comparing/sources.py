@@ -110,11 +110,7 @@ class Stored:
         self.keep, self.needs_norms = True, False
         self.computed = 0
         self._extractor: Extractor | None = None
-        self.key = key_of({
-            "network": identity(network), "sample": images.digest, "batch_size": batch_size,
-            "layers": layers, "grams": 1,
-        } | ({} if preprocessing == AUTO else {"preprocessing": preprocessing})
-            | ({} if batch_norm == INFERENCE else {"batch_norm": batch_norm}))  # fmt: skip
+        self.key = grams_key(network, images.digest, batch_size, layers, preprocessing, batch_norm)
         self._record = f"grams/{self.key}/about.json"
         about = records.kept(self._record, GramsAbout, store)
         if about is None:
@@ -265,6 +261,16 @@ def stored_batch(key: str, store: Store) -> GramBatch | None:
     except ValueError as error:
         store.set_aside_object("grams", key, str(error))
         return None
+
+
+def grams_key(
+    network: NetworkSpec, digest: str, batch_size: int, layers: Any, preprocessing: str = AUTO, norm: str = INFERENCE
+) -> str:
+    """Under which name the store keeps a network's Gram matrices on the images of a digest."""
+    asked = {} if preprocessing == AUTO else {"preprocessing": preprocessing}
+    asked |= {} if norm == INFERENCE else {"batch_norm": norm}
+    sample = {"sample": digest, "batch_size": batch_size, "layers": layers, "grams": 1}
+    return key_of({"network": identity(network)} | sample | asked)
 
 
 def identity(network: NetworkSpec) -> list[Any]:
