@@ -3,9 +3,9 @@
     python benchmarks/page.py
 
 In a real browser: seconds to the first heatmap (server just started; server in use and browser never here; browser once
-more), from a filter to the map drawn again, from a click to the cell's card, from one page to another, to the Atlas's
-grid; bytes over the wire on a first visit; layout shift. Of the server: memory, and the share of a core that it and an
-idle cluster take.
+more), from a filter to the map drawn again, from a click to the cell's card and to the cell opened, from a key to the
+next cell, from one page to another, to the Atlas's grid; bytes over the wire on a first visit; layout shift. Of the
+server: memory, and the share of a core that it and an idle cluster take.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ def measure() -> dict[str, float]:
         figures = {"first": first} | dict(zip(("new", "again"), _visits(browser, address), strict=True))
         context = browser.new_context(bypass_csp=True, viewport={"width": 1400, "height": 900})
         figures |= _on_the_page(context.new_page(), address)
+        figures |= _a_cell(context.new_page(), address)
         context.close()
         figures |= _first_visit(browser, address)
         server = next(p for p in psutil.Process().children(recursive=True) if "streamlit" in " ".join(p.cmdline()))
@@ -128,6 +129,40 @@ def _on_the_page(page: Page, address: str) -> dict[str, float]:
     return dict(zip(names, map(statistics.median, (filters, clicks, switches, grids)), strict=True))
 
 
+def _a_cell(page: Page, address: str) -> dict[str, float]:
+    """From a click to the first cell opened, and to others with the images that make them (median of three). From a
+    key to the next frame that shows the next cell, in the browser alone (median of ten)."""
+    page.goto(address)
+    page.wait_for_selector(MAP)
+    _settled(page)
+    area = page.locator(".st-key-map .nsewdrag")
+    box = area.bounding_box()
+    assert box is not None
+    opened: list[float] = []
+    for index in range(4):
+        at = {"x": box["width"] * (0.2 + 0.2 * index), "y": box["height"] * 0.4}
+        page.evaluate("document.querySelector('.nsewdrag').scrollIntoView({ block: 'center' })")
+        there = ".cell-view:visible .makers:not(.old) .pick" if index else ".cell-view:visible .value"
+        opened.append(
+            _timed(
+                page,
+                lambda page, at=at: area.click(position=at),
+                lambda page, there=there: page.wait_for_selector(there),
+            )
+        )
+        _settled(page)
+        page.wait_for_timeout(500)
+    steps = [
+        page.evaluate("""(key) => new Promise((done) => {
+          const map = document.querySelector('.st-key-map .js-plotly-plot'), from = performance.now();
+          map.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }));
+          requestAnimationFrame(() => setTimeout(() => done((performance.now() - from) / 1000), 0));
+        })""", key)
+        for key in ("ArrowUp", "ArrowRight") * 5
+    ]  # fmt: skip
+    return {"opened": opened[0], "opened again": statistics.median(opened[1:]), "step": statistics.median(steps)}
+
+
 def _first_visit(browser: Any, address: str) -> dict[str, float]:
     """Bytes over the wire and layout shift, of a browser with an empty cache."""
     context = browser.new_context(bypass_csp=True, viewport={"width": 1400, "height": 900})
@@ -184,6 +219,9 @@ ROWS = (
     ("again", "first heatmap, browser once more", "{:.2f} s", "1.2 s"),
     ("filter", "filter to map drawn again", "{:.2f} s", "0.25 s"),
     ("click", "click to card", "{:.2f} s", "0.25 s"),
+    ("opened", "click to the first cell opened", "{:.2f} s", "1 s"),
+    ("opened again", "click to another cell, its images counted", "{:.2f} s", "1 s"),
+    ("step", "key to the next cell, in the browser", "{:.3f} s", "0.1 s"),
     ("switch", "one page to another", "{:.2f} s", "0.5 s"),
     ("atlas", "the Atlas's grid", "{:.2f} s", "2.0 s"),
     ("bytes", "over the wire on a first visit", "{:,.0f} B", "3,000,000 B"),

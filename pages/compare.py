@@ -15,6 +15,7 @@ from cka_core.library.catalogue import NetworkInfo
 from cka_core.results import blocks, figures, views
 from cka_core.results.comparison import MEASURE, CompareSpec, find
 from pages.parts import address, widgets
+from pages.parts.cell import cell as opened_cell
 from pages.parts.compare import (
     below,
     card,
@@ -159,6 +160,10 @@ def explore(
             )
             if comparison.is_self and on.is_cka:
                 reading.tell_blocks(marks)
+    sides = None if as_it_is.spec is None else (as_it_is.a, as_it_is.b)
+    opened_cell.show(
+        as_it_is.comparison, shown, sides, as_it_is.titles, cell, colours, reading.choose_cell, store, faded=on.faded
+    )
     history.shelf(as_it_is)
     if on.spec is not None:
         reading.how_to_read(comparison, on.a, on.b, networks)

@@ -108,7 +108,8 @@ def cell(kept: KeptGrams, row: int, column: int, store: Store, most: int = MOST_
     adds = deciding.cell_shares(pairs, 0, 0)
     if np.isnan(adds).any():
         return {"cka": None, "n_eff": [None, None], "together": None, "images": [], "without": None, "sheet": ""}
-    shares = [deciding.shares(side)[0] for side in ([a for a, _ in pairs], [b for _, b in pairs])]
+    own_pairs = [(a, a) for a, _ in pairs], [(b, b) for _, b in pairs]
+    shares = [deciding.cell_shares(own, 0, 0) for own in own_pairs]  # of a CKA of 1
     chosen = deciding.most(adds, min(most, kept.n))
     images = kept.images(store)
     return {

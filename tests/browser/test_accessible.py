@@ -12,6 +12,7 @@ AXE = next(Path(axe_playwright_python.__file__).parent.rglob("axe.min.js")).read
 
 PAGES = {
     "home": ("Compare", ".js-plotly-plot .heatmaplayer image"),
+    "?la=stage2_block3_add&lb=stage2_block1_add": ("Compare", ".cell-view .makers:not(.old) .pick"),
     "train": ("Train", "button"),
     "atlas": ("Atlas", ".cell canvas"),
     "learn": ("Learn", "svg"),

@@ -114,7 +114,7 @@ def test_the_layer_filter_applies_to_the_map_at_once(page: Page, reader: str):
 def test_a_click_on_a_filtered_map_means_the_layer_one_sees(page: Page, reader: str):
     area = open_map(page, f"{reader}/?kinds=convolutions&search=stage3")
     area.click(position=at(area, 0.02, 0.02))
-    page.wait_for_function("location.search.includes('la=stage3_block1_conv1')")
+    page.wait_for_function("location.search.includes('la=stage3_block1_conv1&lb=')")  # one after the other
     assert parse_qs(urlsplit(page.url).query)["lb"] == ["stage3_block1_conv1"]
 
 
