@@ -160,9 +160,17 @@ def explore(
             )
             if comparison.is_self and on.is_cka:
                 reading.tell_blocks(marks)
-    sides = None if as_it_is.spec is None else (as_it_is.a, as_it_is.b)
+    opened = on if control == controlling.OTHER_SEED else as_it_is  # the map of Gram matrices: no control's is one
     opened_cell.show(
-        as_it_is.comparison, shown, sides, as_it_is.titles, cell, colours, reading.choose_cell, store, faded=on.faded
+        opened.comparison,
+        views.filtered(opened.comparison, kinds, search),
+        None if opened.spec is None else (opened.a, opened.b),
+        opened.titles,
+        cell,
+        colours,
+        reading.choose_cell,
+        store,
+        faded=opened.faded,
     )
     history.shelf(as_it_is)
     if on.spec is not None:
