@@ -104,12 +104,12 @@ def part_speed() -> dict[str, Any]:
 def part_breakdown() -> dict[str, float]:
     """A once more, each part on its own: medians of four."""
     from cka_core import compare
-    from cka_core.comparing import sources, tallies
+    from cka_core.comparing import tallies, warm
     from cka_core.networks.fingerprint import fingerprint
 
     a, b, x = networks()
     compare(a, b, x)
-    both = [sources.live_extractor(model, None) for model in (a, b)]
+    both = [warm.live_extractor(model, None) for model in (a, b)]
 
     def median(call: Callable[[], Any]) -> float:
         return float(np.median([timed(call) for _ in range(4)]))

@@ -166,14 +166,117 @@ def _read_comparison(data: bytes, folder: Path) -> None:
 
 
 def _bring_in(data: bytes, folder: Path) -> None:
-    from cka_core.library import inventory, keeping
+    from cka_core.library import arrivals, inventory
 
     store = Store(folder / "brought in")
     try:
-        keeping.bring_in(io.BytesIO(data), "file.npz", store)
+        arrivals.bring_in(io.BytesIO(data), "file.npz", store)
     finally:
         inventory.table(inventory.comparisons(store)), inventory.activation_sets(store), inventory.damaged(store)
         store.remove_folder("comparisons"), store.remove_folder("activations")
+
+
+def _layers() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return {"first": rng.standard_normal((20, 6)), "second": rng.standard_normal((20, 3, 4)).astype("f4")}
+
+
+def _arrays_npz(folder: Path) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, **_layers(), sample_ids=np.arange(20))
+    return file.getvalue()
+
+
+def _arrays_npy(folder: Path) -> bytes:
+    file = io.BytesIO()
+    np.save(file, _layers()["first"])
+    return file.getvalue()
+
+
+def _arrays_safetensors(folder: Path) -> bytes:
+    header, data = {}, b""
+    for name, x in _layers().items():
+        place = [len(data), len(data) + x.nbytes]
+        header[name] = {"dtype": f"F{8 * x.itemsize}", "shape": list(x.shape), "data_offsets": place}
+        data += x.tobytes()
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + data
+
+
+def of_safetensors(data: bytes, rng: random.Random) -> bytes:
+    """The header's JSON changed, its length as it is now or as it was."""
+    length = int.from_bytes(data[:8], "little")
+    text = of_json(data[8 : 8 + length], rng)
+    return (len(text) if rng.random() < 0.8 else length).to_bytes(8, "little") + text + data[8 + length :]
+
+
+def _arrays_hdf5(folder: Path) -> bytes:
+    import h5py
+
+    with h5py.File(folder / "arrays.h5", "w") as file:
+        for name, x in _layers().items():
+            file.create_dataset(f"group/{name}", data=x, compression="gzip")
+    return (folder / "arrays.h5").read_bytes()
+
+
+def _bring_in_arrays(ending: str) -> Callable[[bytes, Path], None]:
+    """As the drop zone reads them; what is refused leaves nothing in the store."""
+
+    def read(data: bytes, folder: Path) -> None:
+        from cka_core.library import arrivals, inventory
+
+        store = Store(folder / "arrays")
+        try:
+            arrivals.bring_in(io.BytesIO(data), f"acts.{ending}", store)
+        except ValueError:
+            left = store.names("")
+            if left:
+                raise OSError(f"left in the store: {left}") from None
+            raise
+        inventory.table(inventory.activation_sets(store))
+        store.remove_folder("activations")
+
+    return read
+
+
+def _own_images(folder: Path) -> bytes:
+    x, y, *_ = _images()
+    file = io.BytesIO()
+    np.savez_compressed(file, images=x[:, :8, :8], labels=y, class_names=np.array([f"class {i}" for i in range(10)]))
+    return file.getvalue()
+
+
+def _own_pictures(folder: Path) -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for number, x in enumerate(_images()[0][:6]):
+            picture = io.BytesIO()
+            Image.fromarray(x).save(picture, ("PNG", "JPEG", "WEBP")[number % 3])
+            archive.writestr(f"{'ab'[number % 2]}/{number}.{('png', 'jpg', 'webp')[number % 3]}", picture.getvalue())
+    return file.getvalue()
+
+
+def _bring_in_images(ending: str) -> Callable[[bytes, Path], None]:
+    def read(data: bytes, folder: Path) -> None:
+        from cka_core.images import own
+        from cka_core.library import arrivals, inventory
+
+        store = Store(folder / "own images")
+        try:
+            kind, name = arrivals.bring_in(io.BytesIO(data), f"mine.{ending}", store)
+        except ValueError:
+            left = store.names("")
+            if left:
+                raise OSError(f"left in the store: {left}") from None
+            raise
+        if kind == "images":
+            found = own.registered(store)[name]
+            own.load(found, found.parts[0], store), inventory.table(inventory.images(store))
+        store.remove_folder(kind)
+
+    return read
 
 
 def _set(folder: Path) -> bytes:
@@ -330,6 +433,14 @@ READERS = {
     "drop zone, comparison": Reader(_comparison, (*PLAIN, of_zip, of_zip, of_zip), _bring_in),
     "drop zone, activation set": Reader(_set, (*PLAIN, of_zip, of_zip, of_zip), _bring_in),
     "activation set": Reader(_set, (*PLAIN, of_zip, of_zip, of_zip), _read_set),
+    "activations, .npz": Reader(_arrays_npz, (*PLAIN, of_zip, of_zip), _bring_in_arrays("npz")),
+    "activations, .npy": Reader(_arrays_npy, (*PLAIN, of_array), _bring_in_arrays("npy")),
+    "activations, .safetensors": Reader(
+        _arrays_safetensors, (*PLAIN, of_safetensors, of_safetensors, of_safetensors), _bring_in_arrays("safetensors")
+    ),
+    "activations, .h5": Reader(_arrays_hdf5, PLAIN, _bring_in_arrays("h5")),
+    "own images, npz": Reader(_own_images, (*PLAIN, of_zip, of_zip), _bring_in_images("npz")),
+    "own images, pictures": Reader(_own_pictures, (*PLAIN, of_zip, of_zip), _bring_in_images("zip")),
     "CIFAR-10, npz": Reader(_cifar_npz, (*PLAIN, of_zip, of_zip), _import),
     "CIFAR-10, tar.gz": Reader(_cifar_tar, (*PLAIN, of_gzip, of_gzip), _import),
     "study": Reader(lambda folder: shipped.STUDY.read_bytes(), (*PLAIN, of_toml, of_toml, of_toml), _study),

@@ -100,10 +100,10 @@ def a_network(store: Store, name: str = "mine") -> None:
 
 
 def two_sets(store: Store) -> None:
-    from cka_core.library import keeping
+    from cka_core.library import arrivals
 
     for seed in (1, 2):
-        keeping.import_set(set_bytes(seed), store)
+        arrivals.import_set(set_bytes(seed), store)
 
 
 def bystanders(store: Store) -> None:

@@ -23,7 +23,7 @@ from benchmarks import held, writes
 from cka_core.base import leftovers
 from cka_core.base.store import Store
 from cka_core.jobs import records, submit, worker
-from cka_core.library import inventory, keeping
+from cka_core.library import arrivals, inventory, keeping
 
 NAMES = st.sampled_from(["a", "b", "c"])
 JOBS = st.sampled_from(["1" * 24, "2" * 24])
@@ -76,7 +76,7 @@ class StoreAndJobs(RuleBasedStateMachine):
 
     @rule(seed=st.sampled_from(sorted(SETS)), moment=MOMENT)
     def bring_in_a_set(self, seed: int, moment: float | None) -> None:
-        self.step("bring in", lambda: keeping.bring_in(io.BytesIO(SETS[seed]), "set.npz", self.store), moment)
+        self.step("bring in", lambda: arrivals.bring_in(io.BytesIO(SETS[seed]), "set.npz", self.store), moment)
 
     @rule(name=NAMES, new=NAMES, moment=MOMENT)
     def rename(self, name: str, new: str, moment: float | None) -> None:

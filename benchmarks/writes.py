@@ -85,9 +85,9 @@ def _rename(store: Store) -> None:
 
 def _bring(data: Callable[[], bytes]) -> Callable[[Store], object]:
     def bring(store: Store) -> object:
-        from cka_core.library import keeping
+        from cka_core.library import arrivals
 
-        return keeping.bring_in(io.BytesIO(data()), "file.npz", store)
+        return arrivals.bring_in(io.BytesIO(data()), "file.npz", store)
 
     return bring
 

@@ -13,8 +13,9 @@ from cka_core.library import catalogue
 from cka_core.library import words as network_words
 from cka_core.library.catalogue import NetworkInfo
 from cka_core.results import blocks, figures, views
+from cka_core.results import words as result_words
 from cka_core.results.comparison import MEASURE, CompareSpec, find
-from pages.parts import address, widgets
+from pages.parts import address, colour_range, widgets
 from pages.parts.cell import cell as opened_cell
 from pages.parts.compare import (
     below,
@@ -42,6 +43,7 @@ WORDS = {
     "passes": "a number of passes,",
     "kinds": "the layers",
     "colours": "the colours",
+    "range": "the colour range",
     "la": "the layer of A",
     "lb": "the layer of B",
     "tab": "the view",
@@ -131,10 +133,12 @@ def explore(
     with place:
         trusting.line(comparison, faded=on.faded)
         trusting.intervals(as_it_is, store)
+        for line in result_words.fitted(comparison.provenance):
+            st.caption(address.plain(line))
         for warning in comparison.warnings:
             st.warning(address.plain(warning), icon=":material/info:")
     map_row = st.container()  # shows what the controls below it say
-    kinds, search, colours = map_controls(as_it_is)
+    kinds, search, colours, limits = map_controls(as_it_is)
     shown = comparison
     try:
         shown = views.filtered(comparison, kinds, search)
@@ -156,6 +160,7 @@ def explore(
                 cell=cell,
                 faded=on.faded,
                 blocks=marks,
+                limits=limits,
                 beside={word: views.filtered(other, kinds, search).matrix for word, other in beside.items()},
             )
             if comparison.is_self and on.is_cka:
@@ -175,11 +180,11 @@ def explore(
     history.shelf(as_it_is)
     if on.spec is not None:
         reading.how_to_read(comparison, on.a, on.b, networks)
-    below.tabs(on, shown, cell, (kinds, search), colours, networks, store)
+    below.tabs(on, shown, cell, (kinds, search), colours, networks, store, limits)
 
 
-def map_controls(on: OnScreen) -> tuple[str, str, str]:
-    """Under the map: which layers, the colours, and a pin."""
+def map_controls(on: OnScreen) -> tuple[str, str, str, tuple[float, float] | None]:
+    """Under the map: which layers, the colours and the values they are for, and a pin."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         address.check("kinds", views.KINDS.__contains__)
         kinds = st.pills(
@@ -189,8 +194,9 @@ def map_controls(on: OnScreen) -> tuple[str, str, str]:
             "Search", key="search", placeholder="in the layers’ names", width=200, bind="query-params"
         )
         colours = widgets.choice("Colours", figures.COLOURS, "colours", width=120)
+        limits = colour_range.picker(on.comparison)
         history.pin_button(on)
-    return kinds, search, colours
+    return kinds, search, colours, limits
 
 
 screen()

@@ -10,17 +10,20 @@ import streamlit as st
 
 from cka_core.base import deployment, full_disk, words
 from cka_core.base.keys import key_of
-from cka_core.base.progress import Progress, Report
 from cka_core.base.store import Store
-from cka_core.library import belongings, incoming, inventory, keeping, usage
+from cka_core.library import belongings, inventory, keeping, usage
 from cka_core.library.inventory import Row
-from pages.parts import address, visitor
+from pages.parts import address, arriving, visitor
 
-COMPARE = "pages/compare.py"
-LARGEST_UPLOAD = 400  # MB, as in .streamlit/config.toml
+ARRAYS = "from any framework an array for each layer, a row for each image: .npz, .npy, .safetensors, .h5."
 EXTRACT = "python -m cka_core activations extract NETWORK --samples 768 --out acts.npz"
 # Of the columns that differ from table to table, in pixels: name, what it is, how it was made.
-WIDTHS = {"Networks": (230, 210, 410), "Activation sets": (240, 250, 360), "Comparisons": (430, 130, 290)}
+WIDTHS = {
+    "Networks": (230, 210, 410),
+    "Activation sets": (240, 250, 360),
+    "Images": (230, 210, 410),
+    "Comparisons": (430, 130, 290),
+}
 
 
 def head(store: Store) -> None:
@@ -36,50 +39,7 @@ def head(store: Store) -> None:
         if visitor.only_looks():
             st.caption(deployment.ONLY_TO_LOOK_AT)
         else:
-            bring_in(store)
-
-
-def bring_in(store: Store) -> None:
-    """The drop zone: an activation set made elsewhere, or a saved comparison."""
-    turn = st.session_state.setdefault("file number", 0)
-    file = st.file_uploader(
-        "Bring in an activation set or a saved comparison",
-        key=f"file {turn}",
-        max_upload_size=min(LARGEST_UPLOAD, deployment.most("upload") or LARGEST_UPLOAD),
-        help="An .npz file that CKA Explorer wrote. An activation set is a network’s Gram matrices on certain images: "
-        "it is compared without the network and without the images.",
-    )
-    if file is not None:
-        bar = st.progress(0.0, text="Checking the file")
-        told = f"Checking the file, {words.size_text(file.size)}"
-
-        def report(now: Progress) -> None:
-            bar.progress(now.fraction, text=f"{told}: {address.plain(now.detail)}")
-
-        st.session_state["brought in"] = _taken(file, store, report)
-        st.session_state["file number"] = turn + 1  # an empty drop zone
-        st.rerun()
-    if "brought in" not in st.session_state:
-        return
-    kind, key, problem = st.session_state["brought in"]
-    if problem:
-        st.error(address.plain(problem), icon=":material/error:")
-    elif kind == "activations":
-        st.success(f"{address.code(key)} is in the library.", icon=":material/check:")
-        _go("Compare it", {"a": key}, "compare what was brought in")
-    else:
-        st.success("The comparison is in the library.", icon=":material/check:")
-        _go("Open it", {"result": key}, "open what was brought in")
-
-
-def _taken(file: st.runtime.uploaded_file_manager.UploadedFile, store: Store, report: Report) -> tuple[str, str, str]:
-    """Kind and key of what was brought in, or why it was not taken. It is read in another process."""
-    try:
-        return *incoming.take(file, file.name, store, report, by=visitor.here()), ""
-    except ValueError as error:
-        return "", "", str(error)
-    except OSError as error:
-        return "", "", full_disk.in_words(error, store) or f"The file could not be kept: {error.strerror or error}."
+            arriving.zone(store)
 
 
 def undo(store: Store) -> None:
@@ -144,7 +104,7 @@ def actions(row: Row, store: Store) -> None:
     st.markdown(f"{address.code(row.name, 100)}  \n:small[{address.plain(row.what)} · {address.plain(row.how)}]")
     with st.container(horizontal=True):
         if row.address:
-            _go("Open" if row.kind == "comparisons" else "Compare with …", row.address, f"open {row.kind}")
+            arriving.go("Open" if row.kind == "comparisons" else "Compare with …", row.address, f"open {row.kind}")
         data, ending = _download(row, store)
         st.download_button(
             "Download",
@@ -162,7 +122,7 @@ def actions(row: Row, store: Store) -> None:
             return
         if not belongings.is_ones_own(visitor.here(), row.kind, row.key, store):
             return
-        if row.kind in ("networks", "activations"):
+        if row.kind in keeping.NAMED:
             rename(row, store)
         st.button(
             "Delete",
@@ -210,12 +170,6 @@ def _download(row: Row, store: Store) -> tuple[Callable[[], bytes], str]:
     if row.file:
         return Path(row.file).read_bytes, Path(row.file).suffix
     return lambda: keeping.download(row.kind, row.key, store), ".keras" if row.kind == "networks" else ".npz"
-
-
-def _go(label: str, to: dict[str, str], key: str) -> None:
-    if st.button(label, key=key, icon=":material/grid_on:"):
-        st.session_state.pop("brought in", None)
-        st.switch_page(COMPARE, query_params=to)
 
 
 def damaged(store: Store) -> None:
@@ -270,8 +224,10 @@ def screen() -> None:
     head(store)
     undo(store)
     shelf("Networks", inventory.networks(store), "None yet: train one on the page Train.", store)
-    sets = f"None yet. Where a network is, write its activations to a file, and bring it in above:  \n`{EXTRACT}`"
+    sets = f"None yet. Where a network is, write its activations to a file, and drop it above: `{EXTRACT}`, or {ARRAYS}"
     shelf("Activation sets", inventory.activation_sets(store), sets, store)
+    photos = "None yet. Drop an npz with images, and labels if there are any, or a zip of pictures, a folder a class."
+    shelf("Images", inventory.images(store), photos, store)
     shelf("Comparisons", inventory.comparisons(store), "None yet: make one on the page Compare.", store)
     damaged(store)
     trash(store)

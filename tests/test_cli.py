@@ -106,12 +106,12 @@ def test_the_seeds_figure_size(tmp_path):
         (("compare", TRAINED, TRAINED, "--samples", "2000"), "Expected 1 to 1,000"),
         (("compare", TRAINED, TRAINED, "--samples", "16", "--layers", "stage9"), "No layer is called 'stage9'"),
         (("compare", TRAINED, TRAINED, "--out", "r.pickle"), "ending in .npz, .csv"),
-        (("compare", TRAINED, TRAINED, "--images", "mnist"), "Valid: cifar10-mini, cifar10"),
+        (("compare", TRAINED, TRAINED, "--images", "imagenet"), "Valid: cifar10-mini, cifar10"),
         (("compare", TRAINED, "nowhere.keras"), "does not exist"),
         (("train", "cifar-resnet-15x1"), "The nearest are 14 and 20"),
         (("train", "cifar-resnet-8x1", "--preset", "mine"), "Valid: paper, seed"),
         (("data", "import", "cifar10", "nowhere.npz"), "does not exist"),
-        (("data", "import", "mnist", "x.npz"), "Only cifar10"),
+        (("data", "import", "mnist", "x.npz"), "does not exist"),
     ],
 )
 def test_a_mistake_is_one_sentence(words, message):

@@ -30,3 +30,22 @@ Report = Callable[[Progress], None]
 
 def silent(progress: Progress) -> None:
     """A report that tells nobody."""
+
+
+def shown(progress: Report | bool | None) -> Report:
+    """A report that does what was asked: nothing (None, False), a bar in a notebook or terminal (True), or its own."""
+    if progress is None or progress is False:
+        return silent
+    if progress is not True:
+        return progress
+    from tqdm.auto import tqdm
+
+    bar = tqdm(total=1.0, bar_format="{percentage:3.0f}%|{bar}| {elapsed}<{remaining} {desc}")
+
+    def report(now: Progress) -> None:
+        bar.set_description_str(now.detail or now.phase, refresh=False)
+        bar.update(max(0.0, now.fraction - bar.n))
+        if now.fraction == 1.0:
+            bar.close()
+
+    return report

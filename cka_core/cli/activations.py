@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cka_core.base.store import Store
-from cka_core.cli.options import ImagesOption, StoreOption, check_npz, given, progress_bar
+from cka_core.cli.options import ImagesOption, StoreOption, check_npz, given, part_of, progress_bar
 
 app = typer.Typer(
     help="Activation sets: a network's Gram matrices in one file, to compare it elsewhere.", no_args_is_help=True
@@ -18,6 +18,7 @@ app = typer.Typer(
 
 @app.command("extract")
 def extract(
+    context: typer.Context,
     network: Annotated[str, typer.Argument(help="A network of the library, an architecture, or a .keras file.")],
     out: Annotated[Path, typer.Option(help="The file to write, .npz.")],
     images: ImagesOption = "cifar10-mini",
@@ -41,6 +42,7 @@ def extract(
 
     place = Store(store)
     found = catalogue.find(network, place).spec
+    split = part_of(context, images, split, place)
     sample = SampleSpec(images, split, samples, None if first else seed, balanced)
     check_npz(out)
     try:
@@ -57,15 +59,54 @@ def extract(
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="An activation set, .npz.")],
+    context: typer.Context,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="An activation set; or arrays (images, ...), one a layer: .npz, .npy, .safetensors, .h5, a zip or "
+            "folder of .npy."
+        ),
+    ],
     name: Annotated[str | None, typer.Option(help="In the library; default: its own.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Images in a minibatch.")] = 256,
+    sample_ids: Annotated[
+        Path | None,
+        typer.Option(help="Ids of the rows, one a line; default: FILE.sample_ids.txt, or sample_ids in the file."),
+    ] = None,
+    images: Annotated[str | None, typer.Option(help="Which images these are, if you know: their set.")] = None,
+    split: Annotated[str, typer.Option(help="test or train.")] = "test",
+    samples: Annotated[int | None, typer.Option(help="Number of images; all of the split if not given.")] = None,
+    first: Annotated[bool, typer.Option("--first", help="They are the first ones.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    balanced: Annotated[bool, typer.Option("--balanced", help="As many of each class.")] = False,
+    sample_label: Annotated[str, typer.Option(help="Or a word of yours for these images, the same each time.")] = "",
     store: StoreOption = None,
 ) -> None:
-    """Put an activation set into the library, to compare it by name and in the browser."""
-    from cka_core.library import keeping
+    """Put activations into the library, to compare them by name and in the browser."""
+    from cka_core.base import foreign_arrays
+    from cka_core.images.sets import SampleSpec
+    from cka_core.library import arrivals
+    from cka_core.results.activation_sets import Sample
 
-    made = keeping.import_set(file, Store(store), name)
+    place = Store(store)
+    if images is None and given(context, "split", "samples", "first", "seed", "balanced"):
+        raise ValueError(
+            "Expected --images with --split, --samples, --first, --seed or --balanced: which set they are of."
+        )
+    sample = None
+    if images is not None:
+        split = part_of(context, images, split, place)
+        asked = SampleSpec(images, split, samples, None if first else seed, balanced)
+        sample = Sample.of(asked, asked.load(place))
+    ids = foreign_arrays.ids_in(sample_ids) if sample_ids else foreign_arrays.ids_beside(file)
+    with progress_bar() as report:
+        made = arrivals.import_file(
+            file, place, name, batch_size=batch_size, sample=sample, label=sample_label, ids=ids, report=report
+        )
     print(f"{made.name}: {len(made.layers)} layers on {made.sample}. In the library.")
+    if made.sample.assumed and not made.sample.ids:
+        print("note: nothing in it says which images these are: their order is assumed. sample_ids in the file, or")
+        print("      --images, say it.")
 
 
 @app.command("list")

@@ -10,7 +10,7 @@ import typer
 
 from cka_core.base.store import Store
 from cka_core.cli import factory
-from cka_core.cli.options import ImagesOption, StoreOption, given, inches, progress_bar
+from cka_core.cli.options import ImagesOption, StoreOption, colour_range, given, inches, part_of, progress_bar
 
 if TYPE_CHECKING:
     from cka_core.results.comparison import Comparison
@@ -48,8 +48,23 @@ def compare(
         str,
         typer.Option(help="inference; or train: batch norm takes each minibatch's own statistics, as while training."),
     ] = "inference",
+    fit_images: Annotated[
+        bool,
+        typer.Option(
+            "--fit-images", help="Resize images, or make grey colour or colour grey, where a network needs it."
+        ),
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Write the result: .npz or .csv.")] = None,
     figure: Annotated[Path | None, typer.Option(help="Draw it: .png, .svg, .pdf, or .html (interactive).")] = None,
+    package: Annotated[
+        Path | None,
+        typer.Option(
+            "--bundle", help="Write everything in one .zip: figures, numbers, provenance, a script, a citation."
+        ),
+    ] = None,
+    limits: Annotated[
+        str, typer.Option("--range", help="Values of the darkest and the lightest colour of the figure: 0.9:1.")
+    ] = "",
     size: Annotated[str, typer.Option(help="Of the figure, in inches, width x height.")] = "10x8",
     dpi: Annotated[int, typer.Option(help="Of a png.")] = 200,
     colours: Annotated[str, typer.Option("--colours", "--colors", help="magma, viridis or cividis.")] = "magma",
@@ -75,13 +90,14 @@ def compare(
     from cka_core.results.activation_sets import shared_sample
 
     place = Store(store)
+    split = part_of(context, images, split, place)
     sample = SampleSpec(images, split, samples, None if first else seed, balanced)
     names = _measures(measure)
     check_form(preprocessing)
     check_batch_norm(batch_norm)
     patterns = tuple(layers) if layers else None
-    figure_size = inches(size)
-    for path, endings in ((out, (".npz", ".csv")), (figure, (".png", ".svg", ".pdf", ".html"))):
+    figure_size, shown = inches(size), colour_range(limits)
+    for path, endings in ((out, (".npz", ".csv")), (package, (".zip",)), (figure, (".png", ".svg", ".pdf", ".html"))):
         if path is not None and path.suffix.lower() not in endings:
             raise ValueError(f"Expected a file ending in {', '.join(endings)}, got {path.name}.")
 
@@ -95,7 +111,14 @@ def compare(
             from cka_core.results import paper
 
             path = figure.with_stem(figure.stem + of_several)
-            paper.save_figure(result, path, size=figure_size, dpi=dpi, colours=colours)
+            paper.save_figure(result, path, size=figure_size, dpi=dpi, colours=colours, limits=shown)
+            print(f"Wrote {path}")
+        if package is not None:
+            from cka_core.base.atomic import write_atomically
+            from cka_core.results import package as packages
+
+            path = package.with_stem(package.stem + of_several)
+            write_atomically(path, packages.to_bytes(result, colours=colours, limits=shown))
             print(f"Wrote {path}")
 
     if factory.is_one(a) or factory.is_one(b):
@@ -130,6 +153,7 @@ def compare(
             measure=name,
             preprocessing=preprocessing,
             batch_norm=batch_norm,
+            fit=fit_images,
             passes=passes,
             without=without,
         )  # fmt: skip
@@ -157,6 +181,8 @@ def _tell(result: Comparison) -> None:
     )
     for line in words.pixels_because(result.provenance):
         print(line)
+    for line in words.fitted(result.provenance):
+        print(line)
     for warning in result.warnings:
         print(f"note: {warning}")
 
@@ -166,7 +192,7 @@ def _command(context: typer.Context) -> list[str]:
     values = context.params
     words = ["python", "-m", "cka_core", "compare", values["a"], values["b"]]
     for option in ("images", "split", "samples", "first", "seed", "balanced", "batch_size", "preprocessing",
-                   "batch_norm", "measure", "passes", "without"):  # fmt: skip
+                   "batch_norm", "fit_images", "measure", "passes", "without"):  # fmt: skip
         if given(context, option):
             name = f"--{option.replace('_', '-')}"
             words += [name] if values[option] is True else [name, str(values[option])]

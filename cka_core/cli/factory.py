@@ -79,7 +79,7 @@ def compare(
     report: Report = options.pop("report")
     images = sample.load(options.pop("store"))
     result = engine.compare(*models, images, progress=report, **options)
-    described = dataclasses.asdict(Sample.of(sample, images))
+    described = Sample.of(sample, images).to_json()
     del described["label"]
     named = {
         side: result.provenance[side] | {"name": name}

@@ -11,18 +11,29 @@ from typing import Annotated
 import typer
 
 from cka_core.base.progress import Progress
+from cka_core.base.store import Store
 
 StoreOption = Annotated[
     str | None, typer.Option("--store", help="Folder of results; default: CKA_STORE or the user's cache folder.")
 ]
 
 
-ImagesOption = Annotated[str, typer.Option("--images", help="Image set: cifar10-mini or cifar10.")]
+ImagesOption = Annotated[
+    str, typer.Option("--images", help="Image set: cifar10-mini, cifar10, another of `data list`, or one of yours.")
+]
 
 
 def given(context: typer.Context, *names: str) -> bool:
     """Whether any of these options was typed, rather than left at its default."""
     return any(getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE" for name in names)
+
+
+def part_of(context: typer.Context, images: str, split: str, store: Store) -> str:
+    """The part that is meant: of images of one's own that came in one part all, unless another was typed."""
+    from cka_core.images import own
+
+    found = None if given(context, "split") else own.registered(store).get(images)
+    return split if found is None else next(iter(found.sizes))
 
 
 def check_npz(out: Path) -> None:
@@ -55,3 +66,17 @@ def inches(text: str) -> tuple[float, float]:
     if not (0 < width <= 200 and 0 < height <= 200):
         raise ValueError(f"Expected a size of at most 200 x 200 inches, got {text!r}.")
     return width, height
+
+
+def colour_range(text: str) -> tuple[float, float] | None:
+    """ "0.9:1" as numbers, None where nothing was said; ValueError for anything else."""
+    if not text:
+        return None
+    parts = text.split(":")
+    try:
+        low, high = (float(part) for part in parts)
+    except ValueError:
+        raise ValueError(f"Expected a colour range such as 0.9:1, got {text!r}.") from None
+    if not -10 <= low < high <= 10:
+        raise ValueError(f"Expected a colour range that grows, such as 0.9:1, got {text!r}.")
+    return low, high

@@ -66,6 +66,8 @@ def train(
             raise ValueError(f"Expected --weights random, imagenet or a file, got {weights!r}, which does not exist.")
         path = weights
         values |= {"start": "file", "start_digest": file_digest(weights)}
+    if store:
+        os.environ["CKA_STORE"] = store  # where a recipe looks for images of one's own
     spec = TrainSpec(architecture, images, seed=seed, deterministic=deterministic, **values)
     place = Store(store)
     if fraction < 1:

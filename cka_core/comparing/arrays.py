@@ -12,9 +12,11 @@ import numpy as np
 
 from cka_core.comparing import tallies
 from cka_core.measures import registry
-from cka_core.measures.grams import GramBatch
+from cka_core.measures.grams import of_rows
 from cka_core.measures.hsic import minibatches
 from cka_core.networks.layers import Layer
+from cka_core.networks.tokens import check_tokens, reduced
+from cka_core.results import sample_ids
 from cka_core.results.comparison import Comparison
 
 LARGEST_MINIBATCH = 4096
@@ -33,6 +35,11 @@ def compare_activations(
     *,
     batch_size: int | None = None,
     measure: str | Callable[..., Any] = "cka",
+    tokens: str = "flatten",
+    sample_ids_a: Any = None,
+    sample_ids_b: Any = None,
+    name_a: str = "A",
+    name_b: str = "B",
 ) -> Comparison:
     """Compare stored activations of the same images, from any framework.
 
@@ -41,36 +48,49 @@ def compare_activations(
     a, b : mappings of layer name -> (n, ...) array of numbers
         Row i of every array belongs to image i. Memory maps and h5py datasets are read one minibatch at a time. The
         layers keep their order. A mapping inside, such as a group of an HDF5 file, gives layers named by their path,
-        "group/layer". Pass the same mapping twice to compare a network with itself.
+        "group/layer". Pass the same mapping twice to compare a network with itself. An array called ``sample_ids`` is
+        no layer: it names the images.
     batch_size : images a minibatch, over which HSIC is averaged; None: all n in one
     measure : a name of `measures.registry`, or a function of two Gram stacks (`measures.measure.own_measure`)
+    tokens : what becomes of arrays (images, tokens, features)
+        "flatten", "mean" over the tokens, "first" or "last".
+    sample_ids_a, sample_ids_b : ids of the images, n numbers or texts, no two the same
+        Where both sides have some they have to be equal; otherwise that row i is one image on both is assumed.
+    name_a, name_b : what the networks are called
 
     Returns
     -------
     Comparison
-        Rows are the layers of ``a``, columns those of ``b``. The network's names are "A" and "B".
+        Rows are the layers of ``a``, columns those of ``b``.
 
     Raises
     ------
     ValueError
         For an empty mapping, two keys that read the same, arrays that are not numbers, have a mask or are not of the
-        same n, fewer than 4 images, minibatches too large for memory, or (`grams.NonFiniteActivation`) an activation
+        same n, ids that are not the same, fewer than 4 images, minibatches too large for memory, or
+        (`grams.NonFiniteActivation`) an activation
         that is NaN or infinite.
     """
     started = time.perf_counter()
+    check_tokens(tokens)
     same = a is b
-    arrays_a = _arrays(a, "a")
-    arrays_b = arrays_a if same else _arrays(b, "b")
+    arrays_a, ids_a = _arrays(a, "a", sample_ids_a)
+    arrays_b, ids_b = (arrays_a, ids_a) if same else _arrays(b, "b", sample_ids_b)
     n = _images([(name, array, "a") for name, array in arrays_a.items()] + [(k, v, "b") for k, v in arrays_b.items()])
+    images = _identified(n, ids_a, ids_b)
     parts = minibatches(n, n if batch_size is None else batch_size)
     check_memory(max(part.stop - part.start for part in parts), len(arrays_a) + (0 if same else len(arrays_b)))
 
     chosen = registry.measure(measure)
     sums = tallies.start(chosen, len(arrays_a), len(arrays_b))
     held = tallies.Held(sums)
+
+    def take(array: Any, rows: slice) -> Any:
+        return reduced(array[rows], tokens)
+
     for part in parts:
-        batch_a = _batch(arrays_a, part)
-        batch_b = batch_a if same else _batch(arrays_b, part)
+        batch_a = of_rows(arrays_a, part, take)
+        batch_b = batch_a if same else of_rows(arrays_b, part, take)
         sums.add(batch_a, batch_b)
         held.add(batch_a, batch_b)
     network = {"architecture": "", "weights": "", "source": "arrays", "seed": None}
@@ -81,11 +101,12 @@ def compare_activations(
         reasons_a=sums.reasons_a,
         reasons_b=sums.reasons_b,
         provenance={
-            "network_a": {"name": "A", **network},
-            "network_b": {"name": "A" if same else "B", **network},
-            "images": {"n": n},
+            "network_a": {"name": name_a, **network},
+            "network_b": {"name": name_a if same else name_b, **network},
+            "images": images,
             "batch_size": batch_size or n,
             **tallies.words(chosen),
+            **({} if tokens == "flatten" else {"tokens": tokens}),
             "versions": {"python": platform.python_version(), "numpy": np.__version__},
             "seconds": round(time.perf_counter() - started, 3),
             "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -95,7 +116,17 @@ def compare_activations(
     )
 
 
-def _arrays(values: Mapping[str, Any], side: str) -> dict[str, Any]:
+def _identified(n: int, ids_a: Any, ids_b: Any) -> dict[str, Any]:
+    """What is known of the images; a ValueError where the ids of both sides are not the same."""
+    a, b = (None if ids is None else sample_ids.of(ids, n, side) for ids, side in ((ids_a, "a"), (ids_b, "b")))
+    if a is not None and b is not None:
+        sample_ids.check_same(a, b)
+        return {"n": n, "ids": sample_ids.digest_of(a)}
+    return {"n": n}
+
+
+def _arrays(values: Mapping[str, Any], side: str, ids: Any) -> tuple[dict[str, Any], Any]:
+    """The arrays by name, and the ids of their rows: those given, or the array of that name."""
     if not isinstance(values, Mapping):
         raise ValueError(f"Expected {side} as a mapping of layer name to array, got {type(values).__name__}.")
     arrays: dict[str, Any] = {}
@@ -107,10 +138,13 @@ def _arrays(values: Mapping[str, Any], side: str) -> dict[str, Any]:
                 f"Expected a name of its own for each layer of {side}, got two keys that read {name!r}: "
                 f"{_in_words(keys[name])} and {_in_words(path)}. Name the layers by different strings."
             )
+        if name == sample_ids.IDS:
+            ids = array[:] if ids is None else ids
+            continue
         arrays[name], keys[name] = array, path
     if not arrays:
         raise ValueError(f"Expected the activations of at least one layer in {side}, got an empty mapping.")
-    return arrays
+    return arrays, ids
 
 
 def _leaves(values: Mapping[Any, Any], side: str, above: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
@@ -154,12 +188,6 @@ def check_memory(largest: int, layers: int) -> None:
             f"matrices, got {largest:,} images of {layers} layers ({size / 2**30:.1f} GB). Pass a smaller batch_size, "
             "for example batch_size=256: HSIC is then averaged over the minibatches."
         )
-
-
-def _batch(arrays: dict[str, Any], part: slice) -> GramBatch:
-    batch = GramBatch.empty(tuple(arrays), part.stop - part.start, part.start)
-    batch.fill([array[part] for array in arrays.values()])
-    return batch
 
 
 def _layers(arrays: dict[str, Any]) -> tuple[Layer, ...]:

@@ -16,7 +16,7 @@ from cka_core.base.progress import Report, silent
 from cka_core.base.store import Store, gram_budget
 from cka_core.comparing import estimate, passes, streams, tallies
 from cka_core.comparing.pixels import WithPixels, images_behind, without_pixels
-from cka_core.comparing.shown import described, images_shown
+from cka_core.comparing.shown import assumed, described, images_shown
 from cka_core.comparing.sources import FromSet, Some, Source, Stored, now, versions
 from cka_core.images.sets import Images
 from cka_core.library import catalogue
@@ -36,7 +36,7 @@ class Sides:
     """Both networks of a spec, ready to give their Gram matrices; one object twice where they are one network.
 
     ``slices`` are the minibatches, ``networks`` those that are not activation sets, ``keep`` whether the store keeps
-    their Gram matrices.
+    their Gram matrices, ``assumed`` what is taken for granted about the order of the images.
     """
 
     a: Source
@@ -46,6 +46,7 @@ class Sides:
     slices: list[slice]
     networks: list[Stored]
     keep: bool
+    assumed: tuple[str, ...] = ()
 
     def batches(self) -> Iterator[tuple[GramBatch, GramBatch]]:
         """Each minibatch of both; the same object twice for one network."""
@@ -74,7 +75,7 @@ def open_sides(spec: CompareSpec, store: Store, report: Report = silent, passing
         assert images is not None
         return Stored(
             network, spec.sample, images, spec.batch_size, spec.layers, store, report,
-            spec.preprocessing, spec.batch_norm,
+            spec.preprocessing, spec.batch_norm, spec.fit,
         )  # fmt: skip
 
     a = source(spec.a)
@@ -85,7 +86,7 @@ def open_sides(spec: CompareSpec, store: Store, report: Report = silent, passing
     is_cka = tallies.is_cka(registry.measure(spec.measure))
     for network in networks:
         network.keep, network.needs_norms = keep, not is_cka
-    return Sides(a, b, sample, images, slices, networks, keep)
+    return Sides(a, b, sample, images, slices, networks, keep, tuple(assumed(spec, sets, sample)))
 
 
 def run(spec: CompareSpec, store: Store, report: Report = silent) -> Comparison:
@@ -103,7 +104,7 @@ def run(spec: CompareSpec, store: Store, report: Report = silent) -> Comparison:
     one, other = _seen(spec, sides, residual, store)
     tell = passes.told(report, 0, spec.passes)
     sums, errors = streams.stream(one, other, sides.slices, tell, chosen, partial, again=sides.keep)
-    warnings = sums.warnings  # those of the other passes would name the same images by other places
+    warnings = (*sums.warnings, *sides.assumed)  # those of the other passes would name the same images by other places
     for passing in range(1, spec.passes):
         tell = passes.told(report, passing, spec.passes)
         more = open_sides(spec, store, tell, passing)
@@ -170,6 +171,7 @@ def command(spec: CompareSpec) -> str:
         words += ["--batch-size", str(spec.batch_size)]
     words += ["--preprocessing", spec.preprocessing] if spec.preprocessing != AUTO else []
     words += ["--batch-norm", spec.batch_norm] if spec.batch_norm != INFERENCE else []
+    words += ["--fit-images"] if spec.fit else []
     for pattern in spec.layers or ():
         words += ["--layers", pattern]
     words += ["--passes", str(spec.passes)] if spec.passes > 1 else []

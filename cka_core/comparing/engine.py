@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core.base.progress import Report, silent
+from cka_core.base.progress import Report, shown
 from cka_core.comparing import streams, tallies, torch_models
 from cka_core.comparing.arrays import compare_activations
 from cka_core.comparing.by_spec import run
-from cka_core.comparing.sources import Live, live_extractor, now, versions
+from cka_core.comparing.sources import Live, now, versions
+from cka_core.comparing.warm import live_extractor
 from cka_core.images.sets import Images, digest
 from cka_core.measures import registry
 from cka_core.measures.hsic import minibatches
@@ -41,7 +42,7 @@ def compare(
     *,
     batch_size: int = 256,
     layers: Choice = None,
-    progress: Report | None = None,
+    progress: Report | bool | None = None,
     preprocessing: str = AUTO,
     measure: str | Callable[..., Any] = "cka",
     batch_norm: str = INFERENCE,
@@ -68,7 +69,8 @@ def compare(
         (n, h, w, c); a pair is never turned.
     batch_size : images in a minibatch, at least 4. A remainder of fewer than 4 joins the minibatch before it.
     layers : names, patterns (``*_add``) or kinds (``Conv2D``) to keep, or a function of a `Layer`; None: every layer
-    progress : called with a `Progress` after each group of layers; it may raise `Stopped`
+    progress : True shows a bar (tqdm, in a notebook too); or a function, called with a `Progress` after each group of
+        layers, which may raise `Stopped`
     preprocessing : how pixels from 0 to 255 enter the networks
         "auto": as they are into a network that begins with a `Rescaling`, into one that begins with a `Normalization`
         by its mean (over 2: as they are), divided by 255 into any other. "divide-by-255", "none", or as in
@@ -100,7 +102,7 @@ def compare(
             )
         return torch_models.compare(
             model_a, model_b, images, batch_size=batch_size, layers=layers, tokens=tokens, forward=forward,
-            batch_axis=batch_axis, preprocessing=preprocessing, measure=measure, report=progress or silent,
+            batch_axis=batch_axis, preprocessing=preprocessing, measure=measure, report=shown(progress),
         )  # fmt: skip
     if forward is not None or batch_axis is not None:
         raise ValueError("forward and batch_axis are for PyTorch models, got Keras models only.")
@@ -119,7 +121,7 @@ def compare(
     a, b = sides(residual) if residual is not layers else (a, b)
     check_patterns(layers, {a.name: a.all_layers, b.name: b.all_layers})
     slices = minibatches(len(x), batch_size)
-    sums, errors = streams.stream(a, b, slices, progress or silent, chosen)
+    sums, errors = streams.stream(a, b, slices, shown(progress), chosen)
     network_a = a.provenance()
     provenance = {
         "network_a": network_a,

@@ -137,6 +137,7 @@ def _of(
     """Where to read the minibatches of both networks on ``n`` images; None if one of them is missing."""
     size = comparison.provenance["batch_size"]
     norm = comparison.provenance.get("batch_norm") or INFERENCE
+    fit = any((comparison.provenance.get(one) or {}).get("fit") for one in ("network_a", "network_b"))
     found = []
     for side, layers in ((a, comparison.layers_a), (b, comparison.layers_b)):
         if side.source == "activations":
@@ -148,7 +149,7 @@ def _of(
                 return None
             read: Minibatch = made.minibatch
         else:
-            key = grams_key(side, digest, size, None, norm=norm)
+            key = grams_key(side, digest, size, None, norm=norm, fit=fit)
             if not all(store.has("grams", f"{key}/{index:05d}") for index in range(len(minibatches(n, size)))):
                 return None
             read = functools.partial(_stored, key, store)

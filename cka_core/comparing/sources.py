@@ -9,8 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,23 +19,23 @@ from cka_core.base import records
 from cka_core.base.keys import key_of
 from cka_core.base.progress import Progress, Report
 from cka_core.base.store import Store
+from cka_core.comparing.warm import warm_extractor
 from cka_core.images.sets import Images, SampleSpec
 from cka_core.library import catalogue
 from cka_core.measures.grams import GramBatch
+from cka_core.networks import fitting
 from cka_core.networks.activations import Extractor, StepReport, matching
 from cka_core.networks.architectures import NetworkSpec
 from cka_core.networks.building import weights_digest
-from cka_core.networks.fingerprint import fingerprint
 from cka_core.networks.layer_graph import INFERENCE
-from cka_core.networks.layers import Choice, Layer
+from cka_core.networks.layers import Layer
+from cka_core.networks.layouts import shape_text
 from cka_core.networks.preprocessing import AUTO, DIVIDE, NONE, Pixels
 from cka_core.results.activation_sets import ActivationSet, Sample
 from cka_core.results.schemas import GramsAbout
 
 if TYPE_CHECKING:
     import keras
-
-WARM_NETWORKS = 3
 
 
 class Source(Protocol):
@@ -102,26 +101,29 @@ class Stored:
         report: Report,
         preprocessing: str = AUTO,
         batch_norm: str = INFERENCE,
+        fit: bool = False,
     ):
         self.network, self.images, self.patterns = network, images, layers
-        self.asked, self.batch_norm = preprocessing, batch_norm
+        self.asked, self.batch_norm, self.may_fit = preprocessing, batch_norm, fit
+        self._x: np.ndarray | None = None
         self.store, self.report = store, report
         self.name = network.name if network.source == "file" else catalogue.find(network.name, store).title
         self.keep, self.needs_norms = True, False
         self.computed = 0
         self._extractor: Extractor | None = None
-        self.key = grams_key(network, images.digest, batch_size, layers, preprocessing, batch_norm)
+        self.key = grams_key(network, images.digest, batch_size, layers, preprocessing, batch_norm, fit)
         self._record = f"grams/{self.key}/about.json"
-        about = records.kept(self._record, GramsAbout, store)
+        about: Any = records.kept(self._record, GramsAbout, store)
         if about is None:
             extractor = self._load()
-            extractor.check_images(images.x)
+            x = self._entering()
+            extractor.check_images(x)
             about = {
                 "layers": [dataclasses.asdict(layer) for layer in extractor.layers],
                 "steps": extractor.steps,
                 "weights": extractor.weights_digest(),
-                "pixels": dataclasses.asdict(extractor.pixels(images.x)),
-            }
+                "pixels": dataclasses.asdict(extractor.pixels(x)),
+            } | ({"fit": self._fit.words} if self._fit.words else {})
         self.weights = about["weights"]
         self.layers = tuple(Layer(**layer | {"shape": tuple(layer["shape"])}) for layer in about["layers"])
         self.all_layers = self.layers
@@ -129,9 +131,10 @@ class Stored:
         # Kept by a version that divided all images by 255; only networks for which that was right keep their key.
         self.pixels = Pixels(**about["pixels"]) if "pixels" in about else Pixels(DIVIDE, "")
         self.preprocessing = in_words(self.pixels, images.x)
+        self.fitted = str(about.get("fit") or "")
         if "network" not in about:  # new, or kept by a version that did not say whose these are
             about |= {
-                "network": self.provenance(), "sample": dataclasses.asdict(Sample.of(sample, images)),
+                "network": self.provenance(), "sample": Sample.of(sample, images).to_json(),
                 "batch_size": batch_size, "patterns": layers, "preprocessing": self.preprocessing,
                 "versions": versions(), "created": now(),
             }  # fmt: skip
@@ -142,7 +145,7 @@ class Stored:
             batch = self.batch(index, where, report)
             yield batch, range(len(batch.triangles))
         else:
-            yield from self._load().parts(self.images.x[where], where.start, report)
+            yield from self._load().parts(self._entering()[where], where.start, report)
 
     def batch(self, index: int, where: slice, report: StepReport) -> GramBatch:
         key = f"{self.key}/{index:05d}"
@@ -152,7 +155,7 @@ class Stored:
             if batch is not None and not (self.needs_norms and batch.norms is None):
                 report(self.steps, 1, len(self.layers))
                 return batch
-        batch = self._load().grams(self.images.x[where], where.start, report)
+        batch = self._load().grams(self._entering()[where], where.start, report)
         self.computed += 1
         if self.keep:
             self.store.put("grams", key, batch.to_bytes())
@@ -162,6 +165,19 @@ class Stored:
         """Say in the store whose Gram matrices these are, once."""
         if self.store.read_record(self._record) != self.about:
             self.store.write_record(self._record, self.about)
+
+    def _entering(self) -> np.ndarray:
+        """The images as the network takes them; ValueError where that changes them and nobody asked for it."""
+        if self._x is None:
+            shape, expected = self.images.x.shape[1:], self._load().input_shape[1:]
+            self._fit = fitting.plan(shape, expected, self.name)
+            if self._fit.words and not self.may_fit:
+                raise ValueError(
+                    f"{self.name} takes {shape_text(expected)}, and the images are {shape_text(shape)}. They would be "
+                    f"{self._fit.words}. Say so with --fit-images, or choose other images."
+                )
+            self._x = fitting.fitted(self.images.x, self._fit)
+        return self._x
 
     def _load(self) -> Extractor:
         if self._extractor is None:
@@ -185,7 +201,7 @@ class Stored:
             "seed": self.network.seed,
             "layers": len(self.layers),
             "preprocessing": dataclasses.asdict(self.pixels),
-        }
+        } | ({"fit": self.fitted} if self.fitted else {})
 
 
 class FromSet:
@@ -264,11 +280,13 @@ def stored_batch(key: str, store: Store) -> GramBatch | None:
 
 
 def grams_key(
-    network: NetworkSpec, digest: str, batch_size: int, layers: Any, preprocessing: str = AUTO, norm: str = INFERENCE
-) -> str:
+    network: NetworkSpec, digest: str, batch_size: int, layers: Any, preprocessing: str = AUTO, norm: str = INFERENCE,
+    fit: bool = False,
+) -> str:  # fmt: skip
     """Under which name the store keeps a network's Gram matrices on the images of a digest."""
-    asked = {} if preprocessing == AUTO else {"preprocessing": preprocessing}
+    asked: dict[str, Any] = {} if preprocessing == AUTO else {"preprocessing": preprocessing}
     asked |= {} if norm == INFERENCE else {"batch_norm": norm}
+    asked |= {"fit": True} if fit else {}
     sample = {"sample": digest, "batch_size": batch_size, "layers": layers, "grams": 1}
     return key_of({"network": identity(network)} | sample | asked)
 
@@ -278,52 +296,6 @@ def identity(network: NetworkSpec) -> list[Any]:
     if network.weights:
         return network.identity
     return [*network.identity, version("keras"), version("tensorflow")]
-
-
-_warm: OrderedDict[str, tuple[Any, Extractor]] = OrderedDict()
-"""The last few networks stay loaded and traced in this process, each with what it was when it was traced."""
-
-
-def warm_extractor(
-    name: str,
-    layers: Sequence[str] | None,
-    load: Callable[[], keras.Model],
-    preprocessing: str = AUTO,
-    batch_norm: str = INFERENCE,
-) -> Extractor:
-    """The extractor of a network that only this module knows, and that therefore stays as it was loaded."""
-    key = json.dumps([name, None if layers is None else list(layers), preprocessing, batch_norm])
-    if key not in _warm:
-        _keep(key, None, Extractor(load(), layers, preprocessing, batch_norm))
-    _warm.move_to_end(key)
-    return _warm[key][1]
-
-
-def live_extractor(
-    model: keras.Model,
-    layers: Choice,
-    preprocessing: str = AUTO,
-    batch_norm: str = INFERENCE,
-    tokens: str = "flatten",
-) -> Extractor:
-    """The extractor of a caller's model: the one of the last call if nothing about the model has changed since."""
-    if callable(layers):  # it may choose others the next time
-        return Extractor(model, layers, preprocessing, batch_norm, tokens)
-    key = json.dumps([id(model), None if layers is None else list(layers), preprocessing, batch_norm, tokens])
-    state = fingerprint(model)
-    if state is None or key not in _warm or _warm[key][0] != state:
-        extractor = Extractor(model, layers, preprocessing, batch_norm, tokens)
-        if state is None:
-            return extractor
-        _keep(key, fingerprint(model), extractor)
-    _warm.move_to_end(key)
-    return _warm[key][1]
-
-
-def _keep(key: str, state: Any, extractor: Extractor) -> None:
-    _warm[key] = state, extractor
-    while len(_warm) > WARM_NETWORKS:
-        _warm.popitem(last=False)
 
 
 def in_words(pixels: Pixels, x: np.ndarray) -> str:

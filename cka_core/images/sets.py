@@ -2,7 +2,7 @@
 
 ``cifar10-mini`` is bundled: 3,125 training images (a sixteenth of CIFAR-10's, balanced over the classes) and 1,000 test
 images (100 a class), pixel for pixel as in CIFAR-10. ``cifar10`` is the full set, fetched once by Keras or imported
-from a file, then kept in the store.
+from a file, then kept in the store; so are CIFAR-100, MNIST and Fashion-MNIST. Those of one's own lie in it (`own`).
 
 CIFAR-10: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
 """
@@ -10,7 +10,6 @@ CIFAR-10: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images"
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import io
 import json
 import logging
@@ -23,25 +22,16 @@ import numpy as np
 
 from cka_core.base import shipped
 from cka_core.base.store import Store
-from cka_core.images import cifar10_files
+from cka_core.images import cifar10_files, downloads, own
 from cka_core.images.cifar10_files import Arrays
+from cka_core.images.image_set import CIFAR10_CLASSES as CIFAR10_CLASSES
+from cka_core.images.image_set import Images as Images
+from cka_core.images.image_set import ImageSet as ImageSet
+from cka_core.images.image_set import digest as digest
 
 log = logging.getLogger(__name__)
 
-CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SPLITS = ("test", "train")
-
-
-@dataclasses.dataclass(frozen=True)
-class ImageSet:
-    """An image set one can choose. ``sizes``: images in each split of the usual distribution; ``part_of``: the name of
-    a set that has all of its images, in the same splits."""
-
-    name: str
-    title: str
-    sizes: dict[str, int]
-    bundled: bool
-    part_of: str = ""
 
 
 IMAGE_SETS = {
@@ -49,30 +39,21 @@ IMAGE_SETS = {
         "cifar10-mini", "CIFAR-10, one sixteenth (bundled)", {"test": 1000, "train": 3125}, True, part_of="cifar10"
     ),
     "cifar10": ImageSet("cifar10", "CIFAR-10, all images", {"test": 10000, "train": 50000}, False),
+    "cifar100": ImageSet(
+        "cifar100", "CIFAR-100", {"test": 10000, "train": 50000}, False, classes=downloads.CIFAR100_CLASSES
+    ),
+    "mnist": ImageSet(
+        "mnist", "MNIST", {"test": 10000, "train": 60000}, False, shape=(28, 28, 1), classes=downloads.DIGITS
+    ),
+    "fashion-mnist": ImageSet(
+        "fashion-mnist",
+        "Fashion-MNIST",
+        {"test": 10000, "train": 60000},
+        False,
+        shape=(28, 28, 1),
+        classes=downloads.FASHION,
+    ),
 }
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Images:
-    """A sample of an image set.
-
-    Attributes
-    ----------
-    x : uint8 (n, 32, 32, 3)
-    y : int64 (n,)
-        Class of each image, an index into ``classes``.
-    classes : tuple of str
-    digest : str
-        SHA-256 of pixels and classes in their order: two results with the same digest used the same images.
-    """
-
-    x: np.ndarray
-    y: np.ndarray
-    classes: tuple[str, ...]
-    digest: str
-
-    def __len__(self) -> int:
-        return len(self.x)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,10 +74,19 @@ class ImagesUnavailable(ValueError):
     """The image set cannot be had here; the message says the ways to get it."""
 
 
-def image_set(name: str) -> ImageSet:
-    if name not in IMAGE_SETS:
-        raise ValueError(f"Unknown image set {name!r}. Valid: {', '.join(IMAGE_SETS)}.")
-    return IMAGE_SETS[name]
+def image_sets(store: Store | None = None) -> dict[str, ImageSet]:
+    """Every image set one can choose by name: one's own first."""
+    return own.registered(store or Store()) | IMAGE_SETS
+
+
+def image_set(name: str, store: Store | None = None) -> ImageSet:
+    """The image set of a name; a ValueError with the valid names for any other."""
+    if name in IMAGE_SETS:
+        return IMAGE_SETS[name]
+    known = image_sets(store)
+    if name not in known:
+        raise ValueError(f"Unknown image set {name!r}. Valid: {', '.join(known)}.")
+    return known[name]
 
 
 def load_images(
@@ -112,8 +102,8 @@ def load_images(
 
     Parameters
     ----------
-    name : one of `IMAGE_SETS`
-    split : "test" or "train"
+    name : one of `IMAGE_SETS`, or a set of one's own
+    split : "test" or "train"; "all" of a set of one's own that came in one part
     n : number of images; None means all
     seed : None takes the first ``n`` in the set's order; an integer draws ``n`` without replacement, in random order
     balanced : as many of each class as possible (the counts differ by at most one)
@@ -125,13 +115,19 @@ def load_images(
     ImagesUnavailable
         If the set is neither in the store nor can be downloaded.
     """
-    image_set(name)
-    if split not in SPLITS:
-        raise ValueError(f"Unknown split {split!r} of {name}. Valid: {', '.join(SPLITS)}.")
-    x, y = _bundled(split) if name == "cifar10-mini" else _full(split, store or Store())
+    store = store or Store()
+    found = image_set(name, store)
+    if split not in found.sizes:
+        raise ValueError(f"Unknown split {split!r} of {name}. Valid: {', '.join(found.sizes)}.")
+    if balanced and not found.classes:
+        raise ValueError(f"{name} has no labels: its images cannot be balanced over classes.")
+    if found.own:
+        x, y = own.load(found, split, store)
+    else:
+        x, y = _bundled(split) if found.bundled else _full(name, split, store)
     order = choose(y, n, seed, balanced=balanced, what=f"the {split} images of {name}")
     x, y = x[order], y[order]
-    return Images(x, y, CIFAR10_CLASSES, digest(x, y))
+    return Images(x, y, found.classes, digest(x, y))
 
 
 def choose(
@@ -163,18 +159,10 @@ def choose(
     return np.array(keep)
 
 
-def digest(x: np.ndarray, y: np.ndarray | None = None) -> str:
-    """SHA-256 (32 hex digits) of images, their shape and dtype, and their classes if given."""
-    sha = hashlib.sha256(f"{x.dtype} {x.shape}".encode())
-    sha.update(np.ascontiguousarray(x).data)
-    if y is not None:
-        sha.update(np.ascontiguousarray(y, np.int64).data)
-    return sha.hexdigest()[:32]
-
-
 def is_available(name: str, store: Store | None = None) -> bool:
     """Whether the set is here already, so that loading it needs no network."""
-    return image_set(name).bundled or (store or Store()).has("images", name)
+    store = store or Store()
+    return image_set(name, store).bundled or store.has("images", name)
 
 
 @lru_cache(maxsize=2)
@@ -195,32 +183,37 @@ def _bundled(split: str) -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
-def _full(split: str, store: Store) -> tuple[np.ndarray, np.ndarray]:
-    data = store.get("images", "cifar10")
+def _full(name: str, split: str, store: Store) -> tuple[np.ndarray, np.ndarray]:
+    data = store.get("images", name)
     if data is None:
-        _download(store)
-        data = store.get("images", "cifar10")
+        _download(name, store)
+        data = store.get("images", name)
     if data is None:
-        raise ImagesUnavailable(f"The full CIFAR-10 was downloaded, but cannot be read back from {store.root}.")
+        raise ImagesUnavailable(f"{IMAGE_SETS[name].title} was downloaded, but cannot be read back from {store.root}.")
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         return arrays[f"x_{split}"], arrays[f"y_{split}"].astype(np.int64)
 
 
-def _download(store: Store) -> None:
+def _download(name: str, store: Store) -> None:
     """Keras' own download, kept as npz in the store."""
+    title = "The full CIFAR-10" if name == "cifar10" else IMAGE_SETS[name].title
     try:
-        import keras
-
-        (x_train, y_train), (x_test, y_test) = keras.datasets.cifar10.load_data()
+        arrays = downloads.fetched(name)
     except Exception as error:
+        ways = "Three ways to get it" if name == "cifar10" else "Two ways to get it"
+        files = (
+            "(2) python -m cka_core data import cifar10 cifar10.npz, a file with x_train, y_train, x_test, y_test; "
+            "(3) python -m cka_core data import cifar10 cifar-10-binary.tar.gz, the official binary archive."
+            if name == "cifar10"
+            else "(2) bring in an npz with x_train, y_train, x_test, y_test as images of your own, on the Library page."
+        )
         raise ImagesUnavailable(
-            "The full CIFAR-10 is not here and could not be downloaded "
-            f"({type(error).__name__}: {error}). Three ways to get it: (1) connect to the internet and try again, "
-            "Keras downloads it; (2) python -m cka_core data import cifar10 cifar10.npz, a file with x_train, y_train, "
-            "x_test, y_test; (3) python -m cka_core data import cifar10 cifar-10-binary.tar.gz, the official binary "
-            "archive. Meanwhile cifar10-mini is bundled and needs no download."
+            f"{title} is not here and could not be downloaded ({type(error).__name__}: {error}). {ways}: (1) connect "
+            f"to the internet and try again, Keras downloads it; {files} Meanwhile cifar10-mini is bundled and "
+            "needs no download."
         ) from error
-    _keep(store, *_checked(x_train, y_train, x_test, y_test, "the download"))
+    x_train, y_train, x_test, y_test = arrays
+    _keep(store, *_checked(x_train, y_train, x_test, y_test, "the download", IMAGE_SETS[name]), name=name)
 
 
 def import_cifar10(path: str | os.PathLike[str], store: Store | None = None) -> dict[str, int]:
@@ -233,7 +226,7 @@ def import_cifar10(path: str | os.PathLike[str], store: Store | None = None) -> 
     if not source.is_file():
         raise ValueError(f"Expected a file, got {source}, which does not exist.")
     arrays = cifar10_files.read(source)
-    x_train, y_train, x_test, y_test = _checked(*arrays, source.name)
+    x_train, y_train, x_test, y_test = _checked(*arrays, source.name, IMAGE_SETS["cifar10"])
     sizes = {"train": len(x_train), "test": len(x_test)}
     if sizes == IMAGE_SETS["cifar10"].sizes and not _has_the_bundled_images(x_train, y_train, x_test, y_test):
         log.warning("%s has as many images as CIFAR-10, but not its images in their order.", source.name)
@@ -252,27 +245,31 @@ def _has_the_bundled_images(*arrays: np.ndarray) -> bool:
     return True
 
 
-def _checked(x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray, where: str) -> Arrays:
-    checked = []
+def _checked(
+    x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray, where: str, found: ImageSet
+) -> Arrays:
+    checked, shape, last = [], found.shape, len(found.classes) - 1
     for split, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
         x, y = np.asarray(x), np.asarray(y).reshape(-1)
-        if x.dtype != np.uint8 or x.ndim != 4 or x.shape[1:] != (32, 32, 3):
-            raise ValueError(f"{where}: expected x_{split} as uint8 (n, 32, 32, 3), got {x.dtype} {x.shape}.")
+        if x.dtype != np.uint8 or x.ndim != 4 or x.shape[1:] != shape:
+            sides = ", ".join(map(str, shape))
+            raise ValueError(f"{where}: expected x_{split} as uint8 (n, {sides}), got {x.dtype} {x.shape}.")
         if len(x) != len(y) or y.dtype.kind not in "iu":
             raise ValueError(f"{where}: expected {len(x):,} whole numbers in y_{split}, got {y.dtype} {y.shape}.")
-        if len(y) == 0 or y.min() < 0 or y.max() > 9:
-            raise ValueError(f"{where}: expected classes 0 to 9 in y_{split}, got {set(np.unique(y).tolist())}.")
+        if len(y) == 0 or y.min() < 0 or y.max() > last:
+            raise ValueError(f"{where}: expected classes 0 to {last} in y_{split}, got {set(np.unique(y).tolist())}.")
         checked += [x, y.astype(np.uint8)]
     return tuple(checked)  # type: ignore[return-value]
 
 
-def _keep(store: Store, x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray) -> None:
-    """Put the full CIFAR-10 into the store, by way of a file: as bytes it would be in memory three times."""
-    old = [entry.path for entry in store.entries("images") if entry.key == "cifar10"]
+def _keep(store: Store, *arrays: np.ndarray, name: str = "cifar10") -> None:
+    """Put a full set into the store, by way of a file: as bytes it would be in memory three times."""
+    x_train, y_train, x_test, y_test = arrays
+    old = [entry.path for entry in store.entries("images") if entry.key == name]
     with tempfile.TemporaryDirectory(dir=store.scratch("scratch"), prefix=f"incoming-{os.getpid()}-") as folder:
-        path = Path(folder) / "cifar10.npz"
+        path = Path(folder) / "images.npz"
         np.savez(path, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
-        kept = store.put_file("images", "cifar10", path)
+        kept = store.put_file("images", name, path)
     for other in old:
         if other != kept:
             store.remove(other)
@@ -285,7 +282,7 @@ def build_mini(store: Store, folder: Path = shipped.IMAGES) -> None:
     facts = {}
     folder.mkdir(parents=True, exist_ok=True)
     for split, count, columns in (("train", 3125, 25), ("test", 1000, 25)):
-        x, y = _full(split, store)
+        x, y = _full("cifar10", split, store)
         source = np.sort(choose(y, count, 0, balanced=True))
         x, y = x[source], y[source]
         rows = -(-count // columns)

@@ -23,9 +23,10 @@ def check_size(kind: str, spec: dict[str, Any], store: Store) -> None:
     elif kind in ("best match", "estimators"):
         check_size("compare", spec["of"], store)
     elif kind == "compare":
-        deployment.check("images", _images(spec["sample"]))
+        deployment.check("images", _images(spec["sample"], store))
         for side in (spec["a"], spec["b"]):
-            _check_layers(side["name"] if side["source"] == "activations" else "", side["architecture"], store)
+            listed = side["source"] in ("activations", "own")
+            _check_layers(side["name"] if listed else "", side["architecture"], store)
     elif kind in ("train", "measure"):
         training = spec["training"] if kind == "measure" else spec
         deployment.check("epochs", training["epochs"])
@@ -65,13 +66,13 @@ def turn(by: Visitor | None, role: str, cluster: str, store: Store) -> int:
     return max([min(turns.values(), default=0), *(turns[key] + 1 for key in turns.keys() & own)])
 
 
-def _images(sample: dict[str, Any]) -> int:
+def _images(sample: dict[str, Any], store: Store) -> int:
     from cka_core.images.sets import image_set
 
     n = sample.get("n")
     if n is not None:
         return int(n)
-    return image_set(sample["images"]).sizes[sample["split"]] if sample.get("images") else 0
+    return image_set(sample["images"], store).sizes[sample["split"]] if sample.get("images") else 0
 
 
 def _check_layers(name: str, known_as: str, store: Store) -> None:
@@ -80,7 +81,7 @@ def _check_layers(name: str, known_as: str, store: Store) -> None:
     from cka_core.library import catalogue
     from cka_core.networks.architectures import architecture
 
-    found = catalogue.sets(store).get(name) if name else None
+    found = catalogue.comparable(store).get(name) if name else None
     if found is not None:
         deployment.check("layers", len(found.layers))
     elif known_as and not name:

@@ -13,7 +13,7 @@ from cka_core.library import belongings, keeping
 from cka_core.training import state as training_state
 
 MOST_SHOWN = 50
-KINDS = ("comparisons", "activations", "networks")
+KINDS = ("comparisons", "activations", "networks", "images")
 
 
 @dataclasses.dataclass(frozen=True)

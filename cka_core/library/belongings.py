@@ -9,6 +9,7 @@ from __future__ import annotations
 from cka_core.base import deployment, visitors
 from cka_core.base.store import Store
 from cka_core.base.visitors import Visitor
+from cka_core.images import own
 from cka_core.library import catalogue
 from cka_core.results import comparison
 
@@ -22,11 +23,14 @@ def key_of(kind: str, key: str, store: Store) -> str:
         return key
     if kind == "networks":
         record = store.read_record(f"networks/{name}.json")
-        found = record.get("training_key") if isinstance(record, dict) else None
+        found = (record.get("training_key") or record.get("weights")) if isinstance(record, dict) else None
         return found if isinstance(found, str) else ""
     if kind == "activations":
         known = catalogue.sets(store).get(name)
         return known.digest if known is not None else ""
+    if kind == "images":
+        found_set = own.registered(store).get(name)
+        return found_set.held if found_set is not None else ""
     return ""  # Gram matrices that comparisons kept serve everybody
 
 
@@ -37,12 +41,12 @@ def is_ones_own(by: Visitor | None, kind: str, key: str, store: Store) -> bool:
 
 def size(by: Visitor, store: Store) -> int:
     """Bytes of all that belongs to a visitor: results, networks, sets, and trainings to go on with."""
-    own = visitors.belongings(by.owner, store)
-    total = sum(store.size(f"trainings/{key}") for key in own)
-    for kind in ("networks", "activations", "comparisons"):
+    keys = visitors.belongings(by.owner, store)
+    total = sum(store.size(f"trainings/{key}") for key in keys)
+    for kind in ("networks", "activations", "images", "comparisons"):
         entries = store.entries(kind)
         whose = {name: key_of(kind, name, store) for name in {entry.key.partition("@")[0] for entry in entries}}
-        total += sum(entry.size for entry in entries if whose[entry.key.partition("@")[0]] in own)
+        total += sum(entry.size for entry in entries if whose[entry.key.partition("@")[0]] in keys)
     return total
 
 
@@ -65,8 +69,10 @@ def check_upload(by: Visitor | None, size: int, store: Store) -> None:
 
 def uploads(by: Visitor, store: Store) -> int:
     """How many files that a visitor brought in are kept."""
-    own = visitors.belongings(by.owner, store)
-    sets = [found for found in catalogue.sets(store).values() if found.digest in own]
-    weights = [entry for entry in store.entries("weights") if entry.key in own]
-    saved = [entry for entry in store.entries("comparisons") if entry.key in own]
-    return len(sets) + len(weights) + sum(entry.key.startswith(comparison.UPLOADED) for entry in saved)
+    own_keys = visitors.belongings(by.owner, store)
+    sets = [found for found in catalogue.sets(store).values() if found.digest in own_keys]
+    weights = [entry for entry in store.entries("weights") if entry.key in own_keys]
+    saved = [entry for entry in store.entries("comparisons") if entry.key in own_keys]
+    files = [info for info in catalogue.networks(store).values() if info.spec.weights in own_keys]
+    files += [found for found in own.registered(store).values() if found.held in own_keys]  # type: ignore[misc]
+    return len(sets) + len(files) + len(weights) + sum(entry.key.startswith(comparison.UPLOADED) for entry in saved)

@@ -20,16 +20,19 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from cka_core.base import records, shipped
 from cka_core.base.store import Store
 from cka_core.library import files, keras_files
-from cka_core.library.schemas import NetworkRecord
+from cka_core.library.schemas import NetworkRecord, OwnNetworkRecord
 from cka_core.networks.architectures import SUGGESTED, NetworkSpec, UnknownNetwork, architecture, is_architecture
 from cka_core.networks.building import build_network
 from cka_core.networks.layers import Layer
+from cka_core.networks.layouts import shape_text
 from cka_core.results import activation_sets
 from cka_core.results.activation_sets import ActivationSet
 
 if TYPE_CHECKING:
     import keras
 
+OWN = "own"
+"""The source of networks that somebody brought in."""
 log = logging.getLogger(__name__)
 
 
@@ -53,12 +56,17 @@ class NetworkInfo:
     record: dict[str, Any] = dataclasses.field(default_factory=dict)
     activations: ActivationSet | None = None
     """Where there is no network but what it made of certain images."""
+    input_shape: tuple[int | None, ...] = (32, 32, 3)
+    input_dtype: str = "float32"
+    """Of one image; of a file that is not in the library nothing is known, ()."""
 
 
 def networks(store: Store | None = None) -> dict[str, NetworkInfo]:
-    """Every network one can pick by name: bundled, trained here, then untrained."""
+    """Every network one can pick by name: one's own, bundled, trained here, then untrained."""
     bundled = {record["name"]: _trained(record, "bundled") for record in _bundled_records()}
-    trained = {info.spec.name: info for info in _stored_networks(store or Store())}
+    stored = {info.spec.name: info for info in _stored_networks(store or Store())}
+    own = {name: info for name, info in stored.items() if info.spec.source == OWN}
+    trained = {name: info for name, info in stored.items() if name not in own}
     # The same network in both places is the bundled one, so that its bundled comparisons are found.
     trained = {
         name: info
@@ -67,13 +75,15 @@ def networks(store: Store | None = None) -> dict[str, NetworkInfo]:
     }
     names = list(SUGGESTED)
     names += sorted({info.spec.architecture for info in trained.values()} - set(names))
-    return bundled | trained | {name: _untrained(name, 0) for name in names}
+    return own | bundled | trained | {name: _untrained(name, 0) for name in names}
 
 
 def comparable(store: Store | None = None) -> dict[str, NetworkInfo]:
-    """Everything one can compare by name: the networks, then the activation sets."""
+    """Everything one can compare by name: one's own networks and activation sets, then the other networks."""
     store = store or Store()
-    return networks(store) | {name: _of_set(found) for name, found in sets(store).items()}
+    known = networks(store)
+    own = {name: info for name, info in known.items() if info.spec.source == OWN}
+    return own | {name: _of_set(found) for name, found in sets(store).items()} | known
 
 
 def sets(store: Store) -> dict[str, ActivationSet]:
@@ -165,10 +175,13 @@ def load_model(spec: NetworkSpec, store: Store | None = None) -> keras.Model:
         return keras_files.load_weights(spec.architecture, shipped.NETWORKS / f"{spec.name}.keras", spec.name)
     data = (store or Store()).get("networks", spec.name)
     if data is None:
-        raise ValueError(f"The weights of {spec.name} are missing or damaged in the store. Train it again.")
+        again = "Bring it in again." if spec.source == OWN else "Train it again."
+        raise ValueError(f"The weights of {spec.name} are missing or damaged in the store. {again}")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.keras"
         path.write_bytes(data)
+        if spec.source == OWN:
+            return keras_files.load(path, keras)
         return keras_files.load_weights(spec.architecture, path, spec.name)
 
 
@@ -191,6 +204,18 @@ def _trained(record: Any, source: str) -> NetworkInfo:
         record["architecture"],
         record,
     )
+
+
+def _own(name: str, record: OwnNetworkRecord) -> NetworkInfo:
+    takes = shape_text(tuple(record["input_shape"]))
+    layers = tuple(
+        Layer(one["name"], one["kind"], tuple(one["shape"]), one.get("stage", "")) for one in record["layers"]
+    )
+    return NetworkInfo(
+        NetworkSpec(name, OWN, "", None, record["weights"]), name, f"takes {takes}",
+        0, 0, record["parameters"], layers, record={**record}, input_shape=tuple(record["input_shape"]),
+        input_dtype=record["input_dtype"],
+    )  # fmt: skip
 
 
 def _checkpoint(info: NetworkInfo, epoch: str) -> NetworkInfo:
@@ -263,7 +288,7 @@ def _file(path: Path) -> NetworkInfo:
     if not path.is_file():
         raise UnknownNetwork(f"Expected a .keras file, got {path}, which does not exist.")
     spec = NetworkSpec(path.stem, "file", "", None, files.keras_digest(path), str(path.resolve()))
-    return NetworkInfo(spec, path.stem, f"from {path.name}", 0, 0, 0, ())
+    return NetworkInfo(spec, path.stem, f"from {path.name}", 0, 0, 0, (), input_shape=())
 
 
 @lru_cache(maxsize=1)
@@ -280,6 +305,9 @@ def _stored_networks(store: Store) -> Iterator[NetworkInfo]:
         if record is None:
             continue
         try:
+            if isinstance(record, dict) and record.get("source") == OWN:
+                yield _own(name, records.checked(record, OwnNetworkRecord, "what a network is"))
+                continue
             yield _trained(records.checked(record, NetworkRecord, "how a network was made") | {"name": name}, "trained")
         except ValueError as error:
             log.warning("The record of the network %s is damaged: %s", name, error)

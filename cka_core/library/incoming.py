@@ -21,40 +21,52 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from cka_core.base import foreign_arrays
 from cka_core.base.npz import NotReadable
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store
 from cka_core.base.visitors import Visitor
-from cka_core.library import belongings, keeping
+from cka_core.library import arrivals, belongings
 
 MEMORY = 2 << 30
+MEMORY_OF_KERAS = 3 << 30
+"""A network is loaded, by TensorFlow, which takes a third of it."""
+ADDRESSES = 8
+"""Times its memory that a process with TensorFlow may ask addresses for: it asks for many and takes few."""
 SECONDS = 120.0
 AT_ONCE = 2
 """Files read at a time; others wait for them."""
 LOOK_EVERY = 0.1
 NAME_LENGTH = 200
+IDS_FILE = "sample_ids.txt"
 
 _turns = threading.BoundedSemaphore(AT_ONCE)
 
 
 def take(
     file: BinaryIO, file_name: str, store: Store, report: Report = silent, *, memory: int = MEMORY,
-    seconds: float = SECONDS, by: Visitor | None = None,
+    seconds: float = SECONDS, by: Visitor | None = None, ids: bytes | None = None,
 ) -> tuple[str, str]:  # fmt: skip
-    """What `keeping.bring_in` does, in a process of its own; returns the store's kind and the key.
+    """What `arrivals.bring_in` does, in a process of its own; returns the store's kind and the key.
+
+    ``ids`` is the text file with the ids of the rows that came with activations.
 
     Raises ValueError, in words, for what was not taken; OSError where the file could not be kept.
     """
+    if file_name.lower().endswith(".keras"):
+        memory = max(memory, MEMORY_OF_KERAS)
     belongings.check_upload(by, file.seek(0, os.SEEK_END), store)
     file.seek(0)
     # No sign in it moves what a reader sees, or ends what the other process is told.
     file_name = "".join(sign if sign.isprintable() else "?" for sign in file_name)[-NAME_LENGTH:]
-    keeping.check_ending(file_name)
+    arrivals.check_ending(file_name)
     report(Progress("waiting", 0, 1, "waiting for other files"))
     with _turns, tempfile.TemporaryDirectory(dir=_room(store), prefix=f"incoming-{os.getpid()}-") as folder:
         path = Path(folder) / "file"
         with open(path, "wb") as copy:
             shutil.copyfileobj(file, copy, 1 << 20)
+        if ids is not None:
+            path.with_name(IDS_FILE).write_bytes(ids)
         report(Progress("reading", 0, 1, "reading the file"))
         return _asked(path, file_name, store, report, memory, seconds, by)
 
@@ -91,7 +103,7 @@ def _asked(
         raise NotReadable(str(told["refused"]))
     raise NotReadable(
         f"{file_name} was not taken: reading it {ended_by[0] if ended_by else 'ended the process that did'}. Make the "
-        "file again where it comes from; if it is an activation set of your own, bring it in on the command line: "
+        "file again where it comes from; if the activations are your own, bring them in on the command line: "
         "python -m cka_core activations import FILE."
     )
 
@@ -153,10 +165,12 @@ def main(path: str, file_name: str, root: str, memory: str, *visitor: str) -> No
     def report(progress: Progress) -> None:
         say(done=progress.done, total=progress.total, detail=progress.detail)
 
-    _confine(int(memory))
+    _confine(int(memory) * (ADDRESSES if file_name.lower().endswith(".keras") else 1))
     try:
+        beside = Path(path).with_name(IDS_FILE)
+        ids = foreign_arrays.ids_in(beside) if beside.is_file() else None
         with open(path, "rb") as file:
-            say(taken=keeping.bring_in(file, file_name, Store(root), report, by))
+            say(taken=arrivals.bring_in(file, file_name, Store(root), report, by, ids))
     except MemoryError:
         say(refused=f"{file_name} was not taken: reading it needs more than {int(memory) / 2**30:.1f} GB of memory.")
     except ValueError as error:

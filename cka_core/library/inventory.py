@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cka_core.base import records, shipped, words
 from cka_core.base.store import Entry, Store
+from cka_core.images import own
 from cka_core.images.sets import SampleSpec
 from cka_core.library import catalogue, files
 from cka_core.library.catalogue import NetworkInfo
@@ -20,6 +21,7 @@ from cka_core.library.damage import damaged as damaged  # what cannot be used is
 from cka_core.measures.hsic import minibatches
 from cka_core.networks import layers
 from cka_core.networks.architectures import NetworkSpec, UnknownNetwork, is_architecture
+from cka_core.networks.layouts import shape_text
 from cka_core.results import comparison
 from cka_core.results import words as result_words
 from cka_core.results.activation_sets import Sample
@@ -60,7 +62,8 @@ def networks(store: Store) -> list[Row]:
     rows = []
     for name, info in catalogue.networks(store).items():
         bundled = info.spec.source == "bundled"
-        if info.trained_on is None or (name in damaged_files and not bundled):
+        is_own = info.spec.source == catalogue.OWN
+        if (info.trained_on is None and not is_own) or (name in damaged_files and not bundled):
             continue
         file = shipped.NETWORKS / f"{name}.keras"
         rows.append(
@@ -68,9 +71,11 @@ def networks(store: Store) -> list[Row]:
                 "networks",
                 name,
                 name,
-                f"{info.title} · {words.count_text(info.parameters)} parameters",
-                _training(info),
-                info.spec.source,
+                ("" if is_own else f"{info.title} · ") + f"{words.count_text(info.parameters)} parameters",
+                f"{len(info.layers)} layers · {info.subtitle} · from {info.record['file']}"
+                if is_own
+                else _training(info),
+                "brought in" if is_own else info.spec.source,
                 str(info.record.get("created") or ""),
                 file.stat().st_size if bundled else sizes.get(name, 0),
                 {"a": name},
@@ -104,6 +109,19 @@ def activation_sets(store: Store) -> list[Row]:
                 Row("activations", name, name, what, how, "brought in", found.created, sizes[name], {"a": name})
             )
     return _newest_first(rows) + _newest_first(_stacks(store))
+
+
+def images(store: Store) -> list[Row]:
+    """Image sets of one's own, newest first."""
+    sizes = _sizes(store.entries("images"))
+    rows = []
+    for name, found in own.registered(store).items():
+        count = sum(found.sizes[part] for part in found.parts)
+        labels = f"{len(found.classes)} classes" if found.classes else "no labels"
+        what, how = f"{count:,} images of {shape_text(found.shape)}", f"{labels} · from {found.title}"
+        to = {"images": name, "split": found.parts[0]}
+        rows.append(Row("images", name, name, what, how, "brought in", found.created, sizes.get(name, 0), to))
+    return _newest_first(rows)
 
 
 WHOSE = {"network", "sample", "batch_size", "created"}

@@ -1,4 +1,4 @@
-"""Keeping what was made: names, renaming, bringing in, removing, and putting back.
+"""Keeping what was made: names, renaming, removing, and putting back.
 
 What is removed moves to ``trash/<id>/`` in the store, with a record of where it was, and is gone for good after a week.
 ``by`` is who asks, None in open mode; elsewhere `NotAllowed` is raised for what is not one's own.
@@ -7,28 +7,27 @@ What is removed moves to ``trash/<id>/`` in the store, with a record of where it
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import os
 import re
 import tempfile
 import time
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
 
-from cka_core.base import deployment, npz, visitors
+from cka_core.base import deployment, visitors
 from cka_core.base.keys import check_file_name
-from cka_core.base.progress import Report, silent
 from cka_core.base.store import Store
 from cka_core.base.visitors import Visitor
+from cka_core.images import own, sets
 from cka_core.library import belongings, catalogue, pieces
 from cka_core.measures.grams import GramBatch
 from cka_core.networks.architectures import UnknownNetwork, is_architecture
-from cka_core.results import activation_sets, comparison
+from cka_core.results import activation_sets
 from cka_core.results.activation_sets import ActivationSet
 
 TRASH_SECONDS = 7 * 24 * 3600.0
+NAMED = ("networks", "activations", "images")
+"""What of the store has a name that somebody may change."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +50,8 @@ def check_name(name: str, store: Store) -> None:
     check_file_name(name)
     if is_architecture(name):
         raise ValueError(f"{name} is what the untrained network is called. Choose another name.")
-    taken = {entry.key.partition("@")[0] for kind in ("networks", "activations") for entry in store.entries(kind)}
-    if name in taken or name in catalogue.comparable(store):
+    taken = {entry.key.partition("@")[0] for kind in NAMED for entry in store.entries(kind)}
+    if name in taken or name in catalogue.comparable(store) or name in sets.IMAGE_SETS:
         raise ValueError(f"{name} is the name of something in the library already. Choose another name.")
 
 
@@ -70,7 +69,7 @@ def free_name(wanted: str, store: Store) -> str:
 
 
 def rename(name: str, new: str, store: Store, by: Visitor | None = None) -> None:
-    """Give a trained network, with the weights kept along its training, or an activation set another name.
+    """Give a network, with the weights kept along its training, an activation set or images another name.
 
     One that a killed process was at is gone on with.
     """
@@ -89,95 +88,16 @@ def rename(name: str, new: str, store: Store, by: Visitor | None = None) -> None
 
 
 def kind_of(name: str, store: Store) -> str:
-    """Where the store keeps what has this name: "networks" or "activations". A ValueError for what it does not keep."""
-    for kind in ("networks", "activations"):
+    """Where the store keeps what has this name, one of `NAMED`. A ValueError for what it does not keep."""
+    for kind in NAMED:
+        if kind == "images" and name in sets.IMAGE_SETS:
+            break
         if store.has(kind, name) or store.exists(f"{kind}/{name}.json"):
             return kind
     info = catalogue.networks(store).get(name)
     if info is not None:
         raise ValueError(f"{name} is {info.spec.source}: it stays as it is. Only what you trained or brought changes.")
     raise UnknownNetwork(f"There is no {name!r} in the library.")
-
-
-def import_set(
-    source: str | os.PathLike[str] | bytes | BinaryIO,
-    store: Store,
-    name: str | None = None,
-    *,
-    file_name: str = "the file",
-    report: Report = silent,
-) -> ActivationSet:
-    """Put an activation set into the library, under ``name`` or its own, once it was read and checked to its end.
-
-    One that is here already is not kept twice: the one that is here is returned.
-    """
-    found = activation_sets.read(source, file_name)
-    if name is not None:
-        check_name(name, store)
-    same = next((one for one in catalogue.sets(store).values() if one.digest == found.digest), None)
-    if same is not None:
-        return same
-    activation_sets.check(found, report)
-    name = name or free_name(found.name, store)
-    assert found.open is not None
-    added = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    # The record first: without its file the name is free, and whoever is killed here brings the file in again under it.
-    store.write_record(f"activations/{name}.json", found.about() | {"name": name, "added": added})
-    try:
-        with found.open() as file:
-            file.seek(0)
-            store.put_file("activations", name, file)
-    except OSError:
-        store.remove(store.path(f"activations/{name}.json"))
-        raise
-    return dataclasses.replace(found, name=name, open=catalogue.stored_file(name, store))
-
-
-WRONG_FILES = {
-    (".keras", ".h5"): "This is a network. Networks are trained here; one from a file is compared on the command line: "
-    "python -m cka_core compare mine.keras resnet50. To compare it here, make an activation set of it: "
-    "python -m cka_core activations extract mine.keras --out acts.npz.",
-    (".pickle", ".pkl"): "A pickle can run code and is never read here. Turn it into an activation set on the machine "
-    "you trust with it: python -m cka_core activations convert FILE.pickle --trust --out acts.npz.",
-}
-
-
-def check_ending(file_name: str) -> None:
-    """Refuse what is not read here, by its name, saying what to do with it."""
-    for endings, advice in WRONG_FILES.items():
-        if file_name.lower().endswith(endings):
-            raise ValueError(f"{file_name} was not taken. {advice}")
-
-
-def bring_in(
-    source: BinaryIO, file_name: str, store: Store, report: Report = silent, by: Visitor | None = None
-) -> tuple[str, str]:
-    """Put a file that someone gives into the store: an activation set, or a saved comparison.
-
-    Returns the store's kind and the key: ("activations", name) or ("comparisons", key). Raises ValueError for
-    anything else, saying what to do with it. A page has `incoming.take` do it in a process of its own.
-    """
-    belongings.check_upload(by, source.seek(0, os.SEEK_END), store)
-    source.seek(0)
-    check_ending(file_name)
-    kind, key = _brought_in(source, file_name, store, report)
-    visitors.give(by, belongings.key_of(kind, key, store), store)
-    return kind, key
-
-
-def _brought_in(source: BinaryIO, file_name: str, store: Store, report: Report) -> tuple[str, str]:
-    with npz.reading("an activation set or a saved comparison (.npz)", file_name):
-        with npz.opened(source, npz.Bounds(npz.STORED.members, npz.STORED.unpacked)) as archive:
-            is_comparison = "matrix.npy" in archive.namelist()
-    if not is_comparison:
-        return "activations", import_set(source, store, file_name=file_name, report=report).name
-    source.seek(0)
-    data = source.read()
-    comparison.Comparison.from_bytes(data)
-    key = comparison.UPLOADED + hashlib.sha256(data).hexdigest()[:24]
-    if not store.has("comparisons", key):
-        store.put("comparisons", key, data)
-    return "comparisons", key
 
 
 def stack_as_set(key: str, store: Store) -> ActivationSet:
@@ -211,6 +131,8 @@ def download(kind: str, key: str, store: Store) -> bytes:
         if data is None:
             raise ValueError(f"{key} is missing or damaged in the store.")
         return data
+    if kind == "images":
+        return own.as_npz(own.registered(store)[key], store)
     if kind == "grams":
         found = stack_as_set(key, store)
         numbers = range(len(found.slices))
@@ -286,11 +208,11 @@ def restore(identifier: str, store: Store, by: Visitor | None = None) -> str:
     kind, key, title = about["kind"], about["key"], about["title"]
     present = pieces.of(kind, key, store)
     if present and not pieces.is_half_moved(identifier, about["files"], present, store):
-        if kind in ("networks", "activations"):
+        if kind in NAMED:
             raise ValueError(f"Something else is called {key} by now. Rename that, then put {title} back.")
         store.remove_folder(f"trash/{identifier}")  # computed again since
         return title
-    if kind in ("networks", "activations") and not present:
+    if kind in NAMED and not present:
         check_name(key, store)
     for name in about["files"]:
         store.move(f"trash/{identifier}/{name}", name)

@@ -14,7 +14,7 @@ from cka_core.base import records
 from cka_core.base.store import Store
 from cka_core.library.schemas import TrashRecord
 
-KINDS = ("networks", "activations", "comparisons", "grams")
+KINDS = ("networks", "activations", "images", "comparisons", "grams")
 """What the store keeps that can be removed and put back."""
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from typing_extensions import NotRequired, TypedDict
 
 from cka_core.base.records import Count, Text, Whole
+from cka_core.results.schemas import Side
 
 Epoch = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,9}$")]
 
@@ -36,6 +37,26 @@ class NetworkRecord(TypedDict):
     kept_epoch: NotRequired[Count]
     classes: NotRequired[list[Text]]
     confusion: NotRequired[list[list[Count]] | None]
+
+
+class OwnLayer(TypedDict):
+    name: Text
+    kind: Text
+    shape: list[Side]
+    stage: NotRequired[Text]
+
+
+class OwnNetworkRecord(TypedDict):
+    """A network that somebody brought in: ``networks/<name>.json`` beside its ``.keras`` file."""
+
+    source: Literal["own"]
+    file: Text
+    weights: Text
+    layers: list[OwnLayer]
+    parameters: Count
+    input_shape: list[Count | None]
+    input_dtype: Text
+    created: NotRequired[Text | None]
 
 
 class TrashRecord(TypedDict):

@@ -32,7 +32,9 @@ def titles(a: NetworkInfo, b: NetworkInfo) -> tuple[str, str]:
 def _state(info: NetworkInfo) -> str:
     if info.trained_on:
         return "trained"
-    return {"untrained": "untrained", "activations": "activation set"}.get(info.spec.source, "from a file")
+    return {"untrained": "untrained", "activations": "activation set", "own": "your network"}.get(
+        info.spec.source, "from a file"
+    )
 
 
 def counterpart(info: NetworkInfo, networks: Mapping[str, NetworkInfo]) -> str | None:

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
@@ -23,6 +23,9 @@ from cka_core.measures.centring import LayerGram, NonFiniteActivation, gram
 from cka_core.measures.kernels import MIN_IMAGES
 
 __all__ = ["GramBatch", "NonFiniteActivation", "grams"]
+
+AT_ONCE = 256 << 20
+"""Bytes of activations that `of_rows` takes into memory at a time, and at least one layer."""
 
 NO_NORMS = (
     "They were written before version 0.3 and lack the squared norms of the images: unbiased CKA can be had of them, "
@@ -194,6 +197,25 @@ def grams(arrays: Sequence[Any], names: Sequence[str] | None = None, *, first: i
         raise ValueError("Expected the activations of at least one layer, got none.")
     batch = GramBatch.empty(names if names is not None else [str(i) for i in range(len(arrays))], len(arrays[0]), first)
     batch.fill(arrays)
+    return batch
+
+
+def of_rows(
+    arrays: Mapping[str, Any], rows: slice, take: Callable[[Any, slice], Any] = lambda array, rows: array[rows]
+) -> GramBatch:
+    """The Gram matrices of some rows of arrays (n, ...), which may lie in files: some at a time come into memory.
+
+    ``take`` gives the rows of an array.
+    """
+    batch = GramBatch.empty(tuple(arrays), rows.stop - rows.start, rows.start)
+    held: dict[int, Any] = {}
+    size = 0
+    for position, array in enumerate(arrays.values()):
+        held[position] = take(array, rows)
+        size += 0 if isinstance(held[position], np.memmap) else np.asanyarray(held[position]).nbytes
+        if size > AT_ONCE or position == len(arrays) - 1:
+            batch.fill(list(held.values()), list(held))
+            held, size = {}, 0
     return batch
 
 

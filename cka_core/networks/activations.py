@@ -136,6 +136,11 @@ class Extractor:
     def steps(self) -> int:
         return len(self._segments)
 
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """(None, ...): what the network takes."""
+        return tuple(self._graph.input_shape)
+
     def weights_digest(self) -> str:
         """`networks.weights_digest`, computed again only if a weight has changed."""
         checksums = weights_checksums(self.model)

@@ -30,9 +30,9 @@ class NetworkSpec:
     """Which network, in plain values.
 
     ``source`` is "bundled" or "trained" (in the library), "untrained" (``architecture`` with random weights drawn with
-    ``seed``), "file" (a ``.keras`` file at ``path``) or "activations" (no network but its activation set, in the
-    library or at ``path``). ``weights`` is the digest of the network's weights, of its file, or of what the activation
-    set holds; empty where it is untrained.
+    ``seed``), "own" (brought in as a file), "file" (a ``.keras`` file at ``path``) or "activations" (no network but its
+    activation set, in the library or at ``path``). ``weights`` is the digest of the network's weights, of its file, or
+    of what the activation set holds; empty where it is untrained.
     """
 
     name: str

@@ -52,3 +52,13 @@ def order_for_keras(shape: Sequence[int], expected: Sequence[int | None]) -> tup
         if fits([shape[axis] for axis in order]):
             return order
     return None
+
+
+def shape_text(shape: tuple[int | None, ...]) -> str:
+    """One image in words: "28 × 28, grey", "3 × 32 × 32", "77"."""
+    sides = " × ".join(str(side or "any") for side in shape)
+    if len(shape) == 2 or (len(shape) == 3 and shape[2] == 1):
+        return " × ".join(str(side or "any") for side in shape[:2]) + ", grey"
+    if len(shape) == 3 and shape[2] == 3:
+        return " × ".join(str(side or "any") for side in shape[:2]) + ", colour"
+    return sides

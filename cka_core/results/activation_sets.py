@@ -83,7 +83,7 @@ class ActivationSet:
             "name": self.name,
             "network": self.network,
             "layers": [dataclasses.asdict(layer) | {"shape": list(layer.shape)} for layer in self.layers],
-            "sample": dataclasses.asdict(self.sample),
+            "sample": self.sample.to_json(),
             "preprocessing": self.preprocessing,
             "batch_size": self.batch_size,
             "versions": self.versions,
@@ -259,7 +259,12 @@ def shared_sample(sets: Iterable[ActivationSet]) -> tuple[Sample, int]:
     for other in others:
         if other.digest == first.digest:
             continue
-        if not first.sample.is_sure_to_be(other.sample):
+        if first.sample.ids and other.sample.ids and first.sample.ids != other.sample.ids:
+            raise ValueError(
+                f"The sample_ids of {first.name} and {other.name} are not the same, or not in the same order: row i of "
+                "one is not the image of row i of the other. Write both from the same images in one order."
+            )
+        if not (first.sample.is_sure_to_be(other.sample) or first.sample.may_be(other.sample)):
             raise ValueError(
                 f"{first.name} and {other.name} are not known to be of the same images, and cannot be compared. "
                 f"{first.name}: {first.sample}. {other.name}: {other.sample}. Make one of them again with the images "
@@ -272,8 +277,24 @@ def shared_sample(sets: Iterable[ActivationSet]) -> tuple[Sample, int]:
                 f"Expected minibatches of one size, got {first.batch_size} images in {first.name} and "
                 f"{other.batch_size} in {other.name}. Make one of them again with --batch-size {first.batch_size}."
             )
-    known = [one for one in (first, *others) if one.sample.images]
-    return (known or [first])[0].sample, first.batch_size
+    knows = max((first, *others), key=lambda one: (bool(one.sample.images), bool(one.sample.digest or one.sample.ids)))
+    return knows.sample, first.batch_size
+
+
+def assumption(one: ActivationSet, other: Sample, whose: str) -> str:
+    """What comparing a set with something made of ``other`` takes for granted, in a sentence; "" where nothing.
+
+    ``whose`` is what the other is called.
+    """
+    if one.sample.is_sure_to_be(other) or not one.sample.may_be(other):
+        return ""
+    both = ((one.name, one.sample), (whose, other))
+    silent = [name for name, sample in both if not (sample.ids or sample.digest)]
+    which = " and ".join(dict.fromkeys(silent or [name for name, _ in both]))
+    return (
+        f"The order of the images is assumed: nothing in {which} says that its row i is the image of row i of the "
+        "other. sample_ids in both files are checked."
+    )
 
 
 def _arrays(batch: GramBatch, members: Sequence[str]) -> list[np.ndarray]:

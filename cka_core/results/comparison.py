@@ -209,6 +209,21 @@ class Comparison:
 
         return figures.heatmap(self, **options)
 
+    def savefig(self, path: str | os.PathLike[str], **options: Any) -> Path:
+        """Write the map to a file, by its ending .png, .svg, .pdf or .html; see `results.paper.save_figure`.
+
+        ``width=`` (inches), ``font_size=`` (points), ``stages=`` (labels where stages begin, and lines), ``limits=``
+        (values of the darkest and the lightest colour), ``colours=``, ``titles=``, ``dpi=``, ``size=``.
+        """
+        from cka_core.results.paper import save_figure
+
+        return save_figure(self, path, **options)
+
+    def _repr_html_(self) -> str:
+        from cka_core.results.notebook import html_of
+
+        return html_of(self)
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write an npz file, in one piece or not at all; `load` reads it back."""
         return write_atomically(path, self.to_bytes())

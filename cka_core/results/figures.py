@@ -282,9 +282,13 @@ def _band(figure: Any, depth: np.ndarray, low: np.ndarray, high: np.ndarray, col
         )
 
 
-def to_html(comparison: Comparison, *, titles: tuple[str, str] | None = None, colours: str = "magma") -> str:
+def to_html(
+    comparison: Comparison, *, titles: tuple[str, str] | None = None, colours: str = "magma",
+    limits: tuple[float, float] | None = None,
+) -> str:  # fmt: skip
     """The map as one HTML file that works without a network connection (plotly.js is inside, about 5 MB)."""
-    figure = heatmap(comparison, titles=titles, colours=colours, height=820)
+    low, high = limits or (None, None)
+    figure = heatmap(comparison, titles=titles, colours=colours, height=820, zmin=low, zmax=high)
     title_a, title_b = titles or (comparison.name_a, comparison.name_b)
     value = words.value_text(comparison.provenance)
     title = html.escape(f"{value} of {title_a} and {title_b}", quote=False)

@@ -35,6 +35,10 @@ def paper_figure(
     colours: str = "magma",
     format: str = "png",
     titles: tuple[str, str] | None = None,
+    width: float | None = None,
+    font_size: float | None = None,
+    stages: bool = True,
+    limits: tuple[float, float] | None = None,
 ) -> bytes:
     """The map for a paper, drawn by matplotlib. No text leaves the figure, and no two labels touch.
 
@@ -45,12 +49,19 @@ def paper_figure(
     colours : one of `COLOURS`
     format : one of `PAPER_FORMATS`
     titles : what to call A and B; None takes their names
+    width : inches, in place of ``size``; the height follows from the two depths. A column of a paper is about 3.3.
+    font_size : points of the title and the names of the axes; the ticks are a fifth smaller. None: by the size.
+    stages : names where stages begin, and lines between them
+    limits : values of the darkest and the lightest colour; None: 0 and 1, of a difference -1 and 1
     """
     from matplotlib import rc_context
 
     if format not in PAPER_FORMATS:
         raise ValueError(f"Expected a figure as {', '.join(PAPER_FORMATS)}, got {format!r}.")
-    figure = drawn(comparison, size=size, dpi=dpi, colours=colours, titles=titles)
+    figure = drawn(
+        comparison, size=size, dpi=dpi, colours=colours, titles=titles, width=width, font_size=font_size, stages=stages,
+        limits=limits,
+    )  # fmt: skip
     buffer = io.BytesIO()
     # Text stays text, and the same result is the same bytes.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "cka", "pdf.fonttype": 42}):
@@ -66,6 +77,10 @@ def drawn(
     dpi: int = 300,
     colours: str = "magma",
     titles: tuple[str, str] | None = None,
+    width: float | None = None,
+    font_size: float | None = None,
+    stages: bool = True,
+    limits: tuple[float, float] | None = None,
 ) -> Figure:
     """`paper_figure` as a matplotlib figure, its texts fitted."""
     from matplotlib import colormaps
@@ -73,9 +88,11 @@ def drawn(
     from matplotlib.figure import Figure
 
     check_colours(colours)
+    low, high = limits or (lowest(comparison), 1.0)
+    check_limits((low, high))
     rows, columns = comparison.matrix.shape
-    width, height = size or _paper_size(rows, columns)
-    text = min(2.5, max(1.0, min(width, height) / 6.5))  # a poster's letters grow with it
+    width, height = size or _paper_size(rows, columns, width)
+    text = font_size / 10 if font_size else min(2.5, max(1.0, min(width, height) / 6.5))  # a poster's letters grow
     title_a, title_b = titles or (comparison.name_a, comparison.name_b)
     figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
     FigureCanvasAgg(figure)
@@ -84,8 +101,8 @@ def drawn(
     image = axes.imshow(
         comparison.matrix,
         cmap=palette,
-        vmin=lowest(comparison),
-        vmax=1.0,
+        vmin=low,
+        vmax=high,
         origin="lower",
         interpolation="nearest",
         aspect="equal",
@@ -97,9 +114,9 @@ def drawn(
         (axes.xaxis, comparison.layers_b, axes.axvline),
         (axes.yaxis, comparison.layers_a, axes.axhline),
     ):
-        positions, names = views.ticks(layers)
+        positions, names = views.ticks(layers) if stages else ([], [])
         axis.set_ticks(positions, [_plain(name) for name in names])
-        for stage in views.stages(layers)[1:]:
+        for stage in views.stages(layers)[1:] if stages else ():
             draw(stage.start - 0.5, color="#8c8c8c", linewidth=0.6 * text, alpha=0.8)
     axes.tick_params(length=0, labelsize=8 * text)
     bar = figure.colorbar(image, cax=axes.inset_axes((1 + 0.1 / width, 0.0, 0.2 * text / width, 1.0)))
@@ -127,6 +144,8 @@ def save_figure(comparison: Comparison, path: str | os.PathLike[str], **options:
     """
     ending = Path(path).suffix.lower().removeprefix(".")
     if ending == "html":
+        of_screen = {"titles", "colours", "limits"}  # the others say something about paper
+        options = {name: value for name, value in options.items() if name in of_screen}
         return write_atomically(path, to_html(comparison, **options).encode())
     if ending not in PAPER_FORMATS:
         valid = ", ".join(f".{name}" for name in (*PAPER_FORMATS, "html"))
@@ -202,10 +221,22 @@ def _span(label: Text, upright: bool) -> tuple[float, float]:
     return (box.y0 - air, box.y1 + air) if upright else (box.x0 - air, box.x1 + air)
 
 
-def _paper_size(rows: int, columns: int) -> tuple[float, float]:
-    """Inches: the longer side of the map 5, and room for the labels."""
+def _paper_size(rows: int, columns: int, width: float | None = None) -> tuple[float, float]:
+    """Inches: the longer side of the map 5, and room for the labels; or as wide as asked, of the same shape."""
     longer = max(rows, columns, 1)
-    return 5 * max(columns / longer, 0.2) + 1.5, 5 * max(rows / longer, 0.2) + 0.9
+    usual = 5 * max(columns / longer, 0.2) + 1.5, 5 * max(rows / longer, 0.2) + 0.9
+    if width is None:
+        return usual
+    if not 1 <= width <= 200:
+        raise ValueError(f"Expected a width of 1 to 200 inches, got {width:g}.")
+    return width, usual[1] * width / usual[0]
+
+
+def check_limits(limits: tuple[float, float]) -> None:
+    """A ValueError unless the first is the smaller."""
+    low, high = limits
+    if not -10 <= low < high <= 10:
+        raise ValueError(f"Expected the darkest colour's value below the lightest's, got {low:g} and {high:g}.")
 
 
 def _plain(text: str) -> str:

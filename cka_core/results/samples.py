@@ -14,7 +14,9 @@ class Sample:
     """Which images a set was made from, ``n`` of them.
 
     ``digest`` is that of `Images`. Where the image set is not known, ``images`` is empty; the images are then known by
-    their digest alone, or by a ``label`` that someone gave them, or not at all.
+    their digest alone, or by a ``label`` that someone gave them, or not at all. ``ids`` is a digest of the ids of the
+    rows of arrays that somebody brought. ``assumed``: they are such arrays, and what says that row i is image i is
+    whoever compares them.
     """
 
     images: str
@@ -24,6 +26,8 @@ class Sample:
     balanced: bool
     digest: str
     label: str = ""
+    ids: str = ""
+    assumed: bool = False
 
     @classmethod
     def of(cls, spec: SampleSpec, images: Images) -> Sample:
@@ -44,11 +48,24 @@ class Sample:
             return False
         if self.digest or other.digest:
             return self.digest == other.digest
+        if self.ids or other.ids:
+            return self.ids == other.ids
         return bool(self.label) and self.label == other.label
+
+    def may_be(self, other: Sample) -> bool:
+        """Whether nothing but the word of whoever compares them says that these are the same images in one order."""
+        known = (self.digest and other.digest) or (self.ids and other.ids) or (self.label and other.label)
+        return self.n == other.n and (self.assumed or other.assumed) and not known
+
+    def to_json(self) -> dict[str, Any]:
+        """What `from_json` reads; without what version 0.3 did not know, where it says nothing."""
+        fields = dataclasses.asdict(self)
+        return {name: value for name, value in fields.items() if value or name not in ("ids", "assumed")}
 
     def __str__(self) -> str:
         if not self.images:
             which = f"labelled “{self.label}”" if self.label else "of which nothing is known"
+            which = f"with ids {self.ids[:8]}" if self.ids else which
             return f"{self.n:,} images {f'with digest {self.digest[:8]}' if self.digest else which}"
         draw = "the first" if self.seed is None else f"seed {self.seed}"
         balance = ", balanced over the classes" if self.balanced else ""

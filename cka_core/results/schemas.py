@@ -15,13 +15,15 @@ from cka_core.base.records import Count, Long, Text, Whole
 
 Images = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 """A number of images: so many minibatches can be listed."""
+Side = Annotated[int, msgspec.Meta(ge=-1, le=2**53)]
+"""Of a layer's output; -1 where it depends on the size of the images."""
 Batch = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 
 
 class LayerAbout(TypedDict):
     name: Text
     kind: Text
-    shape: list[Count]
+    shape: list[Side]
     stage: NotRequired[Text]
 
 
@@ -80,6 +82,8 @@ class SampleAbout(TypedDict):
     balanced: bool
     digest: Text
     label: NotRequired[Text]
+    ids: NotRequired[Text]
+    assumed: NotRequired[bool]
 
 
 class SetNetwork(TypedDict, total=False):
@@ -116,6 +120,7 @@ class GramsAbout(TypedDict):
     layers: list[LayerAbout]
     steps: Count
     weights: Text
+    fit: NotRequired[Text]
     network: NotRequired[NetworkAbout]
     sample: NotRequired[SampleAbout]
     batch_size: NotRequired[Batch]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MEASURE = measures.STORED["cka"]
 PIXELS = "pixels"
-USUAL = {"preprocessing": AUTO, "batch_norm": INFERENCE, "passes": 1, "without": ""}
+USUAL = {"preprocessing": AUTO, "batch_norm": INFERENCE, "passes": 1, "without": "", "fit": False}
 """Choices that came later, as all comparisons were made before: they are no part of a key."""
 
 
@@ -29,7 +29,8 @@ class CompareSpec:
     one of `cka_core.networks.preprocessing.FORMS`, ``batch_norm`` one of `cka_core.networks.layer_graph.BATCH_NORMS`,
     ``measure`` a name of `measures.registry` (ValueError for another). ``passes`` is how often the images go by, each
     time in other minibatches. ``without`` "pixels" takes what the images' pixels explain out of both
-    (`measures.partial`), of unbiased CKA only.
+    (`measures.partial`), of unbiased CKA only. ``fit``: images are resized, and grey made colour or colour grey, for a
+    network that takes others (`cka_core.networks.fitting`).
     """
 
     a: NetworkSpec
@@ -43,6 +44,7 @@ class CompareSpec:
     batch_norm: str = INFERENCE
     passes: int = 1
     without: str = ""
+    fit: bool = False
 
     def __post_init__(self) -> None:
         chosen = measures.measure(self.measure)

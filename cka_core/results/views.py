@@ -248,3 +248,12 @@ def sample_steps(total: int, also: int | None = None) -> list[int]:
     if also is not None and FEWEST_IMAGES <= also <= total:
         steps.add(also)
     return sorted(steps)
+
+
+def value_range(comparison: Comparison) -> tuple[float, float]:
+    """The lowest and the highest value of a map, rounded outwards to hundredths; 0 and 1 where it has none."""
+    values = comparison.matrix[np.isfinite(comparison.matrix)]
+    if not values.size:
+        return 0.0, 1.0
+    low, high = np.floor(values.min() * 100) / 100, np.ceil(values.max() * 100) / 100
+    return float(low), float(high if high > low else low + 0.01)

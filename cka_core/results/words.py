@@ -42,7 +42,8 @@ def images_text(provenance: Mapping[str, Any]) -> str:
     which = "first " if images.get("seed", 0) is None else ""
     balance = ", balanced over the classes" if images.get("balanced") else ""
     source = "" if images.get("images") in (None, "", "cifar10-mini") else f" of {images['images']}"
-    return f"{which}{images['n']:,} {images.get('split', '')} images{source}{balance}".replace("  ", " ")
+    part = "" if images.get("split") == "all" else images.get("split", "")
+    return f"{which}{images['n']:,} {part} images{source}{balance}".replace("  ", " ")
 
 
 TOKENS = {"mean": "mean over tokens", "first": "first token only", "last": "last token only"}
@@ -81,6 +82,13 @@ def pixels_because(provenance: Mapping[str, Any]) -> list[str]:
         f"Pixels entered {name} {FORMS.get(how['form'], how['form'])}" + (f" ({how['why']})." if how["why"] else ".")
         for name, how in told
     ]
+
+
+def fitted(provenance: Mapping[str, Any]) -> list[str]:
+    """What was done to images that a network takes in another size or with other channels, a sentence a network."""
+    sides = [provenance.get(side) or {} for side in ("network_a", "network_b")]
+    told = {str(side.get("name") or "the network"): str(side["fit"]) for side in sides if side.get("fit")}
+    return [f"For {name} the images were {what}." for name, what in told.items()]
 
 
 def _preprocessing(provenance: Mapping[str, Any]) -> list[tuple[str, dict[str, str]]]:
@@ -123,7 +131,8 @@ def sample_text(sample: Sample) -> str:
         return f"{sample.n:,} images{f', labelled “{sample.label}”' if sample.label else ''}"
     draw = ", the first ones" if sample.seed is None else f", seed {sample.seed}"
     balance = ", balanced over the classes" if sample.balanced else ""
-    return f"{sample.n:,} {sample.split} images of {sample.images}{draw}{balance}"
+    part = "" if sample.split == "all" else f"{sample.split} "
+    return f"{sample.n:,} {part}images of {sample.images}{draw}{balance}"
 
 
 def command(comparison: Comparison) -> str:

@@ -26,7 +26,6 @@ from cka_core.base.atomic import write_atomically
 from cka_core.base.locks import file_lock
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store
-from cka_core.images.sets import load_images
 from cka_core.networks.building import build_network, weights_digest
 from cka_core.training import devices as devices_module
 from cka_core.training import state as training_state
@@ -42,7 +41,7 @@ from cka_core.training.epochs import (
     set_momentum,
     without_optimizer,
 )
-from cka_core.training.images import TrainingImages
+from cka_core.training.images import TrainingImages, of_part
 from cka_core.training.into_library import checked_name, finished_before, free_name, put_into_library
 from cka_core.training.measuring import NotFinite, measure
 from cka_core.training.recipe import PRESETS, Diverged, TrainingFailed, TrainSpec, about_batch_norm, batch_norm_momentum
@@ -245,7 +244,7 @@ def _finish(
         kept[str(epoch)], digests[str(epoch)] = kept_path.read_bytes(), weights_digest(model)
     model.load_weights(path)
     try:
-        measured = measure(model, data, load_images(spec.images, "test", store=store), report)
+        measured = measure(model, data, of_part(spec.images, "test", store), report)
     except NotFinite as error:
         rate = work.record["history"]["learning_rate"][-1]
         raise Diverged(spec, f"the network after epoch {best}", rate) from error

@@ -12,8 +12,10 @@ import math
 from typing import Any
 
 from cka_core.base.keys import LATER, key_of
-from cka_core.images.sets import image_set
+from cka_core.base.store import Store
+from cka_core.images.sets import ImageSet, image_set, image_sets
 from cka_core.networks.architectures import APPLICATIONS, architecture
+from cka_core.networks.fitting import DoesNotFit, plan
 
 OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("cosine", "constant")
@@ -22,8 +24,38 @@ FRACTIONS = (1.0, 0.5, 0.25, 0.0625)
 """Of the training images, as in the paper's section on training set size; any share above 0 is understood."""
 
 LARGEST_BATCH = 4096
+INPUT, CLASSES = (32, 32, 3), 10
+"""What the networks that are trained here take, and how many classes they tell apart."""
 FEWEST_IMAGES = 10
 """One a class."""
+
+
+def why_not(found: ImageSet) -> str:
+    """Why networks cannot be trained on an image set here, or ""."""
+    if not found.classes:
+        return f"{found.name} has no labels: there is nothing to learn. Bring it in with labels."
+    if len(found.classes) > CLASSES:
+        return f"{found.name} has {len(found.classes)} classes, and networks trained here tell {CLASSES} apart."
+    if found.dtype != "uint8":
+        return f"{found.name} is {found.dtype}, and networks are trained here on pixels from 0 to 255 (uint8)."
+    if not {"train", "test"} <= set(found.sizes):
+        return f"{found.name} has too few images to train on some and test on others."
+    try:
+        plan(found.shape, INPUT, "A network trained here")
+    except DoesNotFit as error:
+        return str(error)
+    return ""
+
+
+def check_trainable(found: ImageSet) -> None:
+    """A ValueError where networks cannot be trained on an image set."""
+    if problem := why_not(found):
+        raise ValueError(problem)
+
+
+def trainable(store: Store | None = None) -> list[str]:
+    """The image sets that networks can be trained on, one's own first."""
+    return [name for name, found in image_sets(store).items() if not why_not(found)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +105,7 @@ class TrainSpec:
     def __post_init__(self) -> None:
         _check_types(self)
         architecture(self.architecture)
-        image_set(self.images)
+        check_trainable(image_set(self.images))
         for name, value, valid in (
             ("optimizer", self.optimizer, OPTIMIZERS),
             ("schedule", self.schedule, SCHEDULES),

@@ -1,4 +1,4 @@
-"""Pieces of screen that pages share: picking networks and images, a job at work."""
+"""Pieces of screen that pages share: picking networks, a job at work."""
 
 from __future__ import annotations
 
@@ -10,18 +10,13 @@ import streamlit as st
 
 from cka_core.base import words
 from cka_core.base.store import Store
-from cka_core.images.sets import IMAGE_SETS, SPLITS, SampleSpec, image_set, is_available
 from cka_core.jobs import submit
 from cka_core.library import catalogue
 from cka_core.library import words as network_words
 from cka_core.library.catalogue import NetworkInfo
-from cka_core.results import views
-from cka_core.results import words as result_words
-from cka_core.results.activation_sets import shared_sample
 from pages.parts import address, visitor
 
 AT_WORK = (submit.QUEUED, submit.RUNNING)
-LARGEST_SEED = 2**31 - 1
 
 
 def network_picker(side: str, networks: Mapping[str, NetworkInfo], default: str, store: Store) -> NetworkInfo:
@@ -57,71 +52,6 @@ def network_picker(side: str, networks: Mapping[str, NetworkInfo], default: str,
     return info
 
 
-def images_picker(store: Store) -> tuple[SampleSpec, int, int]:
-    """Choose the images and, under "More", the minibatch size and how often the images go by."""
-    name = choice("Images", tuple(IMAGE_SETS), "images")
-    count = st.container()  # how many there are depends on the split, which stands below
-    with st.expander("More"):
-        address.check("split", SPLITS.__contains__)
-        split = st.segmented_control(
-            "Part of the set", SPLITS, default="test", required=True, key="split", bind="query-params"
-        )
-        draw = choice("Which images", ("random", "first"), "draw", "Drawn at random, or the first ones in order.")
-        address.check("seed", lambda text: text.isdecimal() and int(text) <= LARGEST_SEED)
-        seed = st.number_input(
-            "Seed of the draw", 0, LARGEST_SEED, 0, key="seed", bind="query-params", disabled=draw == "first"
-        )
-        balanced = st.toggle("Same number of each class", key="balanced", bind="query-params")
-        sizes = ["32", "64", "128", "256", "512", "1024"]
-        batch = choice(
-            "Minibatch size",
-            sizes,
-            "batch",
-            "HSIC is averaged over minibatches of this many images, then CKA is taken. Larger takes more memory.",
-            default="256",
-        )
-        passes = choice(
-            "Passes over the images",
-            ("1", "10"),
-            "passes",
-            "Ten passes, each in other minibatches, are what the paper’s code makes. They buy agreement with its maps, "
-            "not precision: which images meet in a minibatch matters less, by far, than which images there are. Ten "
-            "times the work.",
-        )
-    total = image_set(name).sizes[split]
-    asked = str(st.session_state.get("n") or st.query_params.get("n") or "")
-    steps = [str(n) for n in views.sample_steps(total, int(asked) if asked.isdecimal() and len(asked) < 7 else None)]
-    with count:
-        address.check("n", steps.__contains__)
-        n = st.select_slider(
-            "How many", steps, value="768" if "768" in steps else steps[-1], key="n", bind="query-params"
-        )
-        if not is_available(name, store):
-            images_missing()
-    return SampleSpec(name, split, int(n), int(seed) if draw == "random" else None, balanced), int(batch), int(passes)
-
-
-def images_of_sets(a: NetworkInfo, b: NetworkInfo) -> tuple[SampleSpec, int, str]:
-    """Where an activation set is compared there is no choice of images: they are those that it was made from.
-
-    Returns them, the minibatch size, and why the two cannot be compared, or "".
-    """
-    sets = [info.activations for info in (a, b) if info.activations is not None]
-    sample, batch_size, problem = sets[0].sample, sets[0].batch_size, ""
-    try:
-        sample, batch_size = shared_sample(sets)
-        if len(sets) == 1 and a.spec != b.spec and not sample.images:
-            problem = f"{sets[0].name} does not say which images it was made from: no network can be shown the same."
-    except ValueError as error:
-        problem = str(error)
-    st.markdown("Images")
-    st.caption(
-        f"{address.plain(result_words.sample_text(sample))}, in minibatches of {batch_size}",
-        help="An activation set holds what a network made of certain images, so the comparison uses these.",
-    )
-    return sample.spec, batch_size, problem
-
-
 def choice(
     label: str,
     options: Sequence[str],
@@ -138,17 +68,6 @@ def choice(
         label, options, index=options.index(default), key=key, help=help, width=width, bind="query-params"
     )
     return chosen or default
-
-
-def images_missing() -> None:
-    """The full CIFAR-10 is not in the store: the three ways to get it."""
-    st.info(
-        "The full CIFAR-10 is not here yet. Three ways to get it:\n"
-        "1. Compare: it is downloaded first (170 MB, once)\n"
-        "2. `python -m cka_core data import cifar10 cifar10.npz`\n"
-        "3. `python -m cka_core data import cifar10 cifar-10-binary.tar.gz`\n\n"
-        "`cifar10-mini` needs no download."
-    )
 
 
 def at_work(job: submit.JobStatus | None) -> bool:

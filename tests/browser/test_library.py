@@ -144,9 +144,9 @@ def test_a_comparison_is_opened_and_downloaded(page: Page, reader: str):
 @pytest.mark.parametrize(
     "name, content, words",
     [
-        ("net.keras", b"weights", "This is a network"),
+        ("net.keras", b"weights", "Expected a network as"),
         ("acts.pickle", b"cbuiltins\nprint\n.", "never read here"),
-        ("photo.npz", b"something", "Expected an activation set"),
+        ("photo.npz", b"something", "Expected activations"),
     ],
 )
 def test_what_is_no_activation_set_is_refused_kindly(page: Page, reader: str, tmp_path, name, content, words):

@@ -11,7 +11,7 @@ import pytest
 from cka_core.comparing import arrays, cell, engine, kept_grams
 from cka_core.comparing.kept_grams import KeptGrams
 from cka_core.images.sets import SampleSpec
-from cka_core.library import catalogue, keeping
+from cka_core.library import arrivals, catalogue, keeping
 from cka_core.measures.grams import grams
 from cka_core.measures.hsic import minibatches
 from cka_core.results import activation_sets
@@ -166,7 +166,7 @@ def test_activation_sets_of_unknown_images_are_opened_too_and_old_ones_say_what_
         header = ActivationSet(name, {"name": name}, tuple(layers), sample, "unknown", 45, has_norms=name == "mine")
         batches = [grams([x[part] for x in side], [one.name for one in layers], first=part.start) for part in PARTS]
         activation_sets.write(tmp_path / f"{name}.npz", header, batches)
-        keeping.import_set(tmp_path / f"{name}.npz", store)
+        arrivals.import_set(tmp_path / f"{name}.npz", store)
         specs.append(catalogue.find(name, store))
     a, b = (info.spec for info in specs)
     result = engine.run(CompareSpec(a, b, specs[0].activations.sample.spec, 45), store)

@@ -10,7 +10,7 @@ import pytest
 
 from cka_core import Comparison, build_network, compare, load_images
 from cka_core.base.progress import Progress, Stopped
-from cka_core.comparing import engine, sources, tallies
+from cka_core.comparing import engine, tallies, warm
 from cka_core.images.sets import SampleSpec
 from cka_core.library import catalogue
 from cka_core.measures.grams import NonFiniteActivation
@@ -217,7 +217,7 @@ def test_a_third_network_costs_one_forward_pass(store, monkeypatch):
     monkeypatch.setattr(
         catalogue, "load_model", lambda network, place: loaded.append(network.name) or load(network, place)
     )
-    sources._warm.clear()
+    warm._warm.clear()
     engine.run(spec(b="cifar-resnet-8x1:2"), store)
     assert loaded == ["cifar-resnet-8x1:2"]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
+import shutil
 import tarfile
 import tracemalloc
 import zipfile
@@ -45,7 +47,7 @@ def test_balanced_sample():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (("cifar100", "test"), "Valid: cifar10-mini, cifar10"),
+        (("imagenet", "test"), "Valid: cifar10-mini, cifar10"),
         (("cifar10-mini", "dev"), "Valid: test, train"),
         (("cifar10-mini", "test", 1001), "Expected 1 to 1,000"),
         (("cifar10-mini", "test", 0), "Expected 1 to 1,000"),
@@ -67,6 +69,45 @@ def test_without_a_connection_the_error_says_three_ways(monkeypatch, store):
         load_images("cifar10", "test", store=store)
     for way in ("(1) connect", "cifar10.npz", "cifar-10-binary.tar.gz"):
         assert way in str(error.value)
+
+
+def gzipped(x: np.ndarray) -> bytes:
+    """As the files of Fashion-MNIST are: a few numbers of description, then the bytes."""
+    description = b"\0\0\x08" + bytes([x.ndim]) + b"".join(side.to_bytes(4, "big") for side in x.shape)
+    return gzip.compress(description + x.tobytes())
+
+
+def test_keras_own_loaders_fetch_other_sets_and_the_store_keeps_them(tmp_path, monkeypatch, store):
+    from keras.src.backend import config
+
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(config, "keras_home", lambda: str(tmp_path / "keras"))
+    folder = tmp_path / "keras" / "datasets" / "fashion-mnist"
+    folder.mkdir(parents=True)
+    written = {}
+    for part, long in (("train", "train"), ("test", "t10k")):
+        written[part] = rng.integers(0, 256, (20, 28, 28), np.uint8), rng.integers(0, 10, 20, np.uint8)
+        (folder / f"{long}-images-idx3-ubyte.gz").write_bytes(gzipped(written[part][0]))
+        (folder / f"{long}-labels-idx1-ubyte.gz").write_bytes(gzipped(written[part][1]))
+    images = load_images("fashion-mnist", "test", 10, store=store)
+    shutil.rmtree(folder)
+    assert images.x.shape == (10, 28, 28, 1) and images.classes[0] == "t-shirt"
+    again = load_images("fashion-mnist", "train", store=store)  # from the store: the loader's files are gone
+    assert np.array_equal(again.x[..., 0], written["train"][0]) and np.array_equal(again.y, written["train"][1])
+
+
+@pytest.mark.parametrize("name, loader", [("mnist", "mnist"), ("cifar100", "cifar100")])
+def test_what_a_loader_gives_is_checked_and_kept(monkeypatch, store, name, loader):
+    import keras
+
+    shape = (9, 28, 28) if name == "mnist" else (9, 32, 32, 3)
+    x, y = np.zeros(shape, np.uint8), np.arange(9)[:, None]
+    monkeypatch.setattr(getattr(keras.datasets, loader), "load_data", lambda: ((x, y), (x, y)))
+    images = load_images(name, "test", store=store)
+    assert images.x.shape[1:] == sets.image_set(name).shape and len(images.classes) == {"mnist": 10}.get(name, 100)
+    monkeypatch.setattr(getattr(keras.datasets, loader), "load_data", lambda: ((x, y + 100), (x, y)))
+    with pytest.raises(ValueError, match="the download: expected classes 0 to"):
+        load_images(name, "test", store=type(store)(store.root + "-other"))
 
 
 @pytest.fixture

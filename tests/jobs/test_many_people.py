@@ -15,7 +15,7 @@ from cka_core.base.visitors import Visitor
 from cka_core.images.sets import SampleSpec
 from cka_core.jobs import admission, classroom, cluster, cluster_files, records, submit, trainings, worker
 from cka_core.jobs.submit import CheckSpec
-from cka_core.library import belongings, catalogue, incoming, keeping
+from cka_core.library import arrivals, belongings, catalogue, incoming, keeping
 from cka_core.results.comparison import CompareSpec
 from cka_core.training import state as training_state
 from cka_core.training.recipe import TrainSpec
@@ -239,15 +239,15 @@ def test_a_file_brought_in_is_its_visitors(store, tmp_path, monkeypatch):
     result.save(tmp_path / "r.npz")
     with open(tmp_path / "r.npz", "rb") as file:
         with pytest.raises(NotAllowed):
-            keeping.bring_in(file, "r.npz", store)
-        kind, key = keeping.bring_in(file, "r.npz", store, by=ANN)
+            arrivals.bring_in(file, "r.npz", store)
+        kind, key = arrivals.bring_in(file, "r.npz", store, by=ANN)
         assert belongings.is_ones_own(ANN, kind, key, store) and not belongings.is_ones_own(BEN, kind, key, store)
         assert belongings.uploads(ANN, store) == 1
         assert belongings.size(ANN, store) == (tmp_path / "r.npz").stat().st_size and belongings.size(BEN, store) == 0
         monkeypatch.setenv("CKA_MAX_UPLOADS", "1")
         with pytest.raises(LimitReached, match="At most 1 file that you brought in"):
-            keeping.bring_in(file, "r.npz", store, by=ANN)
-        keeping.bring_in(file, "again.npz", store, by=BEN)
+            arrivals.bring_in(file, "r.npz", store, by=ANN)
+        arrivals.bring_in(file, "again.npz", store, by=BEN)
         assert visitors.owners(key, store) and belongings.is_ones_own(BEN, kind, key, store)
 
 
@@ -267,7 +267,7 @@ def test_a_file_that_is_too_large_is_not_read(store, monkeypatch):
             return 1_000_001
 
     with pytest.raises(LimitReached, match="at most 1 MB"):
-        keeping.bring_in(Large(), "r.npz", store, by=ANN)
+        arrivals.bring_in(Large(), "r.npz", store, by=ANN)
     with pytest.raises(LimitReached, match="at most 1 MB"):
         training_state.keep_start_file(bytes(1_000_001), store, ANN)
 

@@ -13,7 +13,7 @@ import pytest
 from cka_core.base import shipped
 from cka_core.comparing import engine
 from cka_core.images.sets import SampleSpec
-from cka_core.library import catalogue, inventory, keeping, usage
+from cka_core.library import arrivals, catalogue, inventory, keeping, usage
 from cka_core.networks.architectures import NetworkSpec, UnknownNetwork
 from cka_core.results import comparison as results
 from cka_core.results.comparison import CompareSpec
@@ -80,7 +80,7 @@ def test_weights_of_an_epoch_can_be_loaded(store):
 def test_networks_and_activation_sets_never_share_a_name(store, tmp_path):
     trained(store, "taken", checkpoints=(3,))
     made(tmp_path / "s.npz")
-    assert keeping.import_set(tmp_path / "s.npz", store).name == "mine"
+    assert arrivals.import_set(tmp_path / "s.npz", store).name == "mine"
     for bad in ("taken", "mine", BUNDLED, "resnet50", "cifar-resnet-8x1", "", "../x", "a/b", "a:1", "a@3", "-x", ".x",
                 "x.keras", "x.npz", "x" * 101, "ä"):  # fmt: skip
         with pytest.raises(ValueError):
@@ -89,7 +89,7 @@ def test_networks_and_activation_sets_never_share_a_name(store, tmp_path):
     assert keeping.free_name("my acts (1)", store) == "my-acts-1"
     assert keeping.free_name("../../etc", store) == "etc"
     with pytest.raises(ValueError, match="in the library already"):
-        keeping.import_set(made(tmp_path / "t.npz", seed=1).open().name, store, "taken")
+        arrivals.import_set(made(tmp_path / "t.npz", seed=1).open().name, store, "taken")
 
 
 def test_a_name_that_begins_like_another_is_another(store):
@@ -120,14 +120,14 @@ def test_a_renamed_network_takes_its_epochs_and_its_comparisons_along(store):
 
 def test_a_renamed_set_is_the_same_set(store, tmp_path):
     made(tmp_path / "s.npz")
-    before = catalogue.find(keeping.import_set(tmp_path / "s.npz", store).name, store).spec
+    before = catalogue.find(arrivals.import_set(tmp_path / "s.npz", store).name, store).spec
     keeping.rename("mine", "acts", store)
     after = catalogue.find("acts", store).spec
     assert after.identity == before.identity and after.name == "acts"
     assert catalogue.load_set(after, store).minibatch(0).m == 8
     with pytest.raises(ValueError, match="not in the library any more"):
         catalogue.load_set(before, store)
-    other = keeping.import_set(keeping.download("activations", "acts", store), type(store)(tmp_path / "elsewhere"))
+    other = arrivals.import_set(keeping.download("activations", "acts", store), type(store)(tmp_path / "elsewhere"))
     assert (other.name, other.digest) == ("acts", before.weights)
 
 
@@ -145,20 +145,20 @@ def test_what_ships_stays_as_it_is(store):
 def test_a_set_is_brought_in_once_and_only_if_it_is_whole(store, tmp_path):
     made(tmp_path / "s.npz")
     with open(tmp_path / "s.npz", "rb") as file:
-        assert keeping.bring_in(file, "s.npz", store) == ("activations", "mine")
-        assert keeping.bring_in(file, "again.npz", store) == ("activations", "mine")
+        assert arrivals.bring_in(file, "s.npz", store) == ("activations", "mine")
+        assert arrivals.bring_in(file, "again.npz", store) == ("activations", "mine")
     assert list(catalogue.sets(store)) == ["mine"]
     data = bytearray((tmp_path / "s.npz").read_bytes())
     data[data.index(b"\x93NUMPY") + 140] ^= 255
     (tmp_path / "damaged.npz").write_bytes(data)
     with open(tmp_path / "damaged.npz", "rb") as file, pytest.raises(ValueError, match="damaged"):
-        keeping.bring_in(file, "damaged.npz", type(store)(tmp_path / "other"))
+        arrivals.bring_in(file, "damaged.npz", type(store)(tmp_path / "other"))
 
 
 def test_a_saved_comparison_is_brought_in_but_answers_no_question(store, tmp_path):
     path = comparison().save(tmp_path / "r.npz")
     with open(path, "rb") as file:
-        kind, key = keeping.bring_in(file, "r.npz", store)
+        kind, key = arrivals.bring_in(file, "r.npz", store)
     assert kind == "comparisons" and key.startswith("uploaded-")
     opened = inventory.opened(key, store)
     assert opened is not None and (opened[0].matrix == comparison().matrix).all()
@@ -167,12 +167,12 @@ def test_a_saved_comparison_is_brought_in_but_answers_no_question(store, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "name, words", [("net.keras", "activations extract"), ("a.pickle", "convert"), ("x.npz", "Expected an activation")]
+    "name, words", [("net.keras", "Expected a network"), ("a.pickle", "convert"), ("x.npz", "Expected activations")]
 )
 def test_other_files_are_refused_with_what_to_do(store, tmp_path, name, words):
     (tmp_path / name).write_bytes(b"something")
     with open(tmp_path / name, "rb") as file, pytest.raises(ValueError, match=words):
-        keeping.bring_in(file, name, store)
+        arrivals.bring_in(file, name, store)
     assert store.names("") == []
 
 
@@ -182,7 +182,7 @@ def test_other_files_are_refused_with_what_to_do(store, tmp_path, name, words):
 def test_what_was_removed_comes_back_as_it_was(store, tmp_path):
     trained(store, checkpoints=(5,))
     made(tmp_path / "s.npz", "acts")
-    keeping.import_set(tmp_path / "s.npz", store)
+    arrivals.import_set(tmp_path / "s.npz", store)
     spec = keep(store, "mine", "acts")
     engine.run(CompareSpec(*(catalogue.find("cifar-resnet-8x1", store).spec,) * 2, SampleSpec(n=8)), store)
     stack = store.entries("grams")[0].key.split("/")[0]
@@ -254,7 +254,7 @@ def test_the_trash_is_emptied_after_a_week_or_when_asked(store, monkeypatch):
 def test_every_kind_is_listed_newest_first_with_size_and_origin(store, tmp_path):
     trained(store, checkpoints=(5,))
     made(tmp_path / "s.npz", "acts")
-    keeping.import_set(tmp_path / "s.npz", store)
+    arrivals.import_set(tmp_path / "s.npz", store)
     engine.run(CompareSpec(*(catalogue.find("cifar-resnet-8x1", store).spec,) * 2, SampleSpec(n=8)), store)
     networks = inventory.networks(store)
     assert [row.made for row in networks] == sorted((row.made for row in networks), reverse=True)
@@ -278,7 +278,7 @@ def test_what_a_comparison_cached_is_downloaded_as_an_activation_set(store, tmp_
     spec = CompareSpec(*(catalogue.find("cifar-resnet-8x1", store).spec,) * 2, SampleSpec(n=8))
     engine.run(spec, store)
     key = store.entries("grams")[0].key.split("/")[0]
-    found = keeping.import_set(keeping.download("grams", key, store), store, "cached")
+    found = arrivals.import_set(keeping.download("grams", key, store), store, "cached")
     assert found.sample.spec == spec.sample and found.network["name"] == "cifar-resnet-8x1"
     same = engine.run(dataclasses.replace(spec, a=catalogue.find("cached", store).spec), store)
     assert np.abs(np.diag(same.matrix) - 1).max() < 1e-6
@@ -312,7 +312,7 @@ def test_the_budget_counts_gram_matrices_and_names_the_rest(store, monkeypatch):
 def test_files_cut_short_are_damaged_and_not_in_the_tables(store, tmp_path):
     trained(store, "cut-network")
     made(tmp_path / "s.npz", "cut-set")
-    keeping.import_set(tmp_path / "s.npz", store)
+    arrivals.import_set(tmp_path / "s.npz", store)
     assert "cut-network" in [row.name for row in inventory.networks(store)]
     for kind in ("networks", "activations"):
         path = Path(store.entries(kind)[0].path)
@@ -341,7 +341,7 @@ def test_damage_is_listed_with_what_to_do_and_can_be_removed(store, tmp_path):
     trained(store, "bad-record")
     store.write_record("networks/bad-record.json", {"name": "bad-record"})
     made(tmp_path / "s.npz", "acts")
-    keeping.import_set(tmp_path / "s.npz", store)
+    arrivals.import_set(tmp_path / "s.npz", store)
     store.write_record("activations/acts.json", {"format": "other"})
     store.put("comparisons", "0" * 24, b"nothing")
     store.put("comparisons", "1" * 24, b"cut")

@@ -66,7 +66,7 @@ def test_what_is_taken_is_in_the_library(store, tmp_path):
         (altered(layers_a=[]), "not as many reasons_a"),
         (altered(warnings=[3]), "at warnings[0]"),
         (unpacking_to(1 << 28), "far more than its own"),
-        (io.BytesIO(b"hello"), "no npz file"),
+        (io.BytesIO(b"hello"), "first bytes"),
     ],
 )
 def test_what_is_not_taken_is_a_sentence_and_leaves_nothing(store, file, words):
@@ -77,8 +77,8 @@ def test_what_is_not_taken_is_a_sentence_and_leaves_nothing(store, file, words):
 
 
 def test_the_wrong_kind_of_file_is_told_what_to_do_with_it(store):
-    with pytest.raises(ValueError, match="activations extract mine.keras"):
-        incoming.take(io.BytesIO(b""), "net.keras", store)
+    with pytest.raises(ValueError, match="activations convert FILE.pickle"):
+        incoming.take(io.BytesIO(b""), "net.pickle", store)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cka_core import compare
-from cka_core.comparing import sources
+from cka_core.comparing import warm
 from cka_core.networks import activations
 from cka_core.networks.activations import Extractor
 from tests import reference
@@ -262,8 +262,8 @@ def test_a_model_that_did_not_change_is_not_traced_again(x):
 
     model = keras.Sequential([keras.Input(SHAPE), layers.Conv2D(2, 3), layers.BatchNormalization(), layers.Flatten()])
     compare(model, model, x)
-    first = sources.live_extractor(model, None)
+    first = warm.live_extractor(model, None)
     model.predict(x, verbose=0)
     model.compile("sgd", "mse")
     model.fit(x, np.zeros((16, 72)), verbose=0)
-    assert sources.live_extractor(model, None) is first
+    assert warm.live_extractor(model, None) is first

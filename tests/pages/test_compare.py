@@ -278,7 +278,7 @@ def test_the_table_sorts_and_the_download_tells_the_command(store):
     code = "\n".join(block.value for block in page.code)
     assert f"python -m cka_core compare {A} {B} " in code
     assert 'Comparison.load("cka-' in code
-    assert len(page.get("download_button")) == 7
+    assert len(page.get("download_button")) == 9
 
 
 def test_the_camera_saves_what_was_chosen_after_the_tab_is_left_too(store):

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from cka_core.base import shipped
 from cka_core.comparing import extraction
 from cka_core.images.sets import SampleSpec
-from cka_core.library import catalogue, inventory, keeping
+from cka_core.library import arrivals, catalogue, inventory, keeping
 from tests.library.test_catalogue import BUNDLED, keep, trained
 from tests.pages.test_compare import APP, button, has_map, open_page, texts
 from tests.results.test_activation_sets import KNOWN, made
@@ -51,7 +51,7 @@ def test_a_new_library_shows_what_is_bundled_and_how_to_bring_in_more():
 def test_everything_kept_is_listed(store, tmp_path):
     trained(store)
     made(tmp_path / "s.npz", "acts")
-    keeping.import_set(tmp_path / "s.npz", store)
+    arrivals.import_set(tmp_path / "s.npz", store)
     keep(store, "mine", "acts")
     page = open_library()
     assert "mine" in list(table(page, "Networks")["name"])
@@ -70,7 +70,7 @@ def test_damage_is_listed_with_what_to_do_and_removed_by_a_button(store):
 
 def test_a_name_that_is_markdown_is_shown_as_it_is(store, tmp_path):
     made(tmp_path / "s.npz", "a![x](http://evil)<b>")
-    assert keeping.import_set(tmp_path / "s.npz", store).name == "a-x-http-evil-b"
+    assert arrivals.import_set(tmp_path / "s.npz", store).name == "a-x-http-evil-b"
     store.write_record("networks/**x**.json", {})
     assert r"\*\*x\*\*\: its file is missing" in texts(open_library())
 
@@ -102,7 +102,7 @@ def acts(store, tmp_path) -> str:
     network = catalogue.find("cifar-resnet-8x1", store).spec
     sample = SampleSpec("cifar10-mini", "test", 64, 0)
     extraction.extract(network, sample, 32, tmp_path / "acts.npz", store, name="acts", layers=["*_add"])
-    return keeping.import_set(tmp_path / "acts.npz", store).name
+    return arrivals.import_set(tmp_path / "acts.npz", store).name
 
 
 def test_a_set_is_picked_like_a_network_and_brings_its_images(store, acts):
@@ -115,7 +115,7 @@ def test_a_set_is_picked_like_a_network_and_brings_its_images(store, acts):
 
 def test_sets_of_other_images_are_refused_with_the_images_of_both(store, acts, tmp_path):
     made(tmp_path / "other.npz", "other")
-    keeping.import_set(tmp_path / "other.npz", store)
+    arrivals.import_set(tmp_path / "other.npz", store)
     page = open_page(a=acts, b="other")
     said = page.warning[0].value.replace("\\", "")
     assert "acts: 64 test images of cifar10-mini (seed 0" in said
@@ -127,7 +127,7 @@ def test_a_set_without_known_images_cannot_meet_a_network(store, tmp_path):
     from dataclasses import replace
 
     made(tmp_path / "s.npz", "unknown", replace(KNOWN, images="", split="", digest=""))
-    keeping.import_set(tmp_path / "s.npz", store)
+    arrivals.import_set(tmp_path / "s.npz", store)
     page = open_page(a="unknown", b="cifar-resnet-8x1")
     assert "does not say which images" in page.warning[0].value and button(page, "Compare").disabled
     page = open_page(a="unknown", b="unknown")
@@ -159,7 +159,7 @@ def test_a_link_to_a_result_that_is_not_here_shows_the_page_as_ever(key):
 
 def test_an_opened_comparison_from_elsewhere_is_only_shown(store, tmp_path):
     with open(comparison().save(tmp_path / "r.npz"), "rb") as file:
-        _, key = keeping.bring_in(file, "r.npz", store)
+        _, key = arrivals.bring_in(file, "r.npz", store)
     page = open_page(result=key)
     assert has_map(page) and not page.exception
 

@@ -22,7 +22,7 @@ from cka_core.base.store import Store
 from cka_core.cli import app
 from cka_core.comparing import engine, extraction
 from cka_core.images.sets import SampleSpec
-from cka_core.library import catalogue, keeping
+from cka_core.library import arrivals, catalogue
 from cka_core.measures.grams import grams
 from cka_core.networks.layers import Layer
 from cka_core.results import activation_sets
@@ -293,7 +293,7 @@ def spec(a, b, store, **sample) -> CompareSpec:
 def test_sets_give_what_their_networks_give(extracted, store):
     networks = engine.run(spec(A, B, store), store)
     for one, name in ((extracted["a"], "left"), (extracted["b"], "right")):
-        keeping.import_set(one, store, name)
+        arrivals.import_set(one, store, name)
     for a, b in (("left", "right"), ("left", B), (A, "right"), (str(extracted["a"]), str(extracted["b"]))):
         result = engine.run(spec(a, b, store), store)
         assert np.abs(result.matrix - networks.matrix).max() < 1e-6
@@ -365,7 +365,7 @@ def test_two_files_are_compared_where_there_is_no_tensorflow(extracted, tmp_path
 
 
 def test_a_set_refuses_to_be_compared_otherwise_than_it_was_made(extracted, store):
-    keeping.import_set(extracted["a"], store, "left")
+    arrivals.import_set(extracted["a"], store, "left")
     asked = spec("left", B, store)
     engine.run(dataclasses.replace(asked, preprocessing="divide-by-255"), store)
     with pytest.raises(ValueError, match="left was made with preprocessing 'uint8 / 255'.*refuses imagenet-torch"):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import streamlit as st
 
 from cka_core.base.store import Store
 from cka_core.comparing import estimate
 from cka_core.library.catalogue import NetworkInfo
-from cka_core.results import differences, figures, paper, views
+from cka_core.results import differences, figures, package, paper, report, views
 from cka_core.results import words as result_words
 from cka_core.results.best_match import BestMatchSpec
 from cka_core.results.best_match import find as find_by_chance
@@ -19,6 +20,7 @@ from pages.parts.compare import estimating, many_maps, measuring, missing, two_m
 from pages.parts.compare.which import OnScreen
 from pages.parts.glossary import explain
 
+Limits = tuple[float, float] | None
 TABS = ("Best match along depth", "All measures", "Estimators", "Two maps", "Several networks", "Table", "Download")
 
 
@@ -30,6 +32,7 @@ def tabs(
     colours: str,
     networks: Mapping[str, NetworkInfo],
     store: Store,
+    limits: Limits = None,
 ) -> None:
     """``on`` has every layer, ``shown`` those the map shows, by ``layers``: a kind and words in their names.
 
@@ -59,7 +62,7 @@ def tabs(
             numbers(shown, titles)
     if download.open:
         with download:
-            downloads(on.comparison, shown, titles, colours)
+            downloads(on.comparison, shown, titles, colours, limits)
 
 
 def best_match(on: OnScreen, shown: Comparison, store: Store) -> None:
@@ -112,7 +115,9 @@ def numbers(shown: Comparison, titles: tuple[str, str]) -> None:
     )
 
 
-def downloads(comparison: Comparison, shown: Comparison, titles: tuple[str, str], colours: str) -> None:
+def downloads(
+    comparison: Comparison, shown: Comparison, titles: tuple[str, str], colours: str, limits: Limits = None
+) -> None:
     stem = file_stem(comparison)
     files, paper = st.columns(2, gap="large")
     with files:
@@ -130,15 +135,25 @@ def downloads(comparison: Comparison, shown: Comparison, titles: tuple[str, str]
         with st.container(horizontal=True):
             _button(
                 "HTML",
-                lambda: figures.to_html(shown, titles=titles, colours=colours),
+                lambda: figures.to_html(shown, titles=titles, colours=colours, limits=limits),
                 f"{stem}.html",
                 "text/html",
                 "Interactive, one file, works offline (5 MB)",
             )
             for name, mime in (("PNG", "image/png"), ("SVG", "image/svg+xml"), ("PDF", "application/pdf")):
-                _button(
-                    name, _paper(shown, titles, colours, name.lower()), f"{stem}.{name.lower()}", mime, "For a paper"
-                )
+                made = _paper(shown, titles, colours, name.lower(), limits)
+                _button(name, made, f"{stem}.{name.lower()}", mime, "For a paper")
+        st.markdown("**Everything**, to pass on")
+        with st.container(horizontal=True):
+            how: Any = {"titles": titles, "colours": colours, "limits": limits}
+            _button(
+                "ZIP", lambda: package.to_bytes(comparison, **how), f"{stem}.zip", "application/zip",
+                "Figures, numbers, provenance, how to compute it again, a citation. Another Library takes it as it is.",
+            )  # fmt: skip
+            _button(
+                "Report", lambda: report.to_html(comparison, **how), f"{stem}-report.html", "text/html",
+                "One page that works offline: the map, and what is known of a cell that is clicked (5 MB)",
+            )  # fmt: skip
         st.session_state["camera saves"] = st.segmented_control(
             "The camera at the map’s corner saves",
             ("png", "svg"),
@@ -159,8 +174,10 @@ def downloads(comparison: Comparison, shown: Comparison, titles: tuple[str, str]
         )
 
 
-def _paper(shown: Comparison, titles: tuple[str, str], colours: str, format: str) -> Callable[[], bytes]:
-    return lambda: paper.paper_figure(shown, format=format, titles=titles, colours=colours)
+def _paper(
+    shown: Comparison, titles: tuple[str, str], colours: str, format: str, limits: Limits
+) -> Callable[[], bytes]:
+    return lambda: paper.paper_figure(shown, format=format, titles=titles, colours=colours, limits=limits)
 
 
 def _button(label: str, data: Callable[[], str | bytes], file_name: str, mime: str, help: str) -> None:

@@ -15,7 +15,7 @@ from cka_core.library import words as network_words
 from cka_core.library.catalogue import NetworkInfo
 from cka_core.measures import registry
 from cka_core.results.comparison import MEASURE, CompareSpec
-from pages.parts import address, visitor, widgets
+from pages.parts import address, images, visitor, widgets
 from pages.parts.compare import epochs, history
 
 DEFAULT_A, DEFAULT_B = "cifar-resnet-38x1-cifar10-mini-s0", "cifar-resnet-14x4-cifar10-mini-s0"
@@ -36,11 +36,12 @@ def choose(networks: dict[str, NetworkInfo], store: Store) -> tuple[CompareSpec,
         history.undo_button()
     problem = ""
     if a.activations or b.activations:
-        sample, batch_size, problem = widgets.images_of_sets(a, b)
+        sample, batch_size, problem = images.images_of_sets(a, b, store)
         passes = 1
     else:
-        sample, batch_size, passes = widgets.images_picker(store)
-    return CompareSpec(a.spec, b.spec, sample, batch_size, passes=passes), a, b, problem
+        sample, batch_size, passes = images.images_picker(store)
+    spec, unfit = images.fitting(CompareSpec(a.spec, b.spec, sample, batch_size, passes=passes), a, b, store)
+    return spec, a, b, problem or unfit
 
 
 def show(a: NetworkInfo | str, b: NetworkInfo | str) -> None:

@@ -53,10 +53,11 @@ def heatmap(
     faded: bool = False,
     blocks: Sequence[tuple[int, int, str]] = (),
     beside: Mapping[str, Any] | None = None,
+    limits: tuple[float, float] | None = None,
 ) -> None:
     """The map, with ``cell`` (a layer of A, one of B) and ``blocks`` marked. A click calls ``on_cell`` with layers.
 
-    ``beside`` are other values of each cell, for the hover.
+    ``beside`` are other values of each cell, for the hover; ``limits`` those of the darkest and the lightest colour.
     """
     names_a, names_b = views.unique_names(comparison.layers_a), views.unique_names(comparison.layers_b)
     selected = None
@@ -75,6 +76,8 @@ def heatmap(
         narrow=narrow,
         height=440 if narrow else 680,
         blocks=blocks,
+        zmin=limits[0] if limits else None,
+        zmax=limits[1] if limits else None,
     )
     camera = st.session_state.get("camera") or st.session_state.get("camera saves", "png")
     rows, columns = comparison.matrix.shape

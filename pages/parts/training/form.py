@@ -8,7 +8,6 @@ import streamlit as st
 
 from cka_core.base import words
 from cka_core.base.store import Store
-from cka_core.images.sets import IMAGE_SETS
 from cka_core.jobs import trainings
 from cka_core.networks.architectures import APPLICATIONS, Architecture, architecture
 from cka_core.training import state as training_state
@@ -21,6 +20,7 @@ from cka_core.training.recipe import (
     STARTS,
     USUAL_RATES,
     TrainSpec,
+    trainable,
 )
 from pages.parts import address, visitor
 from pages.parts.training.fields import number_field, pick, segments, switch
@@ -154,7 +154,7 @@ def recipe(name: str, preset: str) -> tuple[dict[str, Any], str]:
 def _images_values(default: dict[str, Any]) -> tuple[dict[str, Any], str]:
     left, right = st.columns(2)
     with left:
-        values = {"set": pick("Images", "set", list(IMAGE_SETS), default["set"])}
+        values = {"set": pick("Images", "set", trainable(), default["set"])}
         values["epochs"], epochs_wrong = number_field("Epochs", "epochs", default["epochs"], 1, 10_000, 1)
         values["heldout"] = pick(
             "Held out",

@@ -1,0 +1,184 @@
+"""Images that somebody brings: an npz of arrays, or a zip of pictures with a folder a class; bounded, never unpacked.
+
+Everything of one set has one size. A picture is decoded in memory after its own header was held against the bounds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+import stat
+import warnings
+import zipfile
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from cka_core.base import npz
+
+WHAT = "images: an npz with images (and labels, class_names), or a zip of pictures with a folder a class,"
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+MOST_BYTES = 1 << 30
+"""Of all images of a set, as numbers."""
+LARGEST_PICTURE = 64 << 20
+"""Pixels of one picture."""
+MOST_CLASSES = 20_000
+BOUNDS = npz.Bounds(members=100_000, unpacked=MOST_BYTES + (64 << 20), ratio=200)
+SPLITS = ("train", "test")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OwnImages:
+    """``parts``: images (n, ...) and classes int64 (n,) by the name of the part, "all", or "train" and "test"."""
+
+    parts: dict[str, tuple[np.ndarray, np.ndarray]]
+    classes: tuple[str, ...]
+
+
+def is_one(names: set[str]) -> bool:
+    """Whether an archive with these members is meant as images."""
+    arrays = {name.removesuffix(".npy") for name in names if name.endswith(".npy")}
+    if arrays and ("images" in arrays or {"x_train", "x_test"} <= arrays):
+        return True
+    return not arrays and any(name.lower().endswith(PICTURES) for name in names)
+
+
+def read(source: Path | IO[bytes], file_name: str) -> OwnImages:
+    """The images in a file; `npz.NotReadable`, saying what is wrong with it, for anything else."""
+    with npz.reading(WHAT, file_name), npz.opened(source, BOUNDS) as archive:
+        names = {member.filename for member in archive.infolist()}
+        return _arrays(archive) if any(name.endswith(".npy") for name in names) else _pictures(archive)
+
+
+def _arrays(archive: zipfile.ZipFile) -> OwnImages:
+    names = {name.removesuffix(".npy") for name in archive.namelist()}
+    split = {"x_train", "x_test"} <= names
+    known = {f"{axis}_{part}" for axis in "xy" for part in SPLITS} if split else {"images", "labels"}
+    if names - known - {"class_names"}:
+        raise ValueError(f"{sorted(names - known)[0][:100]} in it is none of {', '.join(sorted(known))}, class_names")
+    if split and {"y_train", "y_test"} & names and not {"y_train", "y_test"} <= names:
+        raise ValueError("one of its parts has labels, the other has none")
+    pairs = {part: (f"x_{part}", f"y_{part}") for part in SPLITS} if split else {"all": ("images", "labels")}
+    parts = {}
+    labelled = False
+    for part, (of_x, of_y) in pairs.items():
+        x = _images(archive, of_x)
+        labelled = of_y in names
+        parts[part] = x, _labels(archive, of_y, len(x)) if labelled else np.zeros(len(x), np.int64)
+    shapes = {x.shape[1:] for x, _ in parts.values()} | {str(x.dtype) for x, _ in parts.values()}
+    if len(shapes) > 2:
+        raise ValueError("its parts are of different sizes or types")
+    count = 1 + max(int(y.max()) for _, y in parts.values())
+    if not labelled:
+        return OwnImages(parts, ())
+    return OwnImages(parts, _class_names(archive, count) if "class_names" in names else tuple(map(str, range(count))))
+
+
+def _form(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
+    with archive.open(f"{name}.npy") as member:
+        shape, _, dtype = npz.header(member)
+    return shape, dtype
+
+
+def _images(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    shape, dtype = _form(archive, name)
+    if len(shape) < 2 or 0 in shape or dtype.kind not in "fiu" or dtype.itemsize > 8:
+        raise ValueError(f"{name} is {dtype} {shape}; expected (n, height, width) or (n, height, width, channels)")
+    if math.prod(shape) * dtype.itemsize > MOST_BYTES:
+        raise ValueError(f"{name} has {math.prod(shape) * dtype.itemsize:,} bytes, at most {MOST_BYTES:,} are taken")
+    x = npz.array(archive, name, dtype.str, shape)
+    if dtype.kind == "f":
+        wrong = ~np.isfinite(x).reshape(len(x), -1).all(axis=1)
+        if wrong.any():
+            raise ValueError(f"image {int(wrong.argmax())} of {name} is not finite (NaN or infinity)")
+    return np.ascontiguousarray(x.astype(dtype.newbyteorder("="), copy=False))
+
+
+def _labels(archive: zipfile.ZipFile, name: str, count: int) -> np.ndarray:
+    shape, dtype = _form(archive, name)
+    if shape not in ((count,), (count, 1)):
+        raise ValueError(f"{name} has the shape {shape}, and there are {count:,} images; expected a label for each")
+    if dtype.kind not in "iu":
+        raise ValueError(f"{name} are {dtype}; expected whole numbers, the first class 0")
+    y = npz.array(archive, name, dtype.str, shape).astype(np.int64).reshape(-1)
+    if y.min() < 0 or y.max() >= MOST_CLASSES:
+        raise ValueError(f"{name} go from {y.min():,} to {y.max():,}; expected whole numbers, the first class 0")
+    return y
+
+
+def _class_names(archive: zipfile.ZipFile, count: int) -> tuple[str, ...]:
+    shape, dtype = _form(archive, "class_names")
+    if len(shape) != 1 or dtype.kind not in "US" or not count <= shape[0] <= MOST_CLASSES or dtype.itemsize > 4000:
+        raise ValueError(f"class_names are {dtype} {shape}; expected at least {count} short texts")
+    values = npz.array(archive, "class_names", dtype.str, shape)
+    return tuple(one.decode() if isinstance(one, bytes) else str(one) for one in values.tolist())
+
+
+def _pictures(archive: zipfile.ZipFile) -> OwnImages:
+    members = []
+    for member in archive.infolist():
+        name = member.filename
+        last = name.rsplit("/", 1)[-1]
+        if (
+            member.is_dir()
+            or name.startswith("__MACOSX/")
+            or last.startswith("._")
+            or last in (".DS_Store", "Thumbs.db")
+        ):
+            continue
+        parts = name.replace("\\", "/").split("/")
+        if name.startswith("/") or ".." in parts or "\\" in name or ":" in parts[0]:
+            raise ValueError(f"a member is called {name[:100]!r}, which leads out of the archive")
+        if stat.S_ISLNK(member.external_attr >> 16):
+            raise ValueError(f"{name[:100]} in it is a symbolic link; put the picture itself there")
+        if not name.lower().endswith(PICTURES):
+            raise ValueError(f"{name[:100]} in it is no picture ({', '.join(PICTURES)})")
+        members.append(member)
+    members.sort(key=lambda member: member.filename)
+    if not members:
+        raise ValueError("there is no picture in it")
+    folders = [member.filename.split("/")[:-1] for member in members]
+    classes = sorted({folder[-1] for folder in folders if folder})
+    if not all(folders) or len(classes) < 2:
+        classes = []
+    if len({tuple(folder) for folder in folders}) != len(classes) and classes:
+        raise ValueError("its folders are not one a class, side by side")
+    decoded = _decoded(archive, members)
+    y = [classes.index(folder[-1]) if classes else 0 for folder in folders]
+    return OwnImages({"all": (decoded, np.array(y, np.int64))}, tuple(classes))
+
+
+def _decoded(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> np.ndarray:
+    from PIL import Image, ImageOps
+
+    grey: bool | None = None
+    pictures: list[np.ndarray] = []
+    first, size = members[0].filename, (0, 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        for member in members:
+            try:
+                with Image.open(io.BytesIO(archive.read(member))) as opened:
+                    if opened.width * opened.height > LARGEST_PICTURE:
+                        raise ValueError(f"has {opened.width:,} × {opened.height:,} pixels")
+                    upright = ImageOps.exif_transpose(opened)
+                    grey = (grey is not False) and upright.mode in ("1", "L")
+                    picture = np.asarray(upright.convert("RGB"))
+            except Exception as error:
+                raise ValueError(f"{member.filename[:100]} is no picture that can be read ({error})") from error
+            if pictures and picture.shape[:2] != size:
+                raise ValueError(
+                    f"its pictures are of unlike sizes: {first[:60]} has {size[1]} × {size[0]} pixels, "
+                    f"{member.filename[:60]} {picture.shape[1]} × {picture.shape[0]}. Bring all to one size first"
+                )
+            size = picture.shape[:2]
+            if len(members) * picture.nbytes > MOST_BYTES:
+                raise ValueError(
+                    f"its {len(members):,} pictures take more than {MOST_BYTES >> 30} GB. Make them smaller"
+                )
+            pictures.append(picture[:, :, :1] if grey else picture)
+    if grey:
+        return np.stack(pictures)
+    return np.stack([np.repeat(one, 3, 2) if one.shape[2] == 1 else one for one in pictures])

@@ -1,0 +1,100 @@
+"""Activations that another framework wrote, turned into an activation set: Gram matrices, and the norms of the images.
+
+The file is read a minibatch and a few layers at a time; what is kept does not depend on how wide the layers are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from cka_core.base import foreign_arrays
+from cka_core.base.foreign_rows import NamedArrays
+from cka_core.base.progress import Progress, Report, silent
+from cka_core.measures.grams import GramBatch, of_rows
+from cka_core.measures.hsic import minibatches
+from cka_core.networks.layers import Layer
+from cka_core.results import sample_ids
+from cka_core.results.activation_sets import ActivationSet, Sample, write
+
+BATCH_SIZE = 256
+LARGEST_STACK = 1 << 30
+"""Bytes of Gram matrices of one minibatch, all layers, that are held at a time."""
+
+
+def convert(
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    file_name: str = "",
+    name: str = "",
+    batch_size: int = BATCH_SIZE,
+    sample: Sample | None = None,
+    label: str = "",
+    ids: tuple[str, ...] | None = None,
+    report: Report = silent,
+) -> ActivationSet:
+    """Write the activation set of a file of named arrays (see `cka_core.base.foreign_arrays`).
+
+    Parameters
+    ----------
+    source : the file, or a folder of ``.npy`` files
+    out : the activation set, an npz
+    file_name : what the file is called in messages
+    batch_size : images in a minibatch, at least 4; two sets are compared where they have the same
+    sample : which images these are, where that is known; otherwise a ``label`` of one's own, or nothing
+    ids : ids of the rows, where the file has none
+
+    Raises
+    ------
+    ValueError
+        `npz.NotReadable` for anything but such a file; for fewer than 4 images; `NonFiniteActivation`, naming the layer
+        and the image, for a NaN; for ids of another number.
+    """
+    called = file_name or Path(source).name
+    with foreign_arrays.opened(source, called) as found:
+        arrays = found.arrays
+        n = len(next(iter(arrays.values())))
+        slices = minibatches(n, batch_size)
+        largest = max(where.stop - where.start for where in slices)
+        stack = len(arrays) * largest * (largest - 1) // 2 * 4
+        if stack > LARGEST_STACK:
+            raise ValueError(
+                f"{called} has {len(arrays):,} layers: their Gram matrices of a minibatch of {largest:,} images take "
+                f"{stack / 2**30:.1f} GB. Take smaller minibatches: --batch-size 64."
+            )
+        header = ActivationSet(
+            name=name or Path(called).name.partition(".")[0] or "activations",
+            network={"name": name or called, "architecture": "", "weights": "", "source": f"arrays in {called}"},
+            layers=tuple(Layer(layer, "array", tuple(array.shape[1:])) for layer, array in arrays.items()),
+            sample=_sample(found, n, sample, label, ids, called),
+            preprocessing="unknown",
+            batch_size=batch_size,
+            versions={"numpy": np.__version__},
+        )
+        return write(out, header, _batches(found, slices, report))
+
+
+def _sample(
+    found: NamedArrays, n: int, sample: Sample | None, label: str, ids: tuple[str, ...] | None, called: str
+) -> Sample:
+    own = found.ids if found.ids is not None else ids
+    if found.ids is not None and ids is not None:
+        sample_ids.check_same(found.ids, ids)
+    if own is not None:
+        own = sample_ids.of(own, n, called)
+    if sample is not None and sample.n != n:
+        raise ValueError(f"{called} has activations of {n:,} images, the images named are {sample.n:,}.")
+    if sample is not None:
+        return sample
+    digest = sample_ids.digest_of(own) if own is not None else ""
+    return Sample("", "", n, None, False, "", label, digest, True)
+
+
+def _batches(found: NamedArrays, slices: list[slice], report: Report) -> Iterator[GramBatch]:
+    for index, where in enumerate(slices, 1):
+        report(Progress("reading", index - 1, len(slices), f"minibatch {index} of {len(slices)}"))
+        yield of_rows(found.arrays, where)

@@ -1,0 +1,119 @@
+"""Images of one size or number of channels, made to fit a network that takes another.
+
+What only changes places (axes, a row of pixels instead of a square) is done without a word of consent; what changes the
+images (their size, grey for colour) is said before, asked for, and kept in the provenance.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from cka_core.networks.layouts import CHANNELS, shape_text
+
+METHOD = "bilinear, antialiased"
+GREY = (0.299, 0.587, 0.114)
+"""Luma of red, green and blue, ITU-R BT.601."""
+
+
+class DoesNotFit(ValueError):
+    """Images that cannot be brought to what a network takes; the message says both."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """What is done to images (h, w, channels) before they enter a network.
+
+    ``words`` says what changes them, "" where nothing does; ``channels`` is what it takes (None: as many as there are),
+    ``size`` (height, width) or None, ``first``: channels first, ``row``: as one row of numbers, ``square``: without the
+    axis of the channels, ``plain``: they enter as they are.
+    """
+
+    words: str = ""
+    channels: int | None = None
+    size: tuple[int, int] | None = None
+    first: bool = False
+    row: bool = False
+    square: bool = False
+    plain: bool = True
+
+
+def plan(shape: Sequence[int], expected: Sequence[int | None], network: str = "The network") -> Fit:
+    """How images of ``shape`` (h, w) or (h, w, channels) enter a network that takes ``expected``, one image each.
+
+    Raises `DoesNotFit` where they cannot.
+    """
+    if _fits(shape, expected):
+        return Fit()
+    refusal = DoesNotFit(
+        f"{network} takes {shape_text(tuple(expected))}, and the images are {shape_text(tuple(shape))}: no resizing "
+        "makes one the other. Choose other images, or another network."
+    )
+    if len(shape) not in (2, 3):
+        raise refusal
+    h, w, channels = (*shape, 1)[:3]
+    if len(expected) == 1 and expected[0] in (None, h * w * channels):
+        return Fit(row=True, plain=False)
+    if len(expected) not in (2, 3) or channels not in CHANNELS:
+        raise refusal
+    first = len(expected) == 3 and expected[0] in CHANNELS and expected[2] not in CHANNELS
+    sides = (*expected, 1) if len(expected) == 2 else (*expected[1:], expected[0]) if first else tuple(expected)
+    height, width, wanted = sides[0] or h, sides[1] or w, sides[2] or channels
+    if wanted not in (1, 3) and wanted != channels:
+        raise refusal
+    said = []
+    if (height, width) != (h, w):
+        said.append(f"resized from {h} × {w} to {height} × {width} ({METHOD})")
+    if wanted != channels:
+        names = {1: "grey", 3: "colour", 4: "colour"}
+        how = "the same in all three channels" if wanted == 3 else "luma of red, green and blue"
+        said.append(f"{names[channels]} to {names[wanted]} ({how})" if channels != 4 else "transparency left out")
+    size = (height, width) if (height, width) != (h, w) else None
+    return Fit(", ".join(said), wanted, size, first, False, len(expected) == 2, False)
+
+
+def fitted(x: np.ndarray, how: Fit) -> np.ndarray:
+    """Images (n, h, w) or (n, h, w, channels) as `plan` says, of the same type of number."""
+    if how.plain:
+        return x
+    if how.row:
+        return x.reshape(len(x), -1)
+    x = x[..., None] if x.ndim == 3 else x
+    if how.channels is not None and x.shape[3] != how.channels:
+        x = x[..., :3] if x.shape[3] == 4 else x
+        if how.channels == 1:
+            luma = x.astype(np.float32) @ np.array(GREY, np.float32)
+            x = _as(luma, x.dtype)[..., None]
+        elif x.shape[3] == 1:
+            x = np.repeat(x, how.channels, axis=3)
+    if how.size is not None:
+        x = _resized(x, how.size)
+    if how.square:
+        return x[..., 0]
+    return np.ascontiguousarray(x.transpose(0, 3, 1, 2)) if how.first else x
+
+
+def _resized(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    from PIL import Image
+
+    made = np.empty((len(x), *size, x.shape[3]), np.float32)
+    for row, image in enumerate(x):
+        for channel in range(x.shape[3]):
+            plane = Image.fromarray(np.ascontiguousarray(image[..., channel], np.float32), "F")
+            made[row, ..., channel] = np.asarray(plane.resize(size[::-1], Image.Resampling.BILINEAR))
+    return _as(made, x.dtype)
+
+
+def _as(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    if dtype.kind in "iu":
+        info = np.iinfo(dtype)
+        return np.clip(np.rint(x), info.min, info.max).astype(dtype)
+    return x.astype(dtype)
+
+
+def _fits(shape: Sequence[int], expected: Sequence[int | None]) -> bool:
+    return len(shape) == len(expected) and all(
+        side is None or side == got for side, got in zip(expected, shape, strict=True)
+    )

@@ -1,0 +1,101 @@
+"""A comparison as one HTML file that works offline: the map, and for a cell that is clicked what is known of it."""
+
+from __future__ import annotations
+
+import html
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cka_core.results import figures, views, words
+
+if TYPE_CHECKING:
+    from cka_core.results.comparison import Comparison
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1020px; margin: 2rem auto; padding: 0 1rem; color: #222; }
+table { border-collapse: collapse; margin: 1rem 0; } td, th { padding: .2rem .8rem .2rem 0; text-align: left; }
+#cell { border: 1px solid #ccc; border-radius: .4rem; padding: .6rem 1rem; min-height: 4rem; }
+pre { white-space: pre-wrap; background: #f5f5f5; padding: .6rem 1rem; }
+"""
+# Names of layers come from users' files: they enter the page as text, never as HTML.
+SCRIPT = """
+const about = JSON.parse(document.getElementById('about').textContent);
+const place = document.getElementById('cell');
+const line = (text) => { const p = document.createElement('div'); p.textContent = text; place.append(p); };
+const show = (row, column) => {
+  place.replaceChildren();
+  line('A  ' + about.a[row]); line('B  ' + about.b[column]);
+  const value = about.values[row][column];
+  const why = about.why_a[row] || about.why_b[column] || 'not known';
+  line(value === null ? 'No value: ' + why : about.measure + '  ' + value);
+  if (value !== null && about.low) line('95 % interval  ' + about.low[row][column] + ' to ' + about.high[row][column]);
+};
+const chart = document.querySelector('.js-plotly-plot');
+chart.on('plotly_click', (event) => {
+  const point = event.points.find((point) => Array.isArray(point.pointNumber));
+  if (point) show(point.pointNumber[0], point.pointNumber[1]);
+});
+"""
+
+
+def to_html(
+    comparison: Comparison, *, titles: tuple[str, str] | None = None, colours: str = "magma",
+    limits: tuple[float, float] | None = None,
+) -> str:  # fmt: skip
+    """The report. plotly.js is inside (about 5 MB); nothing is fetched."""
+    title_a, title_b = titles or (comparison.name_a, comparison.name_b)
+    low, high = limits or (None, None)
+    figure = figures.heatmap(comparison, titles=titles, colours=colours, height=820, zmin=low, zmax=high).update_layout(
+        template="plotly_white", width=980
+    )
+    chart = figure.to_html(include_plotlyjs=True, full_html=False, div_id="map", config={"displaylogo": False})
+    title = html.escape(f"{title_a} × {title_b}")
+    facts = html.escape(words.facts(comparison))
+    notes = "".join(f"<p>{html.escape(note)}</p>" for note in _notes(comparison))
+    about = json.dumps(_about(comparison), separators=(",", ":")).replace("<", "\\u003c")
+    provenance = html.escape(json.dumps(comparison.provenance, indent=2, default=str))
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f"<style>{STYLE}</style></head><body><h1>{title}</h1><p>{facts}</p>{notes}{chart}"
+        '<p id="cell" aria-live="polite">Click a cell of the map.</p>'
+        f"{_table(comparison)}<h2>The same again</h2><pre>{html.escape(words.command(comparison))}</pre>"
+        f"<h2>Where it comes from</h2><pre>{provenance}</pre>"
+        f'<script type="application/json" id="about">{about}</script><script>{SCRIPT}</script></body></html>'
+    )
+
+
+def _notes(comparison: Comparison) -> list[str]:
+    return [*words.pixels_because(comparison.provenance), *words.fitted(comparison.provenance), *comparison.warnings]
+
+
+def _about(comparison: Comparison) -> dict[str, Any]:
+    named = {
+        side: [f"{layer.name} · {layer.kind} · {views.shape_text(layer.shape)}" for layer in layers]
+        for side, layers in (("a", comparison.layers_a), ("b", comparison.layers_b))
+    }
+    about: dict[str, Any] = {
+        **named, "values": _rounded(comparison.matrix), "measure": words.measure_text(comparison.provenance),
+        "why_a": comparison.reasons_a, "why_b": comparison.reasons_b,
+    }  # fmt: skip
+    if comparison.jackknife is not None:
+        about["low"], about["high"] = (_rounded(bound) for bound in comparison.interval())
+    return about
+
+
+def _rounded(matrix: np.ndarray) -> list[list[float | None]]:
+    return [[None if np.isnan(value) else round(float(value), 4) for value in row] for row in matrix]
+
+
+def _table(comparison: Comparison) -> str:
+    """The best match of each layer of A."""
+    best, values = comparison.best_match()
+    rows = "".join(
+        f"<tr><td>{html.escape(layer.name)}</td><td>{html.escape(comparison.layers_b[at].name)}</td>"
+        f"<td>{value:.3f}</td></tr>"
+        for layer, at, value in zip(comparison.layers_a, best.tolist(), values.tolist(), strict=True)
+        if at >= 0 and value == value
+    )
+    head = "<tr><th>layer of A</th><th>its best match in B</th><th>CKA</th></tr>"
+    return f"<details><summary>Best match of each layer of A</summary><table>{head}{rows}</table></details>"

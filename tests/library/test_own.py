@@ -1,0 +1,234 @@
+"""Networks and images of one's own: brought in, listed, compared, with what is done to images said."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from cka_core.cli import app
+from cka_core.comparing import engine
+from cka_core.images import own, sets
+from cka_core.images.sets import SampleSpec, load_images
+from cka_core.library import arrivals, belongings, catalogue, incoming, inventory, keeping
+from cka_core.networks import fitting
+from cka_core.results import words
+from cka_core.results.comparison import CompareSpec
+from cka_core.training.images import of_part
+from cka_core.training.recipe import TrainSpec, trainable
+from tests.base.test_foreign_arrays import npz, zipped
+
+RNG = np.random.default_rng(0)
+GREY = RNG.integers(0, 256, (60, 28, 28), np.uint8)
+LABELS = np.arange(60) % 3
+
+
+def take(store, name: str, data: bytes) -> tuple[str, str]:
+    return arrivals.bring_in(io.BytesIO(data), name, store)
+
+
+def grey_network(folder, name: str = "grey"):
+    model = keras.Sequential([
+        keras.Input((28, 28, 1)), keras.layers.Conv2D(3, 3, name="conv"), keras.layers.GlobalAveragePooling2D(),
+        keras.layers.Dense(3, name="head"),
+    ])  # fmt: skip
+    model.save(folder / f"{name}.keras")
+    return model, folder / f"{name}.keras"
+
+
+def pictures(sizes=((16, 12),), grey: bool = False) -> bytes:
+    members = {}
+    for number in range(12):
+        file = io.BytesIO()
+        shape = (*sizes[number % len(sizes)][::-1], *(() if grey else (3,)))
+        Image.fromarray(RNG.integers(0, 256, shape, np.uint8)).save(file, "PNG")
+        members[f"photos/{'cat' if number < 7 else 'dog'}/{number:02}.png"] = file.getvalue()
+    return zipped(members)
+
+
+# Networks
+
+
+def test_a_network_is_read_in_another_process_described_and_compared_on_its_own_images(store, tmp_path):
+    model, path = grey_network(tmp_path)
+    with open(path, "rb") as file:
+        assert incoming.take(file, "grey.keras", store) == ("networks", "grey")
+    info = catalogue.networks(store)["grey"]
+    assert next(iter(catalogue.networks(store))) == next(iter(catalogue.comparable(store))) == "grey"
+    assert info.input_shape == (28, 28, 1) and info.parameters == model.count_params()
+    assert [layer.name for layer in info.layers][0] == "conv" and "takes 28 × 28, grey" in info.subtitle
+    assert belongings.key_of("networks", "grey", store) == info.spec.weights
+    (row,) = [row for row in inventory.networks(store) if not row.fixed]
+    assert row.origin == "brought in" and inventory.damaged(store) == []
+    _, name = take(store, "digits.npz", npz(images=GREY, labels=LABELS))
+    result = engine.run(CompareSpec(info.spec, info.spec, SampleSpec(name, "all", 40, 0), 20), store)
+    x = load_images(name, "all", 40, 0, store=store).x[..., None]
+    assert np.allclose(result.matrix, engine.compare(model, model, x, batch_size=20).matrix, atol=1e-5)
+    keeping.rename("grey", "mine", store)
+    assert catalogue.find("mine", store).spec.identity == info.spec.identity
+    assert take(store, "again.keras", path.read_bytes()) == ("networks", "mine")
+
+
+@keras.saving.register_keras_serializable("strangers")
+class Mine(keras.layers.Layer):
+    pass
+
+
+def test_a_hostile_or_unusual_network_gets_one_sentence(store, tmp_path):
+    with pytest.raises(ValueError, match="Expected a network .* in x.keras"):
+        take(store, "x.keras", b"hello")
+    both = keras.Input((4,)), keras.Input((4,))
+    keras.Model(both, keras.layers.Add()(both)).save(tmp_path / "two.keras")
+    with pytest.raises(ValueError, match="two.keras takes 2 inputs"):
+        take(store, "two.keras", (tmp_path / "two.keras").read_bytes())
+    keras.Sequential([keras.Input((4,)), keras.layers.Lambda(lambda x: x + 1)]).save(tmp_path / "code.keras")
+    with pytest.raises(ValueError, match="code inside a file is never run"):
+        take(store, "code.keras", (tmp_path / "code.keras").read_bytes())
+    assert store.names("networks") == []
+
+
+@pytest.mark.parametrize(
+    "shape, dtype, images",
+    [
+        ((1, 28, 28), "float32", GREY),
+        ((784,), "float32", GREY),
+        ((28, 28), "float32", GREY),
+        ((7,), "int32", RNG.integers(0, 9, (60, 7), np.int32)),
+        ((5,), "float32", RNG.standard_normal((60, 5)).astype("f4")),
+        ((None, None, 1), "float32", GREY),
+    ],
+)
+def test_any_input_of_a_single_input_network(store, tmp_path, shape, dtype, images):
+    x = inputs = keras.Input(shape, dtype=dtype)
+    x = keras.layers.Embedding(9, 4)(x) if dtype == "int32" else keras.layers.Rescaling(0.5)(x)
+    x = keras.layers.GlobalAveragePooling2D()(x) if None in shape else keras.layers.Flatten()(x)
+    keras.Model(inputs, keras.layers.Dense(2)(x)).save(tmp_path / "net.keras")
+    _, network = take(store, "net.keras", (tmp_path / "net.keras").read_bytes())
+    _, name = take(store, "own.npz", npz(images=images))
+    info = catalogue.networks(store)[network]
+    assert fitting.plan(sets.image_set(name, store).shape, info.input_shape).words == ""
+    result = engine.run(CompareSpec(info.spec, info.spec, SampleSpec(name, "all", 20, 0)), store)
+    assert np.isfinite(result.matrix).all()
+    assert inventory.comparisons(store)[0].what.startswith(f"{len(info.layers)} ×")
+
+
+# Images
+
+
+def test_pictures_in_folders_are_images_with_classes(store):
+    assert take(store, "pets.zip", pictures()) == ("images", "pets")
+    found = sets.image_set("pets", store)
+    assert (found.shape, found.classes, found.sizes) == (
+        (12, 16, 3),
+        ("cat", "dog"),
+        {"all": 12, "train": 10, "test": 2},
+    )
+    images = load_images("pets", "all", store=store)
+    assert images.y.tolist() == [0] * 7 + [1] * 5 and images.x.dtype == np.uint8
+    assert next(iter(sets.image_sets(store))) == "pets" and "pets" in trainable(store)
+    parts = [load_images("pets", part, store=store) for part in ("train", "test")]
+    assert {x.tobytes() for part in parts for x in part.x} == {x.tobytes() for x in images.x}
+    (row,) = inventory.images(store)
+    assert (row.what, row.how) == ("12 images of 12 × 16, colour", "2 classes · from pets.zip")
+    assert take(store, "again.zip", keeping.download("images", "pets", store)) == ("images", "pets")
+    keeping.rename("pets", "animals", store)
+    identifier = keeping.remove("images", "animals", "animals", store)
+    with pytest.raises(ValueError, match="Unknown image set 'animals'"):
+        load_images("animals", "all", store=store)
+    keeping.restore(identifier, store)
+    assert load_images("animals", "all", store=store).digest == images.digest
+
+
+def test_images_of_one_channel_stay_grey_and_those_without_labels_have_none(store):
+    take(store, "grey.zip", pictures(grey=True))
+    assert sets.image_set("grey", store).shape == (12, 16, 1)
+    _, name = take(store, "plain.npz", npz(images=GREY.astype("f4") / 255))
+    found = sets.image_set(name, store)
+    assert found.classes == () and found.sizes == {"all": 60} and name not in trainable(store)
+    with pytest.raises(ValueError, match="no labels"):
+        load_images(name, "all", 10, 0, balanced=True, store=store)
+    with pytest.raises(ValueError, match="no labels: there is nothing to learn"):
+        TrainSpec("cifar-resnet-8x1", name)
+
+
+def bad_names() -> bytes:
+    return npz(images=GREY, labels=LABELS, class_names=np.array(["a"]))
+
+
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        (npz(images=GREY, labels=LABELS[:9]), "there are 60 images; expected a label for each"),
+        (npz(images=GREY, labels=LABELS - 1), "from -1 to 1"),
+        (npz(images=GREY, labels=LABELS + 0.5), "expected whole numbers"),
+        (npz(images=np.full((5, 4, 4), np.nan)), "image 0 of images is not finite"),
+        (npz(images=np.zeros(4)), r"expected (n, height, width)"),
+        (npz(images=np.array([{}])), "no pickle is read"),
+        (npz(images=GREY, other=GREY), "other in it is none of"),
+        (npz(x_train=GREY, x_test=GREY[:, :14]), "different sizes"),
+        (bad_names(), "at least 3 short texts"),
+        (pictures(((16, 12), (8, 8))), "unlike sizes"),
+        (zipped({"a/../../x.png": b"x"}), "leads out of the archive"),
+        (zipped({"a/x.png": b"x"}, link="a/x.png"), "symbolic link"),
+        (zipped({"a/x.png": b"no picture"}), "no picture that can be read"),
+        (zipped({"a/x.png": b"x", "run.py": b""}), "run.py in it is no picture"),
+    ],
+)
+def test_images_that_are_not_taken_say_why_and_leave_nothing(store, data, words):
+    with pytest.raises(ValueError) as refusal:
+        take(store, "mine.zip" if b"png" in data else "mine.npz", data)
+    assert words in str(refusal.value) and "mine." in str(refusal.value)
+    assert store.names("images") == []
+
+
+def test_a_picture_that_says_it_is_huge_is_not_decoded(store):
+    file = io.BytesIO()
+    Image.new("L", (12_000, 9_000)).save(file, "PNG")
+    with pytest.raises(ValueError, match="no picture that can be read .*pixels"):
+        take(store, "mine.zip", zipped({"a/x.png": file.getvalue()}))
+
+
+def test_another_size_is_refused_until_somebody_says_so(store, tmp_path):
+    take(store, "digits.npz", npz(images=GREY, labels=LABELS))
+    words_of = ["compare", "cifar-resnet-8x1", "cifar-resnet-8x1", "--images", "digits", "--samples", "20"]
+    answer = CliRunner().invoke(app, words_of)
+    told = "resized from 28 × 28 to 32 × 32 (bilinear, antialiased), grey to colour (the same in all three channels)"
+    assert answer.exit_code != 0 and told in str(answer.exception)
+    answer = CliRunner().invoke(app, [*words_of, "--fit-images"])
+    assert answer.exit_code == 0, answer.output
+    assert f"For cifar-resnet-8x1 the images were {told}." in answer.output
+    (row,) = [row for row in inventory.comparisons(store) if not row.fixed]
+    found = inventory.opened(row.key, store)
+    assert words.fitted(found[0].provenance) and "--fit-images" in found[0].provenance["command"]
+
+
+def test_networks_are_trained_on_images_of_ones_own(store):
+    take(store, "digits.npz", npz(images=GREY, labels=LABELS))
+    assert TrainSpec("cifar-resnet-8x1", "digits", epochs=1).training_images == 43
+    images = of_part("digits", "train", store)
+    assert images.x.shape == (48, 32, 32, 3) and images.classes[:4] == ("0", "1", "2", "(no class 3)")
+
+
+def test_resizing_and_grey_are_what_they_say():
+    x = np.full((2, 8, 8, 3), (255, 0, 0), np.uint8)
+    how = fitting.plan((8, 8, 3), (16, 16, 1))
+    assert np.array_equal(fitting.fitted(x, how), np.full((2, 16, 16, 1), 76, np.uint8))
+    assert np.array_equal(fitting.fitted(x, fitting.plan((8, 8, 3), (3, 8, 8))), x.transpose(0, 3, 1, 2))
+    ramp = np.tile(np.arange(16, dtype="f4"), (1, 16, 1))
+    halved = fitting.fitted(ramp, fitting.plan((16, 16), (8, 8, 1)))[0, 4, 2:6, 0]
+    assert np.allclose(halved, np.arange(2, 6) * 2 + 0.5, atol=1e-3)
+    with pytest.raises(fitting.DoesNotFit, match="takes 77, and the images are 8 × 8, colour"):
+        fitting.plan((8, 8, 3), (77,))
+    assert own.TEST_SHARE == 5
+
+
+def test_a_zip_of_arrays_is_activations_and_one_of_pictures_images(store):
+    file = io.BytesIO()
+    np.save(file, GREY[:8])
+    assert take(store, "a.zip", zipped({"conv.npy": file.getvalue()}))[0] == "activations"
+    assert zipfile.is_zipfile(io.BytesIO(pictures()))
