@@ -21,7 +21,7 @@ from cka_core.library.keeping import check_name, free_name
 
 OTHER_INPUTS = (
     "{file} takes {count} inputs. One image set enters one input: write its activations instead "
-    "(docs/activations.md), or compare it in Python with a dict of arrays."
+    "(docs/activations.md) and compare those."
 )
 
 
