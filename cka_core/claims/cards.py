@@ -86,7 +86,7 @@ def trained_after(atlas: Atlas) -> Atlas | None:
 
 def _after(seen: Evidence, networks: int) -> After:
     with_blocks = seen.numbers.get("with_blocks")
-    told = "" if with_blocks is None else f"{with_blocks} of {count(networks, 'network')} have a block."
+    told = "" if not with_blocks else f"{with_blocks} of {count(networks, 'network')} have a block."
     first = next((part for part in seen.parts if part.text), None)
     if first is not None and first.figure:
         why = f"{first.figure} ({first.reach})."

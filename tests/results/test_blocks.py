@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 
+from cka_core.atlas.blocks import was_there
 from cka_core.atlas.result import Atlas, bundled
 from cka_core.measures import blocks
 from cka_core.measures.blocks import RULE
@@ -26,6 +27,10 @@ FOUND = {
 """start, stop and fall of the only block in the end, as it is and without each layer's first component."""
 
 
+LATER = ("38x1-plain-s10", "38x1-plain-s11", "38x1-plain-s12", "56x1-plain-s13")
+"""Trained after the rule was fixed: none has a block by it."""
+
+
 @pytest.fixture(scope="module")
 def atlas() -> Atlas:
     found = bundled()
@@ -33,12 +38,18 @@ def atlas() -> Atlas:
     return found
 
 
+@pytest.fixture(scope="module")
+def made_on(atlas) -> Atlas:
+    """The networks that the rule was fixed on."""
+    return atlas.only([member.name for member in atlas.members if was_there(member.weights)])
+
+
 def rounded(found):
     return tuple((block.start, block.stop, round(block.fall, 2)) for block in found)
 
 
-def test_the_blocks_of_the_bundled_networks(atlas):
-    for member in atlas.members:
+def test_the_blocks_of_the_networks_it_was_fixed_on(made_on):
+    for member in made_on.members:
         as_it_is, without = FOUND.get(member.name.removeprefix("cifar-resnet-"), (None, None))
         assert rounded(member.final.blocks) == ((as_it_is,) if as_it_is else ()), member.name
         assert rounded(member.blocks_without["component"]) == ((without,) if without else ()), member.name
@@ -58,8 +69,15 @@ def test_how_sure_each_is_stands_beside_it(atlas):
     assert deciding == {"38x1-plain-s0": 11, "56x1-plain-s0": 10, "38x2-plain-s0": 20, "38x1-plain-s1": 48}
 
 
-def test_any_of_36_settings_of_the_thresholds_finds_the_same_networks(atlas, monkeypatch):
+def test_networks_trained_after_the_rule_was_fixed_have_no_block(atlas):
+    later = [member for member in atlas.members if not was_there(member.weights)]
+    assert {member.name.removeprefix("cifar-resnet-") for member in later} == set(LATER)
+    assert all(not snapshot.blocks for member in later for snapshot in (member.snapshots[0], member.final))
+
+
+def test_any_of_36_settings_of_the_thresholds_finds_the_same_networks(made_on, monkeypatch):
     """What is found does not hang on the exact numbers: all of 4 deep networks, of 7 others and 11 untrained none."""
+    atlas = made_on
     deep = {f"cifar-resnet-{name}" for name in FOUND}
     for alike, others, fall in itertools.product((0.8, 0.85, 0.9, 0.95), (0.02, 0.05, 0.1), (0.2, 0.25, 0.3)):
         monkeypatch.setattr(blocks, "ALIKE", alike)
