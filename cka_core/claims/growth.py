@@ -41,9 +41,22 @@ def block_structure(atlas: Atlas) -> Evidence:
     more = ""
     if not math.isnan(start):
         more = f"On average {percent(start)} of the layers lie in blocks before training and {percent(end)} after it."
-    made = sum(was_there(member.weights) for member in members)
     parts = (_growth(groups, shares, "depth", "width"), _growth(groups, shares, "width", "depth"))
-    return Evidence(parts, figures, MADE.format(made) if made else LONG, _too_few(groups), more)
+    return Evidence(parts, figures, _made_on(members), _too_few(groups), more)
+
+
+def _made_on(members: Sequence[Member]) -> str:
+    """On which networks the rule was fixed, and how it did on those of the same depths that came later."""
+    made = [member for member in members if was_there(member.weights)]
+    if not made:
+        return LONG
+    least = min((member.depth for member in made if member.final.blocks), default=0)
+    deep = [[m for m in of if m.depth >= least] for of in (made, [m for m in members if m not in made])]
+    if not deep[1]:
+        return MADE.format(len(made))
+    before, later = (f"{sum(bool(m.final.blocks) for m in of)} of {len(of)}" for of in deep)
+    told = f"Of depth {least} and more, {before} of the former have a block and {later} of the latter."
+    return f"{MADE.format(len(made))} {told}"
 
 
 def _too_few(groups: Sequence[Sequence[Member]]) -> str:
