@@ -55,7 +55,7 @@ def test_the_default_page_is_a_finished_map_of_two_trained_networks(page: Page, 
     expect(page.get_by_role("heading", name="ResNet 38x1 × ResNet 14x4")).to_be_visible()
     expect(page.get_by_text("768 test images · unbiased CKA")).to_be_visible()
     expect(page.get_by_role("button", name="Compare", exact=True)).to_be_disabled()
-    assert page.title() == "CKA Explorer"
+    assert page.title() == "Compare · CKA Explorer"
     assert rows_of_map(page) == 134
 
 
