@@ -348,7 +348,7 @@ def test_active_jobs_come_in_order(store, write):
 
 
 def test_unknown_kind(store):
-    with pytest.raises(ValueError, match="Valid: compare, check"):
+    with pytest.raises(ValueError, match="Valid: compare, several, best match, estimators, check"):
         submit.submit("bake", CheckSpec(), "bread", store)
     assert set(submit.ROLES) == set(worker.KINDS)
 
