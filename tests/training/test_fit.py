@@ -407,7 +407,7 @@ def test_the_speed_is_measured_and_remembered(store):
     "values, message",
     [
         ({"architecture": "cifar-resnet-15x1"}, "14 and 20"),
-        ({"images": "mnist"}, "Unknown image set"),
+        ({"images": "svhn"}, "Unknown image set"),
         ({"optimizer": "lion"}, "Valid: sgd, adam"),
         ({"epochs": 0}, "at least 1 epoch"),
         ({"held_out": 1.0}, "held_out < 1"),
