@@ -162,7 +162,7 @@ def repeat_name(about):
         (about_with(sample=lambda about: about["sample"] | {"n": 10**30}), "at sample.n"),
         (about_with(sample=lambda about: about["sample"] | {"seed": -1}), "at sample.seed"),
         (about_with(sample=lambda about: about["sample"] | {"balanced": "yes"}), "at sample.balanced"),
-        (about_with(layers=lambda about: [about["layers"][0] | {"shape": [-1]}, *about["layers"][1:]]), "layers[0]"),
+        (about_with(layers=lambda about: [about["layers"][0] | {"shape": [-2]}, *about["layers"][1:]]), "layers[0]"),
         (about_with(layers=lambda about: about["layers"] * 30_000), "1 to 20,000 layers"),
         (about_with(sample=None), "missing or wrong"),
         (about_with(sample=lambda about: about["sample"] | {"n": "20"}), "at sample.n"),
