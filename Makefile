@@ -27,7 +27,7 @@ dev: setup-dev
 # Check everything: formatting, types, and all tests, those in a browser too. They mostly wait: two to a core of two.
 test: lint
 	$(VENV) scripts/browser.py
-	$(VENV) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(VENV) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # The tests that need neither TensorFlow nor a browser: under a minute.
 test-pure: setup-dev
