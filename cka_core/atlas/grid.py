@@ -26,12 +26,14 @@ SMALL = 48
 @dataclasses.dataclass(frozen=True, eq=False)
 class Grid:
     """Depth across, width down: ``cells`` by (depth, width). ``data``: by (architecture's title, training images), of
-    the architectures trained on more images too. ``others`` have no place in either."""
+    the architectures trained on more images too; ``axis`` all their trainings (`data_axis`). ``others`` have no place
+    in either."""
 
     depths: tuple[int, ...]
     widths: tuple[int, ...]
     cells: dict[tuple[int, int], Member]
     data: dict[tuple[str, int], Member]
+    axis: dict[str, dict[int, tuple[Member, ...]]]
     others: tuple[Member, ...]
 
     @property
@@ -82,7 +84,7 @@ def grid(atlas: Atlas, training: int) -> Grid:
         for images, group in groups.items()
         if training < len(group)
     }
-    return Grid(tuple(depths), tuple(widths), cells, data, tuple(others))
+    return Grid(tuple(depths), tuple(widths), cells, data, axis, tuple(others))
 
 
 def data_axis(atlas: Atlas) -> dict[str, dict[int, tuple[Member, ...]]]:
@@ -142,7 +144,7 @@ def grid_values(atlas: Atlas, training: int, removed: str, kinds: str, colours: 
 
 def _data_values(atlas: Atlas, places: Grid, removed: str, kinds: str) -> dict[str, Any]:
     """The data axis as a grid of its own: a row an architecture, a column a number of images."""
-    axis = data_axis(atlas)
+    axis = places.axis
     titles, images = list(axis), sorted({count for groups in axis.values() for count in groups})
     cells = [
         _cell(atlas, member, removed, kinds)

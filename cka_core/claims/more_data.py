@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Sequence
 
+import numpy as np
+
+from cka_core.atlas.errors import dealt
 from cka_core.atlas.grid import data_axis
 from cka_core.atlas.numbers import block_share, mean
 from cka_core.atlas.result import Atlas, Member
@@ -72,15 +74,15 @@ def more_data(atlas: Atlas) -> tuple[MoreData, ...]:
 
 def by_chance(few: Sequence[float], many: Sequence[float]) -> tuple[float, float]:
     """The share of ways to deal all values into two groups of these sizes that give as large a difference of means, and
-    the share of the rarest: exact, two-sided."""
-    values, size = [*few, *many], len(few)
-    differences = [
-        abs(mean([values[i] for i in dealt]) - mean([values[i] for i in range(len(values)) if i not in dealt]))
-        for dealt in itertools.combinations(range(len(values)), size)
-    ]
-    seen = abs(mean(few) - mean(many))
-    rarest = 2 if len(few) == len(many) else 1
-    return sum(one >= seen - 1e-9 for one in differences) / len(differences), rarest / len(differences)
+    the share of the rarest: two-sided (`errors.dealt`)."""
+    values = np.array([*few, *many])
+
+    def apart(first: np.ndarray) -> float:
+        inside = np.isin(np.arange(len(values)), first)
+        return float(abs(values[inside].mean() - values[~inside].mean()))
+
+    found = dealt(apart, len(few), len(many))
+    return found.chance, found.least
 
 
 def _amount(images: int, group: Sequence[Member]) -> Amount:
