@@ -94,8 +94,7 @@ def seed_groups(atlas: Atlas) -> list[tuple[Member, ...]]:
 def recipe_text(member: Member) -> str:
     """A network's recipe without what tells seeds and architectures apart, or keeps weights only: equal for networks
     trained alike."""
-    aside = ("seed", "architecture", "keep_every")
-    recipe = {key: value for key, value in {"epoch_images": 0, **member.recipe}.items() if key not in aside}
+    recipe = {key: value for key, value in member.recipe.items() if key not in ("seed", "architecture", "keep_every")}
     return json.dumps(recipe, sort_keys=True, default=str)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from cka_core.atlas.result import Deletion, Member, Probe, Snapshot, member_json
 from cka_core.atlas.study import Study
+from cka_core.base.keys import plain
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store
 from cka_core.images.sets import Images, choose, load_images
@@ -89,7 +90,7 @@ def look_at(study: Study, index: int, store: Store, report: Report = silent) -> 
         width=described.width,
         seed=spec.seed,
         parameters=described.parameters,
-        recipe=dataclasses.asdict(spec),
+        recipe=plain(spec),
         weights=info.spec.weights,
         test_images=len(seen.test),
         train_images=len(seen.train.x),

@@ -23,6 +23,7 @@ import numpy as np
 
 from cka_core.base import full_disk
 from cka_core.base.atomic import write_atomically
+from cka_core.base.keys import plain
 from cka_core.base.locks import file_lock
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store
@@ -251,7 +252,7 @@ def _finish(
     record = {
         "name": name,
         "architecture": spec.architecture,
-        "spec": dataclasses.asdict(spec),
+        "spec": plain(spec),
         "training_key": spec.key,
         "history": work.record["history"],
         "seconds": work.record["seconds"],

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from cka_core.base import records, visitors
+from cka_core.base.keys import plain
 from cka_core.base.store import Store
 from cka_core.base.visitors import Visitor
 from cka_core.library import belongings
@@ -162,9 +163,7 @@ class Work:
         self.scratch = store.scratch(f"scratch/training-{self.key}-{os.getpid()}")
         readable = read(self.key, store) is not None  # or it was set aside
         found = store.read_record(_record(self.key)) if readable else None
-        self.record: dict[str, Any] = found or {"spec": dataclasses.asdict(spec)} | _NOTHING_YET | {
-            "created": time.time()
-        }
+        self.record: dict[str, Any] = found or {"spec": plain(spec)} | _NOTHING_YET | {"created": time.time()}
         self.record |= {"name": name, "images": images, "device": device}
         self._write()
 

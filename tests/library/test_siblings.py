@@ -15,9 +15,9 @@ def test_before_its_training(store):
 
 def test_another_seed_is_of_the_same_recipe(store):
     networks = catalogue.networks(store)
-    zero, one = (networks[f"cifar-resnet-38x1-plain-s{seed}"] for seed in (0, 1))
-    assert siblings.another_seed(zero, networks, store) is one
-    assert siblings.another_seed(one, networks, store) is zero
+    seeds = [networks[f"cifar-resnet-38x1-plain-s{seed}"] for seed in (0, 1, 10, 11, 12)]
+    for info, following in zip(seeds, [*seeds[1:], seeds[0]], strict=True):  # the last one's is the first
+        assert siblings.another_seed(info, networks, store) is following
     alone = networks["cifar-resnet-38x1-cifar10-mini-s0"]  # trained otherwise than the two
     assert siblings.another_seed(alone, networks, store) is None
     wanted = siblings.next_seed(alone)
