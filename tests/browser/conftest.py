@@ -16,8 +16,8 @@ from tests.outgoing import outgoing as outgoing
 from tests.outgoing import refused as refused
 from tests.outgoing import watched
 
-# A busy machine may take longer than the five seconds that are usual.
-expect.set_options(timeout=60_000)
+# A busy machine may take long: a first comparison begins with the start of a cluster and of TensorFlow.
+expect.set_options(timeout=120_000)
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +56,7 @@ def page(page: Page) -> Iterator[Page]:
     page.on("console", lambda message: problems.append(message.text) if is_error(message) else None)
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("request", lambda request: problems.append(request.url) if is_remote(request.url) else None)
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(120_000)
     yield page
     assert problems == []
 

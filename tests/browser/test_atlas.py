@@ -9,6 +9,8 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from cka_core.atlas import result
+from cka_core.atlas.grid import grid
+from cka_core.atlas.views import epochs
 from cka_core.claims.cards import claims
 from scripts.running import running_app
 from tests import synthetic_atlas
@@ -36,6 +38,25 @@ def open_atlas(page: Page, address: str) -> None:
     page.wait_for_selector(".cell canvas")
     page.wait_for_selector("[data-testid=stTabs]")  # all else follows the grid
     settled(page)
+
+
+def watch_epochs(page: Page, pause_at: str = "") -> None:
+    """Keep every epoch that is shown from now on, however short, in `shown`; at `pause_at`, press what Play became."""
+    page.locator("output").evaluate(
+        """(output, pauseAt) => {
+          window.shown = [];
+          new MutationObserver(() => {
+            if (window.shown.at(-1) !== output.textContent) window.shown.push(output.textContent);
+            if (output.textContent === pauseAt) {
+              pauseAt = null;
+              const play = output.getRootNode().querySelector('.play');
+              window.pressed = play.getAttribute('aria-label');
+              play.click();
+            }
+          }).observe(output, { childList: true, characterData: true, subtree: true });
+        }""",
+        pause_at,
+    )
 
 
 def bright(page: Page, size: str) -> float:
@@ -72,13 +93,16 @@ def test_depth_runs_across_and_width_down(page: Page, atlas_app: str):
 def test_playing_shows_the_blocks_form_and_ends_at_the_last_epoch(page: Page, atlas_app: str):
     open_atlas(page, atlas_app)
     last = bright(page, "38x1")
+    watch_epochs(page, pause_at="0")  # a busy machine shows the first epoch for less than a look at it takes
     page.get_by_role("button", name="Play the training").click()
     expect(page.locator("output")).to_have_text("0")
-    page.wait_for_function("document.querySelector('.st-key-atlas_grid') !== null")
-    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    expect(page.get_by_text("As it is, after epoch 0")).to_be_visible()
+    assert page.evaluate("window.pressed") == "Pause"
     assert bright(page, "38x1") < last
     expect(cell(page, "38x1")).to_contain_text("no block")
+    page.get_by_role("button", name="Play the training").click()
     expect(page.locator("output")).to_have_text("10")
+    assert page.evaluate("window.shown") == ["0", "5", "10"]
     expect(page.get_by_role("button", name="Play the training")).to_be_visible()
     expect(cell(page, "38x1")).to_contain_text("layers 44–110, 0.95")
 
@@ -189,9 +213,10 @@ def test_the_bundled_atlas_from_the_grid_to_the_claims(page: Page, reader: str):
     assert page.locator(".cell canvas").count() >= len(sizes) >= 7
     last = str(max(member.epochs[-1] for member in bundled.studied.members))
     expect(page.locator("output")).to_have_text(last)
+    watch_epochs(page)
     page.get_by_role("button", name="Play the training").click()
-    expect(page.locator("output")).to_have_text("0")
-    expect(page.locator("output")).to_have_text(last)
+    page.wait_for_function("last => window.shown.length > 1 && window.shown.at(-1) === last", arg=last)
+    assert page.evaluate("window.shown") == [str(epoch) for epoch in epochs(bundled, grid(bundled, 0).along)]
     page.locator(".cell[data-name='cifar-resnet-38x2-plain-s0']").click()
     wait_for_large(page, "ResNet 38x2")
     page.get_by_role("tab", name="Two networks").click()

@@ -232,7 +232,7 @@ def test_a_stopped_comparison_says_so_and_can_be_resumed(page: Page, app: str):
     expect(stop).to_be_visible()
     page.goto("about:blank")  # leaving and coming back finds the same job
     page.goto(app + TWO_LARGE)
-    stop.click(timeout=60_000)
+    stop.click()
     expect(page.get_by_text("Stopped.")).to_be_visible(timeout=120_000)
     expect(page.get_by_role("button", name="Resume")).to_be_enabled()
 

@@ -32,7 +32,7 @@ def class_app(tmp_path, monkeypatch) -> Iterator[str]:
 def someone(browser: Browser) -> Page:
     """A browser that was never here."""
     page = browser.new_context(bypass_csp=True, viewport={"width": 1400, "height": 900}).new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(120_000)
     page.on("console", lambda message: problems.append(message.text) if is_error(message) else None)
     page.on("pageerror", lambda error: problems.append(str(error)))
     return page

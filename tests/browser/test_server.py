@@ -22,7 +22,7 @@ def test_a_page_works_and_is_refused_nothing_it_needs(browser: Browser, reader: 
     problems: list[str] = []
     page.on("console", lambda message: problems.append(message.text) if is_error(message) else None)
     page.goto(reader + path)
-    expect(page.locator(PAGES[path]).first).to_be_visible(timeout=60_000)
+    expect(page.locator(PAGES[path]).first).to_be_visible()
     page.evaluate("document.body.appendChild(document.createElement('script')).text = 'window.injected = true'")
     assert page.evaluate("window.injected === undefined")
     refused = [problem for problem in problems if "Content Security Policy" in problem]
