@@ -106,16 +106,15 @@ def data_axis(atlas: Atlas) -> dict[str, dict[int, tuple[Member, ...]]]:
 
 
 def small_map(matrix: np.ndarray, most: int = SMALL) -> np.ndarray:
-    """The map as bytes, means of neighbouring layers where there are more than ``most``: uint8 (n, n).
+    """The map as bytes, means of neighbouring layers where there are more than ``most`` on a side: uint8 (n, m).
 
     1 to 255 stand for a CKA of 0 to 1 (less is shown as 0), 0 for none.
     """
-    n = len(matrix)
-    edges = np.unique(np.linspace(0, n, min(n, most) + 1).round().astype(int))[:-1]
+    edges = [np.unique(np.linspace(0, n, min(n, most) + 1).round().astype(int))[:-1] for n in matrix.shape]
     known = ~np.isnan(matrix)
 
     def summed(values: np.ndarray) -> np.ndarray:
-        found: np.ndarray = np.add.reduceat(np.add.reduceat(values, edges, axis=0), edges, axis=1)
+        found: np.ndarray = np.add.reduceat(np.add.reduceat(values, edges[0], axis=0), edges[1], axis=1)
         return found
 
     counts = summed(known.astype(np.float32))
@@ -138,7 +137,7 @@ def grid_values(atlas: Atlas, training: int, removed: str, kinds: str, colours: 
         "others": [_cell(atlas, member, removed, kinds) for member in places.others],
         "missing": {f"{row} {column}": text for (row, column), text in _missing(atlas, places).items()},
         "epochs": epochs(atlas, places.along, removed),
-        "palette": _packed(palette(colours)),
+        "palette": packed(palette(colours)),
     }
 
 
@@ -186,7 +185,7 @@ def _cell(atlas: Atlas, member: Member, removed: str, kinds: str) -> dict[str, A
         found = blocks(member, snapshot, removed)
         pixels = small_map(atlas.map(member.name, snapshot.epoch, removed)[np.ix_(mask, mask)])
         frames[str(snapshot.epoch)] = {
-            "pixels": _packed(pixels),
+            "pixels": packed(pixels),
             "side": len(pixels),
             "test": test_text(member, snapshot),
             "train": f"{100 * snapshot.train_accuracy:.0f} %",
@@ -212,5 +211,6 @@ def palette(colours: str) -> np.ndarray:
     return np.vstack([none, np.stack(scale, axis=1).round()]).astype(np.uint8)
 
 
-def _packed(values: np.ndarray) -> str:
+def packed(values: np.ndarray) -> str:
+    """Bytes as the browser takes them: base64."""
     return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode()

@@ -14,9 +14,12 @@ const here = {
   },
 };
 
+// What may not stand at a line's beginning stays with what is before it: "33 %", "±3", "layers 27–94".
+const unbroken = (text) => text.replace(/(\d) %/g, '$1\u00a0%').replace(/ ±/g, '\u00a0±').replace(/(\d)–(\d)/g, '$1\u2060–\u2060$2');
+
 // A sentence with terms in it: "the [[Gram matrix]] of", or "[[seed|seeds]]" where it reads otherwise. Each is a hint.
 function sentenceParts(text, glossary, hint) {
-  return text.split(/(\[\[[^\]]+\]\])/).map((part) => {
+  return unbroken(text).split(/(\[\[[^\]]+\]\])/).map((part) => {
     if (!part.startsWith('[[')) return document.createTextNode(part);
     const [term, shown = term] = part.slice(2, -2).split('|');
     const show = (event) => hint.show(event.currentTarget, glossary[term]);

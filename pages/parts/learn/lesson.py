@@ -9,12 +9,25 @@ from typing import Any
 
 import streamlit as st
 
+from cka_core.claims import lesson as core_lesson
 from pages.parts import glossary
 
 FOLDER = Path(__file__).parent
-CHAPTERS = {"1": "Eight images to one number", "2": "What changes it?", "3": "Noise against noise"}
+CHAPTERS = {
+    "1": "Eight images to one number",
+    "2": "What changes it?",
+    "3": "Noise against noise",
+    "4": "Name the map",
+    "5": "Read the paper’s figures",
+}
 """What stands in the address, and the chapter's title."""
-SCRIPTS = {"1": ("chapter1_lens", "chapter1"), "2": ("chapter2",), "3": ("chapter3",)}
+SCRIPTS = {
+    "1": ("chapter1_lens", "chapter1"),
+    "2": ("chapter2",),
+    "3": ("chapter3",),
+    "4": ("maps", "chapter4"),
+    "5": ("maps", "chapter5"),
+}
 HTML = '<div class="lesson"></div>'
 KEY = "lesson"
 
@@ -26,11 +39,15 @@ def script(chapter: str) -> str:
     return "\n".join((FOLDER / f"{name}.js").read_text(encoding="utf-8") for name in names)
 
 
-@lru_cache(maxsize=1)
-def figures() -> dict[str, Any]:
-    """The first chapter's images and layers, as docs/make_lesson.py made them."""
-    found: dict[str, Any] = json.loads((FOLDER / "lesson.json").read_text(encoding="utf-8"))
-    return found
+@lru_cache(maxsize=len(CHAPTERS))
+def figures(chapter: str) -> dict[str, Any] | None:
+    """What a chapter is drawn from: the first one's images and layers, as docs/make_lesson.py made them; the bundled
+    atlas for the last two; nothing where the chapter makes its own numbers. Not to be changed by the caller."""
+    if chapter == "1":
+        found: dict[str, Any] = json.loads((FOLDER / "lesson.json").read_text(encoding="utf-8"))
+        return found
+    drawn = {"4": core_lesson.fourth, "5": core_lesson.fifth}.get(chapter)
+    return drawn(core_lesson.of_the_bundle()) if drawn else None
 
 
 def chapter_asked() -> str:
@@ -67,12 +84,12 @@ def show() -> None:
         f"lesson_{chapter}",
         html=HTML,
         js=script(chapter),
-        css=(FOLDER / "learn.css").read_text(encoding="utf-8"),
+        css="\n".join((FOLDER / f"{name}.css").read_text(encoding="utf-8") for name in ("learn", "maps")),
     )
     component(
         data={
             "chapter": chapter, "chapters": CHAPTERS, "glossary": glossary.terms(), "present": presenting,
-            "figures": figures() if chapter == "1" else None,
+            "figures": figures(chapter),
         },
         key=KEY,  # one for all chapters: the next one takes the place of the last, without a jump
         on_go_change=lambda: _go(presenting),
