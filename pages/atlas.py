@@ -13,7 +13,7 @@ from cka_core.atlas import views as atlas_views
 from cka_core.atlas.result import Atlas, listed
 from cka_core.base.store import Store
 from cka_core.results import figures, views
-from pages.parts import address, widgets
+from pages.parts import address, hiding, widgets
 from pages.parts.atlas import behaviour as atlas_behaviour
 from pages.parts.atlas import beyond as atlas_beyond
 from pages.parts.atlas import claims as atlas_claims
@@ -90,11 +90,13 @@ def switches(atlas: Atlas, names: list[str]) -> tuple[int, str, str, str]:
             "Layers", list(views.KINDS), default="every layer", required=True, key="layers", bind="query-params"
         )
         address.check("component", (WITH, WITHOUT).__contains__)
-        component = st.segmented_control(
-            "First component", (WITH, WITHOUT), default=WITH, required=True, key="component", bind="query-params",
-            help="The direction in which a layer’s activations of the images differ most (its first principal "
-            "component). Without it, each map is computed from what is left.",
-        )  # fmt: skip
+        component = hiding.kept("component", (WITH, WITHOUT), WITH)
+        if not hiding.hides("lenses"):
+            component = st.segmented_control(
+                "First component", (WITH, WITHOUT), default=WITH, required=True, key="component", bind="query-params",
+                help="The direction in which a layer’s activations of the images differ most (its first principal "
+                "component). Without it, each map is computed from what is left.",
+            )  # fmt: skip
         colours = widgets.choice("Colours", figures.COLOURS, "colours", width=120)
     return int(training), kinds, "component" if component == WITHOUT else "nothing", colours
 
@@ -167,31 +169,47 @@ def views_of(
     """The grid, and when it is drawn what is below it."""
     shown = atlas_views.epochs(atlas, atlas_places.grid(atlas, training).along, removed)
     epoch, network = epoch_asked(shown), network_asked(atlas, training)
-    maps, tour = st.columns([2.1, 1], gap="large")
+    hidden = hiding.hides("tour")
+    maps, tour = (st.container(), None) if hidden else st.columns([2.1, 1], gap="large")
     with maps:
         values = grid_values(str(folder), changed, training, removed, kinds, colours, atlas)
         atlas_grid.small_maps(
             values, network, epoch, "large", on_open=open_network,
             on_epoch=lambda at: st.session_state.__setitem__("epoch", at),
         )  # fmt: skip
-    with tour:
-        atlas_tour.panel(atlas)
+    if tour is not None:
+        with tour:
+            atlas_tour.panel(atlas)
     if not atlas_grid.is_drawn():
         return  # the grid first: all else keeps the browser busy, and is drawn when it says that the grid is there
-    with st.container(key="large"):
-        address.check("view", TABS.__contains__)
-        one, two, behaviour = st.tabs(TABS, key="view", on_change="rerun", bind="query-params")
-    if one.open:
+    one, two, behaviour = large_tabs()
+    if one and one.open:
         with one:
             atlas_network.section(atlas, network, epoch, kinds, colours, store)
-    if two.open:
+    if two and two.open:
         with two:
             atlas_pairs.section(atlas, kinds, colours)
-    if behaviour.open:
+    if behaviour and behaviour.open:
         with behaviour:
             atlas_behaviour.section(atlas, store)
-    atlas_claims.cards(atlas, str(folder), changed)
-    atlas_beyond.cards(atlas, str(folder), changed, store)
+    if not hiding.hides("claims"):
+        atlas_claims.cards(atlas, str(folder), changed)
+    if not hiding.hides("beyond"):
+        atlas_beyond.cards(atlas, str(folder), changed, store)
+
+
+def large_tabs() -> list[Any]:
+    """The tabs below the grid, None for one that the address hides."""
+    shown = hiding.left(TABS)
+    if st.session_state.get("view") not in (None, *shown):
+        del st.session_state["view"]
+    opened: dict[str, Any] = {}
+    with st.container(key="large"):
+        if shown:
+            address.check("view", shown.__contains__)
+            found = st.tabs(shown, key="view", on_change="rerun", bind="query-params")
+            opened = dict(zip(shown, found, strict=True))
+    return [opened.get(title) for title in TABS]
 
 
 screen()

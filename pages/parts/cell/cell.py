@@ -26,7 +26,7 @@ from cka_core.library.catalogue import NetworkInfo
 from cka_core.measures.jackknife import FEW_IMAGES
 from cka_core.results import views
 from cka_core.results.comparison import Comparison
-from pages.parts import address, drawn, glossary, visitor, widgets
+from pages.parts import address, drawn, glossary, hiding, visitor, widgets
 
 FOLDER = Path(__file__).parent
 KEY = "cell_view"
@@ -68,6 +68,8 @@ def show(
     ``shown`` has the layers that the map shows. ``networks`` is None where they may not be here. ``on_cell`` is called
     with layers. ``faded``: the map is about to be replaced, and nothing more is offered to be computed.
     """
+    if hiding.hides("cell"):
+        return
     names = views.unique_names(comparison.layers_a), views.unique_names(comparison.layers_b)
     at = [own.index(name) for own, name in zip(names, chosen, strict=True)] if chosen else None
     of = drawn.digest(comparison, titles)

@@ -15,7 +15,7 @@ from cka_core.results import words as result_words
 from cka_core.results.best_match import BestMatchSpec
 from cka_core.results.best_match import find as find_by_chance
 from cka_core.results.comparison import MEASURE, Comparison
-from pages.parts import address, drawn
+from pages.parts import address, drawn, hiding
 from pages.parts.compare import estimating, many_maps, measuring, missing, two_maps
 from pages.parts.compare.which import OnScreen
 from pages.parts.glossary import explain
@@ -39,28 +39,31 @@ def tabs(
     ``cell`` is the chosen one. Only the open tab is worked out.
     """
     titles = on.titles
-    address.check("tab", TABS.__contains__)
-    opened = st.tabs(TABS, key="tab", on_change="rerun", bind="query-params")
-    curve, measures, which, two, many, table, download = opened
-    if curve.open:
+    shown_tabs = hiding.left(TABS)
+    if not shown_tabs:
+        return
+    address.check("tab", shown_tabs.__contains__)
+    opened = dict(zip(shown_tabs, st.tabs(shown_tabs, key="tab", on_change="rerun", bind="query-params"), strict=True))
+    curve, measures, which, two, many, table, download = (opened.get(title) for title in TABS)
+    if curve and curve.open:
         with curve:
             best_match(on, shown, store)
-    if measures.open:
+    if measures and measures.open:
         with measures:
             measuring.all_of_them(on, cell, store)
-    if which.open:
+    if which and which.open:
         with which:
             estimating.view(on, cell, store)
-    if two.open:
+    if two and two.open:
         with two:
             two_maps.side_by_side(on, shown, layers, colours, store)
-    if many.open:
+    if many and many.open:
         with many:
             many_maps.grid(on, networks, colours, store)
-    if table.open:
+    if table and table.open:
         with table:
             numbers(shown, titles)
-    if download.open:
+    if download and download.open:
         with download:
             downloads(on.comparison, shown, titles, colours, limits)
 

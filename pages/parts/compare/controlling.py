@@ -21,7 +21,7 @@ from cka_core.results.differences import difference, same_axes
 from cka_core.results.spec import PIXELS
 from cka_core.training import estimate as training_estimate
 from cka_core.training.recipe import TrainSpec
-from pages.parts import widgets
+from pages.parts import hiding, widgets
 from pages.parts.compare import missing
 from pages.parts.compare.which import OnScreen
 
@@ -50,6 +50,8 @@ class Control:
 
 def picker() -> str:
     """The switch."""
+    if hiding.hides("lenses"):
+        return hiding.kept("control", SWITCH, AS_IT_IS)
     return widgets.choice("Control", SWITCH, "control", HELP)
 
 

@@ -13,7 +13,7 @@ from cka_core.measures.registry import MEASURES
 from cka_core.results import ranks, views
 from cka_core.results.comparison import find
 from cka_core.results.spec import Several
-from pages.parts import address
+from pages.parts import address, hiding
 from pages.parts.compare import missing
 from pages.parts.compare.which import OnScreen
 
@@ -22,6 +22,8 @@ USUAL = "cka"
 
 def picker() -> str:
     """Choose the measure; the hint has what is to be known of the chosen one in a line each."""
+    if hiding.hides("lenses"):
+        return hiding.kept("measure", MEASURES, USUAL)
     address.read("measure", USUAL, MEASURES.__contains__)
     chosen = MEASURES[st.session_state["measure"]]
     name: str | None = st.selectbox(

@@ -11,7 +11,7 @@ from cka_core.measures import registry
 from cka_core.measures.blocks import RULE
 from cka_core.results import views
 from cka_core.results.comparison import Comparison
-from pages.parts import address, widgets
+from pages.parts import address, hiding, widgets
 from pages.parts.compare.choosing import DEFAULT_A, DEFAULT_B, show
 
 
@@ -41,6 +41,8 @@ def tell_blocks(marks: tuple[tuple[int, int, str], ...]) -> None:
 
 def how_to_read(comparison: Comparison, a: NetworkInfo, b: NetworkInfo, networks: dict[str, NetworkInfo]) -> None:
     """Three sentences under the map, each with something to click."""
+    if hiding.hides("reading"):
+        return
     cell, block, untrained = st.columns(3, gap="medium")
     names_a, names_b = views.unique_names(comparison.layers_a), views.unique_names(comparison.layers_b)
     with cell:
