@@ -16,6 +16,10 @@ PAGES = {
     "train": ("Train", "button"),
     "atlas": ("Atlas", ".cell canvas"),
     "learn": ("Learn", "svg"),
+    "learn?chapter=4": ("Learn", ".heat-box canvas"),
+    "learn?chapter=4&step=7": ("Learn", ".chart.curves"),
+    "learn?chapter=5": ("Learn", ".paper-grid canvas"),
+    "learn?chapter=5&step=6": ("Learn", ".class-row"),
     "library": ("Library", "[data-testid=stFileUploaderDropzone]"),
 }
 

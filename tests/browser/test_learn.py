@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from cka_core.atlas.result import Atlas
+from cka_core.claims.lesson import of_the_bundle
+from pages.parts.learn import lesson
 from tests.browser.test_compare import settled
+
+FOURTH, FIFTH = lesson.figures("4"), lesson.figures("5")
+assert FOURTH is not None and FIFTH is not None
+NAMED = len(FOURTH["maps"])
+STEPS = {1: 7, 2: 10, 3: 5, 4: NAMED + len(FOURTH["story"]["steps"]), 5: len(FIFTH["steps"])}
+"""How many steps each chapter has; those of the last two follow the atlas."""
+LAST = (5, STEPS[5])
 
 # The frame
 
@@ -32,22 +42,21 @@ def test_next_tours_every_step_of_every_chapter_and_back_returns(page: Page, rea
     expect(page.get_by_role("heading", level=1)).to_have_text("Eight images to one number")
     expect(page.get_by_role("button", name="Back", exact=True)).to_be_disabled()
     seen = [sentence(page).inner_text()]
-    titles = {1: "Eight images to one number", 2: "What changes it?", 3: "Noise against noise"}
-    for chapter, steps in ((1, 7), (2, 10), (3, 5)):
-        expect(page.get_by_role("heading", level=1)).to_have_text(titles[chapter])
+    for chapter, steps in STEPS.items():
+        expect(page.get_by_role("heading", level=1)).to_have_text(lesson.CHAPTERS[str(chapter)])
         for step in range(1, steps + 1):
             expect(page.locator(".tour .count")).to_have_text(f"{step} of {steps}")
             seen.append(sentence(page).inner_text())
-            if (chapter, step) != (3, 5):
+            if (chapter, step) != LAST:
                 page.locator(".next").click()
-    assert len(set(seen)) == 7 + 10 + 5
+    assert len(set(seen)) == sum(STEPS.values())
     expect(page.locator(".next")).to_be_hidden()
-    assert "chapter=3" in page.url and "step=5" in page.url
-    for step in (4, 3, 2, 1):
+    assert "chapter=5" in page.url and f"step={LAST[1]}" in page.url
+    for step in range(LAST[1] - 1, 0, -1):
         page.get_by_role("button", name="Back", exact=True).click()
-        expect(page.locator(".tour .count")).to_have_text(f"{step} of 5")
+        expect(page.locator(".tour .count")).to_have_text(f"{step} of {LAST[1]}")
     page.get_by_role("button", name="Back", exact=True).click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("What changes it?")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Name the map")
 
 
 def test_an_address_opens_its_chapter_and_step_and_the_browsers_back_leads_there(page: Page, reader: str):
@@ -73,8 +82,13 @@ def test_dots_and_arrow_keys_move_one_step(page: Page, reader: str):
     expect(page.locator(".tour .count")).to_have_text("4 of 7")
 
 
-def test_a_step_asks_nothing_of_the_server(page: Page, reader: str):
-    open_chapter(page, reader)
+@pytest.mark.parametrize(
+    ("chapter", "point"),
+    [(1, ".lane[data-lane=A] .entry[data-i='2'][data-j='5']"), (4, ".heat-box"), (5, ".paper-figure, .questions")],
+    ids=str,
+)
+def test_a_step_asks_nothing_of_the_server(page: Page, reader: str, chapter: int, point: str):
+    open_chapter(page, reader, chapter)
     frames: list[object] = []
     page.on("websocket", lambda socket: socket.on("framesent", lambda frame: frames.append(frame)))
     page.reload()
@@ -82,11 +96,13 @@ def test_a_step_asks_nothing_of_the_server(page: Page, reader: str):
     settled(page)
     before = len(frames)
     assert before > 0
-    for step in range(2, 8):
+    for step in range(2, STEPS[chapter] + 1):
         page.locator(".next").click()
-        expect(page.locator(".tour .count")).to_have_text(f"{step} of 7")
-        page.locator(".lane[data-lane=A] .entry[data-i='2'][data-j='5']").hover()
-    page.get_by_label("Layer A", exact=True).select_option("pixels")
+        expect(page.locator(".tour .count")).to_have_text(f"{step} of {STEPS[chapter]}")
+        if page.locator(point).first.is_visible():
+            page.locator(point).first.hover()
+    if chapter == 1:
+        page.get_by_label("Layer A", exact=True).select_option("pixels")
     assert len(frames) == before
 
 
@@ -127,12 +143,16 @@ def test_the_whole_lesson_fits_the_window(browser: Browser, reader: str, size: t
         bypass_csp=True, viewport={"width": size[0], "height": size[1]}, reduced_motion="reduce"
     )
     page = context.new_page()
-    for chapter, steps in ((1, 7), (2, 10), (3, 5)):
+    for chapter, steps in STEPS.items():
         open_chapter(page, reader, chapter, 1, present)
         for step in range(1, steps + 1):
             if chapter == 2 and step < 10:
                 page.get_by_role("button", name="It changes").click()
                 expect(page.locator(".verdict")).to_contain_text("CKA")
+            if chapter == 4 and step <= NAMED:
+                page.locator("[data-name=planted]").click()
+            if chapter == 5 and step < steps:
+                page.locator("summary").click()
             main = page.locator("[data-testid=stMain]").evaluate(
                 "(m) => [m.scrollWidth - m.clientWidth, m.scrollHeight - m.clientHeight]"
             )
@@ -148,7 +168,7 @@ def test_the_whole_lesson_fits_the_window(browser: Browser, reader: str, size: t
                   }).map((one) => `${one.tagName} ${one.className}`);
                 }""")  # fmt: skip
                 assert out == [], (chapter, step)
-            if (chapter, step) not in ((1, 7), (2, 10), (3, 5)):
+            if step < steps:
                 page.locator(".next").click()
     context.close()
 
@@ -379,13 +399,136 @@ def test_the_steps_play_their_slider_to_its_end(page: Page, reader: str):
     expect(page.locator(".knobs output").first).to_have_text("256")
 
 
-@pytest.mark.parametrize("chapter, step", [(2, 10), (3, 5)])
+# Chapter 4
+
+
+@pytest.fixture(scope="module")
+def atlas() -> Atlas:
+    return of_the_bundle()
+
+
+def test_a_map_is_named_then_told_and_thumbs_remember(page: Page, reader: str):
+    open_chapter(page, reader, 4)
+    question = sentence(page).inner_text()
+    expect(page.locator(".outline")).to_have_count(0)
+    page.locator("[data-name=deep]").click()
+    expect(page.locator(".verdict")).to_have_text("You said: deep.")
+    expect(page.locator(".naming.right")).to_contain_text("trained well")
+    expect(sentence(page)).to_contain_text("Trained well")
+    assert sentence(page).inner_text() != question
+    expect(page.get_by_role("button", name="map 1: trained well")).to_have_attribute("aria-current", "step")
+    page.locator("[data-name=wide]").click(force=True)  # the first guess stays
+    expect(page.locator(".verdict")).to_have_text("You said: deep.")
+    page.get_by_role("button", name="map 3, not named yet").click()
+    expect(page.locator(".tour .count")).to_have_text(re.compile("^3 of"))
+    page.get_by_role("button", name="map 1: trained well").click()
+    expect(page.locator(".verdict")).to_have_text("You said: deep.")
+    page.get_by_role("button", name="Guess again").click()
+    expect(sentence(page)).to_have_text(question)
+
+
+def test_all_six_are_named_by_keys_alone_and_counted(page: Page, reader: str):
+    open_chapter(page, reader, 4)
+    for number, one in enumerate(FOURTH["maps"], 1):
+        expect(page.locator(".tour .count")).to_have_text(re.compile(f"^{number} of"))
+        name = page.locator(f"[data-name={one['answer']}]")
+        name.focus()
+        page.keyboard.press("Enter")
+        expect(page.locator(".verdict")).to_contain_text("As you said.")
+        expect(name).to_be_focused()
+        if number < NAMED:
+            page.keyboard.press("ArrowRight")
+    expect(page.locator(".verdict")).to_contain_text("6 of 6 named at the first guess.")
+
+
+def test_the_map_under_the_pointer_and_under_the_arrow_keys_is_the_atlass(page: Page, reader: str, atlas: Atlas):
+    open_chapter(page, reader, 4, NAMED + 1)
+    matrix = atlas.map("cifar-resnet-38x1-plain-s0")
+    box = page.locator(".heat-box").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.501, box["y"] + box["height"] * 0.25)
+    readout = page.locator(".readout")
+    expect(readout).to_contain_text("CKA")
+    said = re.fullmatch(r"layer (\d+) and layer (\d+): CKA (\d\.\d\d)", readout.inner_text())
+    assert said is not None, readout.inner_text()
+    row, column = int(said[1]), int(said[2])
+    assert row > column  # up is the first, and the input is at the bottom left
+    assert float(said[3]) == pytest.approx(max(matrix[row, column], 0), abs=0.0071)
+    expect(page.locator(".curves .now")).to_have_attribute("visibility", "visible")  # the curve shows where
+    page.mouse.move(5, 5)
+    expect(readout).to_have_text("38x1, seed 0: as it is")
+    page.locator(".heat-box").focus()
+    for key in ("ArrowUp", "Shift+ArrowUp", "ArrowRight"):
+        page.keyboard.press(key)
+    expect(readout).to_have_text(f"layer 10 and layer 1: CKA {matrix[10, 1]:.2f}")
+    expect(page.locator(".tour .count")).to_have_text(re.compile(f"^{NAMED + 1} of"))
+
+
+def test_pointing_at_the_curve_shows_the_layer_in_the_map(page: Page, reader: str):
+    open_chapter(page, reader, 4, NAMED + 1)
+    box = page.locator(".chart.curves").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.5)
+    expect(page.locator(".readout")).to_contain_text(re.compile(r"layer (\d+) and layer \1: CKA 1\.00"))
+
+
+def test_the_first_component_is_taken_out_and_the_map_changes(page: Page, reader: str):
+    open_chapter(page, reader, 4, NAMED + 2)
+    pixels = "(canvas) => canvas.toDataURL()"
+    before = page.locator(".main-map canvas").evaluate(pixels)
+    page.get_by_role("radio", name="without it").click()
+    expect(page.locator(".readout")).to_have_text("38x1, seed 0: without it")
+    assert page.locator(".main-map canvas").evaluate(pixels) != before
+    page.get_by_role("radio", name="|cos| of first components").click()
+    page.locator(".heat-box").hover()
+    expect(page.locator(".readout")).to_contain_text("|cos|")
+
+
+# Chapter 5
+
+
+def test_an_answer_is_folded_until_it_is_asked_for(page: Page, reader: str):
+    open_chapter(page, reader, 5)
+    answer = page.locator("details p")
+    expect(answer).to_be_hidden()
+    page.locator("summary").focus()
+    page.keyboard.press("Enter")
+    expect(answer).to_contain_text("A block:")
+    page.locator(".next").click()
+    expect(answer).to_be_hidden()
+
+
+def test_the_training_is_gone_through_by_slider_by_thumb_and_by_play(page: Page, reader: str):
+    open_chapter(page, reader, 5, 2)
+    told = page.locator(".readout")
+    expect(told).to_contain_text("after epoch 25")  # the first picture is complete
+    page.get_by_role("slider", name="Epoch").fill("0")
+    expect(told).to_contain_text("after epoch 0: test 10 %, no block")
+    page.get_by_role("button", name="epoch 10", exact=True).click()
+    expect(told).to_contain_text("after epoch 10")
+    page.get_by_role("button", name="Play", exact=True).click()
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    expect(told).to_contain_text("after epoch 25")
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+
+
+def test_the_last_step_leads_to_the_new_networks(page: Page, reader: str):
+    open_chapter(page, reader, *LAST)
+    page.locator(".way-out").last.click()
+    expect(page.get_by_text("Trained after it was fixed")).to_be_visible()
+
+
+@pytest.mark.parametrize("chapter, step", [(2, 10), (3, 5), (4, 5), (5, 6)])
 def test_every_chapter_ends_in_the_app(page: Page, reader: str, chapter: int, step: int):
     open_chapter(page, reader, chapter, step)
+    if chapter == 4:
+        page.locator("[data-name=seeds]").click()
     page.locator(".way-out").click()
-    page.wait_for_selector(".cell canvas" if chapter == 2 else ".st-key-map .heatmaplayer image")
+    page.wait_for_selector(".st-key-map .heatmaplayer image" if chapter == 3 else ".cell canvas")
     settled(page)
     expect(page.get_by_text("which cannot be had here")).to_have_count(0)
+    if chapter == 4:
+        expect(page.get_by_role("tab", name="Two networks")).to_have_attribute("aria-selected", "true")
 
 
 # Those who asked for no motion
@@ -404,4 +547,9 @@ def test_nothing_moves_where_motion_is_not_wanted(browser: Browser, reader: str)
     assert page.get_by_role("slider", name="Angle").input_value() == "110"  # at once
     open_chapter(page, reader, 3, 2)
     assert page.get_by_role("slider", name="Features of each layer").input_value() == "19"
+    open_chapter(page, reader, 4)
+    page.locator("[data-name=deep]").click()
+    assert page.locator(".lesson").evaluate("(root) => root.getAnimations({ subtree: true }).length") == 0
+    open_chapter(page, reader, 5, 2)
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_hidden()
     context.close()

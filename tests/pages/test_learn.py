@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from urllib.parse import parse_qs
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -81,17 +82,43 @@ def test_an_unknown_term_names_those_there_are():
 
 
 def test_every_term_marked_in_the_lesson_is_in_the_glossary():
-    marked = {
-        term.split("|")[0]
-        for chapter in lesson.CHAPTERS
-        for term in re.findall(r"\[\[(\w[^\]\[]*)\]\]", lesson.script(chapter))
-    }
+    told = [*map(lesson.script, lesson.CHAPTERS), *(json.dumps(lesson.figures(chapter)) for chapter in "45")]
+    marked = {term.split("|")[0] for text in told for term in re.findall(r"\[\[([A-Za-z][^\]\[]*)\]\]", text)}
     assert {"Gram matrix", "CKA", "unbiased"} <= marked
     assert marked - {"term"} <= set(glossary.terms())
 
 
+def ways_out() -> list[str]:
+    fourth, fifth = lesson.figures("4"), lesson.figures("5")
+    assert fourth is not None and fifth is not None
+    found = {one["link"] for one in [*fourth["maps"], *fourth["story"]["steps"], *fifth["steps"][:-1]]}
+    return sorted((found | {link for _, _, link in fifth["steps"][-1]["questions"]}) - {""})
+
+
+@pytest.mark.parametrize("link", ways_out())
+def test_a_way_out_opens_what_it_speaks_of(link):
+    """Nothing that it asks for is refused, and nothing is left to compute."""
+    path, _, query = link.partition("?")
+    page = AppTest.from_file(APP, default_timeout=60)
+    page.session_state["atlas_grid"] = {"drawn": True}
+    if path:
+        page.run().switch_page(f"pages/{path}.py")
+    asked = {name: values[0] for name, values in parse_qs(query).items()}
+    page.query_params.update(asked)
+    page.run()
+    assert not page.exception, page.exception
+    told = "\n".join(one.value for one in [*page.warning, *page.info, *page.caption])
+    assert "cannot be had here" not in told and "Not compared yet" not in told and "is not there" not in told
+    for name, value in asked.items():  # the page took it
+        if path != "learn":
+            assert str(page.session_state[name]) == value
+    if path == "learn":
+        assert sent(page)["chapter"] == asked["chapter"]
+
+
 def test_the_lessons_images_are_those_of_the_set_and_its_networks_are_bundled():
-    values = lesson.figures()
+    values = lesson.figures("1")
+    assert values is not None
     images = load_images("cifar10-mini", "test")
     for one in values["sets"]:
         assert len(one["images"]) == 8 and set(one["representations"]) == {layer["key"] for layer in values["layers"]}
