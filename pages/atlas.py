@@ -21,6 +21,7 @@ from pages.parts.atlas import grid as atlas_grid
 from pages.parts.atlas import network as atlas_network
 from pages.parts.atlas import pairs as atlas_pairs
 from pages.parts.atlas import tour as atlas_tour
+from pages.parts.glossary import hint
 
 BUILD = "python -m cka_core atlas build STUDY.toml"
 TABS = ("One network", "Two networks", "Wide against deep")
@@ -82,20 +83,19 @@ def switches(atlas: Atlas, names: list[str]) -> tuple[int, str, str, str]:
             del st.session_state["network_seed"]
         training = st.segmented_control(
             "Training", trainings, default=trainings[0], required=True, key="network_seed", bind="query-params",
-            format_func=ordinal, help="Networks were trained more than once, each time from another seed: where the "
-            "training starts. Networks that differ in it alone should learn the same.",
+            format_func=ordinal, help=hint("seed", after="Networks that differ in it alone should learn the same."),
         )  # fmt: skip
         address.check("layers", views.KINDS.__contains__)
         kinds = st.pills(
-            "Layers", list(views.KINDS), default="every layer", required=True, key="layers", bind="query-params"
-        )
+            "Layers", list(views.KINDS), default="every layer", required=True, key="layers", bind="query-params",
+            help=hint("layer", "representation"),
+        )  # fmt: skip
         address.check("component", (WITH, WITHOUT).__contains__)
         component = hiding.kept("component", (WITH, WITHOUT), WITH)
         if not hiding.hides("lenses"):
             component = st.segmented_control(
                 "First component", (WITH, WITHOUT), default=WITH, required=True, key="component", bind="query-params",
-                help="The direction in which a layer’s activations of the images differ most (its first principal "
-                "component). Without it, each map is computed from what is left.",
+                help=hint("first component", after="Without it, each map is computed from what is left."),
             )  # fmt: skip
         colours = widgets.choice("Colours", figures.COLOURS, "colours", width=120)
     return int(training), kinds, "component" if component == WITHOUT else "nothing", colours

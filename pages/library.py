@@ -14,6 +14,7 @@ from cka_core.base.store import Store
 from cka_core.library import belongings, inventory, keeping, usage
 from cka_core.library.inventory import Row
 from pages.parts import address, arriving, visitor
+from pages.parts.glossary import hint
 
 ARRAYS = "from any framework an array for each layer, a row for each image: .npz, .npy, .safetensors, .h5."
 EXTRACT = "python -m cka_core activations extract NETWORK --samples 768 --out acts.npz"
@@ -79,7 +80,7 @@ def shelf(title: str, rows: Sequence[Row], empty: str, store: Store) -> None:
     """One table of one kind, and under it what can be done with the row chosen."""
     st.markdown(f"#### {title} :gray[:small[{len(rows)}]]")
     if not rows:
-        st.markdown(empty)
+        st.markdown(empty, help=hint("layer", "representation") if "layer" in empty else None)
         return
     # A table that changed is another table: a choice never slides to the row below a removed one.
     event = st.dataframe(

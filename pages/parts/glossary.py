@@ -21,3 +21,10 @@ def explain(term: str) -> str:
     if term not in terms():
         raise ValueError(f"The glossary has no {term!r}. It explains: {', '.join(terms())}.")
     return terms()[term]
+
+
+def hint(*names: str, after: str = "") -> str:
+    """Several terms explained, a paragraph each, for the hint of the place where they first stand; ``after`` is said
+    below them."""
+    told = [f"**{name[:1].upper()}{name[1:]}:** {explain(name)}" for name in names]
+    return "\n\n".join([*told, after] if after else told)

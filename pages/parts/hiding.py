@@ -1,8 +1,8 @@
 """What is not today's topic: parts of Compare and of the Atlas that the address asks to leave out (``hide=``).
 
 A teacher's link names them, separated by commas: ``hide=table,download,lenses``. What is not known is passed over, so
-that a link outlives a part. A part that is hidden still takes its value from the address. What would mislead a reader cannot be hidden: the
-line above the map and its warnings stay.
+that a link outlives a part. A part that is hidden still takes its value from the address. What would mislead a reader
+cannot be hidden: the line above the map and its warnings stay.
 """
 
 from __future__ import annotations

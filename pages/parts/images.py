@@ -15,6 +15,7 @@ from cka_core.results import words as result_words
 from cka_core.results.activation_sets import ActivationSet, assumption, shared_sample
 from cka_core.results.comparison import CompareSpec
 from pages.parts import address
+from pages.parts.glossary import hint
 from pages.parts.widgets import choice
 
 LARGEST_SEED = 2**31 - 1
@@ -40,15 +41,16 @@ def images_picker(store: Store, rows: int | None = None) -> tuple[SampleSpec, in
         draw = choice("Which images", ("random", "first"), "draw", "Drawn at random, or the first ones in order.")
         address.check("seed", lambda text: text.isdecimal() and int(text) <= LARGEST_SEED)
         seed = st.number_input(
-            "Seed of the draw", 0, LARGEST_SEED, 0, key="seed", bind="query-params", disabled=draw == "first"
-        )
+            "Seed of the draw", 0, LARGEST_SEED, 0, key="seed", bind="query-params", disabled=draw == "first",
+            help="The number that the choice of images is drawn from: the same number, the same images.",
+        )  # fmt: skip
         balanced = st.toggle("Same number of each class", key="balanced", bind="query-params")
         sizes = ["32", "64", "128", "256", "512", "1024"]
         batch = choice(
             "Minibatch size",
             sizes,
             "batch",
-            "HSIC is averaged over minibatches of this many images, then CKA is taken. Larger takes more memory.",
+            hint("minibatch", "HSIC", after="Larger takes more memory."),
             default="256",
         )
         passes = choice(

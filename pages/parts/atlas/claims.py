@@ -11,6 +11,7 @@ from cka_core.claims import figures as claim_figures
 from cka_core.claims.cards import Claim, claims
 from cka_core.measures.blocks import RULE
 from pages.parts import address
+from pages.parts.glossary import hint
 
 BADGES: dict[str, tuple[str, Any, str]] = {
     "yes": ("seen here", "green", ":material/check_circle:"),
@@ -61,7 +62,7 @@ def cards(atlas: Atlas, folder: str, changed: float) -> None:
             width="stretch",
         )
         with st.popover("How is this decided?", icon=":material/gavel:"):
-            st.markdown(RULES)
+            st.markdown(RULES, help=hint("block", "linear probe"))
     for start in range(0, len(every), 2):
         for column, (claim, figure) in zip(st.columns(2, gap="medium"), every[start : start + 2], strict=False):
             with column:

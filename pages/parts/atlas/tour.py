@@ -12,6 +12,7 @@ from cka_core.atlas.result import Atlas
 from cka_core.results import words as result_words
 from pages.parts import address
 from pages.parts.atlas import grid as atlas_grid
+from pages.parts.glossary import hint
 
 
 def panel(atlas: Atlas) -> None:
@@ -19,13 +20,14 @@ def panel(atlas: Atlas) -> None:
     st.caption(
         f"{len(atlas.members)} networks, each compared with itself, layer by layer. Bright: two layers represent the "
         "images alike. A bright square is a **block**: a run of layers that hardly change what they represent. Under "
-        "each map: test images right, with the 95 % interval, and its blocks: which layers, and their median CKA."
+        "each map: test images right, with the 95 % interval, and its blocks: which layers, and their median CKA.",
+        help=hint("layer", "representation", "CKA", "block"),
     )
     example, twins, steps = atlas_views.example(atlas), atlas_pairs.twins(atlas), itertools.count(1)
     _step(
         next(steps), "Do blocks grow with depth and width?",
         "Untrained, nearly all layers look alike and no run of them stands out. Press ▶: with training, edges appear.",
-        None, {},
+        None, {}, hint("width"),
     )  # fmt: skip
     if example.final.blocks:
         _step(
@@ -33,24 +35,25 @@ def panel(atlas: Atlas) -> None:
             f"In {example.title}: {atlas_views.blocks_text(example.final.blocks)}. Without the direction in which the "
             f"images differ most: {atlas_views.blocks_text(example.blocks_without.get('component', ()))}.",
             f"Open {example.title}", {"network": example.name, "without": "first component", "view": "One network"},
+            hint("first component"),
         )  # fmt: skip
     if twins:
         _step(
             next(steps), "Do two seeds agree inside it?",
             "The same network trained twice: how alike its layers are inside a block, and outside.",
             f"Show two seeds of {twins[0].title}",
-            {"one": twins[0].name, "other": twins[1].name, "view": "Two networks"},
+            {"one": twins[0].name, "other": twins[1].name, "view": "Two networks"}, hint("seed"),
         )  # fmt: skip
     _step(
         next(steps), "Do wide and deep make the same errors?",
         "Which classes and images only one of them gets right.",
         "Show wide against deep", {"view": "Wide against deep"},
     )  # fmt: skip
-    st.caption(address.plain(_facts(atlas)))
+    st.caption(address.plain(_facts(atlas)), help=hint("unbiased"))
 
 
-def _step(number: int, title: str, text: str, label: str | None, to: dict[str, str]) -> None:
-    st.markdown(f"**{number} · {address.plain(title)}**  \n{address.plain(text)}")
+def _step(number: int, title: str, text: str, label: str | None, to: dict[str, str], help: str | None = None) -> None:
+    st.markdown(f"**{number} · {address.plain(title)}**  \n{address.plain(text)}", help=help)
     if label:
         st.button(label, key=f"step {number}", icon=":material/arrow_downward:", on_click=_go, args=(to,))
 

@@ -16,6 +16,7 @@ from cka_core.results.spec import Several
 from pages.parts import address, hiding
 from pages.parts.compare import missing
 from pages.parts.compare.which import OnScreen
+from pages.parts.glossary import hint
 
 USUAL = "cka"
 
@@ -31,7 +32,8 @@ def picker() -> str:
         list(MEASURES),
         format_func=lambda name: MEASURES[name].title,
         key="measure",
-        help=address.plain(f"Unchanged by {chosen.invariant}.")
+        help=(hint("CKA", "unbiased") + "\n\n" if chosen.name == USUAL else "")
+        + address.plain(f"Unchanged by {chosen.invariant}.")
         + f"\n\nRange: {address.plain(chosen.range)}.\n\nWhere nothing is shared: {address.plain(chosen.chance)}."
         + f"\n\nMinibatches change {address.plain(chosen.minibatches)}.\n\n{address.plain(chosen.source)}",
     )

@@ -23,6 +23,7 @@ from cka_core.training.recipe import (
     trainable,
 )
 from pages.parts import address, visitor
+from pages.parts.glossary import hint
 from pages.parts.training.fields import number_field, pick, segments, switch
 
 FAMILIES = ("CIFAR ResNet", "ImageNet ResNet")
@@ -104,12 +105,13 @@ def architecture_picker() -> tuple[Architecture, str]:
             depth = pick("Depth", "depth", DEPTHS, 14, "6n+2: three stages of n blocks with two convolutions each.")
         with wide:
             width, problem = number_field(
-                "Width", "width", 1, 1, 64, 1, "Multiplies the number of channels: 16, 32, 64 at width 1."
+                "Width", "width", 1, 1, 64, 1, hint("width", after="At width 1 the stages have 16, 32 and 64 channels.")
             )
         name = f"cifar-resnet-{depth}x{width}"
     described = architecture(name)
     count = words.count_text(described.parameters)
-    st.caption(_unbroken(f"{count} parameters", f"{len(described.layers)} layers", described.name))
+    facts = _unbroken(f"{count} parameters", f"{len(described.layers)} layers", described.name)
+    st.caption(facts, help=hint("layer"))
     return described, problem
 
 
@@ -120,7 +122,8 @@ def preset_picker() -> str:
 def seeds_picker() -> tuple[tuple[int, ...], str]:
     """Which seeds; several queue several trainings. Returns them, or none and why."""
     address.read("seeds", "0", lambda text: len(text) < 100)
-    text = st.text_input("Seeds", key="seeds", help="0, or 0, 1, 2, or 0-4: one training each.")
+    told = hint("seed", after="0, or 0, 1, 2, or 0-4: one training each.")
+    text = st.text_input("Seeds", key="seeds", help=told)
     address.write("seeds", text or "", "0")
     try:
         return trainings.parse_seeds(text or ""), ""
@@ -174,7 +177,7 @@ def _images_values(default: dict[str, Any]) -> tuple[dict[str, Any], str]:
             SHARE_LABELS,
         )
         values["minibatch"], minibatch_wrong = number_field(
-            "Minibatch size", "minibatch", default["minibatch"], 1, LARGEST_BATCH, 1
+            "Minibatch size", "minibatch", default["minibatch"], 1, LARGEST_BATCH, 1, hint("minibatch")
         )
         values["keep"], keep_wrong = number_field(
             "Keep weights every", "keep", default["keep"], 0, 10_000, 1, "Epochs. 0 keeps none along the way."
