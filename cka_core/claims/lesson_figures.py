@@ -218,8 +218,8 @@ def _by_class(atlas: Atlas, classes: Sequence[str], claim: Claim) -> dict[str, A
     return {
         "name": "Wide against deep",
         "kind": "classes",
-        "sentence": f"A wide and a deep network, {tests[0]} and {tests[1]} of the test images right: are they the same "
-        "images?",
+        "sentence": f"A wide and a deep network, {tests[0]} and {tests[1]} of the test images right: right about the "
+        "same classes?",
         "question": "In which class do they differ most? By more than the lines reach?",
         "answer": f"{said} {difference_text(atlas, wide, deep).replace('**', '')} {VERDICTS[claim.holds]}",
         "caveat": " ".join(filter(None, (claim.why_not, claim.caveat)))

@@ -22,14 +22,14 @@ NETWORKS = (UNTRAINED, TWINS[1], DEEP, WIDE, TRAINED)
 """The networks of the bundled atlas that the six maps are of."""
 
 NAMES = {
-    "untrained": "not trained at all",
-    "trained": "trained well, 20 layers deep",
-    "wide": "wide: 14 layers deep, width ×4",
-    "deep": "deep: 56 layers, width ×1",
-    "seeds": "two seeds of one network",
-    "planted": "planted by hand",
+    "untrained": ("untrained", "not trained at all"),
+    "trained": ("trained", "trained well, 20 layers deep"),
+    "wide": ("wide", "wide: 14 layers deep, width ×4"),
+    "deep": ("deep", "deep: 56 layers, width ×1"),
+    "seeds": ("two seeds", "two seeds of one network"),
+    "planted": ("planted", "planted by hand"),
 }
-"""What the reader chooses from."""
+"""What the reader chooses from: in a word, and in full."""
 
 MOST = 100
 """Cells a side of a map that is sent: with more layers, a cell is the mean of as few neighbours as that takes."""
@@ -153,7 +153,7 @@ def _planted() -> dict[str, Any]:
         "look": "Squares of one single value, edges drawn with a ruler. Which map is this?",
         "why": f"Planted: {sizes} made-up layers set equal. No network is so clean; in a real one each kind of layer "
         "leaves its stripe.",
-        "is": "made-up layers, each the one before with a little noise; in two runs nothing changes",
+        "is": "made-up layers; in two runs of them nothing changes",
         "link": "",
         **picture(matrix),
         "marks": [[start / n, stop / n] for start, stop in PLANTED],

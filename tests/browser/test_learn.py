@@ -416,12 +416,12 @@ def test_a_map_is_named_then_told_and_thumbs_remember(page: Page, reader: str):
     expect(page.locator(".naming.right")).to_contain_text("trained well")
     expect(sentence(page)).to_contain_text("Trained well")
     assert sentence(page).inner_text() != question
-    expect(page.get_by_role("button", name="map 1: trained well")).to_have_attribute("aria-current", "step")
+    expect(page.get_by_role("button", name="map 1: trained")).to_have_attribute("aria-current", "step")
     page.locator("[data-name=wide]").click(force=True)  # the first guess stays
     expect(page.locator(".verdict")).to_have_text("You said: deep.")
     page.get_by_role("button", name="map 3, not named yet").click()
     expect(page.locator(".tour .count")).to_have_text(re.compile("^3 of"))
-    page.get_by_role("button", name="map 1: trained well").click()
+    page.get_by_role("button", name="map 1: trained").click()
     expect(page.locator(".verdict")).to_have_text("You said: deep.")
     page.get_by_role("button", name="Guess again").click()
     expect(sentence(page)).to_have_text(question)

@@ -16,7 +16,7 @@ function buildNaming(stage, context) {
   });
   stage.append(list, place, side, wide);
 
-  const shortName = (key) => names[key].split(/[:,]/)[0];
+  const shortName = (key) => names[key][0];
 
   function sayThumbs(current) {
     [...list.children].forEach((button, i) => {
@@ -37,12 +37,12 @@ function buildNaming(stage, context) {
     map.show(one, { told: guess ? one.is : `Map ${i + 1}: ${size} each way`, label: guess ? `${one.is}.` : `Map ${i + 1}, ${size} each way.`, marked: Boolean(guess) });
     const verdict = make('p', { class: 'verdict', 'aria-live': 'polite' });
     const bar = make('div', { class: 'names', role: 'group', 'aria-label': 'What map is this?' });
-    for (const [key, text] of Object.entries(names)) {
+    for (const [key, [, full]] of Object.entries(names)) {
       const mine = guess === key, right = guess && one.answer === key;
       bar.append(make('button', {
         type: 'button', class: `naming${right ? ' right' : mine ? ' wrong' : ''}`, 'aria-disabled': guess ? 'true' : null, 'data-name': key,
         onclick: () => { if (!said[i]) answer(i, key); },
-      }, make('span', { text }), make('small', { text: right ? 'this map' : mine ? 'your guess' : '' })));
+      }, make('span', { text: full }), make('small', { text: right ? 'this map' : mine ? 'your guess' : '' })));
     }
     const on = make('div', { class: 'ways-on' }); // there from the beginning, so that nothing moves
     side.replaceChildren(make('p', { class: 'prompt', text: guess ? 'It is:' : 'Your guess:' }), bar, verdict, on);
@@ -96,7 +96,7 @@ function buildNaming(stage, context) {
   function tellRule(step) {
     mapChoices(step);
     side.replaceChildren(curveOf(step), text(step.says, 'strong'), make('div', { class: 'rule-box' },
-      make('small', { text: 'The rule, fixed before any further network was trained' }), make('p', { class: 'note', text: step.rule })), link(step));
+      make('small', { text: 'The rule, fixed before any further network was trained' }), text(step.rule)), link(step));
   }
 
   function tellMaps(step) {
