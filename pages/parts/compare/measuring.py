@@ -32,10 +32,10 @@ def picker() -> str:
         list(MEASURES),
         format_func=lambda name: MEASURES[name].title,
         key="measure",
-        help=(hint("CKA", "unbiased") + "\n\n" if chosen.name == USUAL else "")
-        + address.plain(f"Unchanged by {chosen.invariant}.")
+        help=address.plain(f"Unchanged by {chosen.invariant}.")
         + f"\n\nRange: {address.plain(chosen.range)}.\n\nWhere nothing is shared: {address.plain(chosen.chance)}."
-        + f"\n\nMinibatches change {address.plain(chosen.minibatches)}.\n\n{address.plain(chosen.source)}",
+        + f"\n\nMinibatches change {address.plain(chosen.minibatches)}.\n\n{address.plain(chosen.source)}"
+        + (f"\n\n{hint('CKA', 'unbiased')}" if chosen.name == USUAL else ""),
     )
     name = name or USUAL
     address.write("measure", name, USUAL)
