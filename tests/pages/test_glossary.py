@@ -26,14 +26,14 @@ def elements(block: Any) -> Iterator[Any]:
 def words_and_hints(page: AppTest) -> tuple[str, str]:
     """What is read on a page, and what its hints say."""
     words, hints = [], []
-    for one in elements(page.main):
+    for one in [*elements(page.main), *elements(page.sidebar)]:
         words += [text for name in ("value", "label") if isinstance(text := getattr(one, name, None), str)]
         told = getattr(getattr(one, "proto", None), "help", "")
         hints += [told] if isinstance(told, str) else []
     return "\n".join(words), "\n".join(hints)
 
 
-@pytest.mark.parametrize("name", ["train", "atlas", "library"])
+@pytest.mark.parametrize("name", ["compare", "train", "atlas", "library"])
 def test_a_page_explains_the_terms_it_uses(name):
     page = AppTest.from_file(APP, default_timeout=60)
     page.session_state["atlas_grid"] = {"drawn": True}

@@ -24,6 +24,7 @@ from cka_core.training.recipe import TrainSpec
 from pages.parts import hiding, widgets
 from pages.parts.compare import missing
 from pages.parts.compare.which import OnScreen
+from pages.parts.glossary import hint
 
 AS_IT_IS, NO_PIXELS, LEARNED, OTHER_SEED = (
     "as it is", "without what the pixels explain", "minus untrained", "another seed",
@@ -34,6 +35,7 @@ HELP = (
     "**without what the pixels explain:** images alike in their pixels are alike in every layer; that is taken out.  \n"
     "**minus untrained:** less the same two architectures before training, which the rest was learned beyond.  \n"
     "**another seed:** the same pair, trained from another random start. The interval says nothing about that."
+    f"\n\n{hint('seed')}"
 )
 BESIDE = {NO_PIXELS: "without pixels", LEARNED: "untrained", OTHER_SEED: "another seed"}
 """What the hover and the card call the value of each control."""

@@ -13,6 +13,7 @@ from cka_core.results import views
 from cka_core.results.comparison import Comparison
 from pages.parts import address, hiding, widgets
 from pages.parts.compare.choosing import DEFAULT_A, DEFAULT_B, show
+from pages.parts.glossary import hint
 
 
 def tell_job(job: submit.JobStatus | None) -> None:
@@ -48,13 +49,15 @@ def how_to_read(comparison: Comparison, a: NetworkInfo, b: NetworkInfo, networks
     with cell:
         measure = registry.MEASURES.get(str(comparison.provenance.get("measure")))
         scale = f"{measure.range}." if measure else "1 up to rotation and scale, 0 not at all."
-        st.markdown(f"**A cell** says how alike two layers represent the images: {scale}")
+        said = f"**A cell** says how alike two layers represent the images: {scale}"
+        st.markdown(said, help=hint("layer", "representation"))
         example = views.example_cell(comparison)
         if example:
             layers = names_a[example[0]], names_b[example[1]]
             st.button("Show a cell", icon=":material/ads_click:", type="tertiary", on_click=choose_cell, args=layers)
     with block:
-        st.markdown("**A bright block** is a run of layers that change little: they represent the images almost alike.")
+        said = "**A bright block** is a run of layers that change little: they represent the images almost alike."
+        st.markdown(said, help=hint("block"))
         if comparison.is_self:
             target = partner(a, networks)
             label = f"Back to {a.title} × {networks[target].title}"
