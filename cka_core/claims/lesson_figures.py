@@ -33,6 +33,9 @@ from cka_core.claims.lesson_story import rounded
 SMALL, MIDDLE = 40, 72
 """Cells a side of the maps of the grid and of two or three maps beside each other."""
 
+COMPARED = "a=cifar-resnet-38x1-cifar10-mini-s0&b=cifar-resnet-14x4-cifar10-mini-s0"
+"""Two bundled networks whose comparison is finished by every measure and with every control."""
+
 VERDICTS = {
     "yes": "Seen here.", "no": "Not seen here.", "unclear": "Not clear here.", "not tested": "Not tested here.",
     "cannot say": "It cannot be said here.",
@@ -221,9 +224,10 @@ def _by_class(atlas: Atlas, classes: Sequence[str], claim: Claim) -> dict[str, A
         "sentence": f"A wide and a deep network, {tests[0]} and {tests[1]} of the test images right: right about the "
         "same classes?",
         "question": "In which class do they differ most? By more than the lines reach?",
-        "answer": f"{said} {difference_text(atlas, wide, deep).replace('**', '')} {VERDICTS[claim.holds]}",
-        "caveat": " ".join(filter(None, (claim.why_not, claim.caveat)))
-        or "Ten classes are ten chances to see a difference: the largest of them is large by chance too.",
+        "answer": f"{said} {difference_text(atlas, wide, deep).replace('**', '')} That the two make different errors: "
+        f"{_lower(VERDICTS[claim.holds])}",
+        "caveat": f"{len(bars)} classes are as many chances to see a difference: the largest is large by chance too. "
+        f"{claim.caveat}".strip(),
         "bars": bars,
         "titles": [one[0].title for one in (wide, deep)],
         "link": f"atlas?view=Wide+against+deep&wide={keys[0]}&deep={keys[1]}",
@@ -235,14 +239,15 @@ def _questions(member: Member) -> dict[str, Any]:
     """What to ask of any such figure, each with the place in the app that answers it; no map is drawn."""
     asked = (
         ("Would noise look like this, too?", "noise against noise", "learn?chapter=3"),
-        ("What did the network look like before training?", "the map minus untrained", "?control=minus+untrained"),
+        ("What did the network look like before training?", "the map minus untrained",
+         f"?{COMPARED}&control=minus+untrained"),
         ("Are the images alike in their pixels already?", "the map without what the pixels explain",
-         "?control=without+what+the+pixels+explain"),
+         f"?{COMPARED}&control=without+what+the+pixels+explain"),
         ("Which images decide, and how many are they?", "a block without its most influential images",
          f"atlas?network={member.name}&without=influential+images"),
         ("Does another seed say the same?", "two seeds of one network",
          f"atlas?view=Two+networks&one={TWINS[0]}&other={TWINS[1]}"),
-        ("Does another measure?", "one cell under all measures", "?tab=All+measures"),
+        ("Does another measure?", "one cell under all measures", f"?{COMPARED}&tab=All+measures"),
         ("Was it looked for where it was found?", "networks trained after the rule was fixed",
          "learn?chapter=4&step=10"),
     )  # fmt: skip

@@ -238,7 +238,7 @@ function buildNoise(stage, context) {
       stage.dataset.step = step + 1;
       note.replaceChildren();
       if (step === 1) note.replaceChildren(make('p', { html: `Expected: biased CKA = ${maths.name('p')} / (${maths.name('n')} + ${maths.name('p')}) for two layers of ${maths.name('p')} features and ${maths.name('n')} images.` }));
-      if (step === 4) note.replaceChildren(make('p', {}, `Two standard deviations, with ${APP} images: ${say(2 * chance(APP), 4)}. See it at work: `, wayOut('two trained networks, 768 images, unbiased', '')));
+      if (step === 4) note.replaceChildren(make('p', {}, `Two standard deviations, with ${APP} images: ${say(2 * chance(APP), 4)}. See it at work: `, wayOut('two trained networks, 768 images, unbiased', '?a=cifar-resnet-38x1-cifar10-mini-s0&b=cifar-resnet-14x4-cifar10-mini-s0')));
       paint();
       paintNoise();
       if (STEPS[step].play && !(first && (here.get('width') || here.get('images')))) play(STEPS[step].play);
