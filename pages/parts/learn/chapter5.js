@@ -69,8 +69,9 @@ function buildFigures(stage, context) {
       const values = step.lines.flatMap((line) => line.points.map(([, value]) => value));
       const [low, high] = [Math.floor(Math.min(...values) * 10) / 10, Math.ceil(Math.max(...values) * 10) / 10];
       const ticks = Array.from({ length: Math.round((high - low) * 10) + 1 }, (_, i) => low + i / 10).filter((_, i, all) => all.length < 6 || i % 2 === 0);
+      const narrow = window.innerWidth < 900;
       return [curvesChart({
-        lines: step.lines.map((line) => ({ ...line, dots: true })), span: step.span, width: 600, height: 370,
+        lines: step.lines.map((line) => ({ ...line, dots: true })), span: step.span, width: narrow ? 430 : 600, height: narrow ? 300 : 370,
         x: { from: 0, to: 1, label: 'the way through the network', ticks: [[0, 'input'], [0.5, 'half'], [1, 'output']] },
         y: { from: low, to: high, label: 'accuracy of a linear probe', ticks, say: (value) => `${Math.round(100 * value)} %` },
         label: `Accuracy of linear probes along ${step.lines.map((line) => line.name).join(' and ')}.`,

@@ -19,14 +19,15 @@ const unbroken = (text) => text.replace(/(\d) %/g, '$1\u00a0%').replace(/ ±/g, 
 
 // A sentence with terms in it: "the [[Gram matrix]] of", or "[[seed|seeds]]" where it reads otherwise. Each is a hint.
 function sentenceParts(text, glossary, hint) {
-  return unbroken(text).split(/(\[\[[^\]]+\]\])/).map((part) => {
+  return unbroken(text).split(/(\[\[[^\]]+\]\][.,;:?)]*)/).map((part) => {
     if (!part.startsWith('[[')) return document.createTextNode(part);
-    const [term, shown = term] = part.slice(2, -2).split('|');
+    const end = part.indexOf(']]'), [term, shown = term] = part.slice(2, end).split('|');
     const show = (event) => hint.show(event.currentTarget, glossary[term]);
-    return make('button', {
+    const button = make('button', {
       type: 'button', class: 'term', text: shown, 'aria-describedby': 'hint', 'data-explains': term,
       onmouseenter: show, onfocus: show, onclick: show, onmouseleave: hint.hide, onblur: hint.hide,
     });
+    return make('span', { class: 'kept' }, button, part.slice(end + 2)); // its full stop stays with it
   });
 }
 
