@@ -21,16 +21,6 @@ UNTRAINED = TWINS[0]
 NETWORKS = (UNTRAINED, TWINS[1], DEEP, WIDE, TRAINED)
 """The networks of the bundled atlas that the six maps are of."""
 
-NAMES = {
-    "untrained": ("untrained", "not trained at all"),
-    "trained": ("trained", "trained well, 20 layers deep"),
-    "wide": ("wide", "wide: 14 layers deep, width ×4"),
-    "deep": ("deep", "deep: 56 layers, width ×1"),
-    "seeds": ("two seeds", "two seeds of one network"),
-    "planted": ("planted", "planted by hand"),
-}
-"""What the reader chooses from: in a word, and in full."""
-
 MOST = 100
 """Cells a side of a map that is sent: with more layers, a cell is the mean of as few neighbours as that takes."""
 
@@ -90,7 +80,7 @@ def where(blocks: Sequence[Block]) -> str:
 
 
 def name_the_map(atlas: Atlas) -> dict[str, Any]:
-    """The six maps in the order they are asked, the names to choose from, and the colours.
+    """The six maps in the order they are asked, the names to choose from (in a word, and in full), and the colours.
 
     Each has ``answer``, the right name's key; ``look``, what to look at first; ``why``, one sentence that tells it;
     ``is``, what exactly it is; ``link`` into the Atlas or to Compare, empty for the planted one. ValueError where the
@@ -100,7 +90,15 @@ def name_the_map(atlas: Atlas) -> dict[str, Any]:
     deep, wide, trained = (atlas.member(name) for name in (DEEP, WIDE, TRAINED))
     maps = [_trained(atlas, trained), _untrained(atlas, one), _deep(atlas, deep), _planted()]
     maps += [_seeds(atlas, one, other), _wide(atlas, wide)]
-    return {"maps": maps, "names": NAMES, "palette": packed(palette("magma"))}
+    names = {
+        "untrained": ("untrained", "not trained at all"),
+        "trained": ("trained", f"trained well, {trained.depth} layers deep"),
+        "wide": ("wide", f"wide: {wide.depth} layers deep, width ×{wide.width}"),
+        "deep": ("deep", f"deep: {deep.depth} layers, width ×{deep.width}"),
+        "seeds": ("two seeds", "two seeds of one network"),
+        "planted": ("planted", "planted by hand"),
+    }
+    return {"maps": maps, "names": names, "palette": packed(palette("magma"))}
 
 
 def _trained(atlas: Atlas, member: Member) -> dict[str, Any]:

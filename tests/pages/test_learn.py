@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from cka_core.base import shipped
 from cka_core.images.sets import CIFAR10_CLASSES, load_images
 from cka_core.library import catalogue
 from pages.parts import glossary
@@ -56,6 +57,14 @@ def test_a_chapter_that_there_is_not_is_said():
     page = open_learn(chapter="9`*")
     assert "chapter `9*`" in page.warning[0].value
     assert sent(page)["chapter"] == "1"
+
+
+def test_without_the_bundled_atlas_a_chapter_says_so_and_the_others_open(monkeypatch, tmp_path):
+    monkeypatch.setattr(shipped, "ATLAS", tmp_path)
+    lesson.figures.cache_clear()
+    page = open_learn(chapter="4")
+    assert "atlas that comes with CKA Explorer; it is missing" in page.error[0].value
+    assert sent(open_learn(chapter="2"))["chapter"] == "2"
 
 
 def test_presenting_is_in_the_address():

@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from cka_core.claims import lesson as core_lesson
-from pages.parts import glossary
+from pages.parts import address, glossary
 
 FOLDER = Path(__file__).parent
 CHAPTERS = {
@@ -79,6 +79,11 @@ def show() -> None:
     chapter, presenting = chapter_asked(), is_presented()
     if presenting:
         st.html(FOLDER / "present.css")
+    try:
+        drawn_from = figures(chapter)
+    except ValueError as error:  # the bundled atlas is missing or damaged
+        st.error(address.plain(str(error)), icon=":material/error:")
+        return
     # Registered here, not once at import: the registry is the server's, and a module outlives it in a test.
     component = st.components.v2.component(
         f"lesson_{chapter}",
@@ -89,7 +94,7 @@ def show() -> None:
     component(
         data={
             "chapter": chapter, "chapters": CHAPTERS, "glossary": glossary.terms(), "present": presenting,
-            "figures": figures(chapter),
+            "figures": drawn_from,
         },
         key=KEY,  # one for all chapters: the next one takes the place of the last, without a jump
         on_go_change=lambda: _go(presenting),
