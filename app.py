@@ -9,6 +9,7 @@ from cka_core.base.store import Store
 from pages.parts import address, visitor
 
 ICON = Path(__file__).parent / "pages" / "icon.svg"
+SPACING = Path(__file__).parent / "pages" / "parts" / "spacing.css"
 
 st.set_page_config(page_title="CKA Explorer", page_icon=str(ICON), layout="wide")
 pages = [
@@ -23,6 +24,7 @@ if deployment.mode() == deployment.CLASS:
     pages.append(st.Page("pages/teacher.py", title="Teacher", icon=":material/supervisor_account:", url_path="teacher"))
 navigation = st.navigation(pages, position="top")
 st.set_page_config(page_title=f"{navigation.title} · CKA Explorer")
+st.html(SPACING)
 try:
     visitor.meet()
     try:

@@ -1,8 +1,9 @@
 """What ships with the package, and the one command that makes it: ``python -m cka_core demo build``.
 
-Three trained networks, their untrained counterparts, and their finished comparisons; the Gram matrices of two of them
-on 64 images; and the atlas of the bundled study with its networks. All are made from the bundled images, but for the
-one network that is trained on all of CIFAR-10. Each step that is finished is kept, so that a stopped build goes on.
+Three trained networks, their untrained counterparts, and their finished comparisons; one network of the bundled study
+with itself and with its second seed, which is what the app opens with; the Gram matrices of these on 64 images; and the
+atlas of the study with its networks. All are made from the bundled images, but for the one network that is trained on
+all of CIFAR-10. Each step that is finished is kept, so that a stopped build goes on.
 
 ``demo/grams/<name>.npz`` are activation sets (`results.activation_sets`, format 2): every layer of a network on the
 first 64 images of the bundled comparisons' draw, with norms, so that a cell of these maps can be opened without running
@@ -46,15 +47,18 @@ from cka_core.training.recipe import TrainSpec
 
 TRAININGS = tuple(TrainSpec(f"cifar-resnet-{name}", epochs=50) for name in ("14x1", "38x1", "14x4"))
 SAMPLE = SampleSpec("cifar10-mini", "test", 768, 0)
-OPENED = ("38x1", "14x4")
-"""Of these networks, those that the app opens with, Gram matrices ship."""
+OPENING, SECOND_SEED = "cifar-resnet-38x1-plain-s0", "cifar-resnet-38x1-plain-s1"
+"""The app opens with this network of the study and itself: it has a block, and so has its second seed."""
+OPENED = (OPENING, "cifar-resnet-38x1-cifar10-mini-s0", "cifar-resnet-14x4-cifar10-mini-s0")
+"""Of these networks Gram matrices ship: of the opening one, and of the deep and the wide one a click away from it."""
 WHOLE_BYTES = 5_000_000
 """A larger weights file ships at half precision."""
 
 
 def comparisons(store: Store) -> list[CompareSpec]:
-    """Trained with trained, untrained with untrained, each with itself too, and each with its untrained self; the pair
-    that the page opens with by every measure, without pixels, and untrained with batch norm in train mode."""
+    """Trained with trained, untrained with untrained, each with itself too, and each with its untrained self; the
+    second seed of the opening network with it and with itself; the opening pair and the wide and deep one by every
+    measure, without pixels, and untrained with batch norm in train mode."""
     trained = [catalogue.find(spec.default_name, store) for spec in TRAININGS]
     untrained = [catalogue.find(spec.architecture, store) for spec in TRAININGS]
     pairs = [
@@ -63,32 +67,47 @@ def comparisons(store: Store) -> list[CompareSpec]:
         *zip(trained, untrained, strict=False),
     ]
     usual = [CompareSpec(a.spec, b.spec, SAMPLE) for a, b in pairs]
-    first, before = opening(store), CompareSpec(untrained[1].spec, untrained[2].spec, SAMPLE, batch_norm=TRAIN)
-    others = [dataclasses.replace(first, measure=name) for name in MEASURES if name != "cka"]
-    return [*usual, *others, dataclasses.replace(first, without=PIXELS), before]
+    seeds = [catalogue.find(name, store).spec for name in (OPENING, SECOND_SEED)]
+    usual += [CompareSpec(seeds[0], seeds[1], SAMPLE), CompareSpec(seeds[1], seeds[1], SAMPLE)]
+    deep, wide = untrained[1].spec, untrained[2].spec
+    for first, before in ((wide_and_deep(store), (deep, wide)), (opening(store), (deep, deep))):
+        usual += [dataclasses.replace(first, measure=name) for name in MEASURES]
+        usual += [dataclasses.replace(first, without=PIXELS), CompareSpec(*before, SAMPLE, batch_norm=TRAIN)]
+    return list({spec.key: spec for spec in usual}.values())
 
 
 def opening(store: Store) -> CompareSpec:
     """The comparison that the page opens with."""
-    a, b = (catalogue.find(spec.default_name, store) for spec in TRAININGS[1:])
-    return CompareSpec(a.spec, b.spec, SAMPLE)
+    network = catalogue.find(OPENING, store).spec
+    return CompareSpec(network, network, SAMPLE)
 
 
-def beside(store: Store) -> tuple[BestMatchSpec, EstimatorSpec]:
-    """What ships beside the map of the opening pair: the best match by chance, the estimators of the example cell."""
-    first = opening(store)
-    made = find(first, store)
-    assert made is not None, "the comparison is made before"
-    cell = views.example_cell(made)
-    assert cell is not None, "trained networks have cells with numbers"
-    return BestMatchSpec(first), EstimatorSpec(first, made.layers_a[cell[0]].name, made.layers_b[cell[1]].name)
+def wide_and_deep(store: Store) -> CompareSpec:
+    """The deep trained network with the wide one."""
+    deep, wide = (catalogue.find(spec.default_name, store) for spec in TRAININGS[1:])
+    return CompareSpec(deep.spec, wide.spec, SAMPLE)
+
+
+def beside(store: Store) -> list[tuple[BestMatchSpec, EstimatorSpec]]:
+    """What ships beside the opening map and that of the wide and deep pair: the best match by chance, the estimators of
+    the example cell."""
+    found = []
+    for first in (opening(store), wide_and_deep(store)):
+        made = find(first, store)
+        assert made is not None, "the comparison is made before"
+        cell = views.example_cell(made)
+        assert cell is not None, "trained networks have cells with numbers"
+        found.append(
+            (BestMatchSpec(first), EstimatorSpec(first, made.layers_a[cell[0]].name, made.layers_b[cell[1]].name))
+        )
+    return found
 
 
 def build(store: Store, report: Report = silent) -> Iterator[Path]:
     """Make the bundle; yields each file as it is finished."""
     for spec in TRAININGS:
         yield from _network(spec, spec.default_name, store, report)
-    catalogue._bundled_records.cache_clear()
+    yield from _of_the_study(store, report)
     from cka_core.comparing import engine
 
     todo = comparisons(store)
@@ -113,15 +132,15 @@ def _beside(store: Store, report: Report) -> Iterator[Path]:
     from cka_core.comparing import best_match as by_chance
     from cka_core.comparing import estimators as samples
 
-    chance, cell = beside(store)
-    path = shipped.NULLS / f"{chance.key}.npz"
-    if not path.exists():
-        write_atomically(path, best_match.to_bytes(by_chance.run(chance, store, report)))
-    yield path
-    path = shipped.ESTIMATES / f"{cell.key}.npz"
-    if not path.exists():
-        write_atomically(path, estimators.to_bytes(samples.run(cell, store, report)))
-    yield path
+    for chance, cell in beside(store):
+        path = shipped.NULLS / f"{chance.key}.npz"
+        if not path.exists():
+            write_atomically(path, best_match.to_bytes(by_chance.run(chance, store, report)))
+        yield path
+        path = shipped.ESTIMATES / f"{cell.key}.npz"
+        if not path.exists():
+            write_atomically(path, estimators.to_bytes(samples.run(cell, store, report)))
+        yield path
 
 
 def _has_intervals(path: Path) -> bool:
@@ -131,8 +150,7 @@ def _has_intervals(path: Path) -> bool:
 
 def opened(store: Store) -> list[NetworkSpec]:
     """The networks whose Gram matrices ship."""
-    wanted = {f"cifar-resnet-{name}" for name in OPENED}
-    return [catalogue.find(spec.default_name, store).spec for spec in TRAININGS if spec.architecture in wanted]
+    return [catalogue.find(name, store).spec for name in OPENED]
 
 
 def _grams(store: Store, report: Report) -> Iterator[Path]:
@@ -154,19 +172,26 @@ def _grams(store: Store, report: Report) -> Iterator[Path]:
 
 
 def build_atlas(store: Store, report: Report = silent) -> Iterator[Path]:
-    """Make the bundled atlas and its networks; yields each file as it is finished."""
+    """Make the bundled atlas, of networks that `build` made; yields its folder when it is finished."""
     from cka_core.atlas import study
     from cka_core.studies import build as atlas_build
     from cka_core.studies import steps as atlas_steps
 
     wanted = study.bundled()
-    for index, (spec, name) in enumerate(zip(wanted.trainings, wanted.names, strict=True)):
-        if wanted.ships(index) != "maps":  # else it is trained where the atlas does not know it yet
-            yield from _network(spec, name, store, report, half=wanted.ships(index) == "half")
-    catalogue._bundled_records.cache_clear()
     atlas_build.build(wanted, store, shipped.ATLAS, report)
     atlas_steps.forget(wanted, store)
     yield shipped.ATLAS
+
+
+def _of_the_study(store: Store, report: Report) -> Iterator[Path]:
+    """The networks of the bundled study; but for those of which only maps ship, which are trained with the atlas."""
+    from cka_core.atlas import study
+
+    wanted = study.bundled()
+    for index, (spec, name) in enumerate(zip(wanted.trainings, wanted.names, strict=True)):
+        if wanted.ships(index) != "maps":
+            yield from _network(spec, name, store, report, half=wanted.ships(index) == "half")
+    catalogue._bundled_records.cache_clear()
 
 
 def _network(spec: TrainSpec, name: str, store: Store, report: Report, half: bool = False) -> Iterator[Path]:

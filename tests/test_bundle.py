@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cka_core import bundle
-from cka_core.atlas import study
+from cka_core.atlas import pairs, study
 from cka_core.atlas.study import bundled as bundled_study
 from cka_core.base import shipped
 from cka_core.base.progress import silent
@@ -42,16 +42,30 @@ def test_every_comparison_of_the_bundle_is_there_and_no_other(store):
 
 
 def test_what_stands_beside_the_opening_map_ships_too_and_nothing_else(store):
-    chance, cell = bundle.beside(store)
-    assert [path.stem for path in shipped.NULLS.glob("*")] == [chance.key]
-    assert [path.stem for path in shipped.ESTIMATES.glob("*")] == [cell.key]
-    opening = results.find(bundle.opening(store), store)
-    by_chance = best_match.find(chance, store)
-    assert len(by_chance.high) == len(opening.layers_a) and (by_chance.high < 0.1).all()
-    found = estimators.find(cell, store)
-    value = opening.to_frame().loc[cell.layer_a, cell.layer_b]
-    assert found.images[-1] == 768 and abs(np.nanmean(found.unbiased[:, -1, -1]) - value) < 0.01
+    beside = bundle.beside(store)
+    assert {path.stem for path in shipped.NULLS.glob("*")} == {chance.key for chance, _ in beside}
+    assert {path.stem for path in shipped.ESTIMATES.glob("*")} == {cell.key for _, cell in beside}
+    for (chance, cell), of in zip(beside, (bundle.opening(store), bundle.wide_and_deep(store)), strict=True):
+        made = results.find(of, store)
+        by_chance = best_match.find(chance, store)
+        assert len(by_chance.high) == len(made.layers_a) and (by_chance.high < 0.1).all()
+        found = estimators.find(cell, store)
+        value = made.to_frame().loc[cell.layer_a, cell.layer_b]
+        assert found.images[-1] == 768 and abs(np.nanmean(found.unbiased[:, -1, -1]) - value) < 0.01
     assert not Path(store.root).exists()
+
+
+def test_the_app_opens_with_a_network_that_has_a_block_and_so_has_its_second_seed(bundled_atlas, store):
+    opening = results.find(bundle.opening(store), store)
+    assert opening.is_self and len(network_blocks(opening.matrix, opening.layers_a)) == 1
+    seeds = [bundled_atlas.member(name) for name in (bundle.OPENING, bundle.SECOND_SEED)]
+    assert all(member.final.blocks for member in seeds)
+    found = pairs.other_seed(bundled_atlas, seeds[0].weights)
+    assert (found.name, found.seed, found.has_block) == (seeds[1].name, seeds[1].seed, True)
+    assert f"{found.contrast.inside:.2f}" in pairs.other_seed_text(found)
+    assert f"{found.contrast.inside:.2f}" in pairs.two_seeds_text(bundled_atlas, seeds[1].weights, seeds[0].weights)
+    assert pairs.other_seed(bundled_atlas, "of no network") is None
+    assert pairs.two_seeds_text(bundled_atlas, seeds[0].weights, seeds[0].weights) == ""
 
 
 def test_it_stays_small():
@@ -207,8 +221,9 @@ def test_a_network_of_another_recipe_gives_up_its_name(store, tmp_path, monkeypa
 def test_a_finished_build_has_nothing_to_do(store, monkeypatch):
     monkeypatch.setattr(bundle, "train", lambda *args, **values: pytest.fail("trained again"))
     made = list(bundle.build(store))
-    beside = len(bundle.beside(store)) + len(bundle.opened(store))  # chance and estimates; Gram matrices
-    assert len(made) == len(set(made)) == len(bundle.TRAININGS) + len(bundle.comparisons(store)) + beside
+    beside = 2 * len(bundle.beside(store)) + len(bundle.opened(store))  # chance and estimates; Gram matrices
+    networks = len(list(shipped.NETWORKS.glob("*.keras")))
+    assert len(made) == len(set(made)) == networks + len(bundle.comparisons(store)) + beside
 
 
 def test_estimates_grow_with_the_work_and_learn_from_what_was_measured(store):

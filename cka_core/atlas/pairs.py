@@ -76,6 +76,55 @@ def contrast_text(found: Contrast, same_layers: bool) -> str:
     return f"{said} Inside and outside the two agree about as much."
 
 
+@dataclasses.dataclass(frozen=True)
+class OtherSeed:
+    """Another seed of a network's training: whether it has a block too, and how alike the same layers of the two are
+    inside a block of either and outside."""
+
+    name: str
+    seed: int
+    has_block: bool
+    contrast: Contrast
+
+
+def other_seed(atlas: Atlas, weights: str) -> OtherSeed | None:
+    """`OtherSeed` of the network with these weights: the first other one that the atlas compared it with. None where
+    there is none, or the network itself has no block."""
+    member = next((one for one in atlas.members if one.weights == weights), None)
+    if member is None or not member.final.blocks:
+        return None
+    for other in seeds_of(atlas, member):
+        if other.name != member.name and atlas.has_pair(member.name, other.name):
+            contrast = inside_and_outside(atlas, member, other).contrast
+            return OtherSeed(other.name, other.seed, bool(other.final.blocks), contrast)
+    return None
+
+
+def other_seed_text(found: OtherSeed) -> str:
+    """What it says, in a sentence."""
+    if not found.has_block:
+        return f"Seed {found.seed} of the same training has no block."
+    return f"Seed {found.seed} of the same training has a block too, and {_agree(found.contrast)}."
+
+
+def two_seeds_text(atlas: Atlas, weights_a: str, weights_b: str) -> str:
+    """What two seeds of one training have in common, in a sentence; "" where these are no such two, or the atlas did
+    not compare them."""
+    a, b = (next((one for one in atlas.members if one.weights == weights), None) for weights in (weights_a, weights_b))
+    if a is None or b is None or a.name == b.name or b not in seeds_of(atlas, a):
+        return ""
+    if not atlas.has_pair(a.name, b.name) or not (a.final.blocks or b.final.blocks):
+        return ""
+    who = "Both seeds have a block" if a.final.blocks and b.final.blocks else "One of the two seeds has a block"
+    return f"{who}, and {_agree(inside_and_outside(atlas, a, b).contrast)}."
+
+
+def _agree(found: Contrast) -> str:
+    if found.outside - found.inside > LARGE:
+        return f"there the same layers of the two agree only at {found.inside:.2f}, elsewhere at {found.outside:.2f}"
+    return f"there the same layers of the two agree at {found.inside:.2f}"
+
+
 def contrast_over_seeds(atlas: Atlas, a: Member, b: Member) -> str:
     """Inside and outside over all pairs of seeds, mean and standard deviation; "" where there is one pair only."""
     found = [

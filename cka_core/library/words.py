@@ -2,31 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from cka_core.library.catalogue import NetworkInfo
 
+USUAL_IMAGES = "cifar10-mini"
+"""Trained on these, a network's label does not say so: most are."""
+
 
 def network_labels(networks: Mapping[str, NetworkInfo]) -> dict[str, str]:
-    """A line to pick each network by, as short as tells them apart: "ResNet 38x1 · trained"."""
-    short = {name: f"{info.title} · {_state(info)}" for name, info in networks.items()}
-    longer = {name: f"{info.title} · {info.subtitle}" for name, info in networks.items()}
-    longest = {name: f"{longer[name]} ({name})" for name in networks}
-    labels = {}
-    for name in networks:
-        lines = (short, longer, longest)
-        labels[name] = next(line[name] for line in lines if line is longest or [*line.values()].count(line[name]) == 1)
+    """A line to pick each network by, what differs first: "38x1 · plain recipe · seed 0 · 44 %". No two are the same.
+
+    In groups: one's own networks, activation sets, networks trained here, those that came with the package by their
+    recipe, untrained ones; in each by depth and width. Those with a name that somebody gave them begin with it.
+    """
+    order = sorted(networks, key=lambda name: _group(networks[name]))
+    facts = {name: list(_facts(networks[name])) for name in order}
+    labels: dict[str, str] = {}
+    for name in order:
+        for most in range(FEW, len(facts[name]) + 1):
+            label = " · ".join(filter(None, facts[name][:most]))
+            if sum(facts[other][:most] == facts[name][:most] for other in order) == 1:
+                break
+        labels[name] = label
     return labels
 
 
+FEW = 5
+"""So many facts a label has where they tell it from all others."""
+
+
+def _facts(info: NetworkInfo) -> Iterator[str]:
+    """What is to be said of a network, what differs most first; the last one is its name, which no other has."""
+    spec, trained = info.record.get("spec") or {}, bool(info.trained_on)
+    given = is_given_name(info)
+    yield info.spec.name.partition("@")[0] if given else info.title.removeprefix("ResNet ")
+    if trained:
+        yield f"{recipe_word(info)} recipe{'' if info.trained_on == USUAL_IMAGES else f' on {info.trained_on}'}"
+    else:
+        yield _state(info)
+    yield f"seed {info.spec.seed}" if trained or info.spec.seed else ""
+    yield f"after epoch {info.spec.name.partition('@')[2]}" if "@" in info.spec.name else ""
+    yield f"{100 * info.test_accuracy:.0f} %" if info.test_accuracy is not None else ""
+    yield info.title.removeprefix("ResNet ") if given and trained else ""
+    yield f"{spec['epochs']} epochs" if "epochs" in spec else ""
+    yield info.spec.name
+
+
+def recipe_word(info: NetworkInfo) -> str:
+    """How a network was trained, in a word: "paper" and "notebook" as the presets of that name, "plain" without
+    augmentation, else "own"."""
+    spec = info.record.get("spec") or {}
+    known = {
+        "sgd, True, random": "paper",
+        "adam, False, imagenet": "notebook",
+        "sgd, False, random": "plain",
+    }
+    return known.get(", ".join(str(spec.get(field)) for field in ("optimizer", "augment", "start")), "own")
+
+
+def is_given_name(info: NetworkInfo) -> bool:
+    """Whether somebody gave a network its name, as a file has one; names made here begin with the architecture."""
+    return info.spec.source != "bundled" and not info.spec.name.startswith(info.spec.architecture or " ")
+
+
+def _group(info: NetworkInfo) -> tuple[int, str, str, bool, int, int, int]:
+    groups = ("own", "activations", "trained", "bundled")
+    number = groups.index(info.spec.source) if info.spec.source in groups else len(groups)
+    name = info.spec.name if is_given_name(info) else ""
+    recipe = {"plain": "0", "paper": "1"}.get(recipe_word(info), "2") if info.trained_on else ""
+    imagenet = not info.spec.architecture.startswith("cifar-")
+    return number, name, recipe, imagenet, info.depth, info.width, info.spec.seed or 0
+
+
 def titles(a: NetworkInfo, b: NetworkInfo) -> tuple[str, str]:
-    """What to call the two sides of a map: short, and never the same for two different networks."""
+    """What to call the two sides of a map: short, with what tells them apart, never the same for two networks."""
     short = [f"{info.title}, untrained" if _state(info) == "untrained" else info.title for info in (a, b)]
-    if short[0] == short[1] and a.spec != b.spec:
-        short = [f"{info.title}, {info.subtitle}" for info in (a, b)]
-    if short[0] == short[1] and a.spec != b.spec:
-        short = [a.spec.name, b.spec.name]
-    return short[0], short[1]
+    if short[0] != short[1] or a.spec == b.spec:
+        return short[0], short[1]
+    for facts in zip(list(_facts(a))[1:-1], list(_facts(b))[1:-1], strict=True):
+        if facts[0] != facts[1]:
+            first, second = (f"{title}, {fact}" if fact else title for title, fact in zip(short, facts, strict=True))
+            return first, second
+    return a.spec.name, b.spec.name
 
 
 def _state(info: NetworkInfo) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from cka_core.measures.blocks import Block, block_text, find_blocks
 from cka_core.networks.layers import Layer, hidden
 from cka_core.results import views
-from cka_core.results.comparison import Comparison
+from cka_core.results.comparison import MEASURE, Comparison
 
 
 def network_blocks(matrix: Any, layers: Sequence[Layer]) -> tuple[Block, ...]:
@@ -25,6 +25,33 @@ def network_blocks(matrix: Any, layers: Sequence[Layer]) -> tuple[Block, ...]:
         raise ValueError(f"Expected a map of {len(layers)} x {len(layers)} layers, got shape {values.shape}.")
     until = hidden(layers)
     return tuple(find_blocks(values[:until, :until]))
+
+
+def worth_looking_at(comparison: Comparison) -> tuple[int, int] | None:
+    """A cell to begin with: of a network with itself that has a block, the last layer of its longest one against the
+    first; else `views.example_cell`. None where no cell has a number."""
+    known = comparison.is_self and (comparison.provenance.get("measure") or MEASURE) == MEASURE
+    found = network_blocks(comparison.matrix, comparison.layers_a) if known else ()
+    if not found:
+        return views.example_cell(comparison)
+    longest = max(found, key=len)
+    cell = longest.stop - 1, longest.start
+    return cell if np.isfinite(comparison.matrix[cell]) else views.example_cell(comparison)
+
+
+def told(comparison: Comparison) -> str:
+    """The blocks of a network's map with itself in a sentence; "" where it has none."""
+    found = network_blocks(comparison.matrix, comparison.layers_a) if comparison.is_self else ()
+    which = " and ".join(f"{block.start}–{block.stop - 1}" for block in found)
+    alike = " and ".join(f"{block.strength:.2f}" for block in found)
+    fall = " and ".join(f"{block.fall:.2f}" for block in found)
+    if not found:
+        return ""
+    ends = "they end" if len(found) == 1 else "each ends"
+    return (
+        f"**Layers {which} represent the images almost alike**: median CKA {alike}, and where {ends} similarity falls "
+        f"by {fall}. That is a block, outlined in the map."
+    )
 
 
 def marked(comparison: Comparison, shown: Comparison) -> tuple[tuple[int, int, str], ...]:

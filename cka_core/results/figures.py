@@ -39,7 +39,7 @@ def heatmap(
     zmax: float | None = None,
     titles: tuple[str, str] | None = None,
     selected: tuple[int, int] | None = None,
-    height: int = 680,
+    height: int | None = 680,
     narrow: bool = False,
     faded: bool = False,
     blocks: Sequence[tuple[int, int, str]] = (),
@@ -53,7 +53,7 @@ def heatmap(
     zmin, zmax : values of the darkest and the lightest colour; None: 0 and 1, of a difference -1 and 1
     titles : what to call A and B; None takes their names
     selected : row and column of a cell to mark
-    height : pixels
+    height : pixels; None for that of the place it is put into
     narrow : for a phone: the colour bar below
     faded : pale, for a map that is about to be replaced
     blocks : of a network with itself, to be outlined, as `results.blocks.marked` gives them

@@ -36,19 +36,21 @@ def network_picker(side: str, networks: Mapping[str, NetworkInfo], default: str,
     if name not in choices:
         choices[name] = known(name) or networks[default]
     labels = network_words.network_labels(choices)
-    names = list(choices)
-    chosen: str | None = st.selectbox(f"Network {side.upper()}", names, format_func=labels.__getitem__, key=side)
+    chosen: str | None = st.selectbox(f"Network {side.upper()}", list(labels), format_func=labels.__getitem__, key=side)
     name = chosen or default
     address.write(side, name, default)
     info = choices[name]
-    facts, hint = [info.subtitle], None
+    at_epoch = "@" in info.spec.name
+    said = not at_epoch and (info.trained_on or info.spec.source == "untrained")  # all of it, by the label
+    facts, hint = [] if said else [info.subtitle], None
     if info.parameters and info.activations is None:
         facts.append(f"{words.count_text(info.parameters)} parameters")
     if info.test_accuracy is not None and info.test_images:
         right = words.accuracy_text(info.test_accuracy, info.test_images)
         facts.append(f"{right} right")
         hint = f"Recognises {right} of {info.test_images:,} test images (95 % interval)."
-    st.caption(" · ".join(fact.replace(" ", "\N{NO-BREAK SPACE}") for fact in facts), help=hint)
+    if facts:
+        st.caption(" · ".join(fact.replace(" ", "\N{NO-BREAK SPACE}") for fact in facts), help=hint)
     return info
 
 
@@ -60,13 +62,16 @@ def choice(
     *,
     default: str | None = None,
     width: int | Literal["stretch"] = "stretch",
+    labelled: bool = True,
 ) -> str:
-    """One of a few words, in the address too; the first one is the default if none is named."""
+    """One of a few words, in the address too; the first one is the default if none is named. Where it is not
+    ``labelled`` the words say what it is for."""
     address.check(key, options.__contains__)
     default = default or options[0]
     chosen: str | None = st.selectbox(
-        label, options, index=options.index(default), key=key, help=help, width=width, bind="query-params"
-    )
+        label, options, index=options.index(default), key=key, help=help, width=width, bind="query-params",
+        label_visibility="visible" if labelled else "collapsed",
+    )  # fmt: skip
     return chosen or default
 
 

@@ -10,9 +10,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from cka_core.base import deployment
+from cka_core.base.store import Store
 from cka_core.jobs import records
 from cka_core.results import views
-from tests.pages.test_compare import A, B, button, keep, open_page, spec, texts
+from cka_core.results.comparison import find
+from tests.pages.test_compare import BLOCK, PAIR, A, B, button, keep, open_page, spec, texts
 from tests.synthetic import comparison
 
 CELL = {"la": "stage2_block3_add", "lb": "stage2_block1_add"}
@@ -32,14 +34,25 @@ def sent(page: AppTest) -> list[str]:
 
 
 def test_nothing_is_sent_until_a_cell_is_chosen():
-    page = open_page()
+    page = open_page(**PAIR)
     told = view(page)
     assert (told["cell"], told["here"], sent(page)) == (None, None, [])
     assert (len(told["rows"]), len(told["columns"])) == (134, 50), "but the keys know where they may go"
 
 
+def test_the_cell_that_the_page_opens_with_is_one_click_from_being_opened():
+    page = open_page()
+    assert (view(page)["cell"], sent(page)) == (None, [])
+    button(page, "Look into this cell").click().run()
+    told = view(page)
+    layers = find(spec(BLOCK, BLOCK), Store()).layers_a
+    assert [layers[at].name for at in told["cell"]] == [page.selectbox(key=key).value for key in ("la", "lb")]
+    assert told["here"] and sent(page) == ["cell_overview"]
+    assert "Look into this cell" not in [one.label for one in page.button]
+
+
 def test_the_cell_in_the_address_is_open_and_its_images_are_counted():
-    page = open_page(**CELL)
+    page = open_page(**PAIR, **CELL)
     told = view(page)
     assert told["here"] and sent(page) == ["cell_overview"]
     assert told["detail"]["cell"] == told["cell"] and len(told["detail"]["images"]) == 12
@@ -48,7 +61,7 @@ def test_the_cell_in_the_address_is_open_and_its_images_are_counted():
 
 
 def test_keys_walk_over_the_layers_that_the_map_shows():
-    told = view(open_page(kinds="block outputs"))
+    told = view(open_page(**PAIR, kinds="block outputs"))
     layers = comparison("cifar-resnet-38x1", "cifar-resnet-14x4")
     for own, positions in ((layers.layers_a, told["rows"]), (layers.layers_b, told["columns"])):
         assert [bool(one) for one in views.layer_mask(own, "block outputs")] == [
@@ -57,7 +70,7 @@ def test_keys_walk_over_the_layers_that_the_map_shows():
 
 
 def test_images_left_out_make_a_second_thing_to_send():
-    page = open_page(**CELL)
+    page = open_page(**PAIR, **CELL)
     of = {"name": view(page)["name"]}
     page.session_state["left out"] = of | {"images": 3, "count of asking": 1}
     page.run()

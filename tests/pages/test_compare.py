@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from cka_core.atlas.numbers import inside_and_outside
+from cka_core.atlas.result import bundled as bundled_atlas
 from cka_core.base.progress import Progress
 from cka_core.base.store import Store
 from cka_core.images.sets import SampleSpec
@@ -21,13 +23,18 @@ from cka_core.jobs import records, submit
 from cka_core.library import catalogue
 from cka_core.measures.chance import BestMatchChance
 from cka_core.measures.estimators import estimates
-from cka_core.results import best_match, estimators
+from cka_core.results import best_match, estimators, views
+from cka_core.results.blocks import network_blocks
 from cka_core.results.comparison import CompareSpec, find
 from tests.synthetic import comparison
 
 APP = Path(__file__).parent.parent.parent / "app.py"
 A, B = "cifar-resnet-20x1", "cifar-resnet-56x1"
 """Two networks of which no comparison is bundled."""
+
+BLOCK, SEED_1 = "cifar-resnet-38x1-plain-s0", "cifar-resnet-38x1-plain-s1"
+PAIR = {"a": "cifar-resnet-38x1-cifar10-mini-s0", "b": "cifar-resnet-14x4-cifar10-mini-s0"}
+"""A deep and a wide network, compared in the bundle."""
 
 
 def spec(a: str = A, b: str = B, **sample: Any) -> CompareSpec:
@@ -88,16 +95,82 @@ def button(page: AppTest, label: str) -> Any:
 
 def test_the_default_view_is_bundled_and_finished():
     page = open_page()
-    assert page.subheader[1].value == "ResNet 38x1 × ResNet 14x4"
+    assert page.subheader[0].value == "ResNet 38x1 × itself"
     assert "768 test images · unbiased CKA" in texts(page)
     assert button(page, "Compare").disabled
     assert "Nothing to compute" in texts(page)
-    bundled = find(spec("cifar-resnet-38x1-cifar10-mini-s0", "cifar-resnet-14x4-cifar10-mini-s0"), Store())
+    bundled = find(spec(BLOCK, BLOCK), Store())
     assert np.allclose(numbers(the_map(page)["data"][0]["z"]), bundled.matrix, atol=1e-6)
 
 
-def test_each_step_from_the_default_view_is_bundled_too():
+def test_the_default_view_names_its_block_and_what_the_second_seed_says_in_the_figures_that_are_kept():
     page = open_page()
+    bundled = find(spec(BLOCK, BLOCK), Store())
+    (block,) = network_blocks(bundled.matrix, bundled.layers_a)
+    told = texts(page)
+    assert f"Layers {block.start}–{block.stop - 1} represent the images almost alike" in told
+    assert f"{block.strength:.2f}" in told and f"by {block.fall:.2f}" in told
+    names = [shape.get("name") for shape in the_map(page)["layout"]["shapes"] if shape.get("name")]
+    assert names and all(name.startswith(f"block layers {block.start}–{block.stop - 1}") for name in names)
+    layers = views.unique_names(bundled.layers_a)
+    assert (
+        page.selectbox(key="la").value == layers[block.stop - 1]
+        and page.selectbox(key="lb").value == layers[block.start]
+    )
+    assert page.metric[0].value == f"{bundled.matrix[block.stop - 1, block.start]:.3f}"
+    assert not {"la", "lb"} & set(page.query_params), "what the page opens with is not in the address"
+
+    atlas = bundled_atlas()
+    seeds = {member.name: member for member in atlas.members}
+    contrast = inside_and_outside(atlas, seeds[BLOCK], seeds[SEED_1]).contrast
+    assert (
+        seeds[SEED_1].final.blocks
+        and f"agree only at {contrast.inside:.2f}, elsewhere at {contrast.outside:.2f}" in told
+    )
+    button(page, "See the two together").click().run()
+    assert page.subheader[0].value == "ResNet 38x1, seed 0 × ResNet 38x1, seed 1"
+    assert has_map(
+        page
+    ) and f"Both seeds have a block, and there the same layers of the two agree only at {contrast.inside:.2f}" in texts(
+        page
+    )
+
+
+def test_each_scene_is_one_click_away_and_there_is_a_way_to_ones_own(store, monkeypatch):
+    page = open_page(n="256", measure="svcca", kinds="convolutions")
+    for scene, title in (
+        ("before training", "ResNet 38x1, untrained × itself"),
+        ("a second seed", "ResNet 38x1, seed 0 × ResNet 38x1, seed 1"),
+        ("wide against deep", "ResNet 38x1 × ResNet 14x4"),
+        ("a network and its block", "ResNet 38x1 × itself"),
+    ):
+        page.pills(key="scene").set_value(scene).run()
+        assert not page.exception and page.subheader[0].value == title
+        assert has_map(page) and button(page, "Compare").disabled and page.pills(key="scene").value == scene
+    page.pills(key="scene").set_value("your own").run()
+    assert page.subheader[0].value == "Library"
+
+
+def test_the_six_maps_of_the_notebook_are_one_click_each(store, monkeypatch):
+    submitted = []
+    monkeypatch.setattr(submit, "submit", lambda *what: submitted.append(what))
+    page = open_page()
+    page.pills(key="scene").set_value("ResNet50, 101, 152").run()
+    assert "with 256 images is not compared yet" in texts(page)
+    (offer,) = [one for one in page.button if one.label.startswith("Compare all 6 that are not made yet · ≈ ")]
+    offer.click().run()
+    ((kind, wanted, *_),) = submitted
+    assert kind == "several" and len(wanted.specs) == 6
+    assert {(one.sample.split, one.sample.n, one.sample.seed) for one in wanted.specs} == {("train", 256, None)}
+    for one in wanted.specs:
+        keep(store, one)
+    button(page, "ResNet50 × 152").click().run()
+    assert page.subheader[0].value == "ResNet50, untrained × ResNet152, untrained" and has_map(page)
+    assert page.pills(key="scene").value == "ResNet50, 101, 152"
+
+
+def test_each_step_from_the_pair_is_bundled_too():
+    page = open_page(**PAIR)
     for label, title in (
         ("Show both untrained", "ResNet 38x1, untrained × ResNet 14x4, untrained"),
         ("Show ResNet 38x1 with itself", "ResNet 38x1, untrained × itself"),
@@ -107,7 +180,7 @@ def test_each_step_from_the_default_view_is_bundled_too():
     ):
         button(page, label).click().run()
         assert not page.exception
-        assert page.subheader[1].value == title
+        assert page.subheader[0].value == title
         assert has_map(page) and button(page, "Compare").disabled
 
 
@@ -143,7 +216,7 @@ def test_without_a_result_the_one_action_is_to_compare_and_it_says_how_long():
     assert not has_map(page)
     assert not button(page, "Compare").disabled
     assert any(caption.value.startswith("≈ ") and caption.value.endswith(" s") for caption in page.caption)
-    assert "Not compared yet" in texts(page)
+    assert "is not compared yet: press Compare" in texts(page)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +244,7 @@ def test_the_address_names_a_network_that_is_in_no_list(store):
     keep(store, spec("cifar-resnet-8x1", "cifar-resnet-8x1:3"))
     page = open_page(a="cifar-resnet-8x1", b="cifar-resnet-8x1:3")
     assert has_map(page)
-    assert page.subheader[1].value.count("ResNet 8x1") == 2
+    assert page.subheader[0].value.count("ResNet 8x1") == 2
 
 
 def test_what_is_chosen_is_written_into_the_address(store):
@@ -179,7 +252,7 @@ def test_what_is_chosen_is_written_into_the_address(store):
     page = open_page(a=A, b=B)
     page.selectbox(key="b").set_value("cifar-resnet-14x2").run()
     assert page.query_params["b"] == "cifar-resnet-14x2"
-    page.selectbox(key="b").set_value("cifar-resnet-14x4-cifar10-mini-s0").run()
+    page.selectbox(key="b").set_value(BLOCK).run()
     assert "b" not in page.query_params  # the default
 
 
@@ -249,9 +322,9 @@ def test_a_search_without_a_hit_is_said_and_every_layer_shown(store):
 def test_two_layer_pickers_open_the_cell(store):
     keep(store, spec())
     page = open_page(a=A, b=B)
-    assert not page.metric
+    example = views.example_cell(comparison(A, B))
+    assert page.metric[0].value == f"{comparison(A, B).matrix[example]:.3f}", "a cell worth looking at"
     page.selectbox(key="la").set_value("stage1_block2_add").run()
-    assert not page.metric
     page.selectbox(key="lb").set_value("stage3_block1_conv2").run()
     whole = comparison(A, B).to_frame()
     assert page.metric[0].value == f"{whole.loc['stage1_block2_add', 'stage3_block1_conv2']:.3f}"
@@ -267,7 +340,8 @@ def test_a_layer_the_other_network_lacks_is_forgotten_not_an_error(store):
     page = open_page(a=A, b=B, la="stem_conv", lb="stage1_block9_add")
     assert page.metric
     page.selectbox(key="b").set_value(A).run()
-    assert not page.exception and not page.metric
+    assert not page.exception and page.selectbox(key="lb").value in views.unique_names(comparison(A, A).layers_b)
+    assert page.selectbox(key="la").value == "stem_conv"
 
 
 def test_the_table_sorts_and_the_download_tells_the_command(store):
@@ -348,7 +422,7 @@ def test_a_job_at_work_says_what_it_does_and_can_be_stopped(store):
     line = page.get("progress")[0].proto
     assert line.value == 25
     assert "minibatch 1 of 3" in line.text
-    assert button(page, "Compare").disabled
+    assert "Compare" not in [one.label for one in page.button], "its place is taken by the progress"
     button(page, "Stop").click().run()
     assert submit.status(key, store).stopping
     assert button(page, "Stop").disabled
@@ -453,7 +527,7 @@ def test_a_bundled_result_says_how_its_pixels_entered():
 
 
 def test_one_line_above_the_map_says_what_it_rests_on_and_marks_only_what_misleads():
-    page = open_page()
+    page = open_page(**PAIR)
     (line,) = [caption for caption in page.caption if "768 test images" in caption.value]
     for part in ("3 minibatches of 256", "batch norm at inference", r"chance reaches 0.016", "images decide"):
         assert part in line.value
@@ -463,7 +537,7 @@ def test_one_line_above_the_map_says_what_it_rests_on_and_marks_only_what_mislea
 
 
 def test_every_cell_shows_its_interval_in_hover_card_table_and_exports():
-    page = open_page(la="stage2_block3_add", lb="stage2_block1_add", tab="Table")
+    page = open_page(**PAIR, la="stage2_block3_add", lb="stage2_block1_add", tab="Table")
     result = find(spec("cifar-resnet-38x1-cifar10-mini-s0", "cifar-resnet-14x4-cifar10-mini-s0"), Store())
     frame, (low, high) = result.to_frame(), result.interval()
     row, column = frame.index.get_loc("stage2_block3_add"), frame.columns.get_loc("stage2_block1_add")
@@ -570,7 +644,7 @@ def test_a_control_that_cannot_be_had_says_why(store):
     keep(store, spec())
     page = open_page(a=A, b=B, control="minus untrained")
     assert "This takes two trained networks" in texts(page) and has_map(page)
-    page = open_page(control="another seed")
+    page = open_page(**PAIR, control="another seed")
     assert "The library has no other seed" in texts(page)
     assert any(one.label.startswith("Train ResNet 38x1 with seed 1 · ≈ ") for one in page.button)
     keep(store, replace(spec(), measure="svcca"))
@@ -579,20 +653,20 @@ def test_a_control_that_cannot_be_had_says_why(store):
 
 
 def test_the_last_choice_is_undone_and_the_one_before(store):
-    page = open_page()
+    page = open_page(**PAIR)
     assert button(page, "Undo").disabled
     button(page, "Show ResNet 38x1 with itself").click().run()
     page.selectbox(key="colours").set_value("viridis").run()  # is no choice of what to compare
     page.selectbox(key="la").set_value("stem_conv").run()
     button(page, "Undo").click().run()
-    assert page.selectbox(key="la").value is None and page.subheader[1].value == "ResNet 38x1 × itself"
+    assert page.selectbox(key="la").value != "stem_conv" and page.subheader[0].value == "ResNet 38x1 × itself"
     button(page, "Undo").click().run()
-    assert page.subheader[1].value == "ResNet 38x1 × ResNet 14x4"
+    assert page.subheader[0].value == "ResNet 38x1 × ResNet 14x4"
     assert button(page, "Undo").disabled and page.selectbox(key="colours").value == "viridis"
 
 
 def test_a_pinned_map_is_a_click_away_and_comes_first_among_the_others(store):
-    page = open_page()
+    page = open_page(**PAIR)
     button(page, "Pin").click().run()
     assert button(page, "Unpin")
     button(page, "Show ResNet 38x1 with itself").click().run()
@@ -600,7 +674,7 @@ def test_a_pinned_map_is_a_click_away_and_comes_first_among_the_others(store):
     page.run()
     assert page.selectbox(key="beside").options[0].startswith("cifar-resnet-38x1-cifar10-mini-s0 × cifar-resnet-14x4")
     button(page, "ResNet 38x1 × ResNet 14x4").click().run()
-    assert page.subheader[1].value == "ResNet 38x1 × ResNet 14x4"
+    assert page.subheader[0].value == "ResNet 38x1 × ResNet 14x4"
     button(page, "Unpin").click().run()
     assert not page.session_state["pinned maps"]
 
@@ -613,12 +687,12 @@ def maps_of(page: AppTest) -> list[dict[str, Any]]:
 def test_two_maps_stand_side_by_side_with_their_difference_where_it_can_be_taken(store):
     trained = spec("cifar-resnet-38x1-cifar10-mini-s0", "cifar-resnet-14x4-cifar10-mini-s0")
     untrained = spec("cifar-resnet-38x1", "cifar-resnet-14x4")
-    page = open_page(tab="Two maps", beside=untrained.key)
+    page = open_page(**PAIR, tab="Two maps", beside=untrained.key)
     this, other = (find(wanted, Store()).matrix for wanted in (trained, untrained))
     _, *three = [numbers(chart["data"][0]["z"]) for chart in maps_of(page)]
     for drawn, expected in zip(three, (this, other, this - other), strict=True):
         assert np.allclose(drawn, expected, atol=1e-6)
-    page = open_page(tab="Two maps", beside=spec("cifar-resnet-38x1", "cifar-resnet-38x1").key)
+    page = open_page(**PAIR, tab="Two maps", beside=spec("cifar-resnet-38x1", "cifar-resnet-38x1").key)
     assert len(maps_of(page)) == 3 and "Their layers differ" in texts(page)
 
 
@@ -691,4 +765,4 @@ def test_several_networks_are_a_grid_of_small_maps_that_open_their_pairs(store, 
     ((kind, wanted, *_),) = submitted
     assert kind == "several" and {one.a.name for one in wanted.specs} == {B}
     button(page, "ResNet 38x1 × ResNet 14x1").click().run()
-    assert page.subheader[1].value == "ResNet 38x1 × ResNet 14x1" and has_map(page)
+    assert page.subheader[0].value == "ResNet 38x1 × ResNet 14x1" and has_map(page)

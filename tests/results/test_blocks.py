@@ -15,7 +15,7 @@ from cka_core.measures.blocks import RULE
 from cka_core.networks.architectures import architecture
 from cka_core.networks.layers import Layer, hidden
 from cka_core.results import views
-from cka_core.results.blocks import marked, network_blocks
+from cka_core.results.blocks import marked, network_blocks, told, worth_looking_at
 from cka_core.results.figures import heatmap
 
 FOUND = {
@@ -152,3 +152,11 @@ def test_a_map_of_a_network_with_itself_has_its_blocks_marked_among_the_layers_s
     figure = heatmap(whole, blocks=marked(whole, whole))
     squares = {(s.x0, s.x1, s.y0, s.y1) for s in figure.layout.shapes if s.type == "rect"}
     assert squares == {(26.5, 94.5, 26.5, 94.5)}
+
+
+def test_the_cell_to_begin_with_is_the_end_of_the_block_against_its_beginning(atlas):
+    one = atlas.comparison("cifar-resnet-38x1-plain-s0")
+    assert worth_looking_at(one) == (94, 27)
+    assert "Layers 27–94" in told(one) and "falls by 0.62" in told(one)
+    without = atlas.comparison("cifar-resnet-14x1-plain-s0")
+    assert worth_looking_at(without) == views.example_cell(without) and told(without) == ""

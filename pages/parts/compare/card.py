@@ -12,33 +12,65 @@ from cka_core.results.comparison import Comparison
 from pages.parts import address
 from pages.parts.glossary import explain
 
+OPENED = "the cell to begin with, opened"
+
 
 def cell_card(
-    comparison: Comparison, titles: tuple[str, str], beside: Mapping[str, Comparison] | None = None
+    comparison: Comparison,
+    titles: tuple[str, str],
+    beside: Mapping[str, Comparison] | None = None,
+    *,
+    usual: tuple[int, int] | None = None,
+    shown: Comparison | None = None,
 ) -> tuple[str, str] | None:
-    """One cell in words: its two layers, their CKA, the best match of either; and two pickers. Returns the layers."""
+    """One cell in words: its two layers, their CKA, the best match of either; and two pickers. Returns the layers.
+
+    ``usual`` is the cell to begin with, ``shown`` what the map shows of the comparison.
+    """
     names = views.unique_names(comparison.layers_a), views.unique_names(comparison.layers_b)
-    for key, own in zip(("la", "lb"), names, strict=True):
+    for side, (key, own) in enumerate(zip(("la", "lb"), names, strict=True)):
         address.check(key, own.__contains__)
-        if st.session_state.get(key) not in (None, *own):
-            del st.session_state[key]
-    with st.container(border=True):
-        st.markdown("**This cell**")
-        text = st.container(gap="small")
-        chosen = [
-            st.selectbox(
-                f"Layer of {side}", own, index=None, key=key, placeholder="choose a layer", bind="query-params"
-            )
-            for side, key, own in zip("AB", ("la", "lb"), names, strict=True)
-        ]
+        if st.session_state.get(key, own[0]) not in own:
+            if usual is None:
+                st.session_state[key] = None
+            else:
+                st.session_state[key] = own[usual[side]]
+    with st.container(border=True, gap="xsmall"):
+        with st.container(horizontal=True, gap="small"):
+            chosen = [
+                st.selectbox(
+                    f"Layer of {side}", own, index=None if usual is None else usual[position], key=key, width="stretch",
+                    placeholder="choose a layer", bind="query-params",
+                )
+                for position, (side, key, own) in enumerate(zip("AB", ("la", "lb"), names, strict=True))
+            ]  # fmt: skip
         layer_a, layer_b = chosen
         if layer_a is None or layer_b is None:
-            text.caption("Click a cell of the map, or choose two layers.")
+            st.caption("No cell of this map has a number.")
             return None
         cell = views.cell(comparison, names[0].index(layer_a), names[1].index(layer_b))
-        with text:
-            _cell_text(comparison, cell, titles, names, beside or {})
+        _cell_text(comparison, cell, titles, names, beside or {})
+        if shown is not None and not _is_shown(comparison, cell, shown):
+            st.caption("The filter hides this cell: it is not marked in the map.")
+        if not is_chosen((layer_a, layer_b), comparison, usual):
+            st.button(
+                "Look into this cell", key="look into", icon=":material/frame_inspect:", type="tertiary",
+                help="Below: both layers’ Gram matrices, and the images that make the value",
+                on_click=st.session_state.__setitem__, args=(OPENED, (layer_a, layer_b)),
+            )  # fmt: skip
     return layer_a, layer_b
+
+
+def is_chosen(cell: tuple[str, str] | None, comparison: Comparison, usual: tuple[int, int] | None) -> bool:
+    """Whether somebody chose the cell on the card, or an address did; else it is the one to begin with."""
+    if cell is None or usual is None or {"la", "lb"} & set(st.query_params) or st.session_state.get(OPENED) == cell:
+        return cell is not None
+    names = views.unique_names(comparison.layers_a), views.unique_names(comparison.layers_b)
+    return cell != (names[0][usual[0]], names[1][usual[1]])
+
+
+def _is_shown(comparison: Comparison, cell: views.Cell, shown: Comparison) -> bool:
+    return comparison.layers_a[cell.row] in shown.layers_a and comparison.layers_b[cell.column] in shown.layers_b
 
 
 def _cell_text(
@@ -48,21 +80,23 @@ def _cell_text(
     names: tuple[list[str], list[str]],
     beside: Mapping[str, Comparison],
 ) -> None:
-    for side, layer in (("A", comparison.layers_a[cell.row]), ("B", comparison.layers_b[cell.column])):
-        st.markdown(f"{side}  {address.code(layer.name)}  \n:small[{layer.kind} · {views.shape_text(layer.shape)}]")
+    layers = comparison.layers_a[cell.row], comparison.layers_b[cell.column]
+    st.caption(" with ".join(f"{address.plain(layer.kind)} {views.shape_text(layer.shape)}" for layer in layers))
     value = result_words.value_text(comparison.provenance)
-    if cell.reason:
-        st.markdown(f"No {value}: {cell.reason}.")
-    else:
-        st.metric(value, f"{cell.cka:.3f}")
-        if cell.note:
-            few = cell.note.startswith(trust.FEW)
-            note = f":red[{cell.note}]" if few else f"95 % interval {address.plain(cell.note)}"
-            st.caption(note, help=explain("images that decide" if few else "interval"))
-    for word, other in beside.items():
-        value_beside = other.matrix[cell.row, cell.column]
-        reason = other.reasons_a[cell.row] or other.reasons_b[cell.column]
-        st.caption(f"{word}: {f'none, {reason}' if reason else f'{value_beside:.3f}'}")
+    with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
+        if cell.reason:
+            st.markdown(f"No {value}: {cell.reason}.")
+        else:
+            st.metric(value, f"{cell.cka:.3f}", width="content")
+        with st.container(gap=None):
+            if cell.note and not cell.reason:
+                few = cell.note.startswith(trust.FEW)
+                note = f":red[{cell.note}]" if few else f"95 % interval {address.plain(cell.note)}"
+                st.caption(note, help=explain("images that decide" if few else "interval"))
+            for word, seen in beside.items():
+                value_beside = seen.matrix[cell.row, cell.column]
+                reason = seen.reasons_a[cell.row] or seen.reasons_b[cell.column]
+                st.caption(f"{word}: {f'none, {reason}' if reason else f'{value_beside:.3f}'}")
     for side, match, key, own, title in (
         ("A", cell.match_of_a, "lb", names[1], titles[1]),
         ("B", cell.match_of_b, "la", names[0], titles[0]),
@@ -70,13 +104,15 @@ def _cell_text(
         if match is None or differences.is_difference(comparison):
             continue
         position, alike = match
-        st.caption(f"Best {'other ' if comparison.is_self else ''}match of {side}’s layer in {title}")
-        st.button(
-            f"{own[position]} · {alike:.3f}".replace("_", r"\_"),
-            key=f"match of {side}",
-            type="tertiary",
-            icon=":material/arrow_forward:",
-            help="Go to this cell",
-            on_click=st.session_state.__setitem__,
-            args=(key, own[position]),
-        )
+        with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+            other = "other " if comparison.is_self else ""
+            st.caption(f"Best {other}match of {side}’s layer", width="content", help=f"In {address.plain(title)}.")
+            st.button(
+                f"{own[position]} · {alike:.3f}".replace("_", r"\_"),
+                key=f"match of {side}",
+                type="tertiary",
+                icon=":material/arrow_forward:",
+                help="Go to this cell",
+                on_click=st.session_state.__setitem__,
+                args=(key, own[position]),
+            )

@@ -1,4 +1,4 @@
-"""The column at the left: what to compare, and the one button."""
+"""The side bar: what to compare, and the one button, which answers where it was pressed."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from cka_core.measures import registry
 from cka_core.results.comparison import MEASURE, CompareSpec
 from pages.parts import address, images, visitor, widgets
 from pages.parts.compare import epochs, history
+from pages.parts.compare.which import LABELS
 
-DEFAULT_A, DEFAULT_B = "cifar-resnet-38x1-cifar10-mini-s0", "cifar-resnet-14x4-cifar10-mini-s0"
-LABELS = {"failed": "Try again", "stopped": "Resume", "interrupted": "Resume"}
+DEFAULT = "cifar-resnet-38x1-plain-s0"
+"""The app opens with this network and itself: it has a block."""
+ASKED, REFUSED = "asked to compare", "refused to compare"
 
 
 def choose(networks: dict[str, NetworkInfo], store: Store) -> tuple[CompareSpec, NetworkInfo, NetworkInfo, str]:
-    """The column at the left, down to the button: what to compare, and why it cannot be, or ""."""
-    st.subheader("CKA Explorer", anchor=False)
+    """The side bar, down to the button: what to compare, and why it cannot be, or ""."""
     st.caption("Do two neural networks learn the same things?")
-    default = [name if name in networks else next(iter(networks)) for name in (DEFAULT_A, DEFAULT_B)]
-    a = widgets.network_picker("a", networks, default[0], store)
+    default = DEFAULT if DEFAULT in networks else next(iter(networks))
+    a = widgets.network_picker("a", networks, default, store)
     epochs.slider("a", a, store)
-    b = widgets.network_picker("b", networks, default[1], store)
+    b = widgets.network_picker("b", networks, default, store)
     epochs.slider("b", b, store)
     with st.container(horizontal=True):
         st.button("Swap A and B", icon=":material/swap_vert:", type="tertiary", on_click=show, args=(b, a))
@@ -71,32 +72,32 @@ def compare_button(
     job: submit.JobStatus | None,
     store: Store,
 ) -> None:
-    """The one action, and how long it will take, or why there is nothing to do."""
-    at_work = widgets.at_work(job) and visitor.owns(job.key if job else "", store)  # another's run can be shared
+    """The one action, and how long it will take, or why there is nothing to do. While it is at work its progress stands
+    here, with Stop."""
+    at_work = widgets.at_work(job) and not finished
+    own = visitor.owns(job.key if job else "", store)  # another's run can be shared
     label = LABELS.get(job.state if job and not finished else "", "Compare")
-    no_use = finished or at_work or bool(problem) or visitor.cannot_act_yet()
-    if st.button(label, type="primary", width="stretch", disabled=no_use, key="compare"):
-        with st.spinner("Starting the worker"):
-            title = " × ".join(network_words.titles(a, b))
-            title += "" if spec.measure == MEASURE else f", {registry.measure(spec.measure).title}"
-            accepted = visitor.attempt(lambda: submit.submit("compare", spec, title, store, visitor.here()))
-        if accepted:
-            st.rerun()
+    no_use = finished or (at_work and own) or bool(problem) or visitor.cannot_act_yet()
+    place = st.empty()
+    pressed = not (at_work and own) and place.button(
+        label, type="primary", width="stretch", disabled=no_use, key="compare"
+    )
+    if pressed:
+        place.progress(0.0, text="Starting the worker")
+        st.session_state[ASKED] = spec.key
+    elif at_work and job is not None:
+        widgets.job_progress(job.key)
+    refused = st.session_state.pop(REFUSED, None)
+    if refused is not None:
+        st.error(address.plain(refused), icon=":material/block:")
     if visitor.only_looks() and not finished:
         st.caption(deployment.ONLY_TO_LOOK_AT)
     elif problem:
         st.warning(address.plain(problem), icon=":material/block:")
     elif finished:
         st.caption("Nothing to compute: this result is stored.")
-    elif at_work:
-        st.caption("At work: see above the map." if "shown" in st.session_state else "At work.")
-    else:
-        n, size = spec.sample.n or 0, spec.batch_size
-        seconds = spec.passes * estimate.estimate_seconds(a, b, n, size, store)
-        seconds += spec.passes * estimate.measures_seconds([spec.measure], a, b, n, size)
-        here = bool(a.activations and b.activations) or is_available(spec.sample.images, store)
-        first = "" if here else ", after the download"
-        st.caption(f"≈ {words.seconds_text(seconds)}{first}")
+    elif not at_work and not pressed:
+        _tell_time(spec, a, b, store)
     if not problem:
         seconds = estimate.estimate_seconds(a, b, spec.sample.n or 0, spec.batch_size, store)
         epochs.all_of_them(spec, a, b, seconds, store)
@@ -113,6 +114,30 @@ def compare_button(
                 args=(other.spec,),
             )
     widgets.rest_of_queue(queue)
+
+
+def start(spec: CompareSpec, a: NetworkInfo, b: NetworkInfo, store: Store) -> None:
+    """At the end of a run in which the button was pressed, when the whole page stands: have the worker begin.
+
+    To start it takes a second or two, for which the page neither waits nor fades.
+    """
+    if st.session_state.pop(ASKED, None) != spec.key:
+        return
+    title = " × ".join(network_words.titles(a, b))
+    title += "" if spec.measure == MEASURE else f", {registry.measure(spec.measure).title}"
+    try:
+        submit.submit("compare", spec, title, store, visitor.here())
+    except ValueError as error:
+        st.session_state[REFUSED] = str(error)
+    st.rerun()
+
+
+def _tell_time(spec: CompareSpec, a: NetworkInfo, b: NetworkInfo, store: Store) -> None:
+    n, size = spec.sample.n or 0, spec.batch_size
+    seconds = spec.passes * estimate.estimate_seconds(a, b, n, size, store)
+    seconds += spec.passes * estimate.measures_seconds([spec.measure], a, b, n, size)
+    here = bool(a.activations and b.activations) or is_available(spec.sample.images, store)
+    st.caption(f"≈ {words.seconds_text(seconds)}{'' if here else ', after the download'}")
 
 
 def job_of(spec: CompareSpec, store: Store) -> submit.JobStatus | None:

@@ -54,7 +54,7 @@ def picker() -> str:
     """The switch."""
     if hiding.hides("lenses"):
         return hiding.kept("control", SWITCH, AS_IT_IS)
-    return widgets.choice("Control", SWITCH, "control", HELP)
+    return widgets.choice("Control", SWITCH, "control", HELP, width=175)
 
 
 def train_mode() -> bool:

@@ -34,7 +34,7 @@ def grid(on: OnScreen, networks: Mapping[str, NetworkInfo], colours: str, store:
     labels = network_words.network_labels(choices)
     address.read(KEY, usual, lambda text: _all_known(text, choices), lambda text: text.split(",")[:MOST])
     chosen = st.multiselect(
-        "Networks", list(choices), format_func=labels.__getitem__, key=KEY, max_selections=MOST,
+        "Networks", list(labels), format_func=labels.__getitem__, key=KEY, max_selections=MOST,
         help="The images, minibatches and measure are those of the map above.",
     )  # fmt: skip
     address.write(KEY, ",".join(chosen), ",".join(usual))

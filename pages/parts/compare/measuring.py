@@ -32,6 +32,7 @@ def picker() -> str:
         list(MEASURES),
         format_func=lambda name: MEASURES[name].title,
         key="measure",
+        width=160,
         help=address.plain(f"Unchanged by {chosen.invariant}.")
         + f"\n\nRange: {address.plain(chosen.range)}.\n\nWhere nothing is shared: {address.plain(chosen.chance)}."
         + f"\n\nMinibatches change {address.plain(chosen.minibatches)}.\n\n{address.plain(chosen.source)}"

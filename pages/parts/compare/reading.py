@@ -1,4 +1,4 @@
-"""In words what the map shows: its blocks, three sentences to begin with, and how the job of one to come is doing."""
+"""In words what the map shows: its block, what other networks say, three sentences to begin with, a job that failed."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from cka_core.library import words as network_words
 from cka_core.library.catalogue import NetworkInfo
 from cka_core.measures import registry
 from cka_core.measures.blocks import RULE
-from cka_core.results import views
+from cka_core.results import blocks, views
 from cka_core.results.comparison import Comparison
-from pages.parts import address, hiding, widgets
-from pages.parts.compare.choosing import DEFAULT_A, DEFAULT_B, show
+from pages.parts import address, hiding
+from pages.parts.compare import walk
+from pages.parts.compare.choosing import show
+from pages.parts.compare.which import OnScreen
 from pages.parts.glossary import hint
 
 
 def tell_job(job: submit.JobStatus | None) -> None:
-    """Above the map: how the job is doing."""
+    """Above the map: what became of a job that is not at work any more."""
     if job is None:
         return
-    if widgets.at_work(job):
-        widgets.job_progress(job.key)
-    elif job.state == "failed":
+    if job.state == "failed":
         reason = address.plain(job.error or "No reason is known.")
         st.error(f"The comparison failed. {reason}", icon=":material/error:")
     elif job.state == "stopped":
@@ -31,13 +31,50 @@ def tell_job(job: submit.JobStatus | None) -> None:
         st.warning(f"Interrupted. {address.plain(job.error or '')}", icon=":material/pause_circle:")
 
 
-def tell_blocks(marks: tuple[tuple[int, int, str], ...]) -> None:
-    """Which blocks are outlined, and what a block is."""
-    told = " and ".join(text for _, _, text in marks)
-    st.caption(
-        f"Outlined: the block, {told} (which layers, and their median CKA)." if marks else "No block in this map.",
-        help=RULE,
-    )
+def story(on: OnScreen, networks: dict[str, NetworkInfo]) -> None:
+    """Beside the map: a network's block in one sentence, and what another seed of its training says."""
+    if not on.is_cka:
+        return
+    if on.comparison.is_self:
+        told = blocks.told(on.comparison)
+        st.markdown(told or "No block in this map.", help=RULE)
+        if told:
+            _another_seed(on, networks)
+    else:
+        said = _between(on.a.spec.weights, on.b.spec.weights)
+        if said:
+            st.markdown(said, help=RULE)
+
+
+def _another_seed(on: OnScreen, networks: dict[str, NetworkInfo]) -> None:
+    said = _of_another_seed(on.a.spec.weights)
+    if said is None or said[0] not in networks:
+        return
+    other, text = said
+    st.markdown(text)
+    st.button(
+        "See the two together", key="the other seed", icon=":material/arrow_forward:", type="tertiary",
+        on_click=show, args=(on.a, other),
+    )  # fmt: skip
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _of_another_seed(weights: str) -> tuple[str, str] | None:
+    """From the bundled atlas: the other seed of the network with these weights, and a sentence about it."""
+    from cka_core.atlas import pairs, result  # here, so that other maps do not wait for them
+
+    atlas = result.bundled() if weights else None
+    found = pairs.other_seed(atlas, weights) if atlas is not None else None
+    return (found.name, pairs.other_seed_text(found)) if found is not None else None
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _between(weights_a: str, weights_b: str) -> str:
+    """From the bundled atlas: what two seeds of one training have in common; "" of other networks."""
+    from cka_core.atlas import pairs, result
+
+    atlas = result.bundled() if weights_a and weights_b else None
+    return pairs.two_seeds_text(atlas, weights_a, weights_b) if atlas is not None else ""
 
 
 def how_to_read(comparison: Comparison, a: NetworkInfo, b: NetworkInfo, networks: dict[str, NetworkInfo]) -> None:
@@ -60,7 +97,8 @@ def how_to_read(comparison: Comparison, a: NetworkInfo, b: NetworkInfo, networks
         st.markdown(said, help=hint("block"))
         if comparison.is_self:
             target = partner(a, networks)
-            label = f"Back to {a.title} × {networks[target].title}"
+            seen = "Back to" if "before itself" in st.session_state else "Show"
+            label = f"{seen} {' × '.join(network_words.titles(a, networks[target]))}"
         else:
             st.session_state["before itself"] = b.spec.name
             label, target = f"Show {a.title} with itself", a.spec.name
@@ -74,13 +112,13 @@ def how_to_read(comparison: Comparison, a: NetworkInfo, b: NetworkInfo, networks
         ]
         label = "Show both untrained" if to_untrained else "Show both trained"
         if not all(targets):
-            label, targets = "Show a trained pair", [DEFAULT_A, DEFAULT_B]
+            label, targets = "Show a trained pair", [walk.DEEP, walk.WIDE]
         st.button(label, icon=":material/model_training:", type="tertiary", on_click=show, args=tuple(targets))
 
 
 def partner(a: NetworkInfo, networks: dict[str, NetworkInfo]) -> str:
     """Whom to compare a network with that was compared with itself: the one before, as trained or untrained as it."""
-    for name in (st.session_state.get("before itself"), DEFAULT_B, DEFAULT_A):
+    for name in (st.session_state.get("before itself"), walk.SECOND_SEED, walk.BLOCK):
         if name in networks and bool(networks[name].trained_on) != bool(a.trained_on):
             name = network_words.counterpart(networks[name], networks)
         if name in networks and name != a.spec.name:

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from cka_core.results import views
+from cka_core.results import figures, views
 from cka_core.results import words as result_words
 from cka_core.results.comparison import Comparison
 from pages.parts import drawn
@@ -28,7 +28,7 @@ export default function({ data, setTriggerValue, setStateValue }) {
       listener.ofMap = true;
       chart.on('plotly_click', listener);
     }
-    const isNarrow = chart.clientWidth > 0 && chart.clientWidth < 480;
+    const isNarrow = chart.clientWidth > 0 && chart.clientWidth < 420;
     if (chart.clientWidth > 0 && isNarrow !== narrow && !document.fullscreenElement) {
       narrow = isNarrow;
       setStateValue('narrow', isNarrow);
@@ -40,6 +40,18 @@ export default function({ data, setTriggerValue, setStateValue }) {
   return () => clearInterval(timer);
 }
 """
+
+
+PLACE = "map-place"
+
+
+def column_key(comparison: Comparison) -> str:
+    """The key of the column that the map stands in: the stylesheet has the widths, by columns for a row in hundredths,
+    of those with square cells."""
+    rows, columns = comparison.matrix.shape
+    if not figures.is_square(comparison):
+        return "map-column-any"
+    return f"map-column-{min(175, max(50, 25 * round(4 * columns / rows)))}"
 
 
 def heatmap(
@@ -74,7 +86,7 @@ def heatmap(
         selected=selected,
         faded=faded,
         narrow=narrow,
-        height=440 if narrow else 680,
+        height=None,  # that of its place
         blocks=blocks,
         zmin=limits[0] if limits else None,
         zmax=limits[1] if limits else None,
@@ -85,6 +97,7 @@ def heatmap(
     st.plotly_chart(
         figure,
         width="stretch",
+        height="stretch",
         key="map",
         alt=f"{value} of {rows} layers of {titles[0]}, up the side, and {columns} of {titles[1]}, along the bottom.",
         config={

@@ -9,10 +9,16 @@ import streamlit as st
 
 from cka_core.base.store import Store
 from cka_core.comparing import estimate
+from cka_core.jobs import submit
 from cka_core.library import catalogue, inventory
 from cka_core.library import words as network_words
 from cka_core.library.catalogue import NetworkInfo
+from cka_core.measures import registry
 from cka_core.results.comparison import MEASURE, CompareSpec, Comparison, find
+from pages.parts import visitor
+
+LABELS = {"failed": "Try again", "stopped": "Resume", "interrupted": "Resume"}
+"""What the button says after a job that came to no end."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,3 +78,18 @@ def opened(spec: CompareSpec, store: Store) -> OnScreen | None:
         st.session_state.pop(f"chosen when {key} was opened")
         return None
     return OnScreen(*found, None)
+
+
+def why_no_map(spec: CompareSpec, title: str, refused: bool, job: submit.JobStatus | None, below: bool) -> str:
+    """Where what was asked for is not there: what to do for it. ``below``: the last map stands below."""
+    old = " Below, the last map." if below else ""
+    if refused:
+        return f"{title} cannot be compared: the reason stands at the left.{old}"
+    if job is not None and job.state in (submit.QUEUED, submit.RUNNING):
+        return "" if below else "The map appears here as soon as it is done."
+    by = "" if spec.measure == MEASURE else f" by {registry.measure(spec.measure).title}"
+    asked = f"{title} with {spec.sample.n:,} images is not compared yet{by}"
+    if visitor.only_looks():
+        return f"{asked}, and nothing can be computed here.{old}"
+    press = LABELS.get(job.state if job else "", "Compare")
+    return f"{asked}: press {press}.{old}"
