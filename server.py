@@ -2,8 +2,8 @@
 
 It shows what ``streamlit run app.py`` shows. Besides, it refuses host names that are not its own, those of
 ``server.allowedHosts``, for every request and the WebSocket alike, tells browsers what a page may load and who may
-frame it, sends Streamlit's own files compressed, once compressed for all who ask, and bounds what uploads hold in
-memory.
+frame it, sends Streamlit's own files compressed, once compressed for all who ask, bounds what uploads hold in memory,
+and has the page's spacing in the page itself, so that nothing moves when the app's own stylesheet arrives.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 from starlette.middleware import Middleware
+from streamlit.runtime.pages_manager import PagesManager
 
+PagesManager.uses_pages_directory = False  # before the first visit too: pages are those that app.py names
+SPACING = Path(__file__).parent / "pages" / "parts" / "spacing.css"
 Message = MutableMapping[str, Any]
 Receive, Send = Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]
 Asgi = Callable[[Message, Receive, Send], Awaitable[None]]
@@ -110,6 +113,46 @@ class SafeHeaders:
             await send(message)
 
         await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+class SpacedFromTheStart:
+    """Puts the one stylesheet, which app.py brings in later as well, into Streamlit's page."""
+
+    def __init__(self, app: Asgi):
+        self.app = app
+        self.style = b"<style>" + SPACING.read_bytes() + b"</style></head>"
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        asked = dict(scope.get("headers", ()))
+        if scope["type"] != "http" or scope["method"] != "GET" or b"text/html" not in asked.get(b"accept", b""):
+            await self.app(scope, receive, send)
+            return
+        start: Message = {}
+        body = bytearray()
+
+        async def spaced(message: Message) -> None:
+            nonlocal start
+            if message["type"] == "http.response.start":
+                headers = dict(message["headers"])
+                if message["status"] == 200 and headers.get(b"content-type", b"").startswith(b"text/html"):
+                    start = message
+                    return
+            if not start or message["type"] != "http.response.body":
+                await send(message)
+                return
+            body.extend(message.get("body", b""))
+            if not message.get("more_body"):
+                await self._send(start, bytes(body), send)
+
+        plain = [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]  # to be read here
+        await self.app({**scope, "headers": plain}, receive, spaced)
+
+    async def _send(self, start: Message, body: bytes, send: Send) -> None:
+        page = body.replace(b"</head>", self.style, 1)
+        other = (b"content-length", b"etag", b"last-modified")  # those of the page without it
+        headers = [(name, value) for name, value in start["headers"] if name.lower() not in other]
+        await send({**start, "headers": [*headers, (b"content-length", str(len(page)).encode())]})
+        await send({"type": "http.response.body", "body": page})
 
 
 class CompressedOnce:
@@ -256,6 +299,7 @@ app = st.App(
         Middleware(OwnHostsOnly),
         Middleware(SafeHeaders),
         Middleware(BoundedUploads),
+        Middleware(SpacedFromTheStart),
         Middleware(CompressedOnce),
     ],
 )

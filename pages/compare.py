@@ -59,11 +59,14 @@ def screen() -> None:
     address.through_the_app()
     store = Store()
     networks = catalogue.comparable(store)
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, key="compare-page", gap="medium"):
+        form = st.container(key="form", gap="small")
+        page = st.container(key="result", gap="small")
+    with page.container(horizontal=True, gap="small"):
         head = st.container(key="head", gap="small")
         measure = measuring.picker()
         control = controlling.picker()
-    with st.sidebar:
+    with form, the_map.folded("What to compare"):
         spec, a, b, problem = choosing.choose(networks, store)
         button = st.container(gap="small")
     spec = replace(spec, measure=measure)
@@ -73,17 +76,20 @@ def screen() -> None:
     with button:
         choosing.compare_button(spec, a, b, result is not None, problem, job, store)
 
-    walk.strip(spec)
-    notes = st.container()
-    if from_library is not None:
-        st.info("Opened from the Library. Choose at the left to compare something else.", icon=":material/inventory_2:")
-        explore(from_library, networks, store, head, control)
-    elif result is not None:
-        st.session_state["shown"] = asdict(spec)
-        explore(OnScreen(result, a, b, spec), networks, store, head, control)
-    else:
-        reading.tell_job(job)
-        wait_for_result(spec, " × ".join(network_words.titles(a, b)), bool(problem), job, networks, store, head)
+    with page:
+        walk.strip(spec)
+        notes = st.container()
+        if from_library is not None:
+            st.info(
+                "Opened from the Library. Choose at the left to compare something else.", icon=":material/inventory_2:"
+            )
+            explore(from_library, networks, store, head, control)
+        elif result is not None:
+            st.session_state["shown"] = asdict(spec)
+            explore(OnScreen(result, a, b, spec), networks, store, head, control)
+        else:
+            reading.tell_job(job)
+            wait_for_result(spec, " × ".join(network_words.titles(a, b)), bool(problem), job, networks, store, head)
     with notes:  # known when all widgets are drawn
         address.show_notes(WORDS)
     history.note()
@@ -137,6 +143,7 @@ def explore(
     row = st.container(horizontal=True, gap="medium")
     with row.container(key=the_map.column_key(comparison), gap="xsmall"):
         map_place = st.container(key=the_map.PLACE, gap=None)  # shows what the controls below it say
+        map_place.space(1)  # has its height from now on: a place with nothing in it has none
         kinds, search, colours, limits = map_controls(as_it_is)
         shown = comparison
         try:

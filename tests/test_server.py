@@ -48,6 +48,15 @@ def test_no_script_runs_that_is_not_the_servers_own():
     assert re.search(r"'sha256-[\w+/]{43}='", scripts)
 
 
+def test_the_page_has_its_spacing_before_any_script_and_is_not_kept_without_it(port):
+    for path in ("/", "/library"):
+        status, headers, body = answer(port, path, Accept="text/html", Accept_Encoding="gzip")
+        assert status == 200 and server.SPACING.read_bytes() in body.partition(b"</head>")[0]
+        assert int(headers["content-length"]) == len(body) and "content-encoding" not in headers
+        assert "etag" not in headers and "last-modified" not in headers
+    assert b"<style>" not in answer(port, "/_stcore/health", Accept="text/html")[2]
+
+
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8501", "127.0.0.1.evil.example", "a@b", ""])
 def test_another_name_is_refused_for_pages_and_the_websocket(port, host):
     upgrade = {

@@ -7,13 +7,13 @@ from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.test_compare import at, open_map, settled
+from tests.browser.test_compare import PAIR, at, open_map, settled
 
 NUMBER = r"−?\d+\.\d+"
 
 
 def test_a_cell_is_opened_walked_from_pointed_at_and_questioned(page: Page, reader: str):
-    area = open_map(page, reader)
+    area = open_map(page, reader + PAIR)
     area.click(position=at(area, 0.5, 0.5))
     value = page.locator(".cell-view .value")
     expect(value).to_have_text(re.compile(rf"CKA {NUMBER} · 768 images · {NUMBER} on the first 64, which are shown"))
@@ -68,7 +68,7 @@ def test_a_cell_is_opened_walked_from_pointed_at_and_questioned(page: Page, read
 
 
 def test_the_keys_reach_the_map_and_the_first_cell(page: Page, reader: str):
-    open_map(page, f"{reader}/?kinds=block+outputs")
+    open_map(page, f"{reader}{PAIR}&kinds=block+outputs")
     page.locator(".st-key-map .js-plotly-plot[tabindex='0']").focus()
     page.keyboard.press("ArrowUp")
     page.wait_for_function("location.search.includes('_add')")

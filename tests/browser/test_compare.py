@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 MAP = ".st-key-map .heatmaplayer image"
 CHART = "document.querySelector('.st-key-map .js-plotly-plot')"
+PAIR = "/?a=cifar-resnet-38x1-cifar10-mini-s0&b=cifar-resnet-14x4-cifar10-mini-s0"
 TWO_SMALL = "/?a=cifar-resnet-8x1&b=cifar-resnet-8x1:1&n=16&batch=32"
 TWO_LARGE = "/?a=cifar-resnet-8x8&b=cifar-resnet-8x8:1&n=1000"  # quickly built, and at work for half a minute
 
@@ -50,17 +51,58 @@ def stop_button(page: Page) -> Locator:
     return page.locator(".st-key-stop").get_by_role("button", name="Stop")
 
 
-def test_the_default_page_is_a_finished_map_of_two_trained_networks(page: Page, reader: str):
+SHIFTS = """
+window.shifted = 0;
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifted += entry.value;
+}).observe({ type: 'layout-shift', buffered: true });
+"""
+
+
+def test_the_default_page_is_a_finished_map_with_its_block_named(page: Page, reader: str):
     open_map(page, reader)
-    expect(page.get_by_role("heading", name="ResNet 38x1 × ResNet 14x4")).to_be_visible()
+    expect(page.get_by_role("heading", name="ResNet 38x1 × itself")).to_be_visible()
     expect(page.get_by_text("768 test images · unbiased CKA")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"Layers \d+–\d+ represent the images almost alike"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"agree only at 0\.\d\d"))).to_be_visible()
     expect(page.get_by_role("button", name="Compare", exact=True)).to_be_disabled()
+    expect(card(page)).to_have_text(re.compile(r"0\.\d{3}"))
     assert page.title() == "Compare · CKA Explorer"
     assert rows_of_map(page) == 134
 
 
+def test_the_first_screen_holds_the_map_its_controls_its_sentence_and_the_button_and_nothing_jumps(
+    page: Page, reader: str
+):
+    page.add_init_script(SHIFTS)
+    heights = []
+    for width, height in ((1280, 720), (1366, 768), (1400, 900), (1920, 1080), (1920, 1300)):
+        page.set_viewport_size({"width": width, "height": height})
+        open_map(page, reader)
+        for part in (
+            page.locator(".st-key-map .js-plotly-plot"),
+            page.get_by_role("combobox", name="Layers"),
+            page.get_by_role("button", name="Pin"),
+            page.get_by_text("Layers 31–94 represent"),
+            page.get_by_role("button", name="See the two together"),
+            page.get_by_role("button", name="Compare", exact=True),
+        ):
+            box = part.bounding_box()
+            assert box and box["x"] >= 0 and box["x"] + box["width"] <= width, (width, part)
+            assert box["y"] > 0 and box["y"] + box["height"] <= height, (height, part, box)
+        header = page.locator("[data-testid=stHeader]").bounding_box()
+        title = page.get_by_role("heading", name="ResNet 38x1 × itself").bounding_box()
+        assert header and title and 12 <= title["y"] - header["y"] - header["height"] <= 24
+        square, bar = (page.locator(f".st-key-map {part}").first.bounding_box() for part in (".nsewdrag", ".cbfill"))
+        assert square and bar and abs(square["width"] - square["height"]) < 3
+        assert bar["x"] - square["x"] - square["width"] < 90, "the colours stand beside the map"
+        heights.append(page.locator(".st-key-map .js-plotly-plot").bounding_box()["height"])  # type: ignore[index]
+        assert page.evaluate("window.shifted") < 0.1
+    assert heights == sorted(heights) and heights[0] == 440 and heights[-1] == 900
+
+
 def test_the_input_is_at_the_bottom_left(page: Page, reader: str):
-    area = open_map(page, reader)
+    area = open_map(page, reader + PAIR)
     area.hover(position=at(area, 0.005, 0.005))
     assert re.search(r"A\s+stem_conv · Conv2D · 32×32×16.*B\s+stem_conv · Conv2D · 32×32×64", hover_text(page))
     area.hover(position=at(area, 0.995, 0.005))
@@ -68,7 +110,7 @@ def test_the_input_is_at_the_bottom_left(page: Page, reader: str):
 
 
 def test_hover_names_both_layers_their_kind_their_output_and_the_cka(page: Page, reader: str):
-    area = open_map(page, reader)
+    area = open_map(page, reader + PAIR)
     area.hover(position=at(area, 0.5, 0.5))
     text = hover_text(page)
     assert re.search(r"A\s+stage2_block\d+_\w+ · \w+ · 16×16×32", text), text
@@ -77,8 +119,7 @@ def test_hover_names_both_layers_their_kind_their_output_and_the_cka(page: Page,
 
 
 def test_a_click_opens_the_cell_and_a_second_click_another(page: Page, reader: str):
-    area = open_map(page, reader)
-    expect(card(page)).to_have_count(0)
+    area = open_map(page, reader + PAIR)
     seen = []
     for across, up in ((0.3, 0.7), (0.7, 0.3), (0.5, 0.5)):
         area.hover(position=at(area, across, up))
@@ -89,7 +130,7 @@ def test_a_click_opens_the_cell_and_a_second_click_another(page: Page, reader: s
         expect(card(page)).to_have_text(hovered[3].replace("−", "-"))
         asked = parse_qs(urlsplit(page.url).query)
         assert (asked["la"], asked["lb"]) == ([hovered[1]], [hovered[2]])
-        expect(page.get_by_text("match of A’s layer in ResNet 14x4")).to_be_visible()
+        expect(page.get_by_text("Best match of A’s layer")).to_be_visible()
         settled(page)
         seen.append(hovered.groups())
     assert len(set(seen)) == 3
@@ -106,7 +147,7 @@ def test_the_best_match_is_one_click_away(page: Page, reader: str):
 
 def test_the_layer_filter_applies_to_the_map_at_once(page: Page, reader: str):
     open_map(page, reader)
-    page.get_by_role("radio", name="block outputs").or_(page.get_by_role("button", name="block outputs")).click()
+    choose(page, "Layers", "block outputs")
     page.wait_for_function(f"{CHART}?.data?.[0]?.y.length === 18")
     assert page.evaluate(f"{CHART}.data[0].y.every((name) => name.includes('_add · Add · '))")
 
@@ -119,14 +160,15 @@ def test_a_click_on_a_filtered_map_means_the_layer_one_sees(page: Page, reader: 
 
 
 def test_a_copied_address_restores_the_view(page: Page, reader: str, browser: Browser):
-    open_map(page, reader)
+    open_map(page, reader + PAIR)
     page.get_by_text("Show both untrained").click()
     expect(page.get_by_role("heading", name="ResNet 38x1, untrained × ResNet 14x4, untrained")).to_be_visible()
     page.get_by_role("textbox", name="Search").fill("stage2")
     page.get_by_role("textbox", name="Search").press("Enter")
     page.wait_for_function(f"{CHART}?.data?.[0]?.y.every((name) => name.startsWith('stage2'))")
-    page.get_by_text("Show a cell").click()
-    expect(card(page)).to_have_count(1)
+    area = page.locator(".st-key-map .nsewdrag")
+    area.click(position=at(area, 0.3, 0.3))
+    page.wait_for_function("location.search.includes('la=')")
     page.get_by_role("tab", name="Table").click()
     expect(page.get_by_test_id("stDataFrame")).to_be_visible()
     settled(page)
@@ -151,9 +193,9 @@ def test_the_compare_page_is_found_by_its_name_too(page: Page, reader: str):
 
 
 def test_each_sentence_under_the_map_leads_somewhere(page: Page, reader: str):
-    open_map(page, reader)
+    open_map(page, reader + PAIR)
     page.get_by_text("Show a cell").click()
-    expect(card(page)).to_have_count(1)
+    expect(page.locator(".cell-view .value")).to_be_visible()
     page.get_by_text("Show ResNet 38x1 with itself").click()
     expect(page.get_by_role("heading", name="ResNet 38x1 × itself")).to_be_visible()
     page.get_by_text("Show both untrained").click()
@@ -164,15 +206,16 @@ def test_each_sentence_under_the_map_leads_somewhere(page: Page, reader: str):
     expect(page.get_by_role("heading", name="ResNet 38x1 × ResNet 14x4")).to_be_visible()
 
 
-def test_on_a_phone_the_pickers_come_first_then_the_map_then_the_cell(page: Page, reader: str):
+def test_on_a_phone_the_map_comes_first_then_the_cell_and_the_form_is_folded(page: Page, reader: str):
     page.set_viewport_size({"width": 390, "height": 844})
     open_map(page, reader)
     page.wait_for_function(f"{CHART}?.clientHeight < 500")
     tops = [
         place.bounding_box()["y"]  # type: ignore[index]
-        for place in (page.get_by_text("Network A"), page.locator(MAP), page.get_by_text("This cell"))
+        for place in (page.locator(MAP), page.get_by_text("Layers 31–94 represent"), card(page))
     ]
-    assert tops == sorted(tops)
+    assert tops == sorted(tops) and tops[0] < 844 / 2
+    expect(page.get_by_role("combobox", name="Network A")).not_to_be_in_viewport()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     width = page.locator(".st-key-map .js-plotly-plot").bounding_box()["width"]  # type: ignore[index]
     assert width > 300
@@ -184,7 +227,7 @@ def download_button(page: Page, name: str):
 
 
 def test_downloads_hold_what_they_say(page: Page, reader: str):
-    open_map(page, f"{reader}/?tab=Download")
+    open_map(page, f"{reader}{PAIR}&tab=Download")
     for name, start in (("CSV", b'"layer","stem_conv"'), ("NPZ", b"PK"), ("PDF", b"%PDF"), ("HTML", b"<html>")):
         with page.expect_download() as waiting:
             download_button(page, name).click()
@@ -194,7 +237,7 @@ def test_downloads_hold_what_they_say(page: Page, reader: str):
 
 
 def test_the_html_file_is_a_map_without_a_network(page: Page, reader: str, tmp_path):
-    open_map(page, f"{reader}/?tab=Download")
+    open_map(page, f"{reader}{PAIR}&tab=Download")
     with page.expect_download() as waiting:
         download_button(page, "HTML").click()
     waiting.value.save_as(tmp_path / "map.html")
@@ -204,7 +247,7 @@ def test_the_html_file_is_a_map_without_a_network(page: Page, reader: str, tmp_p
 
 
 def test_the_browsers_back_is_back_in_the_app(page: Page, reader: str):
-    open_map(page, reader)
+    open_map(page, reader + PAIR)
     page.get_by_text("Show ResNet 38x1 with itself").click()
     expect(page.get_by_role("heading", name="ResNet 38x1 × itself")).to_be_visible()
     settled(page)
@@ -272,7 +315,7 @@ def bar_title(page: Page, title: str) -> None:
 
 
 def test_a_reader_questions_the_opening_map_within_two_clicks_each_time(page: Page, reader: str):
-    area = open_map(page, reader)
+    area = open_map(page, reader + PAIR)
     expect(page.get_by_text("at least 110 images decide")).to_be_visible()
     area.hover(position=at(area, 0.5, 0.5))
     told = hover_text(page)
@@ -301,10 +344,10 @@ def test_a_reader_questions_the_opening_map_within_two_clicks_each_time(page: Pa
 
 
 def test_two_maps_point_at_the_same_layers(page: Page, reader: str):
-    open_map(page, f"{reader}/?tab=Two+maps")
+    open_map(page, f"{reader}{PAIR}&tab=Two+maps")
     page.get_by_role("combobox", name="Beside this map").click()
     page.get_by_role("combobox", name="Beside this map").fill("train mode")
-    page.get_by_role("option", name=re.compile("batch norm in train mode")).click()
+    page.get_by_role("option", name=re.compile("14x4.*batch norm in train mode")).click()
     page.wait_for_selector(".st-key-two-difference .heatmaplayer image")
     settled(page)
     other = page.locator(".st-key-two-the-other .nsewdrag")

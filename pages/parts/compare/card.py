@@ -15,6 +15,12 @@ from pages.parts.glossary import explain
 OPENED = "the cell to begin with, opened"
 
 
+def open_cell(layer_a: str, layer_b: str) -> None:
+    """Choose a cell and have it opened below (only from a callback)."""
+    st.session_state["la"], st.session_state["lb"] = layer_a, layer_b
+    st.session_state[OPENED] = layer_a, layer_b
+
+
 def cell_card(
     comparison: Comparison,
     titles: tuple[str, str],
@@ -56,7 +62,7 @@ def cell_card(
             st.button(
                 "Look into this cell", key="look into", icon=":material/frame_inspect:", type="tertiary",
                 help="Below: both layers’ Gram matrices, and the images that make the value",
-                on_click=st.session_state.__setitem__, args=(OPENED, (layer_a, layer_b)),
+                on_click=open_cell, args=(layer_a, layer_b),
             )  # fmt: skip
     return layer_a, layer_b
 

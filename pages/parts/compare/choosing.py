@@ -1,4 +1,4 @@
-"""The side bar: what to compare, and the one button, which answers where it was pressed."""
+"""The form: what to compare, and the one button, which answers where it was pressed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ASKED, REFUSED = "asked to compare", "refused to compare"
 
 
 def choose(networks: dict[str, NetworkInfo], store: Store) -> tuple[CompareSpec, NetworkInfo, NetworkInfo, str]:
-    """The side bar, down to the button: what to compare, and why it cannot be, or ""."""
+    """The form, down to the button: what to compare, and why it cannot be, or ""."""
     st.caption("Do two neural networks learn the same things?")
     default = DEFAULT if DEFAULT in networks else next(iter(networks))
     a = widgets.network_picker("a", networks, default, store)

@@ -12,7 +12,7 @@ from cka_core.measures.blocks import RULE
 from cka_core.results import blocks, views
 from cka_core.results.comparison import Comparison
 from pages.parts import address, hiding
-from pages.parts.compare import walk
+from pages.parts.compare import card, walk
 from pages.parts.compare.choosing import show
 from pages.parts.compare.which import OnScreen
 from pages.parts.glossary import hint
@@ -91,7 +91,7 @@ def how_to_read(comparison: Comparison, a: NetworkInfo, b: NetworkInfo, networks
         example = views.example_cell(comparison)
         if example:
             layers = names_a[example[0]], names_b[example[1]]
-            st.button("Show a cell", icon=":material/ads_click:", type="tertiary", on_click=choose_cell, args=layers)
+            st.button("Show a cell", icon=":material/ads_click:", type="tertiary", on_click=card.open_cell, args=layers)
     with block:
         said = "**A bright block** is a run of layers that change little: they represent the images almost alike."
         st.markdown(said, help=hint("block"))

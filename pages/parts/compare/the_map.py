@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from cka_core.results import figures, views
 from cka_core.results import words as result_words
@@ -54,6 +55,16 @@ def column_key(comparison: Comparison) -> str:
     return f"map-column-{min(175, max(50, 25 * round(4 * columns / rows)))}"
 
 
+def is_narrow() -> bool:
+    """Whether the map is as narrow as on a phone: it says so once it is drawn."""
+    return bool((st.session_state.get("map_listener") or {}).get("narrow"))
+
+
+def folded(title: str) -> DeltaGenerator:
+    """A place that is folded on a phone, where it stands below the map."""
+    return st.expander(title) if is_narrow() else st.container(gap="small")
+
+
 def heatmap(
     comparison: Comparison,
     titles: tuple[str, str],
@@ -75,7 +86,7 @@ def heatmap(
     selected = None
     if cell and cell[0] in names_a and cell[1] in names_b:
         selected = names_a.index(cell[0]), names_b.index(cell[1])
-    narrow = bool((st.session_state.get("map_listener") or {}).get("narrow"))
+    narrow = is_narrow()
     digest = drawn.digest(comparison, titles)
     figure = drawn.heatmap(
         comparison,

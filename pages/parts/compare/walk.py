@@ -49,7 +49,8 @@ def strip(spec: CompareSpec) -> None:
     now = next((scene for scene, pair in SCENES.items() if pair == networks), None)
     st.session_state["scene"] = SIX if is_of_the_notebook(spec) else now
     options = list(SCENES) if visitor.only_looks() else [*SCENES, OWN]
-    st.pills("Begin with", options, key="scene", label_visibility="collapsed", on_change=_go)
+    with st.container(horizontal=True):  # in which it stays one line, on a phone too
+        st.pills("Begin with", options, key="scene", label_visibility="collapsed", width="content", on_change=_go)
 
 
 def _go() -> None:
