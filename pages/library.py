@@ -72,7 +72,7 @@ def columns(title: str) -> dict[str, Any]:
         "how it was made": st.column_config.TextColumn("How it was made", width=how),
         "origin": st.column_config.TextColumn("Origin", width=95),
         "made": st.column_config.DatetimeColumn("When", format="D MMM YYYY, HH:mm", width=150),
-        "size": st.column_config.NumberColumn("Size", format="bytes", width=90),
+        "size": st.column_config.NumberColumn("Size", format="%d kB", width=90),
     }
 
 

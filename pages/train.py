@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from cka_core.base import deployment, words
 from cka_core.base.store import Store
@@ -40,8 +41,9 @@ def choose() -> tuple[list[TrainSpec], str]:
 
 def train_button(
     specs: list[TrainSpec], problem: str, found: list[Training], networks: dict[str, NetworkInfo], store: Store
-) -> None:
-    """The one action, how long it will take, or why there is nothing to do."""
+) -> tuple[list[TrainSpec], DeltaGenerator]:
+    """The one action, how long it will take, or why there is nothing to do. Returns what to train now that it was
+    pressed, and the place below it, where it has answered."""
     trained = trainings.trained(store, networks)
     at_work = {training.key for training in found if training.state in AT_WORK}
     wanted = [spec for spec in specs if spec.key not in trained and spec.key not in at_work]
@@ -57,6 +59,9 @@ def train_button(
         disabled=not wanted or visitor.cannot_act_yet(),
         key="train",
     )
+    answer = st.empty()
+    if pressed:
+        answer.progress(0.0, text="Starting the worker")
     if visitor.only_looks():
         st.caption(deployment.ONLY_TO_LOOK_AT)
     elif problem:
@@ -68,8 +73,7 @@ def train_button(
         st.caption("Trained already." if len(done) == len(specs) else "At work or waiting: see the queue.")
         if done:
             training_cards.compare_with(done[0], networks, "of the form")
-    if pressed:
-        training_cards.submit(wanted, store)
+    return wanted if pressed else [], answer
 
 
 def tell_time(wanted: Sequence[TrainSpec], left_out: int, store: Store) -> None:
@@ -142,7 +146,7 @@ def screen() -> None:
     left, right = st.columns([1, 2.4], gap="medium")
     with left:
         specs, problem = choose()
-        train_button(specs, problem, found, networks, store)
+        wanted, answer = train_button(specs, problem, found, networks, store)
     with right:
         notes = st.container()
         st.subheader("Trainings", anchor=False)
@@ -152,6 +156,9 @@ def screen() -> None:
         widgets.rest_of_queue(dataclasses.replace(submit.queue("train", store, visitor.here()), more=0))
         with notes:
             address.show_notes(training_form.WORDS)
+    if wanted:  # the page stands while the worker starts
+        with answer.container():
+            training_cards.submit(wanted, store)
 
 
 screen()

@@ -109,7 +109,7 @@ def test_the_seeds_figure_size(tmp_path):
         (("compare", TRAINED, TRAINED, "--images", "imagenet"), "Valid: cifar10-mini, cifar10"),
         (("compare", TRAINED, "nowhere.keras"), "does not exist"),
         (("train", "cifar-resnet-15x1"), "The nearest are 14 and 20"),
-        (("train", "cifar-resnet-8x1", "--preset", "mine"), "Valid: paper, seed"),
+        (("train", "cifar-resnet-8x1", "--preset", "mine"), "Valid: paper, notebook"),
         (("data", "import", "cifar10", "nowhere.npz"), "does not exist"),
         (("data", "import", "mnist", "x.npz"), "does not exist"),
     ],

@@ -16,7 +16,9 @@ from cka_core.cli.options import ImagesOption, StoreOption, progress_bar
 def train(
     architecture: Annotated[str, typer.Argument(help="For example cifar-resnet-14x1 or resnet50.")],
     images: ImagesOption = "cifar10-mini",
-    preset: Annotated[str, typer.Option(help="paper or seed; the other options change single values of it.")] = "paper",
+    preset: Annotated[
+        str, typer.Option(help="paper or notebook; the other options change single values of it.")
+    ] = "paper",
     epochs: Annotated[int | None, typer.Option()] = None,
     batch_size: Annotated[int | None, typer.Option()] = None,
     seed: Annotated[int, typer.Option(help="Of weights, held-out images, order and augmentation.")] = 0,
@@ -44,9 +46,10 @@ def train(
 ) -> None:
     """Train a network and put it into the library. Stopped, the same command goes on from the last epoch."""
     from cka_core.training.fit import train as run
-    from cka_core.training.recipe import PRESETS, TrainSpec
+    from cka_core.training.recipe import FORMER_PRESETS, PRESETS, TrainSpec
     from cka_core.training.state import file_digest
 
+    preset = FORMER_PRESETS.get(preset, preset)
     if preset not in PRESETS:
         raise ValueError(f"Unknown preset {preset!r}. Valid: {', '.join(PRESETS)}.")
     given = {
@@ -57,7 +60,7 @@ def train(
     }  # fmt: skip
     values = PRESETS[preset] | {key: value for key, value in given.items() if value is not None}
     if optimizer == "adam" and learning_rate is None:
-        values |= {"learning_rate": PRESETS["seed"]["learning_rate"]}
+        values |= {"learning_rate": PRESETS["notebook"]["learning_rate"]}
     path = None
     if weights in ("random", "imagenet"):
         values |= {"start": weights}

@@ -247,7 +247,7 @@ def _described(network: dict[str, Any], layers: tuple[layers.Layer, ...], name: 
 
 
 def table(rows: Sequence[Row]) -> pandas.DataFrame:
-    """The rows as they are shown: name, what, how, origin, made (UTC), size (bytes)."""
+    """The rows as they are shown: name, what, how, origin, made (UTC), size (kB)."""
     import pandas
 
     return pandas.DataFrame(
@@ -257,7 +257,7 @@ def table(rows: Sequence[Row]) -> pandas.DataFrame:
             "how it was made": [row.how for row in rows],
             "origin": [row.origin for row in rows],
             "made": pandas.to_datetime([row.made for row in rows], errors="coerce", utc=True, format="ISO8601"),
-            "size": [row.size for row in rows],
+            "size": [max(1, round(row.size / 1000)) if row.size else 0 for row in rows],
         }
     )
 

@@ -162,7 +162,7 @@ def _figure(
             "ticktext": ticks,
         },
         yaxis={"title": {"text": "CKA"}, "range": [-0.3, 1.02]},
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+        legend={"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0},  # above, the chart's buttons would lie on it
         hovermode="x",
     )
     return figure

@@ -259,7 +259,7 @@ def best_match_curve(
             "title": {"text": html.escape(f"{value} with the best match", quote=False)},
             "range": [min(0.0, float(lowest)), 1.02],
         },
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+        legend={"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0},  # above, the chart's buttons would lie on it
         hovermode="closest",
     )
     return figure

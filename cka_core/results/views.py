@@ -131,7 +131,9 @@ def filtered(comparison: Comparison, kinds: str = "every layer", search: str = "
     masks = [layer_mask(layers, kinds, search) for layers in (comparison.layers_a, comparison.layers_b)]
     without = [n for n, mask in zip((comparison.name_a, comparison.name_b), masks, strict=True) if not mask.any()]
     if without:
-        asked = f"{kinds} with “{search.strip()}” in their name" if search.strip() else kinds
+        asked = "layer" if kinds == "every layer" else kinds
+        if search.strip():
+            asked += f" with “{search.strip()}” in {'its' if kinds == 'every layer' else 'their'} name or kind"
         raise ValueError(f"No {asked} in {' or in '.join(dict.fromkeys(without))}.")
     return comparison.select(*masks)
 

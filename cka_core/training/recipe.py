@@ -2,7 +2,7 @@
 
 "paper" is Nguyen, Raghu & Kornblith (2021, arXiv 2010.15327), appendix: SGD with momentum 0.9, cosine decay, L2 1e-4,
 flip and pad-crop, batch 128 (the starting rate is higher here, since trainings are much shorter than their 300 epochs).
-"seed" is the original notebook: Adam, ImageNet start, batch 256, 10 epochs, every training image, last epoch kept.
+"notebook" is the original notebook: Adam, ImageNet start, batch 256, 10 epochs, every training image, last epoch kept.
 """
 
 from __future__ import annotations
@@ -182,12 +182,14 @@ USUAL_RATES = {"sgd": 0.05, "adam": 1e-3}
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
-    "seed": {
+    "notebook": {
         "epochs": 10, "batch_size": 256, "optimizer": "adam", "learning_rate": 1e-3, "schedule": "constant", "l2": 0.0,
         "augment": False, "held_out": 0.0, "start": "imagenet",
     },
 }  # fmt: skip
 """What each preset changes of `TrainSpec`'s defaults."""
+FORMER_PRESETS = {"seed": "notebook"}
+"""What presets were called before, which commands that were written down then still say."""
 
 
 KINDS: dict[str, tuple[type, str]] = {

@@ -135,8 +135,8 @@ def test_seeds_that_cannot_be_meant(text):
 
 
 def test_a_preset_starts_from_imagenet_only_where_there_are_such_weights():
-    assert trainings.preset_values("seed", "resnet50")["start"] == "imagenet"
-    assert trainings.preset_values("seed", "cifar-resnet-14x1")["start"] == "random"
+    assert trainings.preset_values("notebook", "resnet50")["start"] == "imagenet"
+    assert trainings.preset_values("notebook", "cifar-resnet-14x1")["start"] == "random"
     assert trainings.preset_values("paper", "resnet50")["epochs"] == SPEC.__class__("resnet50").epochs
 
 
@@ -177,8 +177,8 @@ def parsed(line: str, monkeypatch) -> TrainSpec:
     [
         SPEC,
         TrainSpec("cifar-resnet-14x1", seed=3, fraction=0.25, held_out=0.0, keep_every=5, l2=0.0),
-        TrainSpec("resnet50", **PRESETS["seed"]),
-        TrainSpec("resnet50", **(PRESETS["seed"] | {"start": "random", "augment": True, "images": "cifar10"})),
+        TrainSpec("resnet50", **PRESETS["notebook"]),
+        TrainSpec("resnet50", **(PRESETS["notebook"] | {"start": "random", "augment": True, "images": "cifar10"})),
         TrainSpec("cifar-resnet-8x1", optimizer="adam", learning_rate=0.05, augment=False, schedule="constant"),
         TrainSpec("cifar-resnet-8x1", optimizer="adam", learning_rate=3e-4, mixed_precision=True, xla=True),
         TrainSpec("cifar-resnet-8x1", force_cpu=True, deterministic=True, batch_size=64, learning_rate=0.01),

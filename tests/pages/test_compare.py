@@ -316,6 +316,7 @@ def test_a_search_without_a_hit_is_said_and_every_layer_shown(store):
     keep(store, spec())
     page = open_page(a=A, b=B, search="nowhere")
     assert "nowhere" in texts(page) and "Every layer is shown" in texts(page)
+    assert r"No layer with “nowhere” in its name or kind in" in texts(page)
     assert numbers(the_map(page)["data"][0]["z"]).shape == (71, 197)
 
 
@@ -591,6 +592,35 @@ def test_one_cell_stands_under_all_measures_and_the_missing_ones_are_one_button_
     assert kind == "several" and {one.measure for one in wanted.specs} == {
         "cka-biased", "cka-rbf", "rsa-pearson", "rsa-spearman", "mutual-knn", "ridge", "procrustes",
     }  # fmt: skip
+
+
+def test_where_one_only_looks_it_is_said_that_nothing_can_be_computed(store, monkeypatch):
+    monkeypatch.setenv("CKA_MODE", "read-only")
+    page = open_page(a=A, b=B)
+    assert "is not compared yet, and nothing can be computed here" in texts(page) and "press Compare" not in texts(page)
+    assert button(page, "Compare").disabled
+    assert "your own" not in page.pills(key="scene").options
+
+
+def test_a_chosen_cell_that_the_filter_hides_is_mentioned(store):
+    keep(store, spec())
+    cell = {"la": "stage1_block2_add", "lb": "stage3_block1_conv2"}
+    assert "The filter hides this cell" not in texts(open_page(a=A, b=B, **cell))
+    assert "The filter hides this cell" in texts(open_page(a=A, b=B, **cell, kinds="block outputs"))
+
+
+def test_pressing_compare_answers_at_the_button_and_a_refusal_too(store, monkeypatch):
+    keep(store, spec(A, A))
+    page = open_page(a=A, b=A)
+    page.selectbox(key="b").set_value(B).run()
+
+    def refuse(*what: Any) -> None:
+        raise ValueError("The queue is *full*.")
+
+    monkeypatch.setattr(submit, "submit", refuse)
+    button(page, "Compare").click().run()
+    assert [error.value for error in page.error] == [r"The queue is \*full\*\."] or "full" in page.error[0].value
+    assert not button(page, "Compare").disabled and has_map(page), "to be tried again, and the old map stays"
 
 
 def test_where_one_only_looks_nothing_is_offered(store, monkeypatch):

@@ -90,11 +90,12 @@ def test_several_seeds_are_several_trainings(asked):
     assert asked == [("train", TrainSpec("cifar-resnet-20x2", seed=seed)) for seed in range(3)]
 
 
-def test_the_seed_preset_is_the_notebooks(asked):
+def test_the_notebook_preset_is_the_notebooks(asked):
     page = open_page(family="ImageNet ResNet", resnet="101")
-    page.segmented_control(key="preset").set_value("seed").run()
+    page.segmented_control(key="preset").set_value("notebook").run()
+    assert open_page(preset="seed").segmented_control(key="preset").value == "notebook", "as it was called before"
     button(page, "Train").click().run()
-    assert asked == [("train", TrainSpec("resnet101", **PRESETS["seed"]))]
+    assert asked == [("train", TrainSpec("resnet101", **PRESETS["notebook"]))]
 
 
 def test_every_value_can_be_edited_is_named_and_stands_in_the_address(asked):

@@ -370,7 +370,7 @@ def test_batch_norm_follows_faster_in_a_training_of_few_minibatches():
 
 
 def test_batch_norm_leaves_imagenets_averages_and_in_the_notebooks_full_recipe_by_itself():
-    spec = TrainSpec("resnet50", "cifar10", **PRESETS["seed"])
+    spec = TrainSpec("resnet50", "cifar10", **PRESETS["notebook"])
     assert batch_norm_momentum(spec, 50_000) is None
     assert batch_norm_momentum(spec, 3_125) ** (130 / 2) == pytest.approx(1e-6, rel=0.02)
 

@@ -12,6 +12,7 @@ from cka_core.jobs import trainings
 from cka_core.networks.architectures import APPLICATIONS, Architecture, architecture
 from cka_core.training import state as training_state
 from cka_core.training.recipe import (
+    FORMER_PRESETS,
     FRACTIONS,
     LARGEST_BATCH,
     OPTIMIZERS,
@@ -41,7 +42,7 @@ SUGGESTION = {
 }
 PRESET_HELP = (
     "**paper**: Nguyen, Raghu & Kornblith (2021): SGD, cosine decay, L2, flip and pad-crop, best held-out epoch.  \n"
-    "**seed**: the original notebook: Adam from ImageNet weights, 10 epochs, nothing held out.  \n"
+    "**notebook**: the original one: Adam from ImageNet weights, 10 epochs, nothing held out.  \n"
     "Every value can be changed under More."
 )
 FIELDS = {
@@ -116,6 +117,9 @@ def architecture_picker() -> tuple[Architecture, str]:
 
 
 def preset_picker() -> str:
+    asked = st.query_params.get("preset")
+    if asked in FORMER_PRESETS:
+        st.query_params["preset"] = FORMER_PRESETS[asked]
     return segments("Preset", "preset", tuple(PRESETS), PRESET_HELP, forget_values)
 
 
