@@ -80,10 +80,11 @@ def _on_the_page(page: Page, address: str) -> dict[str, float]:
     clicks: list[float] = []
     for index in range(3):
         for name, changed in (("block outputs", f"!== {rows}"), ("every layer", f"=== {rows}")):
-            chip = page.get_by_role("radio", name=name).or_(page.get_by_role("button", name=name))
+            page.get_by_role("combobox", name="Layers").click()
+            option = page.get_by_role("option", name=name, exact=True)
             seconds = _timed(
                 page,
-                lambda page, chip=chip: chip.click(),
+                lambda page, option=option: option.click(),
                 lambda page, changed=changed: page.wait_for_function(f"{CHART}?.data?.[0]?.y.length {changed}"),
             )
             filters.append(seconds)

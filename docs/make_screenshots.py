@@ -17,9 +17,11 @@ from scripts.running import BROWSER_OPTIONS, running_app
 FOLDER = Path(__file__).parent
 A, B = "cifar-resnet-38x1", "cifar-resnet-14x4"
 TRAINED = "-cifar10-mini-s0"
-CELL = "la=stage2_block3_add&lb=stage2_block1_add"
-WIDE, TALL, PHONE = (1400, 1120), (1400, 1780), (390, 1800)
+PAIR = f"a={A}{TRAINED}&b={B}{TRAINED}"
+CELL = f"{PAIR}&la=stage2_block3_add&lb=stage2_block1_add"
+LAPTOP, WIDE, TALL, PHONE = (1280, 720), (1400, 1120), (1400, 1780), (390, 1800)
 PICTURES = {
+    "compare-first": ("light", LAPTOP, "/"),
     "compare-light": ("light", WIDE, f"/?{CELL}"),
     "compare-dark": ("dark", WIDE, f"/?{CELL}"),
     "compare-phone": ("light", PHONE, f"/?{CELL}"),
@@ -27,8 +29,8 @@ PICTURES = {
     "compare-untrained": ("light", WIDE, f"/?a={A}&b={B}"),
     "measures-pixels": ("light", WIDE, f"/?control=without+what+the+pixels+explain&{CELL}"),
     "measures-all": ("light", TALL, f"/?tab=All+measures&{CELL}"),
-    "measures-estimators": ("light", TALL, "/?tab=Estimators"),
-    "measures-by-chance": ("light", TALL, "/?tab=Best+match+along+depth"),
+    "measures-estimators": ("light", TALL, f"/?{PAIR}&tab=Estimators"),
+    "measures-by-chance": ("light", TALL, f"/?{PAIR}&tab=Best+match+along+depth"),
     "train": ("light", WIDE, "/train"),
     "atlas": ("light", WIDE, "/atlas"),
     "library": ("light", WIDE, "/library"),
@@ -37,8 +39,8 @@ PICTURES = {
 DRAWN = {
     "/train": ".js-plotly-plot .heatmaplayer image",
     "/atlas": ".cell canvas",
-    "/?tab=Estimators": ".st-key-estimator-chart-sizes .js-plotly-plot",
-    "/?tab=Best+match+along+depth": ".st-key-curve .js-plotly-plot",
+    f"/?{PAIR}&tab=Estimators": ".st-key-estimator-chart-sizes .js-plotly-plot",
+    f"/?{PAIR}&tab=Best+match+along+depth": ".st-key-curve .js-plotly-plot",
     "/library": "[data-testid=stDataFrame]",
 }
 """What is there when a page is drawn; on the Compare page it is the map."""
