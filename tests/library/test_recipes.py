@@ -36,6 +36,15 @@ def test_keras(tmp_path, monkeypatch, store):
     assert [layer.shape for layer in made.layers] == [(4, 4, 3), (48,)] and made.sample.ids
 
 
+def test_keras_with_several_inputs(tmp_path, monkeypatch, store):
+    image, tokens = keras.Input((4, 4, 1), name="image"), keras.Input((3,), name="tokens")
+    both = keras.layers.Concatenate(name="both")([keras.layers.Flatten(name="flat")(image), tokens])
+    model = keras.Model({"image": image, "tokens": tokens}, both)
+    images = {"image": np.random.rand(12, 4, 4, 1), "tokens": np.random.rand(12, 3)}
+    made = written("keras", tmp_path, monkeypatch, store, model=model, images=images)
+    assert [(layer.name, layer.shape) for layer in made.layers] == [("both", (19,)), ("flat", (16,))]
+
+
 def test_jax(tmp_path, monkeypatch, store):
     layers = [lambda x: jnp.tanh(x) * 2, lambda x: x.reshape(len(x), -1)]
     made = written("jax", tmp_path, monkeypatch, store, layers=layers, images=np.random.rand(12, 3, 4))
