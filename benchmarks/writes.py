@@ -30,7 +30,17 @@ sys.path.insert(0, str(ROOT))
 
 
 from benchmarks import faults  # noqa: E402
-from benchmarks.held import a_network, bystanders, comparison_bytes, kept, look, set_bytes, two_sets, unexplained  # noqa: E402
+from benchmarks.held import (  # noqa: E402
+    a_network,
+    bystanders,
+    comparison_bytes,
+    images_bytes,
+    kept,
+    look,
+    set_bytes,
+    two_sets,
+    unexplained,
+)
 from cka_core.base import leftovers, shipped  # noqa: E402
 from cka_core.base.store import Store  # noqa: E402
 
@@ -206,6 +216,17 @@ def _removed(store: Store) -> None:
     _remove(store)
 
 
+def _copy(store: Store) -> object:
+    return store.put_file("images", "cifar10", io.BytesIO(bytes(100_000)))
+
+
+def _images_there(store: Store) -> object:
+    """Whether they are there, under whatever name: that of what a killed upload left is taken."""
+    from cka_core.library import inventory
+
+    return sorted(row.what for row in inventory.images(store))
+
+
 WRITES = {
     "object": Write(nothing, lambda store: store.put("comparisons", JOB, comparison_bytes()), _listed),
     "record": Write(
@@ -213,9 +234,7 @@ WRITES = {
         lambda store: store.write_record("speed.json", {"a": 2}),
         lambda store: store.read_record("speed.json"),
     ),
-    "copied file": Write(
-        nothing, lambda store: store.put_file("images", "k", io.BytesIO(bytes(100_000))), lambda store: kept(store)
-    ),
+    "copied file": Write(nothing, _copy, lambda store: kept(store)),
     "file of the user": Write(nothing, _user_file, _read_user_file),
     "rename": Write(a_network, _rename, _listed),
     "delete": Write(a_network, lambda store: store.has("networks", "mine") and _remove(store), _listed),
@@ -223,6 +242,7 @@ WRITES = {
     "empty the trash": Write(_removed, _empty, _listed),
     "upload, comparison": Write(nothing, _bring(comparison_bytes), _listed),
     "upload, activation set": Write(nothing, _bring(set_bytes), _listed),
+    "upload, images": Write(nothing, _bring(images_bytes), _images_there),
     "import of CIFAR-10": Write(nothing, _cifar, lambda store: kept(store)),
     "record of a job": Write(nothing, _job, _job_state),
     "comparing, activation sets": Write(two_sets, _compare_sets, _compared),
