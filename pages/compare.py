@@ -157,7 +157,6 @@ def explore(
                 below.file_stem(comparison),
                 colours=colours,
                 on_cell=reading.choose_cell,
-                cell=cell,
                 faded=on.faded,
                 blocks=marks,
                 limits=limits,

@@ -63,6 +63,19 @@ def test_the_overview_has_every_layer_on_the_first_images(store):
     assert about["labels"] == [] and about["sheet"] == "", "nobody knows which images these are"
 
 
+def test_a_first_look_is_one_cell_of_the_overview(store):
+    about, found = unpacked(cell.overview(kept(), comparison(), store, "a name"))
+    first, one = unpacked(cell.overview(kept(), comparison(), store, "a name", (2, 1)))
+    assert first["only"] == [2, 1] and about["only"] is None
+    assert {**first, "only": None, "arrays": 0} == {**about, "arrays": 0}
+    assert (one["cka"] == found["cka"]).all()
+    assert np.isnan(one["few"]).sum() == one["few"].size - 1 and abs(one["few"][2, 1] - found["few"][2, 1]) < 1e-6
+    for side, layer in (("a", 2), ("b", 1)):
+        for name in ("entries", "units", "scores", "shares", "dimensions", "neighbours"):
+            whole = found[f"{side}.{name}"][layer].astype(np.float64)
+            assert np.abs(one[f"{side}.{name}"][0].astype(np.float64) - whole).max() <= 1e-5 * np.abs(whole).max() + 1
+
+
 def test_pictures_and_classes_where_the_images_are_here(store):
     sample = SampleSpec("cifar10-mini", "test", N, 0)
     about, _ = unpacked(cell.overview(kept(sample), comparison(), store))

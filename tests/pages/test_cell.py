@@ -41,7 +41,7 @@ def test_nothing_is_sent_until_a_cell_is_chosen():
 def test_the_cell_in_the_address_is_open_and_its_images_are_counted():
     page = open_page(**CELL)
     told = view(page)
-    assert told["here"] and sent(page) == ["cell_overview"]
+    assert told["here"] and sent(page) == ["cell_first", "cell_overview"], "one cell at once, then all layers"
     assert told["detail"]["cell"] == told["cell"] and len(told["detail"]["images"]) == 12
     assert told["detail"]["words"].startswith("Together these 12 of 64 images add ")
     assert "Look at all 768 images, not only 64" in button(page, page.button(key="open the cell").label).label
@@ -62,7 +62,7 @@ def test_images_left_out_make_a_second_thing_to_send():
     page.session_state["left out"] = of | {"images": 3, "count of asking": 1}
     page.run()
     told = view(page)
-    assert told["left"] and not told["problem"] and sent(page) == ["cell_overview", "cell_left_out"]
+    assert told["left"] and not told["problem"] and sent(page) == ["cell_first", "cell_left_out", "cell_overview"]
     page.session_state["left out"] = of | {"images": list(range(40)), "count of asking": 2}
     page.run()
     told = view(page)

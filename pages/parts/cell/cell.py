@@ -78,7 +78,7 @@ def show(
     detail, left, problem = None, "", ""
     if kept is not None and at is not None:
         try:
-            _hold("overview", _overview(name, of, kept, comparison, store))  # on screen while the images are counted
+            _hold("first", _first_look(name, of, at, kept, comparison, store))  # on screen at once
             detail = _detail(name, at[0], at[1], kept, store)
             left, problem, maps = _left_out(name, kept, colours, store)
         except (LookupError, ValueError) as error:  # removed from the store meanwhile, or damaged
@@ -97,6 +97,11 @@ def show(
         },
         names, on_cell,
     )  # fmt: skip
+    if kept is not None and at is not None:  # last, while the cell is on screen already
+        try:
+            _hold("overview", _overview(name, of, kept, comparison, store))
+        except (LookupError, ValueError) as error:
+            st.info(address.plain(str(error)), icon=":material/info:")
 
 
 def _positions(layers: Sequence[Any], shown: Sequence[Any]) -> list[int]:
@@ -169,6 +174,20 @@ def _ask(
         title = " × ".join(network_words.titles(a, b))
         if visitor.attempt(lambda: submit.submit("compare", wanted, title, store, visitor.here())):
             st.rerun()
+
+
+def _first_look(name: str, of: str, at: list[int], kept: KeptGrams, comparison: Comparison, store: Store) -> bytes:
+    """The first cell that a visitor opens of a map, without waiting for all layers; the same for the cells after it, so
+    that it is sent once."""
+    first = st.session_state.get("first look")
+    if first is None or first["name"] != name:
+        first = st.session_state["first look"] = {"name": name, "at": at}
+    return _only(name, first["at"][0], first["at"][1], of, kept, comparison, store)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _only(name: str, row: int, column: int, of: str, _kept: KeptGrams, _comparison: Comparison, _store: Store) -> bytes:
+    return cells.overview(_kept, _comparison, _store, of, (row, column))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -63,15 +63,13 @@ function walker(tell, changed) {
   const told = make('div', { role: 'status' });
   Object.assign(told.style, { position: 'absolute', width: '1px', height: '1px', overflow: 'hidden', opacity: 0 });
 
-  // A mark of our own, since Plotly's stays where the last run of the page drew it.
+  // A mark of our own: with one of Plotly's the map would be drawn anew for every cell.
   function mark() {
     const map = chart();
     if (!map || !walk.data) return;
-    const layout = map._fullLayout, moving = walk.cell && !walk.isKnown();
-    const drawn = map.querySelector('.scatterlayer');
-    if (drawn) drawn.style.visibility = moving ? 'hidden' : '';
-    const row = moving ? walk.data.rows.indexOf(walk.cell[0]) : -1;
-    const column = moving ? walk.data.columns.indexOf(walk.cell[1]) : -1;
+    const layout = map._fullLayout;
+    const row = walk.cell ? walk.data.rows.indexOf(walk.cell[0]) : -1;
+    const column = walk.cell ? walk.data.columns.indexOf(walk.cell[1]) : -1;
     square.style.display = row >= 0 && column >= 0 && layout?.xaxis ? '' : 'none';
     if (square.style.display) return;
     square.style.left = `${layout.xaxis._offset + layout.xaxis.l2p(column)}px`;
