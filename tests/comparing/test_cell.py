@@ -155,6 +155,9 @@ def test_the_gram_matrices_of_all_images_or_of_few_are_found_where_a_comparison_
     assert found.whole and found.n == 96 and [batch.m for batch, _ in found.minibatches()] == [48, 48]
     assert np.abs(cell.without(found, 1).before - result.matrix).max() < 1e-6
     assert kept_grams.asking(a, b, result) == spec
+    assert found.passes == 1
+    several = dataclasses.replace(result, provenance=result.provenance | {"passes": 3})
+    assert kept_grams.find(a, b, several, store).passes == 3
     some = result.select([5, 2], [1])
     assert found.minibatch(0)[0].names[5] == kept_grams.find(a, b, some, store).minibatch(0)[0].names[0]
     store.remove_folder("grams")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from cka_core.base import deployment
+from cka_core.comparing.kept_grams import KeptGrams
 from cka_core.jobs import records
 from cka_core.results import views
+from pages.parts.cell import cell as opened
 from tests.pages.test_compare import A, B, button, keep, open_page, spec, texts
 from tests.synthetic import comparison
 
@@ -67,6 +69,12 @@ def test_images_left_out_make_a_second_thing_to_send():
     page.run()
     told = view(page)
     assert "from 1 to 32 images to leave out, got 40" in told["problem"] and not told["left"]
+
+
+def test_of_a_map_of_several_passes_it_is_said_that_these_are_the_minibatches_of_the_first():
+    kept = KeptGrams(96, [slice(0, 96)], True, None, "", False, lambda _: None, lambda _: None, passes=3)
+    assert opened._of_passes(kept) == " This is of the first of 3 passes over the images, the map of all of them."
+    assert opened._of_passes(replace(kept, passes=1)) == opened._of_passes(replace(kept, n=64, whole=False)) == ""
 
 
 def test_where_nothing_is_kept_one_button_has_it_computed(store):

@@ -74,7 +74,7 @@ def show(
     at = [own.index(name) for own, name in zip(names, chosen, strict=True)] if chosen else None
     of = drawn.digest(comparison, titles)
     kept = _find(comparison, networks, at, titles, store, faded)
-    name = key_of([of, kept.n, kept.whole]) if kept else ""
+    name = key_of([of, kept.n, kept.whole, kept.passes]) if kept else ""
     detail, left, problem = None, "", ""
     if kept is not None and at is not None:
         try:
@@ -198,7 +198,14 @@ def _overview(name: str, of: str, _kept: KeptGrams, _comparison: Comparison, _st
 @st.cache_data(max_entries=128, show_spinner=False)
 def _detail(name: str, row: int, column: int, _kept: KeptGrams, _store: Store) -> dict[str, Any]:
     found = cells.cell(_kept, row, column, _store)
-    return {"cell": [row, column], **found, "words": _words(found, _kept.n)}
+    return {"cell": [row, column], **found, "words": _words(found, _kept.n) + _of_passes(_kept)}
+
+
+def _of_passes(kept: KeptGrams) -> str:
+    """That a map of several passes is of other minibatches, too, than those looked at here."""
+    if kept.passes == 1 or not kept.whole:
+        return ""
+    return f" This is of the first of {kept.passes} passes over the images, the map of all of them."
 
 
 def _words(found: dict[str, Any], n: int) -> str:
@@ -248,6 +255,7 @@ def _maps(key: str, _kept: KeptGrams, _images: list[int] | int, _colours: str, _
     count = len(left.images)
     which = f"the {count} most influential" if isinstance(_images, int) else f"these {count}"
     told = f"Without {which} of {_kept.n:,} images. Influence is an image’s mean share in all layers’ own HSIC."
+    told += _of_passes(_kept)
     return cells.packed_left(_kept, left, palette(_colours), _store, {"name": key, "words": told})
 
 
