@@ -19,7 +19,6 @@ from cka_core.images import pictures
 from cka_core.measures import deciding
 from cka_core.measures.grams import NO_NORMS, GramBatch
 from cka_core.measures.hsic import HsicSums
-from cka_core.measures.kernels import MIN_IMAGES
 from cka_core.measures.portraits import Portraits, portraits
 from cka_core.results import views, words
 from cka_core.results.comparison import MEASURE, Comparison
@@ -170,17 +169,11 @@ def without(kept: KeptGrams, images: Sequence[int] | int) -> Left:
         raise ValueError(f"Expected positions of images from 0 to {kept.n - 1:,}, got {removed}.")
     before: HsicSums | None = None
     after: HsicSums | None = None
-    for where, (a, b) in zip(kept.slices, kept.minibatches(), strict=True):
+    for (a, b), left in deciding.both_without(kept.minibatches(), removed):
         if before is None or after is None:
             before, after = (HsicSums(len(a.triangles), len(b.triangles)) for _ in range(2))
         before.add(a, b)
-        here = [image - where.start for image in removed if where.start <= image < where.stop]
-        if a.m - len(here) < MIN_IMAGES:
-            raise ValueError(
-                f"Expected at least {MIN_IMAGES} images to be left in each minibatch, got {a.m - len(here)}."
-            )
-        left = deciding.without_images(a, here) if here else a
-        after.add(left, left if b is a else deciding.without_images(b, here) if here else b)
+        after.add(*left)
     assert before is not None and after is not None
     return Left(removed, before.matrix(), after.matrix())
 

@@ -7,7 +7,7 @@ layers against all layers are one matrix product a minibatch, and the ratio is t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -199,6 +199,20 @@ def products(a: GramBatch, b: GramBatch) -> np.ndarray:
     if b is a:
         np.fill_diagonal(product, a.squares)
     return product
+
+
+def summed(pairs: Iterable[tuple[GramBatch, GramBatch]]) -> HsicSums:
+    """HSIC added up over minibatches, each a pair of both networks' Gram matrices; of one network the same one twice.
+
+    ValueError where there are none.
+    """
+    sums: HsicSums | None = None
+    for a, b in pairs:
+        sums = HsicSums(len(a.triangles), len(b.triangles)) if sums is None else sums
+        sums.add(a, b)
+    if sums is None:
+        raise ValueError("Expected at least one minibatch of Gram matrices, got none.")
+    return sums
 
 
 def inner_products(left: np.ndarray, right: np.ndarray, dtype: Any = np.float64) -> np.ndarray:
