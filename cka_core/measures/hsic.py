@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cka_core.measures.grams import GramBatch, in_threads
+from cka_core.measures.grams import GramBatch, each_in_threads
 from cka_core.measures.kernels import MIN_IMAGES, NO_VARIANCE, ONE_IMAGE
 
 WARNINGS = 10
@@ -225,7 +225,7 @@ def inner_products(left: np.ndarray, right: np.ndarray, dtype: Any = np.float64)
         return a @ b.T
 
     product = np.zeros((len(left), len(right)))
-    for part in in_threads(one, range(0, left.shape[1], SLICE)):
+    for part in each_in_threads(one, range(0, left.shape[1], SLICE)):  # of 2,000 layers each is 32 MB
         product += part
     return product
 
