@@ -16,7 +16,7 @@ RECIPES = dict(re.findall(r"^```python (\w+)\n(.*?)^```", TEXT, re.M | re.S))
 
 
 def test_each_framework_has_a_recipe_of_about_ten_lines():
-    assert set(RECIPES) == {"torch", "transformers", "jax", "sklearn", "keras"}
+    assert set(RECIPES) == {"torch", "transformers", "jax", "flax", "sklearn", "keras"}
     assert max(len(code.splitlines()) for code in RECIPES.values()) <= 15
     for name, code in RECIPES.items():
         compile(code, name, "exec")
@@ -49,6 +49,22 @@ def test_jax(tmp_path, monkeypatch, store):
     layers = [lambda x: jnp.tanh(x) * 2, lambda x: x.reshape(len(x), -1)]
     made = written("jax", tmp_path, monkeypatch, store, layers=layers, images=np.random.rand(12, 3, 4))
     assert [layer.name for layer in made.layers] == ["layer_00", "layer_01"]
+
+
+class Module:
+    """A module of Flax, as far as the recipe calls it: outputs by the path of their layer, in tuples, one a call."""
+
+    def apply(self, variables, x, capture_intermediates=False):
+        assert capture_intermediates
+        hidden = jnp.tanh(x @ variables["params"])
+        return hidden, {"intermediates": {"Dense_0": {"__call__": (hidden,)}, "__call__": (hidden[:, :2],)}}
+
+
+def test_flax_by_its_interface(tmp_path, monkeypatch, store):
+    given = {"model": Module(), "variables": {"params": jnp.ones((4, 5))}, "images": np.random.rand(12, 4)}
+    made = written("flax", tmp_path, monkeypatch, store, **given)
+    shapes = {layer.name: layer.shape for layer in made.layers}
+    assert shapes == {"Dense_0/__call__/0": (5,), "__call__/0": (2,)}
 
 
 class Halves:
