@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import tempfile
@@ -19,10 +20,12 @@ NETWORK = "cifar-resnet-14x1-plain-s0"
 
 def look(store: Store) -> dict[str, Any]:
     """Everything that the pages list, opened. Nothing of this raises anything, whatever happened to the store."""
+    from cka_core.images import own
     from cka_core.jobs import submit, trainings
     from cka_core.library import catalogue, inventory, keeping
 
-    rows = [*inventory.networks(store), *inventory.activation_sets(store), *inventory.comparisons(store)]
+    rows = [*inventory.networks(store), *inventory.activation_sets(store), *inventory.images(store)]
+    rows += inventory.comparisons(store)
     found: dict[str, Any] = {"damaged": sorted(one.file for one in inventory.damaged(store))}
     opens = set()
     for row in rows:
@@ -32,6 +35,10 @@ def look(store: Store) -> dict[str, Any]:
             assert inventory.opened(row.key, store) is not None, f"{row.key} is listed and does not open"
         elif row.kind == "networks":
             assert store.get("networks", row.key) is not None, f"{row.key} is listed and does not open"
+        elif row.kind == "images":
+            image_set = own.registered(store)[row.key]
+            for part in image_set.parts:
+                own.load(image_set, part, store)
         else:
             for _ in catalogue.sets(store)[row.key].minibatches():
                 pass
@@ -54,8 +61,10 @@ def unexplained(store: Store) -> list[str]:
     """Files of the library that no page lists, neither as what they are nor as damaged."""
     seen = look(store)
     shown = {key for _, key in seen["opens"]} | {_stem(file) for file in seen["damaged"]}
-    names = [name for kind in ("networks", "activations", "comparisons") for name in store.names(kind)]
-    return [name for name in names if _stem(name) not in shown]
+    from cka_core.images.sets import IMAGE_SETS
+
+    names = [name for kind in ("networks", "activations", "images", "comparisons") for name in store.names(kind)]
+    return [name for name in names if _stem(name) not in shown and _stem(name) not in IMAGE_SETS]
 
 
 def _stem(name: str) -> str:
@@ -88,6 +97,13 @@ def set_bytes(seed: int = 0) -> bytes:
         write(path, header, (grams([one[part] for one in x], ("first", "second"), first=part.start)
                              for part in header.slices))  # fmt: skip
         return path.read_bytes()
+
+
+def images_bytes() -> bytes:
+    """An npz of thirty small images with their labels."""
+    file, labels = io.BytesIO(), np.arange(30) % 3
+    np.savez(file, images=np.random.default_rng(0).integers(0, 256, (30, 6, 6), np.uint8), labels=labels)
+    return file.getvalue()
 
 
 def a_network(store: Store, name: str = "mine") -> None:

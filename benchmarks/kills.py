@@ -25,7 +25,8 @@ import numpy as np
 
 from benchmarks import faults, writes
 from benchmarks.held import bystanders, kept, look, unexplained
-from benchmarks.writes import COUNTS, HANG, ROOT, WRITES, nothing
+from benchmarks.killed import HANG
+from benchmarks.writes import COUNTS, ROOT, WRITES, nothing
 from cka_core.base import leftovers
 from cka_core.base.store import Store
 

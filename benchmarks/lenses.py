@@ -30,7 +30,7 @@ import numpy as np  # noqa: E402
 
 from cka_core.measures.chance import best_match_chance  # noqa: E402
 from cka_core.measures.grams import GramBatch, grams  # noqa: E402
-from cka_core.measures.hsic import HsicSums  # noqa: E402
+from cka_core.measures.hsic import summed  # noqa: E402
 from cka_core.measures.jackknife import FEW_IMAGES, interval, jackknife  # noqa: E402
 from cka_core.measures.registry import MEASURES  # noqa: E402
 
@@ -58,13 +58,6 @@ def network(seed: int, layers: int, images: int = IMAGES, first: int = 0) -> Gra
         x = 0.9 * x + 0.45 * rng.standard_normal(x.shape, np.float32)
         made.append(x * np.arange(1, 401, dtype=np.float32) ** -0.5)
     return grams(made, first=first)
-
-
-def summed(pairs: list[tuple[GramBatch, GramBatch]]) -> HsicSums:
-    sums = HsicSums(len(pairs[0][0].triangles), len(pairs[0][1].triangles))
-    for a, b in pairs:
-        sums.add(a, b)
-    return sums
 
 
 def said(what: str, value: float, limit: float, unit: str = "x the map") -> None:

@@ -6,7 +6,8 @@ Stored activations are compared, in minibatches of 256, each size in a process o
 memory of its own that the process took at most beyond that of its start (on Linux without the pages of the file that is
 mapped, which the system takes back when it needs them), beside the formula for it; last, the exponent of the time
 in each size, by least squares of the logarithms. The formula: Gram matrices of both networks in one minibatch, m(m-1)/2
-float32 each, held twice for the standard errors and once more in float64 parts, and AT_ONCE bytes of activations.
+float32 each, held twice for the standard errors and once more in float64 parts; AT_ONCE bytes of activations; and eight
+arrays of float64 as large as the map, two more for each core.
 ``--whole`` goes to 10,000 images, 2,000 layers and 10,000,000 features, which takes minutes and 11 GB of disk.
 """
 
@@ -44,8 +45,9 @@ def formula(images: int, layers: int, features: int) -> float:
     from cka_core.measures.grams import AT_ONCE
 
     m = min(BATCH, images)
+    maps = 8 + 2 * (os.cpu_count() or 1)
     triangles = layers * m * (m - 1) / 2 * 4
-    return (4 * triangles + AT_ONCE + 4 * m * COLUMNS * 4 + layers * layers * 8 * 6) / 1e9
+    return (4 * triangles + AT_ONCE + 4 * m * COLUMNS * 4 + layers * layers * 8 * maps) / 1e9
 
 
 def one(images: int, layers: int, features: int) -> dict[str, float]:

@@ -19,7 +19,7 @@ from hypothesis import seed as seeded
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from benchmarks import held, writes
+from benchmarks import held, killed, writes
 from cka_core.base import leftovers
 from cka_core.base.store import Store
 from cka_core.jobs import records, submit, worker
@@ -52,8 +52,8 @@ class StoreAndJobs(RuleBasedStateMachine):
     def step(self, kind: str, do: Callable[[], object], moment: float | None) -> bool:
         """Take a step in another process; whether it came to its end."""
         if moment is not None and kind in _calls:
-            return writes.forked(do, 1 + int(moment * _calls[kind])) > 0
-        calls = writes.forked(do)
+            return killed.forked(do, 1 + int(moment * _calls[kind])) > 0
+        calls = killed.forked(do)
         _calls[kind] = max(calls, _calls.get(kind, 0))
         return True
 

@@ -14,13 +14,10 @@ import dataclasses
 import hashlib
 import io
 import json
-import os
 import random
 import shutil
-import signal
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,12 +26,22 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 
-from benchmarks import faults  # noqa: E402
-from benchmarks.held import a_network, bystanders, comparison_bytes, kept, look, set_bytes, two_sets, unexplained  # noqa: E402
+from benchmarks.held import (  # noqa: E402
+    a_network,
+    bystanders,
+    comparison_bytes,
+    images_bytes,
+    kept,
+    look,
+    set_bytes,
+    two_sets,
+    unexplained,
+)
+from benchmarks.killed import forked  # noqa: E402
+from benchmarks.readers import cifar_npz  # noqa: E402
 from cka_core.base import leftovers, shipped  # noqa: E402
 from cka_core.base.store import Store  # noqa: E402
 
-HANG = 180.0
 JOB = "0123456789abcdef01234567"
 ELSEWHERE = "tcp://elsewhere"  # the name of a remote cluster, of which it is believed that it is there
 COUNTS = ("kills", "lost", "wrong", "orphans", "others", "hangs")
@@ -113,7 +120,7 @@ def _cifar(store: Store) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cifar10.npz"
-        path.write_bytes(faults._cifar_npz(path))
+        path.write_bytes(cifar_npz(path))
         import_cifar10(path, store)
 
 
@@ -206,6 +213,17 @@ def _removed(store: Store) -> None:
     _remove(store)
 
 
+def _copy(store: Store) -> object:
+    return store.put_file("images", "cifar10", io.BytesIO(bytes(100_000)))
+
+
+def _images_there(store: Store) -> object:
+    """Whether they are there, under whatever name: that of what a killed upload left is taken."""
+    from cka_core.library import inventory
+
+    return sorted(row.what for row in inventory.images(store))
+
+
 WRITES = {
     "object": Write(nothing, lambda store: store.put("comparisons", JOB, comparison_bytes()), _listed),
     "record": Write(
@@ -213,9 +231,7 @@ WRITES = {
         lambda store: store.write_record("speed.json", {"a": 2}),
         lambda store: store.read_record("speed.json"),
     ),
-    "copied file": Write(
-        nothing, lambda store: store.put_file("images", "k", io.BytesIO(bytes(100_000))), lambda store: kept(store)
-    ),
+    "copied file": Write(nothing, _copy, lambda store: kept(store)),
     "file of the user": Write(nothing, _user_file, _read_user_file),
     "rename": Write(a_network, _rename, _listed),
     "delete": Write(a_network, lambda store: store.has("networks", "mine") and _remove(store), _listed),
@@ -223,6 +239,7 @@ WRITES = {
     "empty the trash": Write(_removed, _empty, _listed),
     "upload, comparison": Write(nothing, _bring(comparison_bytes), _listed),
     "upload, activation set": Write(nothing, _bring(set_bytes), _listed),
+    "upload, images": Write(nothing, _bring(images_bytes), _images_there),
     "import of CIFAR-10": Write(nothing, _cifar, lambda store: kept(store)),
     "record of a job": Write(nothing, _job, _job_state),
     "comparing, activation sets": Write(two_sets, _compare_sets, _compared),
@@ -230,56 +247,6 @@ WRITES = {
     "epochs of a training": Write(nothing, _epochs, _epochs_kept),
     "files of an atlas": Write(nothing, _atlas, _atlas_kept),
 }
-
-
-def forked(do: Callable[[], object], at: int | None = None) -> int:
-    """Do something in a forked process; ``at`` has it killed at that call or return of a Python function.
-
-    Returns the number of calls and returns that there were without a kill, 0 for a kill. Anything raised that is not a
-    ValueError ends in a RuntimeError here, a hang in a TimeoutError.
-    """
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        _in_child(do, at, writing)
-    os.close(writing)
-    with open(reading, "rb") as pipe:
-        deadline = time.monotonic() + HANG
-        while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            if time.monotonic() > deadline:
-                os.kill(child, signal.SIGKILL)
-                os.waitpid(child, 0)
-                raise TimeoutError
-            time.sleep(0.0005)
-        _, status = os.waitpid(child, 0)
-        told = pipe.read().decode()
-    if os.WIFSIGNALED(status):
-        return 0
-    if not told.isdigit():
-        raise RuntimeError(told)
-    return int(told)
-
-
-def _in_child(do: Callable[[], object], at: int | None, answer: int) -> None:
-    count = 0
-
-    def step(frame: Any, event: str, argument: Any) -> None:
-        nonlocal count
-        count += 1
-        if count == at:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    told = ""
-    try:
-        sys.setprofile(step)
-        with contextlib.suppress(ValueError):
-            do()
-    except BaseException as error:
-        told = f"{type(error).__name__}: {error}"[:1000]
-    finally:
-        sys.setprofile(None)
-        os.write(answer, (told or str(count)).encode())
-        os._exit(0)
 
 
 @contextlib.contextmanager

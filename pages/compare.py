@@ -167,7 +167,6 @@ def explore(
                 below.file_stem(comparison),
                 colours=colours,
                 on_cell=reading.choose_cell,
-                cell=cell,
                 faded=on.faded,
                 blocks=blocks.marked(comparison, shown) if on.is_cka else (),
                 limits=limits,
@@ -183,6 +182,7 @@ def explore(
         colours,
         reading.choose_cell,
         store,
+        marked=cell,
         faded=opened.faded,
     )
     history.shelf(as_it_is)

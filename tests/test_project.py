@@ -128,7 +128,7 @@ def test_what_is_imported_is_required_and_the_other_way_round():
     # Keras saves and reads weights through h5py; Dask needs cryptography for TLS certificates.
     # PyTorch is optional: requirements-torch.txt has it.
     assert needed | {"h5py", "cryptography"} == set(requirements("requirements.txt")) | {"torch"}
-    assert set(requirements("requirements-torch.txt")) == {"torch"}
+    assert set(requirements("requirements-torch.txt")) == {"torch", "safetensors"}  # a recipe writes with the latter
 
 
 def test_the_supported_pythons_are_the_same_everywhere():

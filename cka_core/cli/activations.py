@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cka_core.base.store import Store
-from cka_core.cli.options import ImagesOption, StoreOption, check_npz, given, part_of, progress_bar
+from cka_core.cli.options import (
+    BalancedOption,
+    BatchOption,
+    FirstOption,
+    ImagesOption,
+    LayersOption,
+    SamplesOption,
+    SeedOption,
+    SplitOption,
+    StoreOption,
+    check_npz,
+    given,
+    part_of,
+    progress_bar,
+)
+
+if TYPE_CHECKING:
+    from cka_core.images.sets import SampleSpec
+    from cka_core.results.activation_sets import Sample
 
 app = typer.Typer(
     help="Activation sets: a network's Gram matrices in one file, to compare it elsewhere.", no_args_is_help=True
@@ -22,16 +41,13 @@ def extract(
     network: Annotated[str, typer.Argument(help="A network of the library, an architecture, or a .keras file.")],
     out: Annotated[Path, typer.Option(help="The file to write, .npz.")],
     images: ImagesOption = "cifar10-mini",
-    split: Annotated[str, typer.Option(help="test or train.")] = "test",
-    samples: Annotated[int | None, typer.Option(help="Number of images; all of the split if not given.")] = None,
-    first: Annotated[bool, typer.Option("--first", help="Take the first images instead of drawing them.")] = False,
-    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
-    balanced: Annotated[bool, typer.Option("--balanced", help="As many of each class.")] = False,
-    batch_size: Annotated[int, typer.Option(help="Images in a minibatch.")] = 256,
-    layers: Annotated[
-        list[str] | None,
-        typer.Option(help="Only layers of this name, pattern (*_add) or kind (Conv2D); may be repeated."),
-    ] = None,
+    split: SplitOption = "test",
+    samples: SamplesOption = None,
+    first: FirstOption = False,
+    seed: SeedOption = 0,
+    balanced: BalancedOption = False,
+    batch_size: BatchOption = 256,
+    layers: LayersOption = None,
     name: Annotated[str | None, typer.Option(help="Of the set; default: that of the file.")] = None,
     store: StoreOption = None,
 ) -> None:
@@ -68,17 +84,17 @@ def import_(
         ),
     ],
     name: Annotated[str | None, typer.Option(help="In the library; default: its own.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Images in a minibatch.")] = 256,
+    batch_size: BatchOption = 256,
     sample_ids: Annotated[
         Path | None,
         typer.Option(help="Ids of the rows, one a line; default: FILE.sample_ids.txt, or sample_ids in the file."),
     ] = None,
     images: Annotated[str | None, typer.Option(help="Which images these are, if you know: their set.")] = None,
-    split: Annotated[str, typer.Option(help="test or train.")] = "test",
-    samples: Annotated[int | None, typer.Option(help="Number of images; all of the split if not given.")] = None,
+    split: SplitOption = "test",
+    samples: SamplesOption = None,
     first: Annotated[bool, typer.Option("--first", help="They are the first ones.")] = False,
-    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
-    balanced: Annotated[bool, typer.Option("--balanced", help="As many of each class.")] = False,
+    seed: SeedOption = 0,
+    balanced: BalancedOption = False,
     sample_label: Annotated[str, typer.Option(help="Or a word of yours for these images, the same each time.")] = "",
     store: StoreOption = None,
 ) -> None:
@@ -86,18 +102,11 @@ def import_(
     from cka_core.base import foreign_arrays
     from cka_core.images.sets import SampleSpec
     from cka_core.library import arrivals
-    from cka_core.results.activation_sets import Sample
 
     place = Store(store)
-    if images is None and given(context, "split", "samples", "first", "seed", "balanced"):
-        raise ValueError(
-            "Expected --images with --split, --samples, --first, --seed or --balanced: which set they are of."
-        )
-    sample = None
-    if images is not None:
-        split = part_of(context, images, split, place)
-        asked = SampleSpec(images, split, samples, None if first else seed, balanced)
-        sample = Sample.of(asked, asked.load(place))
+    sample = _known_images(
+        context, images, split, SampleSpec("", "", samples, None if first else seed, balanced), place
+    )
     ids = foreign_arrays.ids_in(sample_ids) if sample_ids else foreign_arrays.ids_beside(file)
     with progress_bar() as report:
         made = arrivals.import_file(
@@ -107,6 +116,22 @@ def import_(
     if made.sample.assumed and not made.sample.ids:
         print("note: nothing in it says which images these are: their order is assumed. sample_ids in the file, or")
         print("      --images, say it.")
+
+
+def _known_images(
+    context: typer.Context, images: str | None, split: str, draw: SampleSpec, store: Store
+) -> Sample | None:
+    """The images that activations are said to be of, drawn as in ``draw``; None where nobody said."""
+    from cka_core.results.activation_sets import Sample
+
+    if images is None:
+        if given(context, "split", "samples", "first", "seed", "balanced"):
+            raise ValueError(
+                "Expected --images with --split, --samples, --first, --seed or --balanced: which set they are of."
+            )
+        return None
+    asked = dataclasses.replace(draw, images=images, split=part_of(context, images, split, store))
+    return Sample.of(asked, asked.load(store))
 
 
 @app.command("list")
@@ -134,13 +159,13 @@ def convert(
         bool, typer.Option("--trust", help="I wrote this pickle myself. Unpickling runs the code a file contains.")
     ] = False,
     name: Annotated[str | None, typer.Option(help="Of the set; default: that of the file.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Images in a minibatch.")] = 256,
+    batch_size: BatchOption = 256,
     images: Annotated[str | None, typer.Option(help="Which images these were, if you know: their set.")] = None,
-    split: Annotated[str, typer.Option(help="test or train.")] = "test",
-    samples: Annotated[int | None, typer.Option(help="Number of images; all of the split if not given.")] = None,
+    split: SplitOption = "test",
+    samples: SamplesOption = None,
     first: Annotated[bool, typer.Option("--first", help="They were the first ones.")] = False,
-    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
-    balanced: Annotated[bool, typer.Option("--balanced", help="As many of each class.")] = False,
+    seed: SeedOption = 0,
+    balanced: BalancedOption = False,
     images_digest: Annotated[str, typer.Option(help="Or the digest of the images, 32 hex digits.")] = "",
     sample_label: Annotated[str, typer.Option(help="Or a word of yours for these images, the same each time.")] = "",
     store: StoreOption = None,
@@ -148,7 +173,6 @@ def convert(
     """Turn a pickled list of activations, as the original notebook wrote it, into an activation set."""
     from cka_core.comparing import extraction
     from cka_core.images.sets import SampleSpec
-    from cka_core.results.activation_sets import Sample
 
     out = out or file.with_suffix(".npz")
     check_npz(out)
@@ -158,14 +182,8 @@ def convert(
         raise ValueError("Say which images these were in one way: --images, --images-digest or --sample-label.")
     if images_digest and not (len(images_digest) == 32 and set(images_digest) <= set("0123456789abcdef")):
         raise ValueError(f"Expected --images-digest as 32 hex digits, got {images_digest!r}.")
-    if images is None and given(context, "split", "samples", "first", "seed", "balanced"):
-        raise ValueError(
-            "Expected --images with --split, --samples, --first, --seed or --balanced: which set they are of."
-        )
-    sample = None
-    if images is not None:
-        asked = SampleSpec(images, split, samples, None if first else seed, balanced)
-        sample = Sample.of(asked, asked.load(Store(store)))
+    draw = SampleSpec("", "", samples, None if first else seed, balanced)
+    sample = _known_images(context, images, split, draw, Store(store))
     made = extraction.convert(
         file, out, trust=trust, name=name or out.stem, batch_size=batch_size, sample=sample,
         images_digest=images_digest, label=sample_label,

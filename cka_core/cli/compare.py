@@ -10,7 +10,22 @@ import typer
 
 from cka_core.base.store import Store
 from cka_core.cli import factory
-from cka_core.cli.options import ImagesOption, StoreOption, colour_range, given, inches, part_of, progress_bar
+from cka_core.cli.options import (
+    BalancedOption,
+    BatchOption,
+    FirstOption,
+    ImagesOption,
+    LayersOption,
+    SamplesOption,
+    SeedOption,
+    SplitOption,
+    StoreOption,
+    colour_range,
+    given,
+    inches,
+    part_of,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
     from cka_core.results.comparison import Comparison
@@ -27,16 +42,13 @@ def compare(
     ],
     b: Annotated[str, typer.Argument(help="The other one; the same again for a self-comparison.")],
     images: ImagesOption = "cifar10-mini",
-    split: Annotated[str, typer.Option(help="test or train.")] = "test",
-    samples: Annotated[int | None, typer.Option(help="Number of images; all of the split if not given.")] = None,
-    first: Annotated[bool, typer.Option("--first", help="Take the first images instead of drawing them.")] = False,
-    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
-    balanced: Annotated[bool, typer.Option("--balanced", help="As many of each class.")] = False,
-    batch_size: Annotated[int, typer.Option(help="Images in a minibatch.")] = 256,
-    layers: Annotated[
-        list[str] | None,
-        typer.Option(help="Only layers of this name, pattern (*_add) or kind (Conv2D); may be repeated."),
-    ] = None,
+    split: SplitOption = "test",
+    samples: SamplesOption = None,
+    first: FirstOption = False,
+    seed: SeedOption = 0,
+    balanced: BalancedOption = False,
+    batch_size: BatchOption = 256,
+    layers: LayersOption = None,
     preprocessing: Annotated[
         str,
         typer.Option(

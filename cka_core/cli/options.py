@@ -22,6 +22,19 @@ ImagesOption = Annotated[
     str, typer.Option("--images", help="Image set: cifar10-mini, cifar10, another of `data list`, or one of yours.")
 ]
 
+SplitOption = Annotated[str, typer.Option("--split", help="test or train.")]
+SamplesOption = Annotated[
+    int | None, typer.Option("--samples", help="Number of images; all of the split if not given.")
+]
+FirstOption = Annotated[bool, typer.Option("--first", help="Take the first images instead of drawing them.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Of the draw.")]
+BalancedOption = Annotated[bool, typer.Option("--balanced", help="As many of each class.")]
+BatchOption = Annotated[int, typer.Option("--batch-size", help="Images in a minibatch.")]
+LayersOption = Annotated[
+    list[str] | None,
+    typer.Option("--layers", help="Only layers of this name, pattern (*_add) or kind (Conv2D); may be repeated."),
+]
+
 
 def given(context: typer.Context, *names: str) -> bool:
     """Whether any of these options was typed, rather than left at its default."""

@@ -23,9 +23,9 @@ from cka_core.library import catalogue
 from cka_core.measures import registry
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import minibatches
-from cka_core.networks.activations import check_patterns
 from cka_core.networks.architectures import NetworkSpec
 from cka_core.networks.layer_graph import INFERENCE
+from cka_core.networks.layers import check_patterns
 from cka_core.networks.preprocessing import AUTO
 from cka_core.results.activation_sets import Sample
 from cka_core.results.comparison import MEASURE, CompareSpec, Comparison

@@ -19,7 +19,6 @@ from cka_core.images import pictures
 from cka_core.measures import deciding
 from cka_core.measures.grams import NO_NORMS, GramBatch
 from cka_core.measures.hsic import HsicSums
-from cka_core.measures.kernels import MIN_IMAGES
 from cka_core.measures.portraits import Portraits, portraits
 from cka_core.results import views, words
 from cka_core.results.comparison import MEASURE, Comparison
@@ -33,8 +32,13 @@ EXACT = 32767
 """Entries and scores travel as two bytes, as parts of the largest of their layer."""
 
 
-def overview(kept: KeptGrams, comparison: Comparison, store: Store, name: str = "") -> bytes:
+def overview(
+    kept: KeptGrams, comparison: Comparison, store: Store, name: str = "", only: tuple[int, int] | None = None
+) -> bytes:
     """Every layer of both networks on at most 64 images, packed (`pack`) for the browser under a ``name``.
+
+    ``only`` a row and a column of the map: of these two layers alone, which is there at once. ``a`` and ``b`` are then
+    one layer each, of a network with itself too, and ``few`` is NaN elsewhere.
 
     ``about`` has the layers' names, the classes and pictures of the images where they are here, and what is lacking.
     Arrays: ``cka`` float32 (layers_a, layers_b), the map; ``few``, the same on these images; and for each network, "a"
@@ -43,13 +47,16 @@ def overview(kept: KeptGrams, comparison: Comparison, store: Store, name: str = 
     ``neighbours`` int16 (layers, m, k): see `Portraits`.
     """
     batch_a, batch_b = kept.minibatch(0)
+    is_self = batch_b is batch_a
+    if only is not None:
+        batch_a, batch_b = batch_a.select([only[0]]), batch_b.select([only[1]])
     a = portraits(batch_a)
     b = a if batch_b is batch_a else portraits(batch_b)
     images = kept.images(store)
     about: dict[str, Any] = {
         "name": name, "title": _title(comparison), "m": a.m, "n": kept.n, "whole": kept.whole,
         "of": (comparison.provenance.get("images") or {}).get("n"),
-        "self": b is a, "lacks": NO_NORMS if batch_a.norms is None or batch_b.norms is None else "",
+        "self": is_self, "only": only, "lacks": NO_NORMS if batch_a.norms is None or batch_b.norms is None else "",
         "layers": [_named(comparison.layers_a), _named(comparison.layers_b)],
         "reasons": [list(comparison.reasons_a), list(comparison.reasons_b)],
         "classes": list(images.classes) if images else [],
@@ -57,7 +64,11 @@ def overview(kept: KeptGrams, comparison: Comparison, store: Store, name: str = 
         "predicted": [predicted and predicted[: a.m] for predicted in kept.predicted],
         "sheet": pictures.sheet(images.x[: a.m], SHEET) if images else "", "columns": SHEET,
     }  # fmt: skip
-    arrays = {"cka": comparison.matrix.astype(np.float32), "few": a.cka(b).astype(np.float32)}
+    few = a.cka(b)
+    if only is not None:
+        few = np.full(comparison.matrix.shape, np.nan)
+        few[only] = a.cka(b)[0, 0]
+    arrays = {"cka": comparison.matrix.astype(np.float32), "few": few.astype(np.float32)}
     for side, made in (("a", a),) if b is a else (("a", a), ("b", b)):
         arrays |= {f"{side}.{name}": array for name, array in _arrays(made).items()}
     return pack(about, arrays)
@@ -158,17 +169,11 @@ def without(kept: KeptGrams, images: Sequence[int] | int) -> Left:
         raise ValueError(f"Expected positions of images from 0 to {kept.n - 1:,}, got {removed}.")
     before: HsicSums | None = None
     after: HsicSums | None = None
-    for where, (a, b) in zip(kept.slices, kept.minibatches(), strict=True):
+    for (a, b), left in deciding.both_without(kept.minibatches(), removed):
         if before is None or after is None:
             before, after = (HsicSums(len(a.triangles), len(b.triangles)) for _ in range(2))
         before.add(a, b)
-        here = [image - where.start for image in removed if where.start <= image < where.stop]
-        if a.m - len(here) < MIN_IMAGES:
-            raise ValueError(
-                f"Expected at least {MIN_IMAGES} images to be left in each minibatch, got {a.m - len(here)}."
-            )
-        left = deciding.without_images(a, here) if here else a
-        after.add(left, left if b is a else deciding.without_images(b, here) if here else b)
+        after.add(*left)
     assert before is not None and after is not None
     return Left(removed, before.matrix(), after.matrix())
 

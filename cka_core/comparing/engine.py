@@ -9,20 +9,19 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from cka_core.base.progress import Report, shown
 from cka_core.comparing import streams, tallies, torch_models
 from cka_core.comparing.arrays import compare_activations
 from cka_core.comparing.by_spec import run
 from cka_core.comparing.sources import Live, now, versions
 from cka_core.comparing.warm import live_extractor
-from cka_core.images.sets import Images, digest
+from cka_core.images.image_set import digest_of
+from cka_core.images.sets import Images
 from cka_core.measures import registry
 from cka_core.measures.hsic import minibatches
-from cka_core.networks.activations import check_patterns
-from cka_core.networks.layer_graph import INFERENCE
-from cka_core.networks.layers import Choice
+from cka_core.networks import inputs
+from cka_core.networks.layer_graph import INFERENCE, input_names
+from cka_core.networks.layers import Choice, check_patterns
 from cka_core.networks.preprocessing import AUTO
 from cka_core.networks.torch_calls import BatchAxis
 from cka_core.networks.torch_layers import Forward
@@ -59,14 +58,15 @@ def compare(
     Parameters
     ----------
     model_a, model_b : keras.Model or torch.nn.Module, two of one framework or one of each
-        Keras: functional or sequential, one input. PyTorch: any; it runs on its own device and is left as it was. The
-        same model twice is a self-comparison and runs once.
-    images : (n, ...) array, or `Images`
-        uint8 is brought to the form each network expects, floats are taken as they are; see ``preprocessing``. With a
-        PyTorch model also a tensor, a pair ``(for_a, for_b)``, a ``Dataset``, or an iterable of batches, each of which
-        is one minibatch: of a tuple the first is the input, a dict is passed as keywords. An array (n, h, w, c) enters
-        a PyTorch model as (n, c, h, w) where 1, 3 or 4 channels tell it, a tensor (n, c, h, w) enters a Keras model as
-        (n, h, w, c); a pair is never turned.
+        Keras: functional or sequential, one input or several. PyTorch: any; it runs on its own device and is left as it
+        was. The same model twice is a self-comparison and runs once.
+    images : (n, ...) array, or `Images`; of several inputs a dict of arrays by their names
+        uint8 is brought to the form each network expects, floats are taken as they are; see ``preprocessing``. Each
+        Keras network takes the arrays that its inputs are named for; a tuple of arrays is in the order of
+        ``model.inputs``. With a PyTorch model also a tensor, a pair ``(for_a, for_b)``, a ``Dataset``, or an iterable
+        of batches, each of which is one minibatch: of a tuple the first is the input, a dict is passed as keywords. An
+        array (n, h, w, c) enters a PyTorch model as (n, c, h, w) where 1, 3 or 4 channels tell it, a tensor
+        (n, c, h, w) enters a Keras model as (n, h, w, c); a pair or a dict is never turned.
     batch_size : images in a minibatch, at least 4. A remainder of fewer than 4 joins the minibatch before it.
     layers : names, patterns (``*_add``) or kinds (``Conv2D``) to keep, or a function of a `Layer`; None: every layer
     progress : True shows a bar (tqdm, in a notebook too); or a function, called with a `Progress` after each group of
@@ -90,7 +90,8 @@ def compare(
     Raises
     ------
     ValueError
-        For fewer than 4 images, a name that matches no layer, images of another shape, a Keras model without a graph.
+        For fewer than 4 images, a name that matches no layer or no input, images of another shape or of unequal number,
+        a Keras model without a graph.
     NonFiniteActivation
         Naming the layer and the image.
     """
@@ -107,7 +108,9 @@ def compare(
     if forward is not None or batch_axis is not None:
         raise ValueError("forward and batch_axis are for PyTorch models, got Keras models only.")
     started = time.perf_counter()
-    x = images.x if isinstance(images, Images) else np.asanyarray(images)
+    several = any(len(input_names(model)) > 1 for model in (model_a, model_b))
+    x = images.x if isinstance(images, Images) else inputs.arrays_of(images, several)
+    n = inputs.count(x)
     chosen = registry.measure(measure)
 
     def sides(layers: Choice) -> tuple[Live, Live]:
@@ -120,16 +123,17 @@ def compare(
     residual = layers if callable(layers) else tallies.patterns(chosen, layers, a.all_layers, b.all_layers)
     a, b = sides(residual) if residual is not layers else (a, b)
     check_patterns(layers, {a.name: a.all_layers, b.name: b.all_layers})
-    slices = minibatches(len(x), batch_size)
+    inputs.check_known(x, {side.name: side.extractor.input_names for side in (a, b)})
+    slices = minibatches(n, batch_size)
     sums, errors = streams.stream(a, b, slices, shown(progress), chosen)
     network_a = a.provenance()
     provenance = {
         "network_a": network_a,
         "network_b": network_a if b is a else b.provenance(),
         "images": {
-            "images": "given as an array",
-            "n": len(x),
-            "digest": images.digest if isinstance(images, Images) else digest(x),
+            "images": "given as arrays" if isinstance(x, (dict, tuple)) else "given as an array",
+            "n": n,
+            "digest": images.digest if isinstance(images, Images) else digest_of(x),
         },
         "preprocessing": streams.preprocessing(a, b),
         "batch_norm": batch_norm,

@@ -40,7 +40,8 @@ class KeptGrams:
 
     ``n`` images in minibatches at ``slices``; ``whole`` says whether these are all images of the comparison. ``sample``
     says which they are, None where that is not known. ``predicted``: the class that each network gives each of the
-    first images, None where that is not known.
+    first images, None where that is not known. ``passes``: how many passes over the images the map was made of; these
+    are the minibatches of the first.
     """
 
     n: int
@@ -52,6 +53,7 @@ class KeptGrams:
     a: Minibatch
     b: Minibatch
     predicted: tuple[list[int] | None, list[int] | None] = (None, None)
+    passes: int = 1
 
     def minibatch(self, index: int) -> tuple[GramBatch, GramBatch]:
         """Both networks' Gram matrices of one minibatch; of a network with itself the same object twice.
@@ -77,6 +79,13 @@ class KeptGrams:
 
 def find(a: NetworkSpec, b: NetworkSpec, comparison: Comparison, store: Store) -> KeptGrams | None:
     """The Gram matrices of the comparison of two networks: of all its images, else of few; None where none are."""
+    found, passes = _found(a, b, comparison, store), comparison.provenance.get("passes")
+    if found is None or not isinstance(passes, int) or passes == 1:
+        return found
+    return dataclasses.replace(found, passes=passes)
+
+
+def _found(a: NetworkSpec, b: NetworkSpec, comparison: Comparison, store: Store) -> KeptGrams | None:
     told = comparison.provenance.get("images") or {}
     n, size = told.get("n"), comparison.provenance.get("batch_size")
     if not isinstance(n, int) or not isinstance(size, int) or not isinstance(told.get("digest"), str):

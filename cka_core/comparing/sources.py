@@ -23,12 +23,12 @@ from cka_core.comparing.warm import warm_extractor
 from cka_core.images.sets import Images, SampleSpec
 from cka_core.library import catalogue
 from cka_core.measures.grams import GramBatch
-from cka_core.networks import fitting
-from cka_core.networks.activations import Extractor, StepReport, matching
+from cka_core.networks import fitting, inputs
+from cka_core.networks.activations import Extractor, StepReport
 from cka_core.networks.architectures import NetworkSpec
 from cka_core.networks.building import weights_digest
 from cka_core.networks.layer_graph import INFERENCE
-from cka_core.networks.layers import Layer
+from cka_core.networks.layers import Layer, matching
 from cka_core.networks.layouts import shape_text
 from cka_core.networks.preprocessing import AUTO, DIVIDE, NONE, Pixels
 from cka_core.results.activation_sets import ActivationSet, Sample
@@ -57,7 +57,8 @@ class Source(Protocol):
 class Live:
     """Gram matrices computed as they are asked for."""
 
-    def __init__(self, extractor: Extractor, x: np.ndarray):
+    def __init__(self, extractor: Extractor, images: Any):
+        x = inputs.of_network(images, extractor.input_names, extractor.name)
         extractor.check_images(x)
         self.extractor, self.x = extractor, x
         self.pixels = extractor.pixels(x)
@@ -66,10 +67,10 @@ class Live:
         self.all_layers = extractor.all_layers
 
     def batch(self, index: int, where: slice, report: StepReport) -> GramBatch:
-        return self.extractor.grams(self.x[where], where.start, report)
+        return self.extractor.grams(inputs.rows(self.x, where), where.start, report)
 
     def parts(self, index: int, where: slice, report: StepReport) -> Iterator[tuple[GramBatch, Sequence[int]]]:
-        return self.extractor.parts(self.x[where], where.start, report)
+        return self.extractor.parts(inputs.rows(self.x, where), where.start, report)
 
     def provenance(self) -> dict[str, Any]:
         return {
@@ -298,8 +299,10 @@ def identity(network: NetworkSpec) -> list[Any]:
     return [*network.identity, version("keras"), version("tensorflow")]
 
 
-def in_words(pixels: Pixels, x: np.ndarray) -> str:
+def in_words(pixels: Pixels, x: inputs.Entering) -> str:
     """How a provenance says in what form images entered a network."""
+    if isinstance(x, dict):
+        return pixels.form
     if pixels.form == NONE:
         return "as given"
     return "uint8 / 255" if pixels.form == DIVIDE and x.dtype == np.uint8 else pixels.form

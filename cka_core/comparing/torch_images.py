@@ -16,6 +16,7 @@ import numpy as np
 from cka_core.images.sets import Images
 from cka_core.measures.hsic import minibatches
 from cka_core.measures.kernels import MIN_IMAGES
+from cka_core.networks import inputs
 from cka_core.networks.layouts import order_for_keras, order_for_torch
 from cka_core.networks.preprocessing import AUTO, DIVIDE, NONE, Pixels, check_form, check_range, pixels
 from cka_core.networks.torch_inputs import as_tensor, count, input_of, joined
@@ -46,15 +47,24 @@ class Minibatches:
 def open_images(images: Any, batch_size: int) -> Minibatches:
     """Images as minibatches.
 
-    ``images`` is an array, a tensor or `Images` (n, ...); a tuple of two of them, one for each network; a ``Dataset``;
-    or an iterable of batches. Raises ValueError for anything else, and for fewer than 4 images.
+    ``images`` is an array, a tensor or `Images` (n, ...); a dict of them by the names of the inputs; a tuple of two of
+    these, one for each network; a ``Dataset``; or an iterable of batches. Raises ValueError for anything else, and for
+    fewer than 4 images.
     """
-    if isinstance(images, tuple) and len(images) == 2 and all(_is_array(side) for side in images):
+    if isinstance(images, tuple) and len(images) == 2 and all(_is_array(side) or _is_named(side) for side in images):
         a, b = (side.x if isinstance(side, Images) else side for side in images)
-        if len(a) != len(b):
-            raise ValueError(f"Expected a pair of arrays of the same images, got {len(a):,} and {len(b):,}.")
-        parts = minibatches(len(a), batch_size)
-        return Minibatches(((a[p], b[p]) for p in parts), len(parts), batch_size, "given as a pair of arrays", True)
+        if inputs.count(a) != inputs.count(b):
+            raise ValueError(
+                f"Expected a pair of arrays of the same images, got {inputs.count(a):,} and {inputs.count(b):,}."
+            )
+        parts = minibatches(inputs.count(a), batch_size)
+        pairs = ((inputs.rows(a, p), inputs.rows(b, p)) for p in parts)
+        arrays = all(_is_array(side) for side in images)
+        return Minibatches(pairs, len(parts), batch_size, "given as a pair of arrays", arrays)
+    if _is_named(images):
+        parts = minibatches(inputs.count(images), batch_size)
+        batches = _twice(inputs.rows(images, part) for part in parts)
+        return Minibatches(batches, len(parts), batch_size, "given as arrays by name")
     if _is_array(images):
         x = images.x if isinstance(images, Images) else images
         parts = minibatches(len(x), batch_size)
@@ -66,8 +76,9 @@ def open_images(images: Any, batch_size: int) -> Minibatches:
         return Minibatches(_twice(batches), total, batch_size, f"given as a dataset ({name})")
     if isinstance(images, (str, bytes, Mapping)) or not isinstance(images, Iterable):
         raise ValueError(
-            "Expected images as an array or tensor (n, ...), a tuple of two, a Dataset, or an iterable of batches, got "
-            f"{name}." + (" One batch goes into a list: images=[batch]." if isinstance(images, Mapping) else "")
+            "Expected images as an array or tensor (n, ...), a dict of them, a tuple of two, a Dataset, or an iterable "
+            f"of batches, got {name}."
+            + (" One batch goes into a list: images=[batch]." if isinstance(images, Mapping) else "")
         )
     total = len(images) if isinstance(images, Sized) else None
     return Minibatches(_twice(_large_enough(images)), total, None, f"given as batches ({name})")
@@ -77,6 +88,11 @@ def _is_array(images: Any) -> bool:
     return isinstance(images, Images) or (
         hasattr(images, "shape") and hasattr(images, "dtype") and len(images.shape) > 0
     )
+
+
+def _is_named(images: Any) -> bool:
+    """Whether they are arrays by the names of the inputs."""
+    return isinstance(images, Mapping) and len(images) > 0 and all(_is_array(array) for array in images.values())
 
 
 def _is_dataset(images: Any) -> bool:
@@ -124,15 +140,22 @@ class Entrance:
     """The form in which the minibatches enter one network; ``words`` says what was done to them.
 
     ``keras_shape`` is the input shape of a Keras model, which brings pixels to its form itself, None for a PyTorch
-    model; ``whole``: the model is called with whole batches, as they are.
+    model; ``names`` are those of a Keras model's inputs; ``whole``: the model is called with whole batches, as they
+    are.
     """
 
     def __init__(
-        self, stream: Minibatches, keras_shape: Any, beside_keras: bool, preprocessing: str, whole: bool = False
+        self,
+        stream: Minibatches,
+        keras_shape: Any,
+        beside_keras: bool,
+        preprocessing: str,
+        whole: bool = False,
+        names: tuple[str, ...] = (),
     ):
         check_form(preprocessing)
         self.stream, self.keras_shape, self.beside_keras, self.whole = stream, keras_shape, beside_keras, whole
-        self.preprocessing = preprocessing
+        self.preprocessing, self.names = preprocessing, names
         self.pixels = Pixels(NONE, "as the batches give them")
         self.done: list[str] = []
 
@@ -179,11 +202,13 @@ class Entrance:
         made = pixels(last, form)
         return torch.from_numpy(np.ascontiguousarray(np.moveaxis(made, -1, 1) if array.ndim == 4 else made))
 
-    def _for_keras(self, batch: Any) -> np.ndarray:
+    def _for_keras(self, batch: Any) -> inputs.Entering:
         if isinstance(batch, Mapping):
-            raise ValueError("A Keras model takes one array, got batches that are dicts. Pass an array, or tuples.")
-        x = as_tensor(input_of(batch)).cpu()
-        array = np.asarray(x.float() if x.is_floating_point() and x.element_size() < 4 else x)
+            taken = inputs.of_network(batch, self.names, "The Keras model")
+            return {name: _array(x) for name, x in taken.items()} if isinstance(taken, dict) else _array(taken)
+        if len(self.names) > 1:
+            inputs.of_network(input_of(batch), self.names, "The Keras model")
+        array = _array(input_of(batch))
         paired = self.stream.arrays and self.stream.given.startswith("given as a pair")
         order = None if paired else order_for_keras(array.shape, self.keras_shape)
         if order is not None:
@@ -191,6 +216,11 @@ class Entrance:
             self.done.append(to)
             array = np.ascontiguousarray(array.transpose(order))
         return array
+
+
+def _array(x: Any) -> np.ndarray:
+    tensor = as_tensor(x).cpu()
+    return np.asarray(tensor.float() if tensor.is_floating_point() and tensor.element_size() < 4 else tensor)
 
 
 class Digest:

@@ -19,8 +19,9 @@ from cka_core.measures import registry
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import HsicSums
 from cka_core.measures.measure import MeasureMeans
-from cka_core.networks.activations import StepReport, check_patterns
-from cka_core.networks.layers import Choice, Layer
+from cka_core.networks.activations import StepReport
+from cka_core.networks.layer_graph import input_names
+from cka_core.networks.layers import Choice, Layer, check_patterns
 from cka_core.networks.torch_calls import BatchAxis
 from cka_core.networks.torch_inputs import count
 from cka_core.networks.torch_layers import Forward, TorchExtractor
@@ -56,9 +57,10 @@ class _Side:
 
     def __init__(self, model: Any, stream: Minibatches, beside_keras: bool, preprocessing: str, forward: Forward):
         self.model, self.is_torch = model, is_torch(model)
-        shape = None if self.is_torch else tuple(model.input_shape)
+        names = () if self.is_torch else input_names(model)
+        shape = None if self.is_torch else () if len(names) > 1 else tuple(model.input_shape)
         self.forward = forward
-        self.enter = Entrance(stream, shape, beside_keras, preprocessing, forward is not None)
+        self.enter = Entrance(stream, shape, beside_keras, preprocessing, forward is not None, names)
         self.preprocessing = preprocessing
         self.network: _Network | None = None
 

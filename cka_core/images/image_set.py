@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from typing import Any
 
 import numpy as np
 
@@ -67,3 +68,12 @@ def digest(x: np.ndarray, y: np.ndarray | None = None) -> str:
     if y is not None:
         sha.update(np.ascontiguousarray(y, np.int64).data)
     return sha.hexdigest()[:32]
+
+
+def digest_of(images: Any) -> str:
+    """The same of one array, of arrays by name in any order, or of a tuple of arrays."""
+    if not isinstance(images, (dict, tuple)):
+        return digest(images)
+    named = images if isinstance(images, dict) else dict(enumerate(images))
+    parts = "".join(f"{name!r}:{digest(named[name])}\n" for name in sorted(named))
+    return hashlib.sha256(parts.encode()).hexdigest()[:32]

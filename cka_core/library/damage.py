@@ -8,6 +8,8 @@ from functools import lru_cache
 
 from cka_core.base.npz import NotReadable
 from cka_core.base.store import Entry, Store
+from cka_core.images import own
+from cka_core.images.sets import IMAGE_SETS
 from cka_core.library import catalogue
 from cka_core.results.files import read_about
 from cka_core.results.schemas import ComparisonAbout
@@ -27,11 +29,13 @@ def damaged(store: Store) -> list[Damage]:
     found = [Damage(store.name_of(path), *_set_aside(path.rsplit("/", 1)[-1])) for path in store.damaged()]
     whole = set(catalogue.networks(store)) | {entry.key for entry in store.entries("networks") if "@" in entry.key}
     for kind, usable, again in (
-        ("networks", whole, "Train it again"),
+        ("networks", whole, "Train it again, or bring its file in again"),
         ("activations", set(catalogue.sets(store)), "Bring the file in again"),
+        ("images", set(own.registered(store)), "Bring the file in again"),
     ):
-        files = {entry.key: store.name_of(entry.path) for entry in store.entries(kind)}
-        lost = broken(store.entries(kind), store)
+        entries = [entry for entry in store.entries(kind) if entry.key not in IMAGE_SETS]
+        files = {entry.key: store.name_of(entry.path) for entry in entries}
+        lost = broken(entries, store)
         for name in sorted(lost):
             found.append(Damage(files[name], f"{name}: its file is not what was written", f"{again}, or remove this."))
         records = {

@@ -113,9 +113,13 @@ def activation_sets(store: Store) -> list[Row]:
 
 def images(store: Store) -> list[Row]:
     """Image sets of one's own, newest first."""
-    sizes = _sizes(store.entries("images"))
+    found_sets = own.registered(store)
+    entries = [entry for entry in store.entries("images") if entry.key in found_sets]
+    sizes, damaged_files = _sizes(entries), broken(entries, store)
     rows = []
-    for name, found in own.registered(store).items():
+    for name, found in found_sets.items():
+        if name in damaged_files:
+            continue
         count = sum(found.sizes[part] for part in found.parts)
         labels = f"{len(found.classes)} classes" if found.classes else "no labels"
         what, how = f"{count:,} images of {shape_text(found.shape)}", f"{labels} · from {found.title}"

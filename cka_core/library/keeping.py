@@ -190,7 +190,11 @@ def discard(file: str, store: Store, by: Visitor | None = None) -> str | None:
     to it, to the trash. Returns the id to `restore` it by, if any. What is damaged is the teacher's to see to."""
     visitors.may_change(by, "", store)
     kind, _, name = file.partition("/")
-    if kind not in ("damaged", "networks", "activations", "comparisons") or name in ("", ".", "..") or "/" in name:
+    if (
+        kind not in ("damaged", "networks", "activations", "images", "comparisons")
+        or name in ("", ".", "..")
+        or "/" in name
+    ):
         raise ValueError(f"Expected a damaged file of the store, got {file!r}.")
     if kind == "damaged":
         store.remove(store.path(file))

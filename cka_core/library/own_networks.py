@@ -21,7 +21,7 @@ from cka_core.library.keeping import check_name, free_name
 
 OTHER_INPUTS = (
     "{file} takes {count} inputs. One image set enters one input: write its activations instead "
-    "(docs/activations.md) and compare those."
+    "(docs/activations.md) and compare those, or give `compare` a dict of arrays in Python."
 )
 
 
@@ -65,7 +65,7 @@ def described(path: Path, file_name: str) -> dict[str, Any]:
         "file": file_name[-200:],
         "layers": [dataclasses.asdict(layer) | {"shape": list(layer.shape)} for layer in graph.layers],
         "parameters": int(model.count_params()),
-        "input_shape": list(graph.input_shape[1:]),
-        "input_dtype": graph.input_dtype,
+        "input_shape": list(graph.input.shape[1:]),
+        "input_dtype": graph.input.dtype,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }

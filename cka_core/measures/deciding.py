@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from cka_core.measures.grams import GramBatch, in_threads
-from cka_core.measures.hsic import HsicSums
+from cka_core.measures.hsic import summed
 from cka_core.measures.kernels import MIN_IMAGES, NO_VARIANCE, ONE_IMAGE, ONE_IMAGE_LIMIT, u_centre
 from cka_core.measures.matrices import row, u_centred, upper
 
@@ -23,9 +23,7 @@ def shares(batches: Sequence[GramBatch]) -> np.ndarray:
     The images in the order of the minibatches; each minibatch counts as it does in the map, T/(m-3). NaN for a layer
     that has no CKA. 1 / sum h_i² is how many images decide the layer (`jackknife.Jackknife`).
     """
-    sums = HsicSums(len(batches[0].triangles), len(batches[0].triangles))
-    for batch in batches:
-        sums.add(batch, batch)
+    sums = summed((batch, batch) for batch in batches)
     parts = []
     for batch in batches:
         unit = sums.units(batch, batch)[0]
@@ -47,10 +45,7 @@ def cell_shares(batches: Sequence[tuple[GramBatch, GramBatch]], layer_a: int, la
 
     Negative where an image pulls the two layers apart. NaN where one of the two has no CKA.
     """
-    count_a, count_b = len(batches[0][0].triangles), len(batches[0][1].triangles)
-    sums = HsicSums(count_a, count_b)
-    for a, b in batches:
-        sums.add(a, b)
+    sums = summed(batches)
     parts = []
     for a, b in batches:
         unit_a, unit_b = sums.units(a, b)
@@ -106,11 +101,16 @@ def map_without(batches: Sequence[tuple[GramBatch, GramBatch]], images: Any) -> 
     count = sum(a.m for a, _ in batches)
     if removed.size and not (0 <= removed[0] and removed[-1] < count):
         raise ValueError(f"Expected positions of images from 0 to {count - 1:,}, got {removed.tolist()}.")
-    sums = HsicSums(len(batches[0][0].triangles), len(batches[0][1].triangles))
-    start = 0
+    return summed(left for _, left in both_without(batches, removed)).matrix()
+
+
+def both_without(
+    batches: Iterable[tuple[GramBatch, GramBatch]], images: Any
+) -> Iterator[tuple[tuple[GramBatch, GramBatch], tuple[GramBatch, GramBatch]]]:
+    """Each minibatch of both networks as it is, and `without_images` at these positions in the sample."""
+    removed, start = np.asarray(images, np.intp), 0
     for a, b in batches:
         here = removed[(removed >= start) & (removed < start + a.m)] - start
         start += a.m
-        left = a if not here.size else without_images(a, here)
-        sums.add(left, left if b is a else b if not here.size else without_images(b, here))
-    return sums.matrix()
+        left = without_images(a, here) if here.size else a
+        yield (a, b), (left, left if b is a else without_images(b, here) if here.size else b)

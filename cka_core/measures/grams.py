@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
@@ -224,8 +224,13 @@ def in_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any
 
     BLAS' own threads are not used: between two products they wait by spinning, and take time from TensorFlow's.
     """
+    return list(each_in_threads(function, items))
+
+
+def each_in_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+    """`in_threads`, one result after the other: those that were taken are not held."""
     with one_blas_thread():
-        return list(_threads(_cores()).map(function, items))
+        yield from _threads(_cores()).map(function, items)
 
 
 def _cores() -> int:

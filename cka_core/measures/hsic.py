@@ -7,12 +7,12 @@ layers against all layers are one matrix product a minibatch, and the ratio is t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from cka_core.measures.grams import GramBatch, in_threads
+from cka_core.measures.grams import GramBatch, each_in_threads
 from cka_core.measures.kernels import MIN_IMAGES, NO_VARIANCE, ONE_IMAGE
 
 WARNINGS = 10
@@ -201,6 +201,20 @@ def products(a: GramBatch, b: GramBatch) -> np.ndarray:
     return product
 
 
+def summed(pairs: Iterable[tuple[GramBatch, GramBatch]]) -> HsicSums:
+    """HSIC added up over minibatches, each a pair of both networks' Gram matrices; of one network the same one twice.
+
+    ValueError where there are none.
+    """
+    sums: HsicSums | None = None
+    for a, b in pairs:
+        sums = HsicSums(len(a.triangles), len(b.triangles)) if sums is None else sums
+        sums.add(a, b)
+    if sums is None:
+        raise ValueError("Expected at least one minibatch of Gram matrices, got none.")
+    return sums
+
+
 def inner_products(left: np.ndarray, right: np.ndarray, dtype: Any = np.float64) -> np.ndarray:
     """Inner products of all rows of two arrays (rows, n), float64, multiplied in ``dtype``; a few entries at a time, so
     that few are held twice."""
@@ -211,7 +225,7 @@ def inner_products(left: np.ndarray, right: np.ndarray, dtype: Any = np.float64)
         return a @ b.T
 
     product = np.zeros((len(left), len(right)))
-    for part in in_threads(one, range(0, left.shape[1], SLICE)):
+    for part in each_in_threads(one, range(0, left.shape[1], SLICE)):  # of 2,000 layers each is 32 MB
         product += part
     return product
 

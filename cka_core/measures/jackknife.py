@@ -19,7 +19,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from cka_core.measures.grams import GramBatch, in_threads
+from cka_core.measures.grams import GramBatch, each_in_threads
 from cka_core.measures.hsic import HsicSums, products
 from cka_core.measures.kernels import MIN_IMAGES
 from cka_core.measures.matrices import row
@@ -83,7 +83,7 @@ def jackknife(batches: Iterable[tuple[GramBatch, GramBatch]], sums: HsicSums) ->
         units = sums.units(a, b)
         images += a.m
         part = _Minibatch(a, b, units, rho, one_only=a.m == sums.images)
-        for sums_of_part in in_threads(part.images, part.starts):
+        for sums_of_part in each_in_threads(part.images, part.starts):
             for total, more in zip((first, second, *shares), sums_of_part, strict=True):
                 total += more
     if images != sums.images:

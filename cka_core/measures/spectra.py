@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from cka_core.measures import eigen
+
 NOISE = 1e-6
 """Eigenvalues under this share of the largest are what float32 leaves of zero."""
 
@@ -48,11 +50,10 @@ def factor(gram: np.ndarray, components: int | None = None) -> tuple[np.ndarray,
     """
     from scipy.linalg import eigh
 
-    m = len(gram)
-    few = components is not None and components < m
-    values, vectors = eigh(
-        gram, subset_by_index=[m - components, m - 1] if few and components else None, check_finite=False
-    )
+    if components is not None and 0 < components < len(gram):
+        values, vectors = eigen.largest(gram, components)
+    else:
+        values, vectors = eigh(gram, check_finite=False)
     values, vectors = values[::-1], vectors[:, ::-1]
     kept = values > NOISE * max(values[0], 0.0)
     return values[kept], vectors[:, kept]

@@ -8,17 +8,17 @@ threads and the matrix product's take turns instead of disturbing each other at 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import fnmatch
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cka_core.measures.grams import GramBatch
+from cka_core.networks import inputs
 from cka_core.networks.building import weights_checksums, weights_digest
-from cka_core.networks.layer_graph import BATCH_NORMS, INFERENCE, Call, Key, layer_graph
-from cka_core.networks.layers import Choice, Layer
+from cka_core.networks.inputs import Entering
+from cka_core.networks.layer_graph import BATCH_NORMS, INFERENCE, Call, Input, Key, layer_graph
+from cka_core.networks.layers import Choice, check_patterns, matching
 from cka_core.networks.preprocessing import AUTO, Pixels, check, check_form, check_range, chosen, pixels
 from cka_core.networks.tokens import check_tokens, reduced
 
@@ -34,35 +34,6 @@ PART_LAYERS = 24
 
 StepReport = Callable[[int, int, int], None]
 """Called after each segment with its number from 1 and the positions, from 1, of the first and last layer done."""
-
-
-def matching(layers: Sequence[Layer], patterns: Choice) -> list[int]:
-    """Positions of the layers that are meant, see `Choice`."""
-    if patterns is None:
-        return list(range(len(layers)))
-    if callable(patterns):
-        return [position for position, layer in enumerate(layers) if patterns(layer)]
-    return [
-        position
-        for position, layer in enumerate(layers)
-        if any(layer.name == p or layer.kind == p or fnmatch.fnmatchcase(layer.name, p) for p in patterns)
-    ]
-
-
-def check_patterns(patterns: Choice, networks: dict[str, Sequence[Layer]]) -> None:
-    """Refuse a pattern that matches no layer of any network, and a choice that leaves a network without layers."""
-    for pattern in () if patterns is None or callable(patterns) else patterns:
-        if not any(matching(layers, [pattern]) for layers in networks.values()):
-            names = sorted({layer.name for layers in networks.values() for layer in layers})
-            near = difflib.get_close_matches(pattern, names, 3, 0.4) or names[:3]
-            raise ValueError(
-                f"No layer is called {pattern!r} in {' or '.join(networks)}. Near it: {', '.join(near)}. "
-                "A pattern such as '*_add' or a kind such as 'Conv2D' is understood too."
-            )
-    for network, layers in networks.items():
-        if not matching(layers, patterns):
-            asked = "by a function" if callable(patterns) else f"({', '.join(patterns or ())})"
-            raise ValueError(f"None of the layers asked for {asked} is in {network}.")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -85,7 +56,7 @@ class Extractor:
 
     Parameters
     ----------
-    model : keras.Model with one input
+    model : keras.Model, with one input or several
     layers : which to keep, see `Choice`
     preprocessing : one of `preprocessing.FORMS`: how pixels enter the network
     batch_norm : "inference", or "train": batch norm takes the statistics of each minibatch, and keeps none
@@ -138,8 +109,13 @@ class Extractor:
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
-        """(None, ...): what the network takes."""
-        return tuple(self._graph.input_shape)
+        """(None, ...): what the network takes; ValueError where it has several inputs."""
+        return self._graph.input.shape
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """What its inputs are called, in the order of ``model.inputs``."""
+        return tuple(entry.name for entry in self._graph.inputs)
 
     def weights_digest(self) -> str:
         """`networks.weights_digest`, computed again only if a weight has changed."""
@@ -148,29 +124,47 @@ class Extractor:
             self._checksums, self._digest = checksums, weights_digest(self.model)
         return self._digest
 
-    def pixels(self, x: np.ndarray) -> Pixels:
-        """In what form images enter the network, and why."""
-        return chosen(self.preprocessing, self._graph, x)
-
-    def check_images(self, x: np.ndarray) -> None:
-        """Refuse images that the network cannot take, by their shape, their type or their range."""
-        check(x, self.preprocessing, self._graph.input_dtype)
-        check_range(x, self.pixels(x).form)
-        shape, expected = x.shape, self._graph.input_shape
-        fits = len(shape) == len(expected) and all(
-            side is None or side == got for side, got in zip(expected[1:], shape[1:], strict=True)
+    def pixels(self, x: Entering) -> Pixels:
+        """In what form images enter the network, and why; of several inputs in the form and why of each."""
+        each = {entry.name: chosen(self.preprocessing, self._graph, entry, array) for entry, array in self._entries(x)}
+        if len(each) == 1:
+            return next(iter(each.values()))
+        return Pixels(
+            ", ".join(f"{name}: {pixels.form}" for name, pixels in each.items()),
+            ", ".join(f"{name}: {pixels.why}" for name, pixels in each.items()),
         )
-        if not fits:
-            wanted = ", ".join("n" if i == 0 else str(side or "any") for i, side in enumerate(expected))
-            raise ValueError(f"{self.name} expects images of shape ({wanted}), got {tuple(shape)}.")
 
-    def grams(self, x: np.ndarray, first: int = 0, report: StepReport | None = None) -> GramBatch:
+    def check_images(self, x: Entering) -> None:
+        """Refuse images that the network cannot take, by their shape, their type or their range."""
+        for entry, array in self._entries(x):
+            try:
+                check(array, self.preprocessing, entry.dtype)
+                check_range(array, chosen(self.preprocessing, self._graph, entry, array).form)
+            except ValueError as error:
+                if len(self._graph.inputs) == 1:
+                    raise
+                raise ValueError(f"{entry.name!r} of {self.name}: {error}") from error
+            fits = len(array.shape) == len(entry.shape) and all(
+                side is None or side == got for side, got in zip(entry.shape[1:], array.shape[1:], strict=True)
+            )
+            if not fits:
+                wanted = ", ".join("n" if i == 0 else str(side or "any") for i, side in enumerate(entry.shape))
+                where = f" as {entry.name!r}" if len(self._graph.inputs) > 1 else ""
+                raise ValueError(f"{self.name} expects images of shape ({wanted}){where}, got {tuple(array.shape)}.")
+
+    def _entries(self, x: Entering) -> list[tuple[Input, np.ndarray]]:
+        """Each input with the array that enters there."""
+        given = inputs.by_name(inputs.of_network(x, self.input_names, self.name), self.input_names)
+        return [(entry, np.asanyarray(given[entry.name])) for entry in self._graph.inputs]
+
+    def grams(self, x: Entering, first: int = 0, report: StepReport | None = None) -> GramBatch:
         """Gram matrices of all layers on one minibatch.
 
-        ``x`` (m, ...) images; ``first`` the position of the first in the sample, for messages; ``report`` is called
-        after each segment with its number from 1 and the positions of the first and last layer done.
+        ``x`` (m, ...) images, or a dict of them by the names of the inputs; ``first`` the position of the first in the
+        sample, for messages; ``report`` is called after each segment with its number from 1 and the positions of the
+        first and last layer done.
         """
-        batch = GramBatch.empty(self._names, len(x), first)
+        batch = GramBatch.empty(self._names, inputs.count(x), first)
         for positions, arrays in self.activations(x, report):
             batch.fill(arrays, positions)
             del arrays  # before the next segment makes its own
@@ -179,13 +173,13 @@ class Extractor:
         return batch
 
     def parts(
-        self, x: np.ndarray, first: int = 0, report: StepReport | None = None
+        self, x: Entering, first: int = 0, report: StepReport | None = None
     ) -> Iterator[tuple[GramBatch, list[int]]]:
         """The same, some layers at a time, with their positions, for those who need not keep them all."""
         segments = self.activations(x, report)
         for members in self._groups():
             group = [position for segment in members for position in segment.recorded]
-            batch = GramBatch.empty([self._names[position] for position in group], len(x), first)
+            batch = GramBatch.empty([self._names[position] for position in group], inputs.count(x), first)
             place = {position: row for row, position in enumerate(group)}
             for _ in members:
                 positions, arrays = next(segments)
@@ -207,16 +201,17 @@ class Extractor:
         return groups
 
     def activations(
-        self, x: np.ndarray, report: StepReport | None = None
+        self, x: Entering, report: StepReport | None = None
     ) -> Iterator[tuple[list[int], list[np.ndarray]]]:
         """Run segment by segment; of each the positions of its layers and their activations, to be used and dropped.
 
         A layer whose Gram matrix is another's (see `repeats`) is left out.
         """
-        x = np.asanyarray(x)
-        check(x, self.preprocessing, self._graph.input_dtype)
-        entering = pixels(x, self.pixels(x).form, self._graph.input_dtype)
-        values: dict[Key, Any] = {self._graph.input: _as_tensor(entering, self._graph.input_dtype)}
+        values: dict[Key, Any] = {}
+        for entry, array in self._entries(x):
+            check(array, self.preprocessing, entry.dtype)
+            form = chosen(self.preprocessing, self._graph, entry, array).form
+            values[entry.key] = _as_tensor(pixels(array, form, entry.dtype), entry.dtype)
         for number, segment in enumerate(self._segments, start=1):
             results = segment.function(*(values[key] for key in segment.needs))
             made = dict(zip(segment.outputs, results, strict=True))
@@ -280,9 +275,8 @@ class Extractor:
         return size
 
     def _spec(self, key: Key) -> tuple[tuple[int | None, ...], str]:
-        if key == self._graph.input:
-            return self._graph.input_shape, self._graph.input_dtype
-        return self._graph.specs[key]
+        entering = (entry for entry in self._graph.inputs if entry.key == key)
+        return next(((entry.shape, entry.dtype) for entry in entering), None) or self._graph.specs[key]
 
 
 def _mask_of(key: Key) -> Key:

@@ -46,7 +46,7 @@ def fingerprint(model: keras.Model) -> tuple[Any, ...] | None:
         calls = tuple((id(call.node), id(call.operation), _of(call.operation, seen)) for call in graph.calls)
     except _Unknown:
         return None
-    return graph.input_dtype, calls
+    return tuple((entry.name, entry.key, entry.dtype) for entry in graph.inputs), calls
 
 
 def _of(value: Any, seen: set[int]) -> Any:

@@ -84,21 +84,40 @@ class Entrance(Call):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Input:
+    """One input of a network, as ``predict`` calls it: shape (None, ...) and dtype of what enters there."""
+
+    name: str
+    key: Key
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class LayerGraph:
     """All calls in an order in which they can run, and the layers whose outputs can be compared.
 
-    ``tensors[i]`` is the output of ``layers[i]``. ``same_gram`` maps a layer's position to that of an earlier one with
-    the same Gram matrix.
+    ``inputs`` are in the order of ``model.inputs``. ``tensors[i]`` is the output of ``layers[i]``. ``same_gram`` maps a
+    layer's position to that of an earlier one with the same Gram matrix.
     """
 
-    input: Key
-    input_shape: tuple[int | None, ...]
-    input_dtype: str
+    inputs: tuple[Input, ...]
     calls: tuple[Call, ...]
     layers: tuple[Layer, ...]
     tensors: tuple[Key, ...]
     specs: dict[Key, tuple[tuple[int | None, ...], str]]
     same_gram: dict[int, int]
+
+    @property
+    def input(self) -> Input:
+        """The only input; ValueError where there are several."""
+        if len(self.inputs) != 1:
+            names = ", ".join(repr(entry.name) for entry in self.inputs)
+            raise ValueError(
+                f"Expected a model with one input, got {len(self.inputs)}: {names}. In Python, `compare` takes a dict "
+                "of arrays by these names; elsewhere compare its activations."
+            )
+        return self.inputs[0]
 
 
 def layer_graph(model: keras.Model) -> LayerGraph:
@@ -110,27 +129,18 @@ def layer_graph(model: keras.Model) -> LayerGraph:
     Raises
     ------
     ValueError
-        For a model without a graph (subclassed, or not yet built), or with several inputs.
+        For a model without a graph (subclassed, or not yet built).
     """
-    functional = _functional(model)
-    if functional is None:
-        raise ValueError(
-            "Expected a functional or sequential Keras model that is built, "
-            f"got {type(model).__name__} {model.name!r}. "
-            "Its layers have no graph to read; collect their outputs yourself and use compare_activations."
-        )
+    functional = _graph_of(model)
     stateful = [layer.name for layer in model._flatten_layers() if getattr(layer, "stateful", False)]
     if stateful:
         raise ValueError(
             f"Layer {stateful[0]!r} of {model.name!r} is stateful: it answers differently each time it is asked. "
             "Build the network with stateful=False."
         )
-    if len(functional.inputs) != 1:
-        raise ValueError(f"Expected a model with one input, got {len(functional.inputs)} in {model.name!r}.")
     reader = _Reader()
-    source = functional.inputs[0]
-    root = ("", id(source))
-    reader.read(functional, "", {id(source): root})
+    inputs = _inputs(functional)
+    reader.read(functional, "", {entry.key[1]: entry.key for entry in inputs})
     layers, tensors = reader.ordered(functional, "")
     positions = {tensor: position for position, tensor in reversed(list(enumerate(tensors)))}
     by_output = {output: call for call in reader.calls for output in call.outputs}
@@ -143,14 +153,39 @@ def layer_graph(model: keras.Model) -> LayerGraph:
         and reader.specs[call.inputs[0]][1] == reader.specs[tensor][1]
     }
     return LayerGraph(
-        root,
-        tuple(source.shape),
-        str(source.dtype),
+        inputs,
         tuple(reader.calls),
         tuple(layers),
         tuple(tensors),
         reader.specs,
         same_gram,
+    )
+
+
+def input_names(model: Any) -> tuple[str, ...]:
+    """What the inputs of a Keras model are called, as ``predict`` takes them. ValueError for one without a graph."""
+    return tuple(entry.name for entry in _inputs(_graph_of(model)))
+
+
+def _graph_of(model: Any) -> Any:
+    functional = _functional(model)
+    if functional is None:
+        raise ValueError(
+            "Expected a functional or sequential Keras model that is built, "
+            f"got {type(model).__name__} {model.name!r}. "
+            "Its layers have no graph to read; collect their outputs yourself and use compare_activations."
+        )
+    return functional
+
+
+def _inputs(functional: Any) -> tuple[Input, ...]:
+    """The inputs by the keys of the dict that the model was made with, otherwise by the names of their tensors."""
+    given = functional._inputs_struct
+    named = isinstance(given, dict) and all(hasattr(tensor, "shape") for tensor in given.values())
+    called = {id(tensor): str(name) for name, tensor in given.items()} if named else {}
+    return tuple(
+        Input(called.get(id(source), source.name), ("", id(source)), tuple(source.shape), str(source.dtype))
+        for source in functional.inputs
     )
 
 

@@ -1,8 +1,10 @@
-"""What a layer of a network is called, and what it puts out."""
+"""What a layer of a network is called, what it puts out, and which layers are meant."""
 
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import fnmatch
 from collections.abc import Callable, Sequence
 
 
@@ -33,3 +35,32 @@ def hidden(layers: Sequence[Layer]) -> int:
         if "Pool" in kinds[position]:
             return position
     return len(kinds) - bool(kinds and kinds[-1] in ("Dense", "Linear"))
+
+
+def matching(layers: Sequence[Layer], patterns: Choice) -> list[int]:
+    """Positions of the layers that are meant, see `Choice`."""
+    if patterns is None:
+        return list(range(len(layers)))
+    if callable(patterns):
+        return [position for position, layer in enumerate(layers) if patterns(layer)]
+    return [
+        position
+        for position, layer in enumerate(layers)
+        if any(layer.name == p or layer.kind == p or fnmatch.fnmatchcase(layer.name, p) for p in patterns)
+    ]
+
+
+def check_patterns(patterns: Choice, networks: dict[str, Sequence[Layer]]) -> None:
+    """Refuse a pattern that matches no layer of any network, and a choice that leaves a network without layers."""
+    for pattern in () if patterns is None or callable(patterns) else patterns:
+        if not any(matching(layers, [pattern]) for layers in networks.values()):
+            names = sorted({layer.name for layers in networks.values() for layer in layers})
+            near = difflib.get_close_matches(pattern, names, 3, 0.4) or names[:3]
+            raise ValueError(
+                f"No layer is called {pattern!r} in {' or '.join(networks)}. Near it: {', '.join(near)}. "
+                "A pattern such as '*_add' or a kind such as 'Conv2D' is understood too."
+            )
+    for network, layers in networks.items():
+        if not matching(layers, patterns):
+            asked = "by a function" if callable(patterns) else f"({', '.join(patterns or ())})"
+            raise ValueError(f"None of the layers asked for {asked} is in {network}.")

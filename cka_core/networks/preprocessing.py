@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from cka_core.networks.layer_graph import Call, LayerGraph
+    from cka_core.networks.layer_graph import Call, Input, LayerGraph
 
 AUTO, DIVIDE, NONE = "auto", "divide-by-255", "none"
 
@@ -44,17 +44,17 @@ def check_form(form: str) -> None:
         raise ValueError(f"Unknown preprocessing {form!r}. Valid: {', '.join(FORMS)}.")
 
 
-def expected(graph: LayerGraph) -> Pixels:
-    """The form in which a network expects uint8 images, by the layers before the first that has weights.
+def expected(graph: LayerGraph, entry: Input) -> Pixels:
+    """The form in which a network expects uint8 images at an input, by the layers before the first that has weights.
 
     `Normalization` is no such layer, it tells by its mean; batch norm is one. A division or a shift written as
     arithmetic (``inputs / 255``) counts as a layer that does it.
     """
     from keras.layers import Normalization, Rescaling
 
-    if not graph.input_dtype.startswith(("float", "bfloat")):
-        return Pixels(NONE, f"its input is {graph.input_dtype}")
-    reached = {graph.input}
+    if not entry.dtype.startswith(("float", "bfloat")):
+        return Pixels(NONE, f"its input is {entry.dtype}")
+    reached = {entry.key}
     for call in graph.calls:
         if not set(call.inputs) <= reached:
             continue
@@ -86,13 +86,18 @@ def _rescales(call: Call) -> bool:
     return constant < 1 / LARGEST_MEAN if kind.__name__ == "Multiply" else constant > LARGEST_MEAN
 
 
-def chosen(asked: str, graph: LayerGraph, x: Any) -> Pixels:
-    """The form in which images ``x`` enter a network; "auto" takes floats as they are."""
+def chosen(asked: str, graph: LayerGraph, entry: Input, x: Any) -> Pixels:
+    """The form in which images ``x`` enter a network's input; "auto" takes floats as they are.
+
+    Of several inputs a form asked for is that of those that take pictures, of four axes.
+    """
+    if asked != AUTO and len(graph.inputs) > 1 and x.ndim != 4:
+        return Pixels(NONE, "one of several inputs, and no pictures")
     if asked != AUTO:
         return Pixels(asked, "asked for")
     if x.dtype.kind == "f":
         return Pixels(NONE, "floats are taken as they are")
-    return expected(graph)
+    return expected(graph, entry)
 
 
 def check(x: Any, asked: str, takes: str) -> None:

@@ -14,7 +14,7 @@ from cka_core.base.store import Store
 from cka_core.images.sets import Images, load_images
 from cka_core.library import catalogue
 from cka_core.measures.grams import GramBatch
-from cka_core.measures.hsic import HsicSums, minibatches
+from cka_core.measures.hsic import minibatches, summed
 from cka_core.networks.activations import Extractor
 from cka_core.networks.building import build_network
 from cka_core.studies.look import outputs
@@ -83,11 +83,7 @@ def _grams(model: object, images: Images, batch_size: int) -> Iterator[GramBatch
 
 
 def _map(first: list[GramBatch], second: list[GramBatch] | None = None) -> np.ndarray:
-    second = first if second is None else second
-    sums = HsicSums(len(first[0].names), len(second[0].names))
-    for one, other in zip(first, second, strict=True):
-        sums.add(one, other)
-    return sums.matrix()
+    return summed(zip(first, first if second is None else second, strict=True)).matrix()
 
 
 def _apart(a: np.ndarray, b: np.ndarray) -> float:

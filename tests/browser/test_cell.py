@@ -18,6 +18,9 @@ def test_a_cell_is_opened_walked_from_pointed_at_and_questioned(page: Page, read
     value = page.locator(".cell-view .value")
     expect(value).to_have_text(re.compile(rf"CKA {NUMBER} · 768 images · {NUMBER} on the first 64, which are shown"))
     settled(page)
+    box, here = area.bounding_box(), page.locator(".cka-here").bounding_box()
+    assert abs(here["x"] + here["width"] / 2 - box["x"] - 0.5 * box["width"]) < 14, "the mark is on the cell"
+    assert abs(here["y"] + here["height"] / 2 - box["y"] - 0.5 * box["height"]) < 14
 
     # The keys move at once; the address, the card and the count of images follow.
     names = page.locator(".which code")

@@ -63,6 +63,19 @@ def test_the_overview_has_every_layer_on_the_first_images(store):
     assert about["labels"] == [] and about["sheet"] == "", "nobody knows which images these are"
 
 
+def test_a_first_look_is_one_cell_of_the_overview(store):
+    about, found = unpacked(cell.overview(kept(), comparison(), store, "a name"))
+    first, one = unpacked(cell.overview(kept(), comparison(), store, "a name", (2, 1)))
+    assert first["only"] == [2, 1] and about["only"] is None
+    assert {**first, "only": None, "arrays": 0} == {**about, "arrays": 0}
+    assert (one["cka"] == found["cka"]).all()
+    assert np.isnan(one["few"]).sum() == one["few"].size - 1 and abs(one["few"][2, 1] - found["few"][2, 1]) < 1e-6
+    for side, layer in (("a", 2), ("b", 1)):
+        for name in ("entries", "units", "scores", "shares", "dimensions", "neighbours"):
+            whole = found[f"{side}.{name}"][layer].astype(np.float64)
+            assert np.abs(one[f"{side}.{name}"][0].astype(np.float64) - whole).max() <= 1e-5 * np.abs(whole).max() + 1
+
+
 def test_pictures_and_classes_where_the_images_are_here(store):
     sample = SampleSpec("cifar10-mini", "test", N, 0)
     about, _ = unpacked(cell.overview(kept(sample), comparison(), store))
@@ -116,7 +129,7 @@ def test_what_cannot_be_left_out_is_said():
     small = KeptGrams(
         5, [slice(0, 5)], True, None, "", True, lambda _: grams([reference.network(1, 5)[0]]), lambda _: None
     )
-    with pytest.raises(ValueError, match="at least 4 images to be left in each minibatch, got 3"):
+    with pytest.raises(ValueError, match="at least 4 images to be left in a minibatch, got 3 of"):
         cell.without(small, [0, 1])
 
 
@@ -142,6 +155,9 @@ def test_the_gram_matrices_of_all_images_or_of_few_are_found_where_a_comparison_
     assert found.whole and found.n == 96 and [batch.m for batch, _ in found.minibatches()] == [48, 48]
     assert np.abs(cell.without(found, 1).before - result.matrix).max() < 1e-6
     assert kept_grams.asking(a, b, result) == spec
+    assert found.passes == 1
+    several = dataclasses.replace(result, provenance=result.provenance | {"passes": 3})
+    assert kept_grams.find(a, b, several, store).passes == 3
     some = result.select([5, 2], [1])
     assert found.minibatch(0)[0].names[5] == kept_grams.find(a, b, some, store).minibatch(0)[0].names[0]
     store.remove_folder("grams")

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
+import signal
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -23,6 +27,7 @@ from cka_core.training.images import of_part
 from cka_core.training.recipe import TrainSpec, trainable
 from tests.base.test_foreign_arrays import npz, zipped
 
+ROOT = Path(__file__).parents[2]
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (60, 28, 28), np.uint8)
 LABELS = np.arange(60) % 3
@@ -232,3 +237,51 @@ def test_a_zip_of_arrays_is_activations_and_one_of_pictures_images(store):
     np.save(file, GREY[:8])
     assert take(store, "a.zip", zipped({"conv.npy": file.getvalue()}))[0] == "activations"
     assert zipfile.is_zipfile(io.BytesIO(pictures()))
+
+
+# Killed between the two writes of an upload
+
+
+KILLED = """
+import io, os, signal, sys
+from cka_core.base.store import Store
+from cka_core.library import arrivals
+
+def kill(self, name, value):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+Store.write_record = kill
+with open(sys.argv[1], "rb") as file:
+    arrivals.bring_in(file, sys.argv[2], Store(sys.argv[3]))
+"""
+
+
+@pytest.mark.parametrize("kind, name", [("images", "digits.npz"), ("networks", "grey.keras")])
+def test_what_a_killed_upload_left_is_a_row_that_says_so_and_can_be_removed(store, tmp_path, kind, name):
+    file = tmp_path / name
+    if kind == "images":
+        file.write_bytes(npz(images=GREY, labels=LABELS))
+    else:
+        grey_network(tmp_path)
+    command = [sys.executable, "-c", KILLED, str(file), name, store.root]
+    assert subprocess.run(command, cwd=ROOT).returncode == -signal.SIGKILL
+    (left,) = store.names(kind)
+    stem = name.partition(".")[0]
+    (damage,) = inventory.damaged(store)
+    assert damage.file == left and damage.what == f"{stem}: its description is missing"
+    assert "bring" in damage.advice.lower() and "remove this" in damage.advice
+    with open(file, "rb") as again:  # the same file once more stands beside it, under a name of its own
+        assert arrivals.bring_in(again, name, store) == (kind, f"{stem}-2")
+    assert [one.file for one in inventory.damaged(store)] == [left]
+    assert keeping.discard(damage.file, store) and inventory.damaged(store) == []
+    rows = inventory.images(store) if kind == "images" else inventory.networks(store)
+    assert [row.name for row in rows if not row.fixed] == [f"{stem}-2"]
+
+
+def test_images_that_changed_in_the_store_are_damaged_and_not_in_the_table(store):
+    take(store, "digits.npz", npz(images=GREY, labels=LABELS))
+    (entry,) = store.entries("images")
+    with open(entry.path, "ab") as file:
+        file.write(b"more")
+    assert inventory.images(store) == []
+    assert [one.what for one in inventory.damaged(store)] == ["digits: its file is not what was written"]

@@ -16,7 +16,7 @@ RECIPES = dict(re.findall(r"^```python (\w+)\n(.*?)^```", TEXT, re.M | re.S))
 
 
 def test_each_framework_has_a_recipe_of_about_ten_lines():
-    assert set(RECIPES) == {"torch", "transformers", "jax", "sklearn", "keras"}
+    assert set(RECIPES) == {"torch", "transformers", "jax", "flax", "sklearn", "keras"}
     assert max(len(code.splitlines()) for code in RECIPES.values()) <= 15
     for name, code in RECIPES.items():
         compile(code, name, "exec")
@@ -36,10 +36,35 @@ def test_keras(tmp_path, monkeypatch, store):
     assert [layer.shape for layer in made.layers] == [(4, 4, 3), (48,)] and made.sample.ids
 
 
+def test_keras_with_several_inputs(tmp_path, monkeypatch, store):
+    image, tokens = keras.Input((4, 4, 1), name="image"), keras.Input((3,), name="tokens")
+    both = keras.layers.Concatenate(name="both")([keras.layers.Flatten(name="flat")(image), tokens])
+    model = keras.Model({"image": image, "tokens": tokens}, both)
+    images = {"image": np.random.rand(12, 4, 4, 1), "tokens": np.random.rand(12, 3)}
+    made = written("keras", tmp_path, monkeypatch, store, model=model, images=images)
+    assert [(layer.name, layer.shape) for layer in made.layers] == [("both", (19,)), ("flat", (16,))]
+
+
 def test_jax(tmp_path, monkeypatch, store):
     layers = [lambda x: jnp.tanh(x) * 2, lambda x: x.reshape(len(x), -1)]
     made = written("jax", tmp_path, monkeypatch, store, layers=layers, images=np.random.rand(12, 3, 4))
     assert [layer.name for layer in made.layers] == ["layer_00", "layer_01"]
+
+
+class Module:
+    """A module of Flax, as far as the recipe calls it: outputs by the path of their layer, in tuples, one a call."""
+
+    def apply(self, variables, x, capture_intermediates=False):
+        assert capture_intermediates
+        hidden = jnp.tanh(x @ variables["params"])
+        return hidden, {"intermediates": {"Dense_0": {"__call__": (hidden,)}, "__call__": (hidden[:, :2],)}}
+
+
+def test_flax_by_its_interface(tmp_path, monkeypatch, store):
+    given = {"model": Module(), "variables": {"params": jnp.ones((4, 5))}, "images": np.random.rand(12, 4)}
+    made = written("flax", tmp_path, monkeypatch, store, **given)
+    shapes = {layer.name: layer.shape for layer in made.layers}
+    assert shapes == {"Dense_0/__call__/0": (5,), "__call__/0": (2,)}
 
 
 class Halves:

@@ -72,7 +72,8 @@ def test_pixels_enter_as_the_network_expects_them(x, name):
 
     keras.utils.set_random_seed(0)
     model, form = begins(name)
-    told = expected(layer_graph(model))
+    graph = layer_graph(model)
+    told = expected(graph, graph.input)
     assert told.form == form and told.why
     alone = keras.Sequential([keras.Input(SHAPE), keras.layers.Identity(name="images")])
     result = compare(alone, model, x, layers=["images", "flat"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -11,9 +11,11 @@ from streamlit.testing.v1 import AppTest
 
 from cka_core.base import deployment
 from cka_core.base.store import Store
+from cka_core.comparing.kept_grams import KeptGrams
 from cka_core.jobs import records
 from cka_core.results import views
 from cka_core.results.comparison import find
+from pages.parts.cell import cell as opened
 from tests.pages.test_compare import BLOCK, PAIR, A, B, button, keep, open_page, spec, texts
 from tests.synthetic import comparison
 
@@ -54,7 +56,7 @@ def test_the_cell_that_the_page_opens_with_is_one_click_from_being_opened():
 def test_the_cell_in_the_address_is_open_and_its_images_are_counted():
     page = open_page(**PAIR, **CELL)
     told = view(page)
-    assert told["here"] and sent(page) == ["cell_overview"]
+    assert told["here"] and sent(page) == ["cell_first", "cell_overview"], "one cell at once, then all layers"
     assert told["detail"]["cell"] == told["cell"] and len(told["detail"]["images"]) == 12
     assert told["detail"]["words"].startswith("Together these 12 of 64 images add ")
     assert "Look at all 768 images, not only 64" in button(page, page.button(key="open the cell").label).label
@@ -75,11 +77,17 @@ def test_images_left_out_make_a_second_thing_to_send():
     page.session_state["left out"] = of | {"images": 3, "count of asking": 1}
     page.run()
     told = view(page)
-    assert told["left"] and not told["problem"] and sent(page) == ["cell_overview", "cell_left_out"]
+    assert told["left"] and not told["problem"] and sent(page) == ["cell_first", "cell_left_out", "cell_overview"]
     page.session_state["left out"] = of | {"images": list(range(40)), "count of asking": 2}
     page.run()
     told = view(page)
     assert "from 1 to 32 images to leave out, got 40" in told["problem"] and not told["left"]
+
+
+def test_of_a_map_of_several_passes_it_is_said_that_these_are_the_minibatches_of_the_first():
+    kept = KeptGrams(96, [slice(0, 96)], True, None, "", False, lambda _: None, lambda _: None, passes=3)
+    assert opened._of_passes(kept) == " This is of the first of 3 passes over the images, the map of all of them."
+    assert opened._of_passes(replace(kept, passes=1)) == opened._of_passes(replace(kept, n=64, whole=False)) == ""
 
 
 def test_where_nothing_is_kept_one_button_has_it_computed(store):

@@ -299,7 +299,7 @@ def test_a_short_last_batch_joins_the_one_before_it():
         compare(a, a, [])
 
 
-@pytest.mark.parametrize("given", ["photos", 3, {"x": torch.zeros(8, 3, 8, 8)}])
+@pytest.mark.parametrize("given", ["photos", 3, {"x": "photos"}, {}])
 def test_what_are_no_images_is_refused(given):
     with pytest.raises(ValueError, match="Expected images as an array or tensor"):
         compare(Net(), Net(), given)
@@ -338,6 +338,31 @@ def test_a_pytorch_network_against_a_keras_one(form):
     turned = compare(b, a, (last, x) if form == "pair" else given, layers=["conv1", "fc", "conv", "relu"])
     assert np.abs(turned.matrix - result.matrix.T).max() < 1e-6
     assert {"torch", "keras", "tensorflow"} <= set(result.provenance["versions"])
+
+
+def test_arrays_by_the_names_of_the_inputs_enter_both_frameworks():
+    import keras
+
+    keras.utils.set_random_seed(0)
+    image, tokens = keras.Input((8, 8, 3), name="x"), keras.Input((5,), name="words", dtype="int32")
+    seen = keras.layers.Flatten(name="seen")(image)
+    both = keras.layers.Concatenate(name="both")([seen, keras.layers.CategoryEncoding(9, name="said")(tokens)])
+    model = keras.Model({"x": image, "words": tokens}, both)
+    x, words = images().numpy(), np.random.default_rng(0).integers(0, 9, (24, 5))
+    last = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+    said = np.array([np.bincount(row, minlength=9) > 0 for row in words], np.float64)
+    wanted = [last.reshape(24, -1), said, np.concatenate([last.reshape(24, -1), said], axis=1)]
+    result = compare(
+        Net(), model, ({"x": x}, {"x": last, "words": words}), layers=["conv1", "fc", "seen", "said", "both"]
+    )
+    assert names(result.layers_b) == ["seen", "said", "both"]
+    assert np.abs(result.matrix - matrix(activations(Net(), images(), ["conv1", "fc"]), wanted)).max() < 1e-5
+    named = compare(Net(), Net(seed=1), {"x": x}, batch_size=10)
+    assert np.abs(named.matrix - compare(Net(), Net(seed=1), images(), batch_size=10).matrix).max() < 1e-6
+    with pytest.raises(ValueError, match="'words' is missing"):
+        compare(Net(), model, {"x": x})
+    with pytest.raises(ValueError, match="Expected the same images in every array, got 24 in 'x', 8 in 'words'"):
+        compare(Net(), model, {"x": x, "words": words[:8]})
 
 
 def test_networks_without_layers_to_watch_are_refused():

@@ -28,7 +28,7 @@ CASES = {
 @pytest.mark.parametrize("m", [4, 5, 66, 257, 1100])
 @pytest.mark.parametrize("case", CASES)
 def test_it_is_the_gram_matrix_of_float64(case, m, monkeypatch):
-    monkeypatch.setattr(module, "COPIED", m * 7)  # several pieces
+    monkeypatch.setattr(module, "COPIED_ON_CPU", m * 7)  # several pieces
     x = CASES[case](torch.randn(m, 60, generator=torch.Generator().manual_seed(m)))
     with torch.inference_mode():
         made = torch_gram(x)

@@ -61,24 +61,28 @@ def show(
     on_cell: Callable[[str, str], None],
     store: Store,
     *,
+    marked: tuple[str, str] | None = None,
     faded: bool = False,
 ) -> None:
     """Under the map: the ``chosen`` cell (a layer of A, one of B) opened, and the keys that walk over the map.
 
-    ``shown`` has the layers that the map shows. ``networks`` is None where they may not be here. ``on_cell`` is called
-    with layers. ``faded``: the map is about to be replaced, and nothing more is offered to be computed.
+    ``marked`` is the cell to mark on the map where none is opened. ``shown`` has the layers that the map shows.
+    ``networks`` is None where they may not be here. ``on_cell`` is called with layers. ``faded``: the map is about to
+    be replaced, and nothing more is offered to be computed.
     """
     if hiding.hides("cell"):
         return
     names = views.unique_names(comparison.layers_a), views.unique_names(comparison.layers_b)
-    at = [own.index(name) for own, name in zip(names, chosen, strict=True)] if chosen else None
+    at, mark = (
+        [own.index(name) for own, name in zip(names, cell, strict=True)] if cell else None for cell in (chosen, marked)
+    )
     of = drawn.digest(comparison, titles)
     kept = _find(comparison, networks, at, titles, store, faded)
-    name = key_of([of, kept.n, kept.whole]) if kept else ""
+    name = key_of([of, kept.n, kept.whole, kept.passes]) if kept else ""
     detail, left, problem = None, "", ""
     if kept is not None and at is not None:
         try:
-            _hold("overview", _overview(name, of, kept, comparison, store))  # on screen while the images are counted
+            _hold("first", _first_look(name, of, at, kept, comparison, store))  # on screen at once
             detail = _detail(name, at[0], at[1], kept, store)
             left, problem, maps = _left_out(name, kept, colours, store)
         except (LookupError, ValueError) as error:  # removed from the store meanwhile, or damaged
@@ -90,6 +94,7 @@ def show(
     _view(
         {
             "of": of, "name": name, "cell": at, "here": kept is not None if at else None, "titles": titles,
+            "marked": mark,
             "rows": _positions(comparison.layers_a, shown.layers_a),
             "columns": _positions(comparison.layers_b, shown.layers_b),
             "detail": detail, "left": left, "problem": problem, "runs": _asked().get("count of asking", 0),
@@ -97,6 +102,11 @@ def show(
         },
         names, on_cell,
     )  # fmt: skip
+    if kept is not None and at is not None:  # last, while the cell is on screen already
+        try:
+            _hold("overview", _overview(name, of, kept, comparison, store))
+        except (LookupError, ValueError) as error:
+            st.info(address.plain(str(error)), icon=":material/info:")
 
 
 def _positions(layers: Sequence[Any], shown: Sequence[Any]) -> list[int]:
@@ -171,6 +181,20 @@ def _ask(
             st.rerun()
 
 
+def _first_look(name: str, of: str, at: list[int], kept: KeptGrams, comparison: Comparison, store: Store) -> bytes:
+    """The first cell that a visitor opens of a map, without waiting for all layers; the same for the cells after it, so
+    that it is sent once."""
+    first = st.session_state.get("first look")
+    if first is None or first["name"] != name:
+        first = st.session_state["first look"] = {"name": name, "at": at}
+    return _only(name, first["at"][0], first["at"][1], of, kept, comparison, store)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _only(name: str, row: int, column: int, of: str, _kept: KeptGrams, _comparison: Comparison, _store: Store) -> bytes:
+    return cells.overview(_kept, _comparison, _store, of, (row, column))
+
+
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _overview(name: str, of: str, _kept: KeptGrams, _comparison: Comparison, _store: Store) -> bytes:
     return cells.overview(_kept, _comparison, _store, of)
@@ -179,7 +203,14 @@ def _overview(name: str, of: str, _kept: KeptGrams, _comparison: Comparison, _st
 @st.cache_data(max_entries=128, show_spinner=False)
 def _detail(name: str, row: int, column: int, _kept: KeptGrams, _store: Store) -> dict[str, Any]:
     found = cells.cell(_kept, row, column, _store)
-    return {"cell": [row, column], **found, "words": _words(found, _kept.n)}
+    return {"cell": [row, column], **found, "words": _words(found, _kept.n) + _of_passes(_kept)}
+
+
+def _of_passes(kept: KeptGrams) -> str:
+    """That a map of several passes is of other minibatches, too, than those looked at here."""
+    if kept.passes == 1 or not kept.whole:
+        return ""
+    return f" This is of the first of {kept.passes} passes over the images, the map of all of them."
 
 
 def _words(found: dict[str, Any], n: int) -> str:
@@ -229,6 +260,7 @@ def _maps(key: str, _kept: KeptGrams, _images: list[int] | int, _colours: str, _
     count = len(left.images)
     which = f"the {count} most influential" if isinstance(_images, int) else f"these {count}"
     told = f"Without {which} of {_kept.n:,} images. Influence is an image’s mean share in all layers’ own HSIC."
+    told += _of_passes(_kept)
     return cells.packed_left(_kept, left, palette(_colours), _store, {"name": key, "words": told})
 
 

@@ -18,7 +18,8 @@ function unpack(bytes) {
 
 function keep(bytes) {
   const kept = unpack(bytes);
-  const all = (window.ckaKept ??= new Map());
+  const all = (window.ckaKept ??= new Map()), before = all.get(kept.about.name);
+  if (kept.about.only && before && !before.about.only) return; // all layers are here already
   all.delete(kept.about.name);
   all.set(kept.about.name, kept);
   while (all.size > MOST_KEPT) all.delete(all.keys().next().value);

@@ -23,21 +23,23 @@ function tinted(value, most, from) {
   return from.map((channel, i) => channel + (to[i] - channel) * Math.abs(share));
 }
 
-// One network's layers in what was kept; B's are A's where a network is compared with itself.
+// One network's layers in what was kept; B's are A's where a network is compared with itself. Of a first look, which has
+// one layer of each, the place of that layer is 0.
 function sideOf({ about, arrays }, side) {
-  const name = side === 1 && !about.self ? 'b' : 'a', get = (what) => arrays[`${name}.${what}`];
+  const place = (layer) => (about.only ? 0 : layer);
+  const name = side === 1 && (about.only || !about.self) ? 'b' : 'a', get = (what) => arrays[`${name}.${what}`];
   const { m } = about, pairs = (m * (m - 1)) / 2, few = get('shares').shape[1], k = get('neighbours').shape[2];
   const entries = get('entries'), units = get('units');
   return {
     entry(layer, i, j) {
       const low = Math.min(i, j), high = Math.max(i, j);
-      return entries[layer * pairs + (low * (2 * m - low - 1)) / 2 + high - low - 1] * units[layer];
+      return entries[place(layer) * pairs + (low * (2 * m - low - 1)) / 2 + high - low - 1] * units[place(layer)];
     },
-    says: (layer) => !Number.isNaN(units[layer]),
-    scores: (layer) => get('scores').subarray(layer * 2 * m, (layer + 1) * 2 * m),
-    shares: (layer) => get('shares').subarray(layer * few, (layer + 1) * few),
-    dimension: (layer) => get('dimensions')[layer],
-    neighbours: (layer, i) => Array.from(get('neighbours').subarray((layer * m + i) * k, (layer * m + i + 1) * k)),
+    says: (layer) => !Number.isNaN(units[place(layer)]),
+    scores: (layer) => get('scores').subarray(place(layer) * 2 * m, (place(layer) + 1) * 2 * m),
+    shares: (layer) => get('shares').subarray(place(layer) * few, (place(layer) + 1) * few),
+    dimension: (layer) => get('dimensions')[place(layer)],
+    neighbours: (layer, i) => Array.from(get('neighbours').subarray((place(layer) * m + i) * k, (place(layer) * m + i + 1) * k)),
   };
 }
 

@@ -190,7 +190,6 @@ function orders(state) {
 function open(state) {
   const { find, shown } = state, { about } = shown, root = find.value.closest('.cell-view');
   state.sides = [sideOf(shown, 0), sideOf(shown, 1)];
-  state.at = [0, 0];
   find.clouds.forEach((svg) => {
     svg.dots?.forEach((dot) => dot.remove());
     svg.dots = Array.from({ length: about.m }, (_, i) => draw('circle', {
@@ -228,12 +227,18 @@ export default function({ data, parentElement, setTriggerValue }) {
   }
   const { walk } = state;
   state.draw = () => {
-    const now = walk.data.here === false ? null : kept(walk.data.of); // it may come before the run of the page tells of it
+    let now = walk.data.here === false ? null : kept(walk.data.of); // it may come before the run of the page tells of it
+    const only = now?.about.only;
+    if (only && walk.cell && (only[0] !== walk.cell[0] || only[1] !== walk.cell[1])) now = null;
     root.hidden = maps.hidden = !now || !walk.cell;
     if (root.hidden) return;
     if (now !== state.shown) {
+      const same = state.shown?.about.only && state.shown.about.name === now.about.name; // a first look, now of all layers
       state.shown = now;
-      state.picked.clear();
+      if (!same) {
+        state.picked.clear();
+        state.at = [0, 0];
+      }
       open(state);
     }
     show(state);

@@ -50,8 +50,9 @@ function walker(tell, changed) {
       const here = at === null ? (shown.length - 1) >> 1 : shown.findIndex((one) => one >= at);
       return shown[Math.max(0, Math.min(shown.length - 1, (here < 0 ? shown.length - 1 : here) + by))];
     };
-    const [row, column] = walk.cell ?? [null, null];
-    walk.go([next(rows, row, walk.cell ? up : 0), next(columns, column, walk.cell ? right : 0)]);
+    const from = walk.cell ?? walk.data.marked;
+    const [row, column] = from ?? [null, null];
+    walk.go([next(rows, row, from ? up : 0), next(columns, column, from ? right : 0)]);
   };
 
   const chart = () => document.querySelector('.st-key-map .js-plotly-plot');
@@ -63,15 +64,14 @@ function walker(tell, changed) {
   const told = make('div', { role: 'status' });
   Object.assign(told.style, { position: 'absolute', width: '1px', height: '1px', overflow: 'hidden', opacity: 0 });
 
-  // A mark of our own, since Plotly's stays where the last run of the page drew it.
+  // A mark of our own: with one of Plotly's the map would be drawn anew for every cell.
   function mark() {
     const map = chart();
     if (!map || !walk.data) return;
-    const layout = map._fullLayout, moving = walk.cell && !walk.isKnown();
-    const drawn = map.querySelector('.scatterlayer');
-    if (drawn) drawn.style.visibility = moving ? 'hidden' : '';
-    const row = moving ? walk.data.rows.indexOf(walk.cell[0]) : -1;
-    const column = moving ? walk.data.columns.indexOf(walk.cell[1]) : -1;
+    const layout = map._fullLayout;
+    const cell = walk.cell ?? walk.data.marked;
+    const row = cell ? walk.data.rows.indexOf(cell[0]) : -1;
+    const column = cell ? walk.data.columns.indexOf(cell[1]) : -1;
     square.style.display = row >= 0 && column >= 0 && layout?.xaxis ? '' : 'none';
     if (square.style.display) return;
     square.style.left = `${layout.xaxis._offset + layout.xaxis.l2p(column)}px`;

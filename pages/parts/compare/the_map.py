@@ -72,20 +72,17 @@ def heatmap(
     *,
     colours: str,
     on_cell: Callable[[str, str], None],
-    cell: tuple[str, str] | None = None,
     faded: bool = False,
     blocks: Sequence[tuple[int, int, str]] = (),
     beside: Mapping[str, Any] | None = None,
     limits: tuple[float, float] | None = None,
 ) -> None:
-    """The map, with ``cell`` (a layer of A, one of B) and ``blocks`` marked. A click calls ``on_cell`` with layers.
+    """The map, with ``blocks`` marked. A click calls ``on_cell`` with layers. The chosen cell is marked in the browser
+    (cell/walk.js), so that the map is neither sent nor drawn again where another is chosen.
 
     ``beside`` are other values of each cell, for the hover; ``limits`` those of the darkest and the lightest colour.
     """
     names_a, names_b = views.unique_names(comparison.layers_a), views.unique_names(comparison.layers_b)
-    selected = None
-    if cell and cell[0] in names_a and cell[1] in names_b:
-        selected = names_a.index(cell[0]), names_b.index(cell[1])
     narrow = is_narrow()
     digest = drawn.digest(comparison, titles)
     figure = drawn.heatmap(
@@ -94,7 +91,6 @@ def heatmap(
         beside,
         colours=colours,
         titles=titles,
-        selected=selected,
         faded=faded,
         narrow=narrow,
         height=None,  # that of its place

@@ -1,0 +1,119 @@
+"""Networks with several inputs: each array enters where its name says, as ``predict`` has it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cka_core import compare
+from cka_core.networks.activations import Extractor
+from tests import reference
+
+N = 20
+
+
+@pytest.fixture(scope="module")
+def given():
+    rng = np.random.default_rng(0)
+    return {"image": rng.integers(0, 256, (N, 6, 6, 3), np.uint8), "tokens": rng.integers(1, 12, (N, 5))}
+
+
+def network(named: bool = True, seed: int = 0):
+    """Sees an image and reads tokens with a mask; ``named``: made with a dict whose keys are not the tensors' names."""
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(seed)
+    image = keras.Input((6, 6, 3), name="first" if named else "image")
+    tokens = keras.Input((5,), dtype="int32", name="second" if named else "tokens")
+    seen = layers.Flatten(name="seen")(layers.Conv2D(4, 3, activation="relu", name="conv")(image))
+    read = layers.LSTM(6, name="read")(layers.Embedding(12, 7, mask_zero=True, name="embed")(tokens))
+    both = layers.Concatenate(name="both")([seen, read])
+    out = layers.Dense(8, activation="tanh", name="out")(both)
+    inputs = {"tokens": tokens, "image": image} if named else [image, tokens]
+    return keras.Model(inputs, out, name=f"two_inputs_{seed}")
+
+
+def predicted(model, x):
+    """Of each layer what ``predict`` gives, in float64."""
+    import keras
+
+    found = [layer for layer in model.layers if layer.name not in ("first", "second", "image", "tokens")]
+    made = keras.Model(model.input, [layer.output for layer in found]).predict(x, verbose=0)
+    return [layer.name for layer in found], [np.asarray(array).astype(np.float64) for array in made]
+
+
+@pytest.mark.parametrize("form, named", [("dict", True), ("dict", False), ("tuple", True), ("list", False)])
+def test_the_map_is_that_of_predict(given, form, named):
+    a, b = network(named), network(named, seed=1)
+    floats = given | {"image": given["image"].astype(np.float32) / 255}
+    names, of_a = predicted(a, floats)
+    _, of_b = predicted(b, floats)
+    order = ("image", "tokens")  # of a dict, Keras' order is that of the alphabet
+    x = given if form == "dict" else [given[name] for name in order]
+    result = compare(a, b, tuple(x) if form == "tuple" else x, batch_size=8)
+    assert [layer.name for layer in result.layers_a] == names
+    parts = [slice(0, 8), slice(8, 16), slice(16, 20)]
+    assert np.abs(result.matrix - reference.matrix(of_a, of_b, parts)).max() <= 1e-5
+    assert result.provenance["images"]["n"] == N
+    assert result.provenance["preprocessing"] == "image: divide-by-255, tokens: none"
+
+
+def test_a_network_takes_what_is_its_own_beside_one_of_several_inputs(given):
+    import keras
+
+    keras.utils.set_random_seed(2)
+    image = keras.Input((6, 6, 3), name="image")
+    alone = keras.Model(image, keras.layers.Conv2D(3, 3, name="look")(image))
+    result = compare(alone, network(), given)
+    names, arrays = predicted(network(), given | {"image": given["image"].astype(np.float32) / 255})
+    look = alone.predict(given["image"].astype(np.float32) / 255, verbose=0).astype(np.float64)
+    assert np.abs(result.matrix - reference.matrix([look], arrays)).max() <= 1e-5
+    same = compare(alone, alone, {"image": given["image"]})
+    assert same.matrix == compare(alone, alone, given["image"]).matrix
+
+
+def test_the_digest_is_that_of_all_arrays_whatever_their_order(given):
+    model = network()
+    digests = [
+        compare(model, model, x).provenance["images"]["digest"]
+        for x in (given, dict(reversed(given.items())), given | {"tokens": given["tokens"][::-1]})
+    ]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_layers_of_several_inputs_are_chosen_and_averaged_over_tokens_as_any(given):
+    result = compare(network(), network(seed=1), given, layers=["embed", "both"], tokens="mean")
+    names, arrays = predicted(network(), given | {"image": given["image"].astype(np.float32) / 255})
+    _, others = predicted(network(seed=1), given | {"image": given["image"].astype(np.float32) / 255})
+    taken = [[made[names.index("embed")].mean(1), made[names.index("both")]] for made in (arrays, others)]
+    assert [layer.name for layer in result.layers_a] == sorted(("embed", "both"), key=names.index)
+    assert np.abs(result.matrix - reference.matrix(*taken)).max() <= 1e-5
+
+
+def test_what_is_missing_too_much_or_of_another_number_is_refused_by_name(given):
+    model = network()
+    image, tokens = given["image"], given["tokens"]
+    for x, told in (
+        ({"image": image}, "takes 'image', 'tokens', got 'image': 'tokens' is missing"),
+        ({"image": image, "token": tokens}, "'tokens' is missing"),
+        (given | {"audio": tokens}, "got 'audio' too: two_inputs_0 takes 'image', 'tokens'"),
+        ({"image": image, "tokens": tokens[:7]}, "Expected the same images in every array, got 20 in 'image', 7"),
+        ({}, "got none"),
+        (image, r"takes 2 inputs \('image', 'tokens'\), got one array"),
+        ((image, tokens, tokens), "takes 2 inputs.*got 3 arrays"),
+        ((tokens.astype(np.float32), image), r"\(n, 6, 6, 3\) as 'image', got \(20, 5\)"),
+        (given | {"tokens": tokens.astype(str)}, "'tokens' of two_inputs_0: Expected images as uint8"),
+        (given | {"tokens": np.float32(1)}, "Expected the same images in every array"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            compare(model, model, x)
+    with pytest.raises(ValueError, match="Expected a model with one input, got 2: 'image', 'tokens'"):
+        _ = Extractor(model).input_shape
+
+
+def test_a_form_asked_for_is_that_of_the_pictures(given):
+    model = network()
+    asked = compare(model, model, given, preprocessing="divide-by-255")
+    assert np.abs(asked.matrix - compare(model, model, given).matrix).max() == 0
+    assert asked.provenance["preprocessing"] == "image: divide-by-255, tokens: none"
