@@ -49,10 +49,12 @@ def build(study: Study, store: Store, folder: Path, report: Report = silent) -> 
 
 
 def _is_ready(part: AtlasPart, left: list[AtlasPart]) -> bool:
-    """A network is looked at when it is trained, a minibatch compared when every network was looked at."""
-    if part.part == "network":
-        return not any(other.part == "train" and other.index == part.index for other in left)
-    return part.part == "train" or not any(other.part == "network" for other in left)
+    """A network is looked at when it is trained and tried out when it was looked at; a minibatch is compared when every
+    network was looked at."""
+    if part.part == "minibatch":
+        return not any(other.part == "network" for other in left)
+    before = {"train": None, "network": "train", "tried": "network"}[part.part]
+    return not any(other.part == before and other.index == part.index for other in left)
 
 
 def _see_to(part: AtlasPart, given: dict[AtlasPart, int], store: Store) -> None:

@@ -27,6 +27,8 @@ from cka_core.measures.hsic import HsicSums
 from cka_core.studies.look import look_at
 from cka_core.studies.steps import (
     LOOK,
+    TRIED,
+    TRIED_OUT,
     AtlasPart,
     compared,
     is_done,
@@ -39,6 +41,7 @@ from cka_core.studies.steps import (
     stored_grams,
     sums_place,
 )
+from cka_core.studies.trying import try_out
 from cka_core.training.fit import train
 
 
@@ -71,6 +74,8 @@ def do(part: AtlasPart, store: Store, report: Report = silent) -> None:
         train(part.study.trainings[part.index], store, name=part.study.names[part.index], report=report)
     elif part.part == "network":
         look_at(part.study, part.index, store, report)
+    elif part.part == "tried":
+        try_out(part.study, part.index, store, report)
     else:
         _compare(part.study, part.index, store, report)
 
@@ -84,7 +89,8 @@ def finish(study: Study, store: Store, folder: Path, seconds: float | None = Non
     maps: dict[str, np.ndarray] = {}
     for index in range(len(study.names)):
         about, arrays = read(store, place(study, index), "network")
-        members.append(about)
+        tried, _ = read(store, place(study, index), TRIED_OUT)
+        members.append(about | tried)
         last = f"self/{about['name']}/{about['snapshots'][-1]['epoch']}/"
         for key, values in arrays.items():
             before = key.startswith("self/") and not key.startswith(last) and values.dtype != np.uint8
@@ -118,6 +124,7 @@ def finish(study: Study, store: Store, folder: Path, seconds: float | None = Non
             "batch_size": study.batch_size,
             "versions": sources.versions(),
             "look": LOOK,
+            "tried": TRIED,
             "eight_bit": EIGHT_BIT,
             "created": sources.now(),
             "seconds": round(seconds, 1) if seconds is not None else None,

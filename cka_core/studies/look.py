@@ -8,35 +8,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core.atlas.result import Deletion, Member, Probe, Snapshot, member_json
+from cka_core.atlas.result import Member, Snapshot, member_json
 from cka_core.atlas.study import Study
 from cka_core.base.keys import plain
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store
-from cka_core.images.sets import Images, choose, load_images
+from cka_core.images.sets import Images
 from cka_core.library import catalogue
 from cka_core.measures import components
 from cka_core.measures.behaviour import log_probabilities
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import HsicSums, minibatches
 from cka_core.measures.matrices import doubly_centred_layer
-from cka_core.measures.probes import probe
-from cka_core.networks.activations import Extractor, pixels
+from cka_core.networks.activations import Extractor
 from cka_core.networks.architectures import architecture
 from cka_core.networks.building import build_network
 from cka_core.networks.layers import Layer
-from cka_core.networks.surgery import residual_blocks, without_blocks
 from cka_core.results.blocks import network_blocks
 from cka_core.studies.falls import measured
 from cka_core.studies.steps import packed, place
-from cka_core.training.images import TrainingImages
-from cka_core.training.measuring import AT_ONCE
+from cka_core.studies.trying import images_of, outputs
 from cka_core.training.recipe import TrainSpec
 
 if TYPE_CHECKING:
     import keras
-
-PROBE_SEED = 0
 
 
 def look_at(study: Study, index: int, store: Store, report: Report = silent) -> None:
@@ -81,7 +76,9 @@ def look_at(study: Study, index: int, store: Store, report: Report = silent) -> 
 
     report(Progress("looking", len(moments), len(moments) + 1, "what explains its map"))
     facts = _explain(name, extractor.layers, causes, kept, study, seen, arrays, epoch)
-    facts |= _try_out(name, model, extractor, study, seen, arrays, snapshots[-1], report)
+    last: Any = model.layers[-1]
+    logits = last.activation.__name__ != "softmax"
+    arrays[f"outputs/{name}"] = log_probabilities(outputs(model, seen.test.x), logits=logits).astype(np.float32)
     member = Member(
         name=name,
         architecture=spec.architecture,
@@ -97,9 +94,11 @@ def look_at(study: Study, index: int, store: Store, report: Report = silent) -> 
         layers=extractor.layers,
         snapshots=tuple(snapshots),
         history=info.history,
+        probes=(),  # those and the deletions are tried out by themselves
+        deletions=(),
         **facts,
     )
-    report(Progress("looking", 9, 10, "how sure its blocks are"))
+    report(Progress("looking", len(moments), len(moments) + 1, "how sure its blocks are"))
     member = measured(member, lambda: (kept(where) for where in range(len(seen.slices))))
     store.put(place(study, index), "network", packed(member_json(member), arrays))
 
@@ -117,10 +116,7 @@ class _Seen:
     def __init__(self, study: Study, spec: TrainSpec, store: Store):
         self.sample: Images = study.sample.load(store)
         self.slices = minibatches(len(self.sample), study.batch_size)
-        self.test = load_images(study.sample.images, "test", store=store)
-        # All of a larger set hold the study's own training images, and those are here; a share of it is its own.
-        own = spec.images == study.sample.images or spec.fraction < 1
-        self.train = TrainingImages(spec, store) if own else load_images(study.sample.images, "train", store=store)
+        self.train, self.test = images_of(study, spec, store)
 
 
 def _moments(
@@ -229,81 +225,9 @@ def _explain(
     return {"blocks_without": blocks_without, "influential": influential}
 
 
-def _try_out(
-    name: str,
-    model: keras.Model,
-    extractor: Extractor,
-    study: Study,
-    seen: _Seen,
-    arrays: dict[str, np.ndarray],
-    final: Snapshot,
-    report: Report,
-) -> dict[str, Any]:
-    """What a trained network can do: its outputs, linear probes on its layers, accuracy without some of them."""
-
-    def tell(detail: str) -> None:
-        report(Progress("looking", 9, 10, detail))
-
-    last: Any = model.layers[-1]
-    logits = last.activation.__name__ != "softmax"
-    arrays[f"outputs/{name}"] = log_probabilities(outputs(model, seen.test.x), logits=logits).astype(np.float32)
-    return {
-        "probes": tuple(_probes(model, extractor, study, seen, tell)),
-        "deletions": tuple(_deletions(model, extractor, final, seen, tell)),
-    }
-
-
 def _average(parts: list[np.ndarray]) -> np.ndarray:
     """The mean over minibatches, of those in which the layer varies; NaN where it does in none."""
     values = np.array(parts)
     known = np.isfinite(values)
     total = np.where(known, values, 0.0).sum(axis=0)
     return np.divide(total, known.sum(axis=0), out=np.full_like(total, np.nan), where=known.any(axis=0))
-
-
-def _probes(
-    model: keras.Model, extractor: Extractor, study: Study, seen: _Seen, tell: Callable[[str], None]
-) -> Iterator[Probe]:
-    """A linear probe on every residual block's output, trained on training images, tried on the sample."""
-    outputs = [block.add for block in residual_blocks(extractor.layers)]
-    if not outputs or not study.probes:
-        return
-    classes = np.bincount(seen.train.y)
-    classes = classes[classes > 0]  # images held out may have left some larger than others
-    count = min(study.probes, len(classes) * int(classes.min()))
-    chosen = choose(seen.train.y, count, PROBE_SEED, balanced=True)
-    x = np.concatenate([seen.train.x[chosen], seen.sample.x])
-    only = Extractor(model, [extractor.layers[position].name for position in outputs])
-    for positions, arrays in only.activations(x):
-        for position, features in zip(positions, arrays, strict=True):
-            tell(f"linear probe {position + 1} of {len(outputs)}")
-            found = probe(features[:count], seen.train.y[chosen], features[count:], seen.sample.y)
-            yield Probe(outputs[position], float(found.accuracy), float(found.train_accuracy))
-
-
-def _deletions(
-    model: keras.Model, extractor: Extractor, final: Snapshot, seen: _Seen, tell: Callable[[str], None]
-) -> Iterator[Deletion]:
-    """Accuracy on the sample without each residual block, and without all that lie inside a block of the map.
-
-    The first is without none, to compare with.
-    """
-    found = residual_blocks(extractor.layers)
-    if not found:
-        return
-    sets: list[tuple[str, ...]] = [(), *((block.name,) for block in found)]
-    for block in final.blocks:
-        inside = tuple(one.name for one in found if block.start <= one.first and one.add < block.stop)
-        if len(inside) > 1:
-            sets.append(inside)
-    for number, names in enumerate(sets):
-        tell(f"deleting residual blocks, {number + 1} of {len(sets)}")
-        with without_blocks(model, names):
-            right = outputs(model, seen.sample.x).argmax(-1) == seen.sample.y
-        yield Deletion(names, float(right.mean()))
-
-
-def outputs(model: keras.Model, x: np.ndarray) -> np.ndarray:
-    """A network's outputs of images, uint8 (n, height, width, channels): float32 (n, classes)."""
-    found = [model.predict_on_batch(pixels(x[start : start + AT_ONCE])) for start in range(0, len(x), AT_ONCE)]
-    return np.concatenate(found)

@@ -1,10 +1,12 @@
 """The steps of a study, what each leaves in the store, and which are done.
 
-Three kinds, each of which leaves a finished file, so that a study stopped anywhere goes on:
+Four kinds, each of which leaves a finished file, so that a study stopped anywhere goes on:
 
     train       a network of the study                         (`training.train`)
     network     its Gram matrices on every minibatch, its map against itself at each kept epoch, what explains it
                                                                (`look.look_at`)
+    tried       linear probes on it, and its accuracy without residual blocks
+                                                               (`trying.try_out`)
     minibatch   HSIC of all layers of all networks with each other: one matrix product  (`build`)
 
 A study that grew begins with what its atlas so far knows of its networks (`take_over`).
@@ -35,13 +37,16 @@ from cka_core.training import fit
 from cka_core.training.recipe import TrainSpec
 
 LOOK = 2
-"""The way networks are looked at. Another number with every change to what is found, so that what was found before is
-not taken for it."""
+TRIED = 1
+"""The ways networks are looked at and tried out. Another number with every change to what is found, so that what was
+found before is not taken for it."""
+TRIED_OUT = f"tried-{TRIED}"
+"""What a trial leaves, by its name."""
 
 
 @dataclasses.dataclass(frozen=True)
 class AtlasPart:
-    """One step of a study that a worker can do: ``part`` "train", "network" or "minibatch", and its number."""
+    """One step of a study that a worker can do: ``part`` "train", "network", "tried" or "minibatch", and its number."""
 
     study: Study
     part: str
@@ -55,7 +60,8 @@ class AtlasPart:
     def title(self) -> str:
         if self.part == "minibatch":
             return f"comparing all networks, minibatch {self.index + 1}"
-        return f"{'training' if self.part == 'train' else 'looking at'} {self.study.names[self.index]}"
+        what = {"train": "training", "network": "looking at", "tried": "trying out"}[self.part]
+        return f"{what} {self.study.names[self.index]}"
 
     @property
     def weight(self) -> float:
@@ -66,7 +72,9 @@ class AtlasPart:
         work = architecture(spec.architecture).multiply_adds / 1e10
         if self.part == "train":
             return 1 + 3 * work * spec.epochs * image_set(spec.images).sizes["train"] * spec.fraction
-        return 5 + 8000 * work * (2 + len(looked_at(self.study, spec)))
+        if self.part == "tried":
+            return 5 + 20 * work * self.study.probes
+        return 5 + 8000 * work * (1 + len(looked_at(self.study, spec)))
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> AtlasPart:
@@ -74,8 +82,8 @@ class AtlasPart:
 
 
 def parts(study: Study) -> list[AtlasPart]:
-    """The steps of a study in their order: every training, every network, every minibatch."""
-    counts = {part: len(study.trainings) for part in ("train", "network")}
+    """The steps of a study in their order: every training, every look at a network, every trial, every minibatch."""
+    counts = {part: len(study.trainings) for part in ("train", "network", "tried")}
     counts["minibatch"] = len(minibatches(study.sample.n or 0, study.batch_size))
     return [AtlasPart(study, part, index) for part, count in counts.items() for index in range(count)]
 
@@ -85,6 +93,8 @@ def is_done(part: AtlasPart, store: Store) -> bool:
         return has_network(part.study, part.index, store) or is_known_only(part.study, part.index, store)
     if part.part == "network":
         return was_looked_at(part.study, part.index, store)
+    if part.part == "tried":
+        return was_tried(part.study, part.index, store)
     return store.has(sums_place(part.study, store), f"minibatch-{part.index}")
 
 
@@ -106,7 +116,7 @@ def is_known_only(study: Study, index: int, store: Store) -> bool:
     compared with no network that came later."""
     if study.ships(index) != "maps" or study.names[index] in catalogue.networks(store):
         return False
-    return was_looked_at(study, index, store)
+    return was_looked_at(study, index, store) and was_tried(study, index, store)
 
 
 def compared(study: Study, store: Store) -> list[int]:
@@ -164,10 +174,11 @@ def take_over(study: Study, store: Store, folder: Path) -> None:
         atlas = Atlas.load(folder)
     except ValueError:
         return  # none yet, or a damaged one: everything is made
-    asked = [study.sample, study.batch_size, study.probes, study.influential]
-    before = [atlas.study.sample, atlas.study.batch_size, atlas.study.probes, atlas.study.influential]
+    asked = [study.sample, study.batch_size, study.influential]
+    before = [atlas.study.sample, atlas.study.batch_size, atlas.study.influential]
     if asked != before or atlas.facts["versions"] != sources.versions() or atlas.facts.get("look") != LOOK:
         return
+    tried = atlas.study.probes == study.probes and atlas.facts.get("tried") == TRIED
     known = {member.name: member for member in atlas.members}
     here = catalogue.networks(store)
     for index, (name, spec) in enumerate(zip(study.names, study.trainings, strict=True)):
@@ -181,6 +192,9 @@ def take_over(study: Study, store: Store, folder: Path) -> None:
             except (ValueError, OSError, *UNREADABLE):
                 continue  # damaged: looked at again
             store.put(place(study, index), "network", packed(about, arrays))
+            if tried:
+                found = {what: about[what] for what in ("probes", "deletions")}
+                store.put(place(study, index), TRIED_OUT, packed(found, {}))
 
 
 def looked_at(study: Study, spec: TrainSpec) -> tuple[int, ...]:
@@ -191,6 +205,10 @@ def looked_at(study: Study, spec: TrainSpec) -> tuple[int, ...]:
 
 def was_looked_at(study: Study, index: int, store: Store) -> bool:
     return store.has(place(study, index), "network")
+
+
+def was_tried(study: Study, index: int, store: Store) -> bool:
+    return store.has(place(study, index), TRIED_OUT)
 
 
 def forget(study: Study, store: Store) -> None:

@@ -17,7 +17,7 @@ from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import minibatches, summed
 from cka_core.networks.activations import Extractor
 from cka_core.networks.building import build_network
-from cka_core.studies.look import outputs
+from cka_core.studies.trying import outputs
 
 MAP, SHARE = 1e-4, 0.002
 """The largest difference of a map's values, and of an accuracy, that another machine's rounding may make."""

@@ -21,10 +21,11 @@ from cka_core.comparing.engine import compare
 from cka_core.library import catalogue
 from cka_core.measures import centring, components
 from cka_core.measures.hsic import HsicSums
+from cka_core.measures.probes import probe
 from cka_core.networks.activations import Extractor
 from cka_core.networks.building import build_network
 from cka_core.studies import build as atlas_build
-from cka_core.studies import falls
+from cka_core.studies import falls, trying
 from cka_core.studies import look as atlas_look
 from cka_core.studies import steps as atlas_steps
 from cka_core.studies import verify as verifying
@@ -332,7 +333,7 @@ def test_more_networks_begin_with_what_was_found(built, tmp_path):
     store, atlas, _, _ = built
     atlas_steps.forget(TINY, store)
     names = {entry.key for index in (0, 1) for entry in store.entries(atlas_steps.place(TINY, index))}
-    assert names == {"network"}
+    assert names == {"network", atlas_steps.TRIED_OUT}
     more = dataclasses.replace(TINY, name="more", trainings=TINY.trainings[::-1], names=TINY.names[::-1])
     left = [part.part for part in atlas_steps.parts(more) if not atlas_steps.is_done(part, store)]
     assert left == ["minibatch", "minibatch"]
@@ -361,7 +362,7 @@ def test_a_study_that_grew_begins_with_its_atlas_so_far(built, elsewhere, tmp_pa
     third = dataclasses.replace(TINY.trainings[0], seed=2)
     grown = dataclasses.replace(TINY, trainings=(*TINY.trainings, third), names=(*TINY.names, third.default_name))
     atlas_steps.take_over(grown, elsewhere, tmp_path)
-    assert left_of(grown, elsewhere) == [("train", 2), ("network", 2), ("minibatch", 0), ("minibatch", 1)]
+    assert left_of(grown, elsewhere) == [("train", 2), ("network", 2), ("tried", 2), ("minibatch", 0), ("minibatch", 1)]
     again = atlas_build.build(TINY, elsewhere, tmp_path)
     equal(again, atlas)
     for name in TINY.names:
@@ -526,10 +527,40 @@ def test_probes_take_as_many_of_each_class_as_there_are(store):
         {"probes": 3125, "samples": 64, "recipe": {"fraction": 0.1}, "networks": [{"depths": [8], "widths": [1]}]}
     )
     model = build_network("cifar-resnet-8x1", seed=0)
-    seen = atlas_look._Seen(study, study.trainings[0], store)
-    assert len(set(np.bincount(seen.train.y))) > 1
-    probes = list(atlas_look._probes(model, Extractor(model), study, seen, lambda detail: None))
+    train, test = trying.images_of(study, study.trainings[0], store)
+    assert len(set(np.bincount(train.y))) > 1
+    probes = list(trying.probes(model, Extractor(model), study.probes, train, test))
     assert len(probes) == 3 and all(0 < probe.accuracy < 1 for probe in probes)
+
+
+def test_probes_are_those_of_the_layers_activations_on_all_test_images(store, monkeypatch):
+    """Of layers with more and with fewer features than there are images; several at once and one by one."""
+    study = study_of({"samples": 64, "networks": [{"depths": [8], "widths": [1]}]})
+    model = build_network("cifar-resnet-8x1", seed=0)
+    train, test = trying.images_of(study, study.trainings[0], store)
+    test = dataclasses.replace(test, x=test.x[:300], y=test.y[:300])
+    x, y = train.x[:200], train.y[:200]
+    names = ["stage2_block1_add", "stage3_block1_add", "head_pool"]
+    found = list(trying._probe_layers(model, names, x, y, test))
+    for name, one in zip(names, found, strict=True):
+        (_, (inside,)), (_, (outside,)) = (next(Extractor(model, [name]).activations(some)) for some in (x, test.x))
+        flat = [np.array(values, np.float64).reshape(len(values), -1) for values in (inside, outside)]
+        again = probe(flat[0], y, flat[1], test.y)
+        assert again.accuracy > 0.1
+        assert (one.accuracy, one.train_accuracy) == pytest.approx((again.accuracy, again.train_accuracy), abs=1 / 200)
+    together = list(trying.probes(model, Extractor(model), 200, train, test))
+    monkeypatch.setattr(trying, "FEATURES_AT_ONCE", 1)
+    assert list(trying.probes(model, Extractor(model), 200, train, test)) == together
+
+
+def test_what_was_tried_in_another_way_is_tried_again_and_nothing_else(built, tmp_path):
+    store, atlas, _, _ = built
+    finer = dataclasses.replace(TINY, probes=60)
+    folder = tmp_path / "atlas"
+    atlas.save(folder)
+    atlas_steps.prepare(finer, store, folder)
+    left = [part for part in atlas_steps.parts(finer) if not atlas_steps.is_done(part, store)]
+    assert {part.part for part in left} == {"tried", "minibatch"}
 
 
 def test_a_layer_that_varies_in_one_minibatch_only_has_a_share():
