@@ -13,6 +13,9 @@ different networks (`differ`)   yes: as different by chance in at most 1 of 20 w
                                 groups; else unclear, and never no; not tested: if no difference could reach 1 of 20
 something no two share (`none`) no: two do; yes: none of so many that fewer than half would, 95 % sure; else unclear
 
+A yes that rests on networks the rule for a block was fixed on becomes unclear where those trained later do not repeat
+it: where as many fewer with a block are chance in at most 1 of 20 ways to deal the networks (`fewer_by_chance`).
+
 `docs/study.md` has their error rates, which `benchmarks/evidence.py` simulates.
 """
 
@@ -105,6 +108,15 @@ class Evidence:
 
 
 # Rules.
+
+
+def fewer_by_chance(before: tuple[int, int], after: tuple[int, int]) -> float:
+    """The share of ways to deal networks into two groups that put as many that have something, or more, into the first:
+    Fisher's exact test, one-sided. Each group is how many have it and how many there are; 1.0 where one is empty."""
+    (had, first), (have, second) = before, after
+    total, having = first + second, had + have
+    ways = sum(math.comb(having, k) * math.comb(total - having, first - k) for k in range(had, min(having, first) + 1))
+    return ways / math.comb(total, first)
 
 
 def by_unit(groups: Sequence[Sequence[float]], one: str = "seed") -> tuple[Spread, str]:

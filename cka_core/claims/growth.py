@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -11,7 +12,21 @@ from cka_core.atlas import numbers
 from cka_core.atlas.blocks import was_there
 from cka_core.atlas.numbers import mean
 from cka_core.atlas.result import Atlas, Member
-from cka_core.claims.evidence import NOT_TESTED, Evidence, Part, can_grow, count, decimal, grows, highest, percent
+from cka_core.claims.evidence import (
+    CHANCE,
+    NOT_TESTED,
+    UNCLEAR,
+    YES,
+    Evidence,
+    Part,
+    can_grow,
+    count,
+    decimal,
+    fewer_by_chance,
+    grows,
+    highest,
+    percent,
+)
 from cka_core.measures.ranks import by_chance_exactly, rank_correlation
 
 SIZES = 4
@@ -41,22 +56,51 @@ def block_structure(atlas: Atlas) -> Evidence:
     more = ""
     if not math.isnan(start):
         more = f"On average {percent(start)} of the layers lie in blocks before training and {percent(end)} after it."
-    parts = (_growth(groups, shares, "depth", "width"), _growth(groups, shares, "width", "depth"))
+    depth, width = _growth(groups, shares, "depth", "width"), _growth(groups, shares, "width", "depth")
+    parts = (_repeated(depth, members), width)
     return Evidence(parts, figures, _made_on(members), _too_few(groups), more)
+
+
+def _deep(members: Sequence[Member]) -> tuple[int, list[Member], list[Member]]:
+    """The least depth of a network with a block that the rule was fixed on; of all as deep, those it was fixed on and
+    those that came later."""
+    made = [member for member in members if was_there(member.weights)]
+    least = min((member.depth for member in made if member.final.blocks), default=0)
+    deep = [member for member in members if member.depth >= least]
+    return least, [member for member in deep if member in made], [member for member in deep if member not in made]
+
+
+def _having(members: Sequence[Member]) -> tuple[int, int]:
+    return sum(bool(member.final.blocks) for member in members), len(members)
 
 
 def _made_on(members: Sequence[Member]) -> str:
     """On which networks the rule was fixed, and how it did on those of the same depths that came later."""
-    made = [member for member in members if was_there(member.weights)]
+    made = sum(was_there(member.weights) for member in members)
+    least, before, later = _deep(members)
     if not made:
         return LONG
-    least = min((member.depth for member in made if member.final.blocks), default=0)
-    deep = [[m for m in of if m.depth >= least] for of in (made, [m for m in members if m not in made])]
-    if not deep[1]:
-        return MADE.format(len(made))
-    before, later = (f"{sum(bool(m.final.blocks) for m in of)} of {len(of)}" for of in deep)
-    told = f"Of depth {least} and more, {before} of the former have a block and {later} of the latter."
-    return f"{MADE.format(len(made))} {told}"
+    if not later:
+        return MADE.format(made)
+    had, have = (f"{having} of {total}" for having, total in map(_having, (before, later)))
+    return f"{MADE.format(made)} Of depth {least} and more, {had} of the former have a block and {have} of the latter."
+
+
+def _repeated(part: Part, members: Sequence[Member]) -> Part:
+    """The part as it is, or unclear where it says yes and the networks that came later do not repeat it."""
+    least, before, later = _deep(members)
+    if part.verdict != YES or not before or not later:
+        return part
+    had, have = _having(before), _having(later)
+    chance = fewer_by_chance(had, have)
+    if chance > CHANCE:
+        return part
+    text = (
+        f"{part.text}; but networks trained after the rule was fixed do not repeat it: of depth {least} and more "
+        f"{have[0]} of {have[1]} have a block, where {had[0]} of {had[1]} that it was fixed on do (as many fewer by "
+        f"chance in {100 * chance:.1f} % of the ways to deal them), so that nothing is read from both together"
+    )
+    return dataclasses.replace(part, verdict=UNCLEAR, text=text, numbers=part.numbers | {"chance_not_repeated": chance})
 
 
 def _too_few(groups: Sequence[Sequence[Member]]) -> str:

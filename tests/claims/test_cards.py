@@ -262,6 +262,24 @@ def test_networks_that_the_rule_was_fixed_on_are_named(true):
     assert "fixed on 10 of these networks" in by_key(found)["block-structure"].caveat
 
 
+@pytest.mark.parametrize("repeated, verdict", [(True, YES), (False, UNCLEAR)])
+def test_what_later_networks_do_not_repeat_is_not_clear(monkeypatch, repeated, verdict):
+    """Seeds 0 to 2 stand for the networks that the rule was fixed on, seed 3 for those that came later."""
+
+    def later(member: Member) -> Member:
+        member = dataclasses.replace(member, weights=f"{member.seed}")
+        final = member.final if repeated or member.seed < 3 else dataclasses.replace(member.final, blocks=())
+        return dataclasses.replace(member, snapshots=(*member.snapshots[:-1], final))
+
+    monkeypatch.setattr("cka_core.claims.growth.was_there", lambda weights: weights < "3")
+    found = by_key(plant(change=later))["block-structure"]
+    assert found.holds == verdict
+    assert (
+        "do not repeat it: of depth 20 and more 0 of 5 have a block, where 15 of 15 that it was fixed on do (as many "
+        "fewer by chance in 0.0 % of the ways to deal them)" in found.shows
+    ) is not repeated
+
+
 def test_the_figures_stand_in_the_sentences(true):
     assert "rank correlation of 1.00 with depth" in true["block-structure"].shows
     assert "20 of 20 networks of depth 20 and more have blocks, 0 of 4 below" in true["block-structure"].shows

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import fisher_exact
 
 from cka_core.atlas.numbers import spread
 from cka_core.claims.evidence import (
@@ -24,6 +25,7 @@ from cka_core.claims.evidence import (
     clear,
     decimal,
     differ,
+    fewer_by_chance,
     grows,
     highest,
     none,
@@ -96,6 +98,16 @@ def test_three_against_three_cannot_show_a_difference():
 def test_one_that_two_share_refutes_what_none_should_and_few_do_not_prove_it():
     assert [none(shared, 4) for shared in (0, 1, 3)] == [UNCLEAR, NO, NO]
     assert none(0, 5) == YES and none(0, 1) is None
+
+
+def test_fewer_by_chance_counts_every_way_to_deal_the_networks():
+    for before, after in (((4, 4), (0, 5)), ((3, 4), (1, 6)), ((0, 2), (3, 3)), ((2, 5), (0, 0))):
+        have = [True] * (before[0] + after[0]) + [False] * (before[1] + after[1] - before[0] - after[0])
+        deals = list(itertools.combinations(range(len(have)), before[1]))
+        as_many = sum(sum(have[i] for i in deal) >= before[0] for deal in deals)
+        assert math.isclose(fewer_by_chance(before, after), as_many / len(deals))
+        table = [[n, total - n] for n, total in (before, after)]
+        assert math.isclose(fewer_by_chance(before, after), fisher_exact(table, alternative="greater").pvalue)
 
 
 def test_the_first_part_decides():
