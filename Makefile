@@ -59,10 +59,11 @@ demo: setup
 bench: setup-dev
 	$(VENV) benchmarks/engine.py
 
-# Take the pictures in docs/ again, from the running page.
+# Take the pictures in docs/ again, from the running page; and into pictures/ every page in every state, to be looked at.
 screenshots: setup-dev
 	$(VENV) scripts/browser.py
 	$(VENV) docs/make_screenshots.py
+	$(VENV) scripts/picture_states.py pictures
 
 # Install what the app needs into .venv, if that changed.
 setup: python
