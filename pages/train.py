@@ -52,7 +52,7 @@ def train_button(
         wanted, problem = [], "At this learning rate the loss did not stay finite. Choose a lower one under More."
     going_on = bool(wanted) and all(states[spec.key].epochs_done for spec in wanted if spec.key in states)
     going_on = going_on and all(spec.key in states for spec in wanted)
-    pressed = st.button(
+    pressed = widgets.pressed(
         "Resume" if going_on else "Train",
         type="primary",
         width="stretch",
@@ -96,7 +96,8 @@ def tell_time(wanted: Sequence[TrainSpec], left_out: int, store: Store) -> None:
     elif not measured and not visitor.only_looks():
         if job is not None and job.state == submit.FAILED:
             st.caption(address.plain(job.error or ""))
-        if st.button("Measure", type="tertiary", icon=":material/timer:", help="Trains a few steps to see how fast."):
+        how = "Trains a few steps to see how fast."
+        if widgets.pressed("Measure", key="measure speed", type="tertiary", icon=":material/timer:", help=how):
             title, by = f"speed of {wanted[0].architecture}", visitor.here()
             with st.spinner("Starting the worker"):
                 accepted = visitor.attempt(lambda: submit.submit("measure", spec, title, store, by))

@@ -11,7 +11,7 @@ from cka_core.base import deployment, full_disk, words
 from cka_core.base.progress import Progress, Report
 from cka_core.base.store import Store
 from cka_core.library import catalogue, incoming, inventory
-from pages.parts import address, visitor
+from pages.parts import address, visitor, widgets
 
 COMPARE = "pages/compare.py"
 LARGEST_UPLOAD = 400  # MB, as in .streamlit/config.toml
@@ -124,6 +124,6 @@ def _next(outcomes: list[Outcome]) -> None:
 
 def go(label: str, to: dict[str, str], key: str) -> None:
     """A button that opens the Compare page on something."""
-    if st.button(label, key=key, icon=":material/grid_on:"):
+    if widgets.pressed(label, key=key, icon=":material/grid_on:"):
         st.session_state.pop("brought in", None)
         st.switch_page(COMPARE, query_params=to)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -17,6 +17,8 @@ from cka_core.library.catalogue import NetworkInfo
 from pages.parts import address, visitor
 
 AT_WORK = (submit.QUEUED, submit.RUNNING)
+PRESSED_FOR = 10.0
+"""Seconds after which a press that no run of the page has taken is void."""
 
 
 def network_picker(side: str, networks: Mapping[str, NetworkInfo], default: str, store: Store) -> NetworkInfo:
@@ -73,6 +75,24 @@ def choice(
         label_visibility="visible" if labelled else "collapsed",
     )  # fmt: skip
     return chosen or default
+
+
+def pressed(label: str, *, key: str, disabled: bool = False, **options: Any) -> bool:
+    """A button whose press is not lost: whether it was pressed, once.
+
+    A press begins a run of the page. If something else asks for a run too before this one reaches the button (a component
+    that tells the window's width, a slider let go), Streamlit begins anew and the press is gone: what `st.button`
+    returns is of one run. A callback runs before all else, and what it notes stays until it is taken. A note that
+    nobody took, because the page was left, is void after `PRESSED_FOR` seconds.
+    """
+    noted = f"pressed {key}"
+    st.button(label, key=key, disabled=disabled, on_click=_note, args=(noted,), **options)
+    since = st.session_state.pop(noted, None)
+    return since is not None and not disabled and time.monotonic() - since < PRESSED_FOR
+
+
+def _note(noted: str) -> None:
+    st.session_state[noted] = time.monotonic()
 
 
 def at_work(job: submit.JobStatus | None) -> bool:

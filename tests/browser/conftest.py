@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from playwright.sync_api import ConsoleMessage, Page, expect
@@ -47,6 +47,20 @@ def app(tmp_path) -> Iterator[str]:
     """The address of an app with an empty store, which may compute."""
     with running_app(tmp_path / "store", tmp_path / "log.txt") as address:
         yield address
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.CallInfo, None]:
+    """Say what stood on the page when a test failed: a locator that found nothing does not tell why."""
+    outcome = yield
+    report = outcome.get_result()
+    page = getattr(item, "funcargs", {}).get("page")
+    if report.when == "call" and report.failed and page is not None and not page.is_closed():
+        with contextlib.suppress(Exception):
+            report.sections.append((f"{page.url} reads", page.locator("body").inner_text(timeout=5_000)))
+        with contextlib.suppress(OSError):
+            log = (item.funcargs["tmp_path"] / "log.txt").read_text(errors="replace")
+            report.sections.append(("the server's log ends", log[-3000:]))
 
 
 @pytest.fixture

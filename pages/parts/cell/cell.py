@@ -175,7 +175,7 @@ def _ask(
     else:
         label = f"Look at all {told.get('n'):,} images, not only {kept.n} (≈ {seconds})"
     no_use = visitor.cannot_act_yet()
-    if st.button(label, key="open the cell", icon=":material/grid_on:", disabled=no_use):
+    if widgets.pressed(label, key="open the cell", icon=":material/grid_on:", disabled=no_use):
         title = " × ".join(network_words.titles(a, b))
         if visitor.attempt(lambda: submit.submit("compare", wanted, title, store, visitor.here())):
             st.rerun()

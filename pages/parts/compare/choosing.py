@@ -79,9 +79,10 @@ def compare_button(
     label = LABELS.get(job.state if job and not finished else "", "Compare")
     no_use = finished or (at_work and own) or bool(problem) or visitor.cannot_act_yet()
     place = st.empty()
-    pressed = not (at_work and own) and place.button(
-        label, type="primary", width="stretch", disabled=no_use, key="compare"
-    )
+    pressed = False
+    if not (at_work and own):
+        with place:
+            pressed = widgets.pressed(label, type="primary", width="stretch", disabled=no_use, key="compare")
     if pressed:
         place.progress(0.0, text="Starting the worker")
         st.session_state[ASKED] = spec.key

@@ -25,7 +25,7 @@ def offer(kind: str, spec: submit.Spec, label: str, title: str, seconds: float, 
         st.caption(f"{label}? {deployment.ONLY_TO_LOOK_AT}")
         return
     text = f"{label} · ≈ {words.seconds_text(seconds)}"
-    if st.button(text, icon=":material/calculate:", key=key, disabled=visitor.cannot_act_yet()):
+    if widgets.pressed(text, icon=":material/calculate:", key=key, disabled=visitor.cannot_act_yet()):
         with st.spinner("Starting the worker"):
             accepted = visitor.attempt(lambda: submit.submit(kind, spec, title, store, visitor.here()))
         if accepted:

@@ -19,7 +19,7 @@ from cka_core.library.catalogue import NetworkInfo
 from cka_core.training import figures as training_figures
 from cka_core.training import state as training_state
 from cka_core.training.recipe import TrainSpec
-from pages.parts import address, visitor
+from pages.parts import address, visitor, widgets
 from pages.parts.training import form as training_form
 
 LOOK_SECONDS, IDLE_SECONDS = 1.5, 5.0
@@ -148,7 +148,7 @@ def ended_card(training: Training, store: Store) -> None:
                     icon=":material/edit_note:", on_click=training_form.take_recipe,
                     args=(dataclasses.replace(training.spec, learning_rate=training.lower_rate),),
                 )  # fmt: skip
-            elif not visitor.only_looks() and st.button(
+            elif not visitor.only_looks() and widgets.pressed(
                 label, key=f"resume {training.key}", icon=":material/play_arrow:"
             ):
                 submit([training.spec], store)
@@ -219,7 +219,7 @@ def compare_with(name: str, networks: dict[str, NetworkInfo], key: str) -> None:
 def resume_all(found: list[Training], store: Store) -> None:
     """After the cluster or the machine went away with a whole queue: one button for all."""
     may = len(found) > 1 and not visitor.only_looks()
-    if may and st.button(f"Resume all {len(found)}", key="resume all", icon=":material/play_arrow:"):
+    if may and widgets.pressed(f"Resume all {len(found)}", key="resume all", icon=":material/play_arrow:"):
         in_order = sorted(found, key=lambda training: training.job.submitted if training.job else 0.0)
         submit([training.spec for training in in_order], store)
 
