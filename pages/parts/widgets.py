@@ -80,7 +80,7 @@ def choice(
 def pressed(label: str, *, key: str, disabled: bool = False, **options: Any) -> bool:
     """A button whose press is not lost: whether it was pressed, once.
 
-    A press begins a run of the page. If something else asks for a run too before this one reaches the button (a component
+    A press begins a run of the page. If something else asks for one too before this one reaches the button (a component
     that tells the window's width, a slider let go), Streamlit begins anew and the press is gone: what `st.button`
     returns is of one run. A callback runs before all else, and what it notes stays until it is taken. A note that
     nobody took, because the page was left, is void after `PRESSED_FOR` seconds.
