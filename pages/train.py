@@ -22,6 +22,9 @@ from pages.parts import address, visitor, widgets
 from pages.parts.training import cards as training_cards
 from pages.parts.training import form as training_form
 
+ASKED = "asked to train"
+"""What the button was pressed for, until a run of the page has come to its end and has given it to a worker."""
+
 
 def choose() -> tuple[list[TrainSpec], str]:
     """The form: what to train, or nothing and the reason."""
@@ -41,9 +44,9 @@ def choose() -> tuple[list[TrainSpec], str]:
 
 def train_button(
     specs: list[TrainSpec], problem: str, found: list[Training], networks: dict[str, NetworkInfo], store: Store
-) -> tuple[list[TrainSpec], DeltaGenerator]:
-    """The one action, how long it will take, or why there is nothing to do. Returns what to train now that it was
-    pressed, and the place below it, where it has answered."""
+) -> DeltaGenerator:
+    """The one action, how long it will take, or why there is nothing to do. Returns the place below it, where it
+    answers when it was pressed (`ASKED`)."""
     trained = trainings.trained(store, networks)
     at_work = {training.key for training in found if training.state in AT_WORK}
     wanted = [spec for spec in specs if spec.key not in trained and spec.key not in at_work]
@@ -62,6 +65,7 @@ def train_button(
     answer = st.empty()
     if pressed:
         answer.progress(0.0, text="Starting the worker")
+        st.session_state[ASKED] = wanted
     if visitor.only_looks():
         st.caption(deployment.ONLY_TO_LOOK_AT)
     elif problem:
@@ -73,7 +77,7 @@ def train_button(
         st.caption("Trained already." if len(done) == len(specs) else "At work or waiting: see the queue.")
         if done:
             training_cards.compare_with(done[0], networks, "of the form")
-    return wanted if pressed else [], answer
+    return answer
 
 
 def tell_time(wanted: Sequence[TrainSpec], left_out: int, store: Store) -> None:
@@ -147,7 +151,7 @@ def screen() -> None:
     left, right = st.columns([1, 2.4], gap="medium")
     with left:
         specs, problem = choose()
-        wanted, answer = train_button(specs, problem, found, networks, store)
+        answer = train_button(specs, problem, found, networks, store)
     with right:
         notes = st.container()
         st.subheader("Trainings", anchor=False)
@@ -157,7 +161,7 @@ def screen() -> None:
         widgets.rest_of_queue(dataclasses.replace(submit.queue("train", store, visitor.here()), more=0))
         with notes:
             address.show_notes(training_form.WORDS)
-    if wanted:  # the page stands while the worker starts
+    if wanted := st.session_state.pop(ASKED, None):  # the page stands while the worker starts
         with answer.container():
             training_cards.submit(wanted, store)
 
