@@ -22,8 +22,8 @@ from pages.parts import address, visitor, widgets
 from pages.parts.training import cards as training_cards
 from pages.parts.training import form as training_form
 
+# What the button was pressed for, until a run of the page has come to its end and has given it to a worker.
 ASKED = "asked to train"
-"""What the button was pressed for, until a run of the page has come to its end and has given it to a worker."""
 
 
 def choose() -> tuple[list[TrainSpec], str]:

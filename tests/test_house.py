@@ -138,3 +138,13 @@ def test_measures_need_numpy_and_scipy_only():
     allowed = {"numpy", "scipy", "threadpoolctl", "cka_core"} | sys.stdlib_module_names
     used = {name.split(".")[0] for path in MODULES if room(path) == "measures" for _, name in imports(path)}
     assert used <= allowed
+
+
+@pytest.mark.parametrize(
+    "page", [*sorted((CORE.parent / "pages").glob("*.py")), CORE.parent / "app.py"], ids=lambda path: path.name
+)
+def test_a_page_holds_no_lone_text(page):
+    """Streamlit writes it on the page, wherever it stands, but for the first."""
+    body = ast.parse(page.read_text(encoding="utf-8")).body
+    lone = [node.lineno for node in body[1:] if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]
+    assert lone == []

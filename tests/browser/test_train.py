@@ -85,7 +85,7 @@ def test_from_the_button_to_the_comparison(page: Page, app: str, tmp_path):
 
     card(page).get_by_role("combobox").first.click()
     card(page).get_by_role("combobox").first.fill("8x1 · untrained")  # the list draws only what fits into it
-    page.get_by_role("option", name="ResNet 8x1 · untrained").first.click()
+    page.get_by_role("option", name="8x1 · untrained", exact=True).click()
     expect(page.get_by_role("heading", name="ResNet 8x1 × ResNet 8x1, untrained")).to_be_visible()
     assert "a=cifar-resnet-8x1-cifar10-mini-0.0625-s0" in page.url
     button(page, "Compare").click()
