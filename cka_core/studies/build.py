@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from cka_core.atlas.result import EIGHT_BIT, FORMAT, Atlas, in_bytes
+from cka_core.atlas.result import EIGHT_BIT, FORMAT, Atlas, from_bytes, in_bytes
 from cka_core.atlas.study import Study
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store
@@ -24,6 +24,8 @@ from cka_core.comparing import sources
 from cka_core.images.sets import load_images
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import HsicSums
+from cka_core.networks.layers import Layer
+from cka_core.results.blocks import network_blocks
 from cka_core.studies.look import look_at
 from cka_core.studies.steps import (
     LOOK,
@@ -93,8 +95,9 @@ def finish(study: Study, store: Store, folder: Path, seconds: float | None = Non
         members.append(about | tried)
         last = f"self/{about['name']}/{about['snapshots'][-1]['epoch']}/"
         for key, values in arrays.items():
-            before = key.startswith("self/") and not key.startswith(last) and values.dtype != np.uint8
-            maps[key] = in_bytes(values) if before else values
+            before = key.startswith("self/") and not key.startswith(last)
+            maps[key] = in_bytes(values) if before and values.dtype != np.uint8 else values
+        _blocks_of_bytes(about, maps)
     sums: HsicSums | None = None
     for part in parts(study):
         if part.part == "minibatch":
@@ -134,6 +137,15 @@ def finish(study: Study, store: Store, folder: Path, seconds: float | None = Non
     atlas = Atlas(json.loads(json.dumps(about, allow_nan=False)), maps)
     atlas.save(folder)
     return Atlas.load(folder)
+
+
+def _blocks_of_bytes(about: dict[str, Any], maps: dict[str, np.ndarray]) -> None:
+    """The blocks of maps kept in 8 bits are those of these: what is said can be found again in what is kept."""
+    layers = tuple(Layer(**layer) for layer in about["layers"])
+    for snapshot in about["snapshots"]:
+        values = maps[f"self/{about['name']}/{snapshot['epoch']}/nothing"]
+        if values.dtype == np.uint8:
+            snapshot["blocks"] = [dataclasses.asdict(block) for block in network_blocks(from_bytes(values), layers)]
 
 
 def _compare(study: Study, index: int, store: Store, report: Report) -> None:
