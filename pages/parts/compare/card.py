@@ -96,9 +96,10 @@ def _cell_text(
             st.metric(value, f"{cell.cka:.3f}", width="content")
         with st.container(gap=None):
             if cell.note and not cell.reason:
-                few = cell.note.startswith(trust.FEW)
-                note = f":red[{cell.note}]" if few else f"95 % interval {address.plain(cell.note)}"
-                st.caption(note, help=explain("images that decide" if few else "interval"))
+                if cell.note.startswith(trust.FEW):  # in a caption red is too faint to be read
+                    st.markdown(f":small[:red[{cell.note}]]", help=explain("images that decide"))
+                else:
+                    st.caption(f"95 % interval {address.plain(cell.note)}", help=explain("interval"))
             for word, seen in beside.items():
                 value_beside = seen.matrix[cell.row, cell.column]
                 reason = seen.reasons_a[cell.row] or seen.reasons_b[cell.column]

@@ -22,7 +22,11 @@ def line(comparison: Comparison, *, faded: bool = False) -> None:
     if pixels:
         parts.append(address.plain(pixels))
         hints.append(address.plain(" ".join(result_words.pixels_because(comparison.provenance))))
-    st.caption(("Still showing: " if faded else "") + " · ".join(parts), help="\n\n".join(filter(None, hints)))
+    text, hint = ("Still showing: " if faded else "") + " · ".join(parts), "\n\n".join(filter(None, hints))
+    if any(fact.misleads for fact in facts):  # in a caption, which is faint, red is too faint to be read
+        st.markdown(f":small[{text}]", help=hint)
+    else:
+        st.caption(text, help=hint)
 
 
 def intervals(on: OnScreen, store: Store) -> None:
