@@ -34,7 +34,7 @@ TENSORFLOW = {
     "library": {"catalogue", "keras_files", "own_networks"},
     "comparing": {"engine", "sources", "warm"},
     "training": {"devices", "epochs", "fit", "images", "into_library", "measuring", "several_hosts"},
-    "studies": {"look"},
+    "studies": {"look", "trying"},
     "jobs": {"worker"},
 }
 """The folders that may bring TensorFlow or Keras in, and by which modules: inside functions or for type checkers."""

@@ -17,7 +17,7 @@ def network_labels(networks: Mapping[str, NetworkInfo]) -> dict[str, str]:
     recipe, untrained ones; in each by depth and width. Those with a name that somebody gave them begin with it.
     """
     order = sorted(networks, key=lambda name: _group(networks[name]))
-    facts = {name: list(_facts(networks[name])) for name in order}
+    facts = {name: [*_facts(networks[name]), name] for name in order}
     labels: dict[str, str] = {}
     for name in order:
         for most in range(FEW, len(facts[name]) + 1):
@@ -33,7 +33,7 @@ FEW = 5
 
 
 def _facts(info: NetworkInfo) -> Iterator[str]:
-    """What is to be said of a network, what differs most first; the last one is its name, which no other has."""
+    """What is to be said of a network, what differs most first."""
     spec, trained = info.record.get("spec") or {}, bool(info.trained_on)
     given = is_given_name(info)
     yield info.spec.name.partition("@")[0] if given else info.title.removeprefix("ResNet ")
@@ -46,7 +46,6 @@ def _facts(info: NetworkInfo) -> Iterator[str]:
     yield f"{100 * info.test_accuracy:.0f} %" if info.test_accuracy is not None else ""
     yield info.title.removeprefix("ResNet ") if given and trained else ""
     yield f"{spec['epochs']} epochs" if "epochs" in spec else ""
-    yield info.spec.name
 
 
 def recipe_word(info: NetworkInfo) -> str:

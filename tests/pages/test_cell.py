@@ -49,7 +49,7 @@ def test_the_cell_that_the_page_opens_with_is_one_click_from_being_opened():
     told = view(page)
     layers = find(spec(BLOCK, BLOCK), Store()).layers_a
     assert [layers[at].name for at in told["cell"]] == [page.selectbox(key=key).value for key in ("la", "lb")]
-    assert told["here"] and sent(page) == ["cell_overview"]
+    assert told["here"] and sent(page) == ["cell_first", "cell_overview"]
     assert "Look into this cell" not in [one.label for one in page.button]
 
 
