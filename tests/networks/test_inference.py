@@ -44,7 +44,8 @@ def test_augmentation_does_nothing_during_a_comparison(x):
     import keras
     from keras import layers
 
-    augment = keras.Sequential([layers.RandomFlip("horizontal"), layers.RandomRotation(0.1)], name="augment")
+    flip = layers.RandomFlip("horizontal", name="random_flip")
+    augment = keras.Sequential([flip, layers.RandomRotation(0.1)], name="augment")
     inputs = keras.Input(SHAPE)
     flat = layers.Flatten(name="flat")(augment(inputs))
     model = keras.Model(inputs, layers.Dense(4, name="out")(flat))
