@@ -517,7 +517,7 @@ def test_the_page_says_in_what_form_pixels_entered_and_why(store):
             store.remove(entry.path)
         store.put("comparisons", wanted.key, replace(result, provenance=result.provenance | changed).to_bytes())
         page = open_page(a=A, b=B)
-        told = [caption for caption in page.caption if words in caption.value]
+        told = [caption for caption in (*page.markdown, *page.caption) if words in caption.value]
         assert len(told) == 1
         told_why = told[0].help.replace("\\", "")  # the names are escaped
         assert "as they are (a Rescaling of its own, rescale)." in told_why
