@@ -127,7 +127,7 @@ def _sure(member: Member, snapshot: Snapshot) -> str:
     """How sharp the edges of the blocks are, and how sure that is, as far as it is known."""
     said = []
     for block in sorted(snapshot.blocks, key=len, reverse=True):
-        text = f"At the edge of layers {block.start}–{block.stop - 1} similarity falls by {block.fall:.2f}"
+        text = f"At the edge of layers {block.span} similarity falls by {block.fall:.2f}"
         if block.low is not None and block.high is not None:
             text += f" (95 % interval {block.low:.2f} to {block.high:.2f})"
         said.append(f"{text}.")

@@ -90,7 +90,7 @@ class OtherSeed:
 def other_seed(atlas: Atlas, weights: str) -> OtherSeed | None:
     """`OtherSeed` of the network with these weights: the first other one that the atlas compared it with. None where
     there is none, or the network itself has no block."""
-    member = next((one for one in atlas.members if one.weights == weights), None)
+    member = _with_weights(atlas, weights)
     if member is None or not member.final.blocks:
         return None
     for other in seeds_of(atlas, member):
@@ -110,13 +110,17 @@ def other_seed_text(found: OtherSeed) -> str:
 def two_seeds_text(atlas: Atlas, weights_a: str, weights_b: str) -> str:
     """What two seeds of one training have in common, in a sentence; "" where these are no such two, or the atlas did
     not compare them."""
-    a, b = (next((one for one in atlas.members if one.weights == weights), None) for weights in (weights_a, weights_b))
+    a, b = (_with_weights(atlas, weights) for weights in (weights_a, weights_b))
     if a is None or b is None or a.name == b.name or b not in seeds_of(atlas, a):
         return ""
     if not atlas.has_pair(a.name, b.name) or not (a.final.blocks or b.final.blocks):
         return ""
     who = "Both seeds have a block" if a.final.blocks and b.final.blocks else "One of the two seeds has a block"
     return f"{who}, and {_agree(inside_and_outside(atlas, a, b).contrast)}."
+
+
+def _with_weights(atlas: Atlas, weights: str) -> Member | None:
+    return next((one for one in atlas.members if one.weights == weights), None)
 
 
 def _agree(found: Contrast) -> str:

@@ -90,7 +90,7 @@ def _component_text(left: Sequence[Left]) -> str:
 
 
 def _place(block: Block) -> str:
-    return f"{block.start}–{block.stop - 1} ({decimal(block.fall)})"
+    return f"{block.span} ({decimal(block.fall)})"
 
 
 def _kind(atlas: Atlas, kind: Sequence[tuple[Member, Block]]) -> Kind:

@@ -76,7 +76,7 @@ def network_text(member: Member) -> str:
 
 def where(blocks: Sequence[Block]) -> str:
     """ "layers 27–94", or "no block"."""
-    return " and ".join(f"layers {block.start}–{block.stop - 1}" for block in blocks) or "no block"
+    return " and ".join(f"layers {block.span}" for block in blocks) or "no block"
 
 
 def name_the_map(atlas: Atlas) -> dict[str, Any]:

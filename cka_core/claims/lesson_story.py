@@ -58,8 +58,7 @@ def _rule(atlas: Atlas, member: Member, block: Block) -> dict[str, Any]:
         "kind": "rule",
         "sentence": f"A deep network again: {len(block)} of its {len(member.layers)} layers represent the images "
         "alike, a [[block]]. How does one say so without the eye?",
-        "says": f"Layers {block.start}–{block.stop - 1}: at the edge, similarity falls by {decimal(block.fall)}"
-        f"{interval}.",
+        "says": f"Layers {block.span}: at the edge, similarity falls by {decimal(block.fall)}{interval}.",
         "rule": RULE,
         "curves": [{"name": "mean CKA with the block’s layers", "values": rounded(profile(atlas, member, block))}],
         "span": [block.start, block.stop],

@@ -50,7 +50,7 @@ def build(
     for member in atlas.members:
         fitted = "" if member.fitted else ", not fitted"
         error = words.accuracy_error(member.final.test_accuracy, member.test_images)
-        blocks = ", ".join(f"{block.start}–{block.stop - 1}" for block in member.final.blocks) or "none"
+        blocks = ", ".join(block.span for block in member.final.blocks) or "none"
         print(
             f"{member.name}: test accuracy {member.final.test_accuracy:.3f} ±{error:.3f} on {member.test_images:,} "
             f"images, training accuracy {member.final.train_accuracy:.3f}{fitted}; blocks of layers: {blocks}"
@@ -85,7 +85,7 @@ def sure(
             known = block.low is not None and block.high is not None and block.deciding is not None
             interval = f"{block.low:.2f} to {block.high:.2f}" if known else "not known: the network is not here"
             few = f"; only {block.deciding:.0f} images decide" if known and (block.deciding or 0) < FEW else ""
-            print(f"{member.name}: layers {block.start}–{block.stop - 1}, fall {block.fall:.2f}, 95 % {interval}{few}")
+            print(f"{member.name}: layers {block.span}, fall {block.fall:.2f}, 95 % {interval}{few}")
         for number, half in enumerate(member.halves or ()):
             for one in half:
                 print(

@@ -67,6 +67,11 @@ class Block:
     high: float | None = None
     deciding: float | None = None
 
+    @property
+    def span(self) -> str:
+        """ "27–94": both ends included, positions counted from 0 as in the map."""
+        return f"{self.start}–{self.stop - 1}"
+
     def __len__(self) -> int:
         return self.stop - self.start
 
@@ -129,7 +134,7 @@ def block_text(block: Block, shares: Any = None) -> str:
     With ``shares`` (layers,), the first principal component's share of each layer's variance, also the median share
     over the block's layers: "layers 48–99, 0.96, first component 71 % of the variance".
     """
-    text = f"layers {block.start}–{block.stop - 1}, {block.strength:.2f}"
+    text = f"layers {block.span}, {block.strength:.2f}"
     if shares is None:
         return text
     values = np.asarray(shares, np.float64)

@@ -42,7 +42,7 @@ def worth_looking_at(comparison: Comparison) -> tuple[int, int] | None:
 def told(comparison: Comparison) -> str:
     """The blocks of a network's map with itself in a sentence; "" where it has none."""
     found = network_blocks(comparison.matrix, comparison.layers_a) if comparison.is_self else ()
-    which = " and ".join(f"{block.start}–{block.stop - 1}" for block in found)
+    which = " and ".join(block.span for block in found)
     alike = " and ".join(f"{block.strength:.2f}" for block in found)
     fall = " and ".join(f"{block.fall:.2f}" for block in found)
     if not found:
