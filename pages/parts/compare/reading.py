@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from cka_core.base import shipped
 from cka_core.jobs import submit
 from cka_core.library import words as network_words
 from cka_core.library.catalogue import NetworkInfo
@@ -41,13 +42,13 @@ def story(on: OnScreen, networks: dict[str, NetworkInfo]) -> None:
         if told:
             _another_seed(on, networks)
     else:
-        said = _between(on.a.spec.weights, on.b.spec.weights)
+        said = _between(str(shipped.ATLAS), on.a.spec.weights, on.b.spec.weights)
         if said:
             st.markdown(said, help=RULE)
 
 
 def _another_seed(on: OnScreen, networks: dict[str, NetworkInfo]) -> None:
-    said = _of_another_seed(on.a.spec.weights)
+    said = _of_another_seed(str(shipped.ATLAS), on.a.spec.weights)
     if said is None or said[0] not in networks:
         return
     other, text = said
@@ -59,8 +60,9 @@ def _another_seed(on: OnScreen, networks: dict[str, NetworkInfo]) -> None:
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _of_another_seed(weights: str) -> tuple[str, str] | None:
-    """From the bundled atlas: the other seed of the network with these weights, and a sentence about it."""
+def _of_another_seed(atlas_in: str, weights: str) -> tuple[str, str] | None:
+    """From the bundled atlas: the other seed of the network with these weights, and a sentence about it. The folder
+    is what the answer hangs on, so that one given without an atlas there is not kept for when there is one."""
     from cka_core.atlas import pairs, result  # here, so that other maps do not wait for them
 
     atlas = result.bundled() if weights else None
@@ -69,7 +71,7 @@ def _of_another_seed(weights: str) -> tuple[str, str] | None:
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _between(weights_a: str, weights_b: str) -> str:
+def _between(atlas_in: str, weights_a: str, weights_b: str) -> str:
     """From the bundled atlas: what two seeds of one training have in common; "" of other networks."""
     from cka_core.atlas import pairs, result
 
