@@ -13,7 +13,7 @@ from cka_core.base.keys import key_of
 from cka_core.base.store import Store
 from cka_core.library import belongings, inventory, keeping, usage
 from cka_core.library.inventory import Row
-from pages.parts import address, arriving, visitor
+from pages.parts import address, arriving, naming, visitor
 from pages.parts.glossary import hint
 
 ARRAYS = "from any framework an array for each layer, a row for each image: .npz, .npy, .safetensors, .h5."
@@ -124,7 +124,8 @@ def actions(row: Row, store: Store) -> None:
         if not belongings.is_ones_own(visitor.here(), row.kind, row.key, store):
             return
         if row.kind in keeping.NAMED:
-            rename(row, store)
+            with st.popover("Rename", icon=":material/edit:"):
+                naming.field(row.kind, row.key, store, button="Rename", attempt=_attempt)
         st.button(
             "Delete",
             key=f"delete {row.kind}",
@@ -133,19 +134,6 @@ def actions(row: Row, store: Store) -> None:
             on_click=delete,
             args=(row, store),
         )
-
-
-def rename(row: Row, store: Store) -> None:
-    with st.popover("Rename", icon=":material/edit:"), st.form(f"rename {row.kind}", border=False):
-        new = st.text_input(
-            "New name",
-            row.name,
-            key=f"new name of {row.kind} {row.key}",
-            help="Letters, digits, - _ and . Comparisons made with it stay its own.",
-        )
-        if st.form_submit_button("Rename") and new != row.name:
-            _attempt(lambda: keeping.rename(row.key, new.strip(), store, visitor.here()))
-            st.rerun()
 
 
 def delete(row: Row, store: Store) -> None:

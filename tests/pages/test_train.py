@@ -349,6 +349,23 @@ def test_a_finished_one_shows_its_confusion_matrix_and_leads_to_a_comparison(sto
     assert (page.selectbox(key="a").value, page.selectbox(key="b").value) == (SPEC.default_name, other)
 
 
+def test_a_finished_one_asks_for_a_name_which_it_then_has_everywhere(store):
+    finished(store)
+    page = open_page()
+    page.text_input(key=f"new name of networks {SPEC.default_name}").set_value("cifar-resnet-8x1")
+    button(page, "Name it").click().run()
+    assert "is what the untrained network is called" in page.error[0].value
+    page.text_input(key=f"new name of networks {SPEC.default_name}").set_value(" first try ")
+    button(page, "Name it").click().run()
+    assert "first try" in page.error[0].value.replace("\\", "") and SPEC.default_name in catalogue.networks(store)
+    page.text_input(key=f"new name of networks {SPEC.default_name}").set_value("first-try")
+    button(page, "Name it").click().run()
+    assert not page.error and "**first-try** · ResNet 8x1" in texts(page).replace("\\", "")
+    assert {"first-try"} == {name for name, info in catalogue.networks(store).items() if info.spec.source == "trained"}
+    page.selectbox(key=f"compare {SPEC.key}").set_value("cifar-resnet-38x1-cifar10-mini-s0").run()
+    assert not page.exception and page.selectbox(key="a").value == "first-try"
+
+
 def test_removing_a_finished_one_leaves_its_network(store):
     finished(store)
     page = open_page()

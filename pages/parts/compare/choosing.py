@@ -33,9 +33,7 @@ def choose(networks: dict[str, NetworkInfo], store: Store) -> tuple[CompareSpec,
     b = widgets.network_picker("b", networks, default, store)
     epochs.slider("b", b, store)
     with st.container(horizontal=True):
-        st.button(
-            "Swap A and B", key="swap", icon=":material/swap_vert:", type="tertiary", on_click=show, args=(b, a)
-        )
+        st.button("Swap A and B", key="swap", icon=":material/swap_vert:", type="tertiary", on_click=show, args=(b, a))
         history.undo_button()
     problem = ""
     if a.activations or b.activations:

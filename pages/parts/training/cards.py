@@ -14,12 +14,13 @@ from cka_core.jobs import submit as jobs
 from cka_core.jobs import trainings
 from cka_core.jobs.submit import DONE, FAILED, INTERRUPTED, QUEUED, RUNNING, STOPPED
 from cka_core.jobs.trainings import AT_WORK, ELSEWHERE, Training
+from cka_core.library import belongings
 from cka_core.library import words as network_words
 from cka_core.library.catalogue import NetworkInfo
 from cka_core.training import figures as training_figures
 from cka_core.training import state as training_state
 from cka_core.training.recipe import TrainSpec
-from pages.parts import address, visitor, widgets
+from pages.parts import address, naming, visitor, widgets
 from pages.parts.training import form as training_form
 
 LOOK_SECONDS, IDLE_SECONDS = 1.5, 5.0
@@ -63,9 +64,11 @@ def queue(found: list[Training], networks: dict[str, NetworkInfo], store: Store)
     newest = next((training.key for training in ended if training.state == DONE), None)
     if len(ended) > MOST_SHOWN and not st.toggle(f"Show all {len(ended)} that ended", key="all ended"):
         ended = ended[:MOST_SHOWN]
+    names = trainings.trained(store, networks)
     for training in ended:
         if training.state == DONE:
-            finished_card(training, networks, store, opened=training.key == newest and not busy)
+            name = names.get(training.key, "")
+            finished_card(training, name, networks, store, opened=training.key == newest and not busy)
         else:
             ended_card(training, store)
 
@@ -160,15 +163,24 @@ def ended_card(training: Training, store: Store) -> None:
         _details(training, store)
 
 
-def finished_card(training: Training, networks: dict[str, NetworkInfo], store: Store, *, opened: bool) -> None:
-    """A trained network: how good it is, how it came to that, and the way to the Compare page."""
+def finished_card(
+    training: Training, name: str, networks: dict[str, NetworkInfo], store: Store, *, opened: bool
+) -> None:
+    """A trained network: how good it is, how it came to that, what it is called, and the way to the Compare page.
+
+    ``name`` in the library, "" where it is there no more.
+    """
     record = training.result or {}
+    given = bool(name) and network_words.is_given_name(networks[name])
     with st.container(border=True, key=f"card {training.key}"):
-        _header(training)
+        _header(training, name if given else "")
         st.caption(trainings.result_text(record))
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-            if training.name in networks:
-                compare_with(training.name, networks, training.key)
+            if name:
+                compare_with(name, networks, training.key)
+                if not visitor.only_looks() and belongings.is_ones_own(visitor.here(), "networks", name, store):
+                    with st.popover("Rename" if given else "Give it a name", icon=":material/edit:", type="tertiary"):
+                        naming.field("networks", name, store, button="Name it", attempt=visitor.attempt)
             else:
                 st.caption("The network itself was removed from the library.")
             _remove_button(training, store)
@@ -243,10 +255,11 @@ def submit(specs: list[TrainSpec], store: Store) -> None:
         st.rerun()
 
 
-def _header(training: Training) -> None:
+def _header(training: Training, name: str = "") -> None:
     label, colour, icon = BADGES[training.state]
+    title = f"**{training.title}**" if not name else f"**{address.plain(name)}** · {training.title}"
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{training.title}**", width="content")
+        st.markdown(title, width="content")
         st.badge(label, icon=icon, color=colour)
         st.caption(trainings.short_text(training.spec), width="content")
 
