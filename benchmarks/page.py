@@ -4,8 +4,8 @@
 
 In a real browser: seconds to the first heatmap (server just started; server in use and browser never here; browser once
 more), from a filter to the map drawn again, from a click to the cell's card and to the cell opened, from a key to the
-next cell, from one page to another, to the Atlas's grid; bytes over the wire on a first visit; layout shift. Of the
-server: memory, and the share of a core that it and an idle cluster take.
+next cell, from a press of Compare or Train to its answer, from one page to another, to the Atlas's grid; bytes over the
+wire on a first visit; layout shift. Of the server: memory, and the share of a core that it and an idle cluster take.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ def measure() -> dict[str, float]:
         context = browser.new_context(bypass_csp=True, viewport={"width": 1400, "height": 900})
         figures |= _on_the_page(context.new_page(), address)
         figures |= _a_cell(context.new_page(), address)
+        figures |= _presses(context.new_page(), address)
         context.close()
         figures |= _first_visit(browser, address)
         server = next(p for p in psutil.Process().children(recursive=True) if "streamlit" in " ".join(p.cmdline()))
@@ -164,6 +165,28 @@ def _a_cell(page: Page, address: str) -> dict[str, float]:
     return {"opened": opened[0], "opened again": statistics.median(opened[1:]), "step": statistics.median(steps)}
 
 
+def _presses(page: Page, address: str) -> dict[str, float]:
+    """From a press of Compare and of Train to progress in its place, in the browser's own time; Stop ends both."""
+    views = {"Compare": "/?a=cifar-resnet-14x1&b=cifar-resnet-20x1&n=1000", "Train": "/train?depth=14&epochs=100"}
+    found = {}
+    for name, view in views.items():
+        page.goto(address + view)
+        page.get_by_role("button", name=name, exact=True).and_(page.locator(":enabled")).wait_for()
+        _settled(page)
+        found[name] = page.evaluate("""(name) => new Promise((done) => {
+          const from = performance.now();
+          new MutationObserver((_, observer) => {
+            if (!document.querySelector('[data-testid=stProgress]')) return;
+            observer.disconnect();
+            done((performance.now() - from) / 1000);
+          }).observe(document.body, { childList: true, subtree: true });
+          [...document.querySelectorAll('button')].find((button) => button.innerText.trim() === name).click();
+        })""", name)  # fmt: skip
+        page.locator(".st-key-stop, [class*=st-key-card]").get_by_role("button", name="Stop").first.click()
+        page.get_by_text("Stopped").or_(page.get_by_text("stopped")).first.wait_for(timeout=120_000)
+    return found
+
+
 def _first_visit(browser: Any, address: str) -> dict[str, float]:
     """Bytes over the wire and layout shift, of a browser with an empty cache."""
     context = browser.new_context(bypass_csp=True, viewport={"width": 1400, "height": 900})
@@ -223,6 +246,8 @@ ROWS = (
     ("opened", "click to the first cell opened", "{:.2f} s", "1 s"),
     ("opened again", "click to another cell, its images counted", "{:.2f} s", "1 s"),
     ("step", "key to the next cell, in the browser", "{:.3f} s", "0.1 s"),
+    ("Compare", "press of Compare to its answer", "{:.2f} s", "0.1 s"),
+    ("Train", "press of Train to its answer", "{:.2f} s", "0.1 s"),
     ("switch", "one page to another", "{:.2f} s", "0.5 s"),
     ("atlas", "the Atlas's grid", "{:.2f} s", "2.0 s"),
     ("bytes", "over the wire on a first visit", "{:,.0f} B", "3,000,000 B"),

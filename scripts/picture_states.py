@@ -36,8 +36,7 @@ def nothing(store: Store) -> dict[str, str]:
 
 def long_names(store: Store) -> dict[str, str]:
     """A bundled network under a long name, and a comparison with it."""
-    (file,) = (shipped.NETWORKS).glob(f"{SOURCE}.*.keras")
-    store.put("networks", LONG, file.read_bytes(), "keras")
+    store.put("networks", LONG, (shipped.NETWORKS / f"{SOURCE}.keras").read_bytes(), "keras")
     record = Store(shipped.FOLDER).read_record(f"networks/{SOURCE}.json") or {}
     store.write_record(f"networks/{LONG}.json", record | {"name": LONG})
     return {"compare": f"/?a={LONG}&b={LONG}", "library": "/library", "train": "/train"}

@@ -28,6 +28,8 @@ LINE = "rgba(140, 140, 140, 0.8)"
 SQUARE = (0.55, 1.8)
 """Rows per column between which the cells are drawn square; beyond, the map fills its place."""
 CURVE_A, CURVE_B = "#b5367a", "#2a8f8a"
+LABEL_PIXELS = 6.2
+"""What a character of an axis' label takes, about."""
 OUTLINES = (("#ffffff", 3.5), ("#000000", 1.2))  # seen on dark and on light cells
 
 
@@ -111,8 +113,10 @@ def heatmap(
     figure.update_layout(
         height=height,
         margin={"l": 8, "r": 8, "t": 30, "b": 8},  # the top is where the chart's own buttons appear
-        xaxis=_axis(comparison.layers_b, f"B: {title_b}", angle=0),
-        yaxis=_axis(comparison.layers_a, f"A: {title_a}", angle=-90 if narrow else 0),
+        xaxis=_axis(comparison.layers_b, f"B: {title_b}", angle=0, room=_room(narrow)),
+        yaxis=_axis(
+            comparison.layers_a, f"A: {title_a}", angle=-90 if narrow else 0, room=_room(narrow) if narrow else None
+        ),
         dragmode=False if narrow else "zoom",  # a finger on the map scrolls the page
         shapes=[
             *_lines(comparison.layers_b, len(rows), upright=True),
@@ -173,8 +177,17 @@ def colour_scale(colours: str) -> list[list[Any]]:
     return [[at, colour if colour.startswith("rgb") else f"rgb{hex_to_rgb(colour)}"] for at, colour in found]
 
 
-def _axis(layers: Sequence[Layer], title: str, *, angle: int) -> dict[str, Any]:
+def _room(narrow: bool) -> float:
+    """Characters that an axis with its labels along it has room for, where the map is smallest on screen."""
+    return (225 if narrow else 350) / LABEL_PIXELS
+
+
+def _axis(layers: Sequence[Layer], title: str, *, angle: int, room: float | None) -> dict[str, Any]:
+    """``room`` for labels along the axis; None where they stand across it."""
     positions, names = views.ticks(layers)
+    if room is not None:
+        positions, names = _apart(positions, names, [run.stop - run.start for run in views.stages(layers)],
+                                  len(layers) / room)  # fmt: skip
     return {
         "type": "category",
         "title": {"text": html.escape(title, quote=False), "standoff": 14, "font": {"size": 14}},
@@ -188,6 +201,20 @@ def _axis(layers: Sequence[Layer], title: str, *, angle: int) -> dict[str, Any]:
         "constrain": "domain",
         "range": [-0.5, len(layers) - 0.5],
     }
+
+
+def _apart(
+    positions: list[float], names: list[str], sizes: list[int], character: float
+) -> tuple[list[float], list[str]]:
+    """The labels that do not run into each other, where a ``character`` takes so many layers: a large stage's before a
+    small one's, and else the first."""
+    order = sorted(range(len(names)), key=lambda index: -sizes[index] if sizes else index)
+    kept: list[int] = []
+    for index in order:
+        needed = [(len(names[index]) + len(names[other]) + 1) / 2 * character for other in kept]
+        if all(abs(positions[index] - positions[other]) >= n for other, n in zip(kept, needed, strict=True)):
+            kept.append(index)
+    return [positions[index] for index in sorted(kept)], [names[index] for index in sorted(kept)]
 
 
 def _lines(layers: Sequence[Layer], across: int, *, upright: bool) -> list[dict[str, Any]]:

@@ -69,6 +69,11 @@ def test_the_default_page_is_a_finished_map_with_its_block_named(page: Page, rea
     expect(card(page)).to_have_text(re.compile(r"0\.\d{3}"))
     assert page.title() == "Compare · CKA Explorer"
     assert rows_of_map(page) == 134
+    # The cell that is marked already is opened by a click like any other.
+    mark = page.locator(".cka-here").bounding_box()
+    assert mark
+    page.mouse.click(mark["x"] + mark["width"] / 2, mark["y"] + mark["height"] / 2)
+    expect(page.locator(".cell-view .value")).to_have_text(re.compile(r"CKA 0\.\d{3} · 768 images"))
 
 
 def test_the_first_screen_holds_the_map_its_controls_its_sentence_and_the_button_and_nothing_jumps(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cka_core.networks.architectures import architecture
 from cka_core.networks.layers import Layer
 from cka_core.results import figures, paper
 from cka_core.results.comparison import Comparison
@@ -235,3 +236,21 @@ def test_the_hover_says_what_became_of_tokens():
     reduced = dataclasses.replace(plain, provenance=plain.provenance | {"tokens": "mean"})
     assert "mean over tokens" in figures.heatmap(reduced).data[0].hovertemplate
     assert "token" not in figures.heatmap(plain).data[0].hovertemplate
+
+
+@pytest.mark.parametrize("narrow, room", [(False, 350), (True, 225)])
+@pytest.mark.parametrize("network", ["cifar-resnet-38x1", "resnet50", "resnet101", "resnet152", "long names"])
+def test_labels_along_the_axis_do_not_run_into_each_other_on_the_smallest_screen(network, narrow, room):
+    named = [Layer(f"a layer with a long name, {i}", "Dense", (4,)) for i in range(30)]
+    layers = named if network == "long names" else list(architecture(network).layers)
+    none = (None,) * len(layers)
+    shown = dataclasses.replace(
+        comparison(), matrix=np.eye(len(layers)), layers_a=tuple(layers), layers_b=tuple(layers),
+        reasons_a=none, reasons_b=none, jackknife=None,
+    )  # fmt: skip
+    axis = figures.heatmap(shown, narrow=narrow).layout.xaxis
+    assert len(axis.ticktext) == len(axis.tickvals) >= 2
+    at = [room * (value + 0.5) / len(layers) for value in axis.tickvals]
+    half = [3.1 * len(text) for text in axis.ticktext]
+    gaps = [b - a - h - k for a, b, h, k in zip(at, at[1:], half, half[1:], strict=False)]
+    assert min(gaps) > 0, list(zip(axis.ticktext, at, strict=True))

@@ -126,7 +126,3 @@ def partner(a: NetworkInfo, networks: dict[str, NetworkInfo]) -> str:
         if name in networks and name != a.spec.name:
             return name
     return next(name for name in networks if name != a.spec.name)
-
-
-def choose_cell(layer_a: str, layer_b: str) -> None:
-    st.session_state["la"], st.session_state["lb"] = layer_a, layer_b
