@@ -30,8 +30,8 @@ JOBS = st.sampled_from(["1" * 24, "2" * 24])
 MOMENT = st.one_of(st.none(), st.floats(0, 1))
 """When a step is killed, as a share of its calls; never."""
 PICK = st.integers(0, 999)
-"""Which of those that are there, counted round. What is drawn must not hang on what is there: where a kill lands differs
-from run to run, and hypothesis takes the same draws for the same."""
+"""Which of those that are there, counted round. What is drawn must not hang on what is there: where a kill lands
+differs from run to run, and hypothesis takes the same draws for the same."""
 GARBAGE = st.sampled_from([b"", b"{", b"[[[[", b"null", b"[]", b'{"state": 3}', b"\x00" * 100, b'{"a": NaN}'])
 SETS = {seed: held.set_bytes(seed) for seed in (1, 2)}
 STATES = {"queued", "running", "done", "failed", "stopped", "interrupted"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from cka_core.base.npz import NotReadable
@@ -27,7 +27,8 @@ class Damage:
 def damaged(store: Store) -> list[Damage]:
     """Everything that cannot be used, and what to do about it."""
     found = [Damage(store.name_of(path), *_set_aside(path.rsplit("/", 1)[-1])) for path in store.damaged()]
-    whole = set(catalogue.networks(store)) | {entry.key for entry in store.entries("networks") if "@" in entry.key}
+    kept = {entry.key: store.name_of(entry.path) for entry in store.entries("networks") if "@" in entry.key}
+    whole = set(catalogue.networks(store)) | set(kept)
     for kind, usable, again in (
         ("networks", whole, "Train it again, or bring its file in again"),
         ("activations", set(catalogue.sets(store)), "Bring the file in again"),
@@ -49,12 +50,25 @@ def damaged(store: Store) -> list[Damage]:
             else:
                 why = "its description is damaged" if name in records else "its description is missing"
                 found.append(Damage(files[name], f"{name}: {why}", f"{again}, or remove this."))
+    found += _of_networks_that_are_gone(kept, store)
     for entry in store.entries("comparisons"):
         about = about_in(entry, store)
         if isinstance(about, str):
             advice = f"{about} Remove this; compare again, or bring the file in again, where the result is wanted."
             found.append(Damage(store.name_of(entry.path), "A comparison that cannot be read", advice))
     return found
+
+
+def _of_networks_that_are_gone(kept: Mapping[str, str], store: Store) -> list[Damage]:
+    """Weights kept along a training, by name and file, whose network has neither a file nor a record any more."""
+    first: dict[str, str] = {}
+    for key in sorted(kept):
+        first.setdefault(key.partition("@")[0], kept[key])
+    return [
+        Damage(file, f"{name}: only weights kept along its training are left", "Train it again, or remove this.")
+        for name, file in first.items()
+        if not store.has("networks", name) and not store.exists(f"networks/{name}.json")
+    ]
 
 
 def _set_aside(name: str) -> tuple[str, str]:

@@ -200,6 +200,7 @@ def discard(file: str, store: Store, by: Visitor | None = None) -> str | None:
         store.remove(store.path(file))
         return None
     key = name.removesuffix(".json") if name.endswith(".json") else name.rsplit(".", 2)[0]
+    key = key.partition("@")[0]  # weights kept along a training are listed where only they are left: all of them go
     return remove(kind, key, f"what was left of {key}", store, by)
 
 

@@ -340,6 +340,8 @@ def test_damage_is_listed_with_what_to_do_and_can_be_removed(store, tmp_path):
     store.remove(store.path("networks/no-record.json"))
     trained(store, "bad-record")
     store.write_record("networks/bad-record.json", {"name": "bad-record"})
+    for epoch in (5, 10):
+        store.put("networks", f"only-kept@{epoch}", b"weights", "keras")
     made(tmp_path / "s.npz", "acts")
     arrivals.import_set(tmp_path / "s.npz", store)
     store.write_record("activations/acts.json", {"format": "other"})
@@ -349,6 +351,7 @@ def test_damage_is_listed_with_what_to_do_and_can_be_removed(store, tmp_path):
     assert store.get("comparisons", "1" * 24) is None
     found = {damage.what: damage for damage in inventory.damaged(store)}
     for what in ("no-file: its file is missing", "no-record: its description is missing",
+                 "only-kept: only weights kept along its training are left",
                  "bad-record: its description is damaged", "acts: its description is damaged",
                  "A comparison that cannot be read"):  # fmt: skip
         assert found[what].advice
@@ -356,7 +359,8 @@ def test_damage_is_listed_with_what_to_do_and_can_be_removed(store, tmp_path):
     for damage in inventory.damaged(store):
         keeping.discard(damage.file, store)
     assert inventory.damaged(store) == []
-    assert len(keeping.trash(store)) == 5  # all but what had been set aside
+    assert not store.entries("networks"), "both kept epochs are gone at once"
+    assert len(keeping.trash(store)) == 6  # all but what had been set aside
     for wrong in ("../outside", "jobs/x", "damaged/../../x"):
         with pytest.raises(ValueError):
             keeping.discard(wrong, store)
