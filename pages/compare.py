@@ -89,7 +89,7 @@ def screen() -> None:
             explore(OnScreen(result, a, b, spec), networks, store, head, control)
         else:
             reading.tell_job(job)
-            wait_for_result(spec, " × ".join(network_words.titles(a, b)), bool(problem), job, networks, store, head)
+            wait_for_result(spec, network_words.pair_title(a, b), bool(problem), job, networks, store, head)
     with notes:  # known when all widgets are drawn
         address.show_notes(WORDS)
     history.note()

@@ -82,7 +82,7 @@ def take(browser: Browser, address: str, state: str, views: dict[str, str], fold
                 page.goto(address + view)
                 settled(page)
                 button = page.get_by_role("button", name="Compare", exact=True)
-                if state == "at-work" and name == "compare" and button.is_enabled():
+                if state == "at-work" and name == "compare" and button.count() and button.is_enabled():
                     button.click()
                     page.get_by_role("button", name="Stop").first.wait_for(timeout=120_000)
                 path = folder / f"{name}-{state}-{width}-{theme}.png"

@@ -75,8 +75,9 @@ def _group(info: NetworkInfo) -> tuple[int, str, str, bool, int, int, int]:
 
 
 def titles(a: NetworkInfo, b: NetworkInfo) -> tuple[str, str]:
-    """What to call the two sides of a map: short, with what tells them apart, never the same for two networks."""
-    short = [f"{info.title}, untrained" if _state(info) == "untrained" else info.title for info in (a, b)]
+    """What to call the two sides of a map: short, by the name that somebody gave, with what tells them apart, never the
+    same for two networks."""
+    short = [f"{_called(info)}, untrained" if _state(info) == "untrained" else _called(info) for info in (a, b)]
     if short[0] != short[1] or a.spec == b.spec:
         return short[0], short[1]
     for facts in zip(list(_facts(a))[1:-1], list(_facts(b))[1:-1], strict=True):
@@ -84,6 +85,16 @@ def titles(a: NetworkInfo, b: NetworkInfo) -> tuple[str, str]:
             first, second = (f"{title}, {fact}" if fact else title for title, fact in zip(short, facts, strict=True))
             return first, second
     return a.spec.name, b.spec.name
+
+
+def pair_title(a: NetworkInfo, b: NetworkInfo) -> str:
+    """What to call a comparison of two networks."""
+    titles_a, titles_b = titles(a, b)
+    return f"{titles_a} × {'itself' if a.spec == b.spec else titles_b}"
+
+
+def _called(info: NetworkInfo) -> str:
+    return info.spec.name.partition("@")[0] if info.trained_on and is_given_name(info) else info.title
 
 
 def _state(info: NetworkInfo) -> str:

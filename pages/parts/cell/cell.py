@@ -176,7 +176,7 @@ def _ask(
         label = f"Look at all {told.get('n'):,} images, not only {kept.n} (≈ {seconds})"
     no_use = visitor.cannot_act_yet()
     if widgets.pressed(label, key="open the cell", icon=":material/grid_on:", disabled=no_use):
-        title = " × ".join(network_words.titles(a, b))
+        title = network_words.pair_title(a, b)
         if visitor.attempt(lambda: submit.submit("compare", wanted, title, store, visitor.here())):
             st.rerun()
 

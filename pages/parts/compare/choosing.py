@@ -124,7 +124,7 @@ def start(spec: CompareSpec, a: NetworkInfo, b: NetworkInfo, store: Store) -> No
     """
     if st.session_state.pop(ASKED, None) != spec.key:
         return
-    title = " × ".join(network_words.titles(a, b))
+    title = network_words.pair_title(a, b)
     title += "" if spec.measure == MEASURE else f", {registry.measure(spec.measure).title}"
     try:
         submit.submit("compare", spec, title, store, visitor.here())

@@ -100,7 +100,7 @@ def how_to_read(comparison: Comparison, a: NetworkInfo, b: NetworkInfo, networks
         if comparison.is_self:
             target = partner(a, networks)
             seen = "Back to" if "before itself" in st.session_state else "Show"
-            label = f"{seen} {' × '.join(network_words.titles(a, networks[target]))}"
+            label = f"{seen} {network_words.pair_title(a, networks[target])}"
         else:
             st.session_state["before itself"] = b.spec.name
             label, target = f"Show {a.title} with itself", a.spec.name
