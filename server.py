@@ -115,12 +115,26 @@ class SafeHeaders:
         await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
 
 
-class SpacedFromTheStart:
-    """Puts the one stylesheet, which app.py brings in later as well, into Streamlit's page."""
+SCRIPTS = Path(st.__file__).parent / "static" / "static" / "js"
+EARLY = ("Progress", "Spinner", "Selectbox", "Slider", "ButtonGroup", "BidiComponent", "PlotlyChart")
+"""Parts of Streamlit that a page with charts needs, and which a browser hears of only when the first of each is drawn;
+progress among them, so that the first press of a button is answered at once."""
+WITH_CHARTS = ("/", "/compare", "/train", "/atlas")
+
+
+def early_scripts() -> bytes:
+    """What has a browser fetch and read them while it begins; nothing of a version that calls them otherwise."""
+    found = [file.name for name in EARLY for file in SCRIPTS.glob(f"{name}.*.js")]
+    return "".join(f'<link rel="modulepreload" crossorigin href="./static/js/{name}" />' for name in found).encode()
+
+
+class ReadyFromTheStart:
+    """Puts into Streamlit's page the one stylesheet, which app.py brings in later as well, and, where there will be
+    charts, what draws them."""
 
     def __init__(self, app: Asgi):
         self.app = app
-        self.style = b"<style>" + SPACING.read_bytes() + b"</style></head>"
+        self.style, self.early = b"<style>" + SPACING.read_bytes() + b"</style>", early_scripts()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         asked = dict(scope.get("headers", ()))
@@ -142,13 +156,13 @@ class SpacedFromTheStart:
                 return
             body.extend(message.get("body", b""))
             if not message.get("more_body"):
-                await self._send(start, bytes(body), send)
+                await self._send(start, bytes(body), self.early if scope["path"] in WITH_CHARTS else b"", send)
 
         plain = [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]  # to be read here
         await self.app({**scope, "headers": plain}, receive, spaced)
 
-    async def _send(self, start: Message, body: bytes, send: Send) -> None:
-        page = body.replace(b"</head>", self.style, 1)
+    async def _send(self, start: Message, body: bytes, early: bytes, send: Send) -> None:
+        page = body.replace(b"</head>", early + self.style + b"</head>", 1)
         other = (b"content-length", b"etag", b"last-modified")  # those of the page without it
         headers = [(name, value) for name, value in start["headers"] if name.lower() not in other]
         await send({**start, "headers": [*headers, (b"content-length", str(len(page)).encode())]})
@@ -299,7 +313,7 @@ app = st.App(
         Middleware(OwnHostsOnly),
         Middleware(SafeHeaders),
         Middleware(BoundedUploads),
-        Middleware(SpacedFromTheStart),
+        Middleware(ReadyFromTheStart),
         Middleware(CompressedOnce),
     ],
 )

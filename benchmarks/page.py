@@ -176,7 +176,7 @@ def _presses(page: Page, address: str) -> dict[str, float]:
         found[name] = page.evaluate("""(name) => new Promise((done) => {
           const from = performance.now();
           new MutationObserver((_, observer) => {
-            if (!document.querySelector('[data-testid=stProgress]')) return;
+            if (!document.querySelector('[data-testid=stProgress], [class*=st-key-card]')) return;
             observer.disconnect();
             done((performance.now() - from) / 1000);
           }).observe(document.body, { childList: true, subtree: true });

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Sequence
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from cka_core.base import deployment, words
 from cka_core.base.store import Store
@@ -22,8 +21,7 @@ from pages.parts import address, visitor, widgets
 from pages.parts.training import cards as training_cards
 from pages.parts.training import form as training_form
 
-# What the button was pressed for, until a run of the page has come to its end and has given it to a worker.
-ASKED = "asked to train"
+REFUSED = "refused to train"
 
 
 def choose() -> tuple[list[TrainSpec], str]:
@@ -44,9 +42,8 @@ def choose() -> tuple[list[TrainSpec], str]:
 
 def train_button(
     specs: list[TrainSpec], problem: str, found: list[Training], networks: dict[str, NetworkInfo], store: Store
-) -> DeltaGenerator:
-    """The one action, how long it will take, or why there is nothing to do. Returns the place below it, where it
-    answers when it was pressed (`ASKED`)."""
+) -> None:
+    """The one action, how long it will take, or why there is nothing to do. See `widgets.starting`."""
     trained = trainings.trained(store, networks)
     at_work = {training.key for training in found if training.state in AT_WORK}
     wanted = [spec for spec in specs if spec.key not in trained and spec.key not in at_work]
@@ -55,29 +52,28 @@ def train_button(
         wanted, problem = [], "At this learning rate the loss did not stay finite. Choose a lower one under More."
     going_on = bool(wanted) and all(states[spec.key].epochs_done for spec in wanted if spec.key in states)
     going_on = going_on and all(spec.key in states for spec in wanted)
-    pressed = widgets.pressed(
+    asked = widgets.starting(
         "Resume" if going_on else "Train",
+        wanted,
         type="primary",
         width="stretch",
         disabled=not wanted or visitor.cannot_act_yet(),
         key="train",
     )
-    answer = st.empty()
-    if pressed:
-        answer.progress(0.0, text="Starting the worker")
-        st.session_state[ASKED] = wanted
+    refused = st.session_state.pop(REFUSED, None)
+    if refused is not None:
+        st.error(address.plain(refused), icon=":material/block:")
     if visitor.only_looks():
         st.caption(deployment.ONLY_TO_LOOK_AT)
     elif problem:
         st.caption(f":red[{address.plain(problem)}]")
-    elif wanted:
+    elif wanted and not asked:
         tell_time(wanted, len(specs) - len(wanted), store)
-    else:
+    elif not wanted:
         done = [trained[spec.key] for spec in specs if spec.key in trained]
         st.caption("Trained already." if len(done) == len(specs) else "At work or waiting: see the queue.")
         if done:
             training_cards.compare_with(done[0], networks, "of the form")
-    return answer
 
 
 def tell_time(wanted: Sequence[TrainSpec], left_out: int, store: Store) -> None:
@@ -151,7 +147,7 @@ def screen() -> None:
     left, right = st.columns([1, 2.4], gap="medium")
     with left:
         specs, problem = choose()
-        answer = train_button(specs, problem, found, networks, store)
+        train_button(specs, problem, found, networks, store)
     with right:
         notes = st.container()
         st.subheader("Trainings", anchor=False)
@@ -161,9 +157,10 @@ def screen() -> None:
         widgets.rest_of_queue(dataclasses.replace(submit.queue("train", store, visitor.here()), more=0))
         with notes:
             address.show_notes(training_form.WORDS)
-    if wanted := st.session_state.pop(ASKED, None):  # the page stands while the worker starts
-        with answer.container():
-            training_cards.submit(wanted, store)
+    if wanted := widgets.take("train"):  # the page stands while the worker starts
+        if refused := training_cards.send(wanted, store):
+            st.session_state[REFUSED] = refused
+        st.rerun()
 
 
 screen()

@@ -95,6 +95,27 @@ def _note(noted: str) -> None:
     st.session_state[noted] = time.monotonic()
 
 
+def starting(label: str, asked: Any, *, key: str, disabled: bool = False, **options: Any) -> bool:
+    """A button that has a worker begin: where it was pressed, progress stands in its place.
+
+    Returns whether ``asked`` was asked for; `take` says what was, once, at the end of the run, when the page stands.
+    """
+    waiting = f"asked by {key}"
+    place = st.empty()
+    with place:
+        if pressed(label, key=key, disabled=disabled, **options):
+            st.session_state[waiting] = asked
+    if st.session_state.get(waiting) != asked:
+        return False
+    place.progress(0.0, text="Starting the worker")
+    return True
+
+
+def take(key: str) -> Any:
+    """What a `starting` button was pressed for, once; None where it was not pressed."""
+    return st.session_state.pop(f"asked by {key}", None)
+
+
 def at_work(job: submit.JobStatus | None) -> bool:
     return job is not None and job.state in AT_WORK
 

@@ -21,7 +21,7 @@ from pages.parts.compare.which import LABELS
 
 DEFAULT = "cifar-resnet-38x1-plain-s0"
 """The app opens with this network and itself: it has a block."""
-ASKED, REFUSED = "asked to compare", "refused to compare"
+REFUSED = "refused to compare"
 
 
 def choose(networks: dict[str, NetworkInfo], store: Store) -> tuple[CompareSpec, NetworkInfo, NetworkInfo, str]:
@@ -78,15 +78,10 @@ def compare_button(
     own = visitor.owns(job.key if job else "", store)  # another's run can be shared
     label = LABELS.get(job.state if job and not finished else "", "Compare")
     no_use = finished or (at_work and own) or bool(problem) or visitor.cannot_act_yet()
-    place = st.empty()
-    pressed = False
+    asked = False
     if not (at_work and own):
-        with place:
-            pressed = widgets.pressed(label, type="primary", width="stretch", disabled=no_use, key="compare")
-    if pressed:
-        place.progress(0.0, text="Starting the worker")
-        st.session_state[ASKED] = spec.key
-    elif at_work and job is not None:
+        asked = widgets.starting(label, spec.key, type="primary", width="stretch", disabled=no_use, key="compare")
+    if at_work and job is not None and not asked:
         widgets.job_progress(job.key)
     refused = st.session_state.pop(REFUSED, None)
     if refused is not None:
@@ -97,7 +92,7 @@ def compare_button(
         st.warning(address.plain(problem), icon=":material/block:")
     elif finished:
         st.caption("Nothing to compute: this result is stored.")
-    elif not at_work and not pressed:
+    elif not at_work and not asked:
         _tell_time(spec, a, b, store)
     if not problem:
         seconds = estimate.estimate_seconds(a, b, spec.sample.n or 0, spec.batch_size, store)
@@ -122,7 +117,7 @@ def start(spec: CompareSpec, a: NetworkInfo, b: NetworkInfo, store: Store) -> No
 
     To start it takes a second or two, for which the page neither waits nor fades.
     """
-    if st.session_state.pop(ASKED, None) != spec.key:
+    if widgets.take("compare") != spec.key:
         return
     title = network_words.pair_title(a, b)
     title += "" if spec.measure == MEASURE else f", {registry.measure(spec.measure).title}"

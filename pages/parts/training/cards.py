@@ -237,22 +237,26 @@ def resume_all(found: list[Training], store: Store) -> None:
 
 
 def submit(specs: list[TrainSpec], store: Store) -> None:
-    """Have trainings done, in this order, and show them."""
+    """`send` them and show them, or why it cannot be done."""
+    with st.spinner("Starting the worker"):
+        refused = send(specs, store)
+    if not refused:
+        st.rerun()
+    st.error(address.plain(refused), icon=":material/block:")
 
-    def all_of_them() -> None:
+
+def send(specs: list[TrainSpec], store: Store) -> str:
+    """Have trainings done, in this order; why it cannot be done, or ""."""
+    try:
         for spec in specs:
             jobs.submit("train", spec, trainings.title(spec), store, visitor.here())
-
-    try:
-        with st.spinner("Starting the worker"):
-            accepted = visitor.attempt(all_of_them)
+    except ValueError as error:
+        return str(error)
     except OSError as error:
         if not full_disk.is_disk_full(error):
             raise
-        st.error(address.plain(full_disk.disk_full(error, store)), icon=":material/hard_drive:")
-        return
-    if accepted:
-        st.rerun()
+        return full_disk.disk_full(error, store)
+    return ""
 
 
 def _header(training: Training, name: str = "") -> None:
