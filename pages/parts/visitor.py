@@ -34,7 +34,19 @@ export default function({ data, setStateValue }) {
   }
   window.ckaVisitor = key;
   try { localStorage.setItem(name, key); } catch (error) { /* it is kept as long as this tab is open */ }
-  if (!data.known || data.take) setStateValue('key', key);
+  // A value told while Streamlit is about to open another page would call it back to this one: it waits until the page
+  // stands and the browser has nothing to do, so that it is sent at once.
+  let waiting = null;
+  const tell = () => {
+    const app = document.querySelector('[data-testid=stApp]');
+    if ((app?.dataset.testScriptState ?? 'notRunning') === 'notRunning') setStateValue('key', key);
+    else wait();
+  };
+  const wait = () => {
+    waiting = setTimeout(() => (window.requestIdleCallback ?? setTimeout)(tell), 100);
+  };
+  if (!data.known || data.take) wait();
+  return () => clearTimeout(waiting);
 }
 """
 

@@ -67,6 +67,8 @@ def test_a_class_with_its_teacher(browser, class_app, tmp_path):
 
     # The teacher's key opens the teacher's page, which stops it.
     teacher.goto(class_app)
+    teacher.wait_for_selector(MAP)
+    settled(teacher)
     teacher.get_by_role("link", name="Teacher").click()
     told = teacher.get_by_label("The teacher’s key")
     told.fill("a wrong long key")
