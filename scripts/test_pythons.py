@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = ROOT / ".venv-pythons"
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 IN_VENV = "Scripts/python.exe" if os.name == "nt" else "bin/python"
-HEAVY = ("tensorflow", "keras", "h5py", "jax", "playwright", "pytest-playwright", "ruff", "mypy", "pandas-stubs",
+HEAVY = ("tensorflow", "keras", "jax", "playwright", "pytest-playwright", "ruff", "mypy", "pandas-stubs",
          "types-tqdm")  # fmt: skip
 """What the tests without TensorFlow and a browser do without."""
 BROUGHT = ("ml_dtypes",)

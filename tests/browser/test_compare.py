@@ -171,6 +171,7 @@ def test_a_copied_address_restores_the_view(page: Page, reader: str, browser: Br
     page.get_by_role("textbox", name="Search").fill("stage2")
     page.get_by_role("textbox", name="Search").press("Enter")
     page.wait_for_function(f"{CHART}?.data?.[0]?.y.every((name) => name.startsWith('stage2'))")
+    settled(page)
     area = page.locator(".st-key-map .nsewdrag")
     area.click(position=at(area, 0.3, 0.3))
     page.wait_for_function("location.search.includes('la=')")
