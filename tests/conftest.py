@@ -12,6 +12,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from cka_core.base.store import Store
 
+FOREIGN = {"tensorflow", "playwright.sync_api"} - sys.modules.keys()
+"""What pure tests do without, but for what a plugin of pytest brought in before any of them."""
 PURE = ("base", "measures", "atlas", "claims", "results/test_comparison.py", "results/test_figures.py",
         "results/test_views.py", "test_house.py")  # fmt: skip
 """Folders and files whose tests `make test-pure` runs."""
@@ -25,19 +27,25 @@ LONG = (
 """Files and folders in the order of how long their tests take: these go first, so that none is left over at the end."""
 
 
+def inside_tests(item: pytest.Item) -> str:
+    return item.path.relative_to(Path(__file__).parent).as_posix()
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:  # before pytest leaves out what has not the mark that is asked for
+    if inside_tests(item).startswith(PURE):
+        item.add_marker(pytest.mark.pure)
+
+
 @pytest.hookimpl(trylast=True)  # after pytest has put those that share a browser together
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    turns = {}
-    for item in items:
-        inside = item.path.relative_to(Path(__file__).parent).as_posix()
-        turns[item] = next((turn for turn, name in enumerate(LONG) if inside.startswith(name)), len(LONG))
-        if inside.startswith(PURE):
-            item.add_marker(pytest.mark.pure)
-    items.sort(key=turns.__getitem__)
+    def turn(item: pytest.Item) -> int:
+        return next((turn for turn, name in enumerate(LONG) if inside_tests(item).startswith(name)), len(LONG))
+
+    items.sort(key=turn)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if session.config.option.markexpr == "pure" and {"tensorflow", "playwright.sync_api"} & sys.modules.keys():
+    if session.config.option.markexpr == "pure" and FOREIGN & sys.modules.keys():
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         print("\nA pure test brought TensorFlow or a browser in.", file=sys.stderr)
 

@@ -321,3 +321,16 @@ def test_no_test_is_switched_off():
     switched_off = re.compile(r"pytest\.(skip|xfail|importorskip)\(|mark\.(skip|skipif|xfail)\b")
     found = [path for path in (ROOT / "tests").rglob("*.py") if switched_off.search(path.read_text())]
     assert [path for path in found if path != Path(__file__)] == []
+
+
+def test_the_target_for_pure_tests_finds_them_and_leaves_out_the_others():
+    """Marks are given as tests are collected: given later, the target would run none and say so only in passing."""
+    recipe = re.search(r"^test-pure:.*?-m pytest (.*?)$", (ROOT / "Makefile").read_text(), re.M | re.S)
+    assert recipe
+    asked = [word for word in recipe[1].split() if word not in ("-n", "2", "--dist", "loadfile")]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:xdist", *asked]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert found.returncode == 0, found.stdout[-2000:]
+    for there in ("tests/base/", "tests/measures/", "tests/claims/", "tests/results/test_figures.py", "test_house.py"):
+        assert there in found.stdout
+    assert "tests/results/test_package.py" not in found.stdout
