@@ -29,9 +29,9 @@ test: lint
 	$(VENV) scripts/browser.py
 	$(VENV) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-# The tests that need neither TensorFlow nor a browser: under a minute.
+# The tests that need neither TensorFlow nor a browser, without the plugin that brings one in: under a minute.
 test-pure: setup-dev
-	$(VENV) -m pytest -n 2 --dist loadfile -m pure tests/base tests/measures tests/atlas tests/claims tests/results tests/test_house.py
+	$(VENV) -m pytest -n 2 --dist loadfile -p no:playwright -m pure tests/base tests/measures tests/atlas tests/claims tests/results tests/test_house.py
 
 # The tests of PyTorch models, in an environment of their own: nothing else needs PyTorch.
 test-torch: setup-torch

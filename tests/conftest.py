@@ -12,8 +12,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from cka_core.base.store import Store
 
-FOREIGN = {"tensorflow", "playwright.sync_api"} - sys.modules.keys()
-"""What pure tests do without, but for what a plugin of pytest brought in before any of them."""
 PURE = ("base", "measures", "atlas", "claims", "results/test_comparison.py", "results/test_figures.py",
         "results/test_views.py", "test_house.py")  # fmt: skip
 """Folders and files whose tests `make test-pure` runs."""
@@ -45,7 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if session.config.option.markexpr == "pure" and FOREIGN & sys.modules.keys():
+    if session.config.option.markexpr == "pure" and {"tensorflow", "playwright.sync_api"} & sys.modules.keys():
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         print("\nA pure test brought TensorFlow or a browser in.", file=sys.stderr)
 
