@@ -21,8 +21,6 @@ from pages.parts import address, visitor, widgets
 from pages.parts.training import cards as training_cards
 from pages.parts.training import form as training_form
 
-REFUSED = "refused to train"
-
 
 def choose() -> tuple[list[TrainSpec], str]:
     """The form: what to train, or nothing and the reason."""
@@ -41,10 +39,14 @@ def choose() -> tuple[list[TrainSpec], str]:
 
 
 def train_button(
-    specs: list[TrainSpec], problem: str, found: list[Training], networks: dict[str, NetworkInfo], store: Store
+    specs: list[TrainSpec],
+    problem: str,
+    found: list[Training],
+    trained: dict[str, str],
+    networks: dict[str, NetworkInfo],
+    store: Store,
 ) -> None:
     """The one action, how long it will take, or why there is nothing to do. See `widgets.starting`."""
-    trained = trainings.trained(store, networks)
     at_work = {training.key for training in found if training.state in AT_WORK}
     wanted = [spec for spec in specs if spec.key not in trained and spec.key not in at_work]
     states = {training.key: training for training in found}
@@ -60,9 +62,6 @@ def train_button(
         disabled=not wanted or visitor.cannot_act_yet(),
         key="train",
     )
-    refused = st.session_state.pop(REFUSED, None)
-    if refused is not None:
-        st.error(address.plain(refused), icon=":material/block:")
     if visitor.only_looks():
         st.caption(deployment.ONLY_TO_LOOK_AT)
     elif problem:
@@ -144,22 +143,23 @@ def screen() -> None:
     store = Store()
     networks = catalogue.networks(store)
     found = trainings.trainings(store, visitor.own_keys(store))
+    trained = trainings.trained(store, networks)
     left, right = st.columns([1, 2.4], gap="medium")
     with left:
         specs, problem = choose()
-        train_button(specs, problem, found, networks, store)
+        train_button(specs, problem, found, trained, networks, store)
     with right:
         notes = st.container()
         st.subheader("Trainings", anchor=False)
         if not found:
             empty_queue(networks, store)
-        training_cards.queue(found, networks, store)
+        training_cards.queue(found, trained, networks, store)
         widgets.rest_of_queue(dataclasses.replace(submit.queue("train", store, visitor.here()), more=0))
         with notes:
             address.show_notes(training_form.WORDS)
     if wanted := widgets.take("train"):  # the page stands while the worker starts
         if refused := training_cards.send(wanted, store):
-            st.session_state[REFUSED] = refused
+            widgets.refuse("train", refused)
         st.rerun()
 
 

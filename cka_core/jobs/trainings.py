@@ -56,11 +56,6 @@ class Training:
         return title(self.spec)
 
     @property
-    def name(self) -> str:
-        """In the library, once it is there."""
-        return self.progress.name if self.progress else self.spec.default_name
-
-    @property
     def epochs_done(self) -> int:
         return self.progress.epochs_done if self.progress else 0
 

@@ -99,21 +99,30 @@ def starting(label: str, asked: Any, *, key: str, disabled: bool = False, **opti
     """A button that has a worker begin: where it was pressed, progress stands in its place.
 
     Returns whether ``asked`` was asked for; `take` says what was, once, at the end of the run, when the page stands.
+    Below it stands why it was refused (`refuse`).
     """
     waiting = f"asked by {key}"
     place = st.empty()
     with place:
         if pressed(label, key=key, disabled=disabled, **options):
             st.session_state[waiting] = asked
-    if st.session_state.get(waiting) != asked:
-        return False
-    place.progress(0.0, text="Starting the worker")
-    return True
+    is_asked = bool(st.session_state.get(waiting) == asked)
+    if is_asked:
+        place.progress(0.0, text="Starting the worker")
+    refused = st.session_state.pop(f"refused by {key}", None)
+    if refused is not None:
+        st.error(address.plain(refused), icon=":material/block:")
+    return is_asked
 
 
 def take(key: str) -> Any:
     """What a `starting` button was pressed for, once; None where it was not pressed."""
     return st.session_state.pop(f"asked by {key}", None)
+
+
+def refuse(key: str, reason: str) -> None:
+    """What a `starting` button was pressed for was not accepted: the next run says why."""
+    st.session_state[f"refused by {key}"] = reason
 
 
 def at_work(job: submit.JobStatus | None) -> bool:

@@ -21,7 +21,6 @@ from pages.parts.compare.which import LABELS
 
 DEFAULT = "cifar-resnet-38x1-plain-s0"
 """The app opens with this network and itself: it has a block."""
-REFUSED = "refused to compare"
 
 
 def choose(networks: dict[str, NetworkInfo], store: Store) -> tuple[CompareSpec, NetworkInfo, NetworkInfo, str]:
@@ -83,9 +82,6 @@ def compare_button(
         asked = widgets.starting(label, spec.key, type="primary", width="stretch", disabled=no_use, key="compare")
     if at_work and job is not None and not asked:
         widgets.job_progress(job.key)
-    refused = st.session_state.pop(REFUSED, None)
-    if refused is not None:
-        st.error(address.plain(refused), icon=":material/block:")
     if visitor.only_looks() and not finished:
         st.caption(deployment.ONLY_TO_LOOK_AT)
     elif problem:
@@ -124,7 +120,7 @@ def start(spec: CompareSpec, a: NetworkInfo, b: NetworkInfo, store: Store) -> No
     try:
         submit.submit("compare", spec, title, store, visitor.here())
     except ValueError as error:
-        st.session_state[REFUSED] = str(error)
+        widgets.refuse("compare", str(error))
     st.rerun()
 
 

@@ -37,8 +37,11 @@ BADGES: dict[str, tuple[str, Any, str]] = {
 PLAIN_CHART = {"displayModeBar": False}
 
 
-def queue(found: list[Training], networks: dict[str, NetworkInfo], store: Store) -> None:
-    """All cards. Those at work look again every second or two; another tab's doings are seen within a few."""
+def queue(found: list[Training], names: dict[str, str], networks: dict[str, NetworkInfo], store: Store) -> None:
+    """All cards. Those at work look again every second or two; another tab's doings are seen within a few.
+
+    ``names`` as `trainings.trained` has them.
+    """
     shown = _signature(found)
     busy = any(training.state in AT_WORK for training in found)
 
@@ -64,7 +67,6 @@ def queue(found: list[Training], networks: dict[str, NetworkInfo], store: Store)
     newest = next((training.key for training in ended if training.state == DONE), None)
     if len(ended) > MOST_SHOWN and not st.toggle(f"Show all {len(ended)} that ended", key="all ended"):
         ended = ended[:MOST_SHOWN]
-    names = trainings.trained(store, networks)
     for training in ended:
         if training.state == DONE:
             name = names.get(training.key, "")
