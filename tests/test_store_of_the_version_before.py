@@ -237,7 +237,8 @@ def test_trainings_are_understood(old):
     found = {training.key: training for training in trainings.trainings(old)}
     assert len(found) == 3  # and the second network, which no job trained
     done = found[trained["key"]]
-    assert (done.state, done.name, done.epochs_done) == (submit.DONE, NETWORK, done.spec.epochs)
+    assert done.progress is not None and done.progress.name == NETWORK
+    assert (done.state, done.epochs_done) == (submit.DONE, done.spec.epochs)
     assert done.result is not None and "test images right" in trainings.result_text(done.result)
     assert "Finished" in state.read_log(done.key, old)
     waits = found[waiting["key"]]

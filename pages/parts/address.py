@@ -35,6 +35,10 @@ def read(key: str, default: Any, valid: Callable[[str], bool], parse: Callable[[
 
     The address is read when the page opens and when it changed otherwise than by `write` (the browser's Back).
     ``parse`` makes the widget's value of a text that is ``valid``.
+
+    The widget is to have what it holds for its default, too. Streamlit says once that a value was set; a browser that
+    fetches the widget's script while the page runs again misses that, shows the default and sends it as chosen. (A box
+    that can be emptied has no default.)
     """
     asked = st.query_params.get(key)
     if key in st.session_state and asked == st.session_state.get(f"{key} in the address"):

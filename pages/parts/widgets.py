@@ -38,7 +38,14 @@ def network_picker(side: str, networks: Mapping[str, NetworkInfo], default: str,
     if name not in choices:
         choices[name] = known(name) or networks[default]
     labels = network_words.network_labels(choices)
-    chosen: str | None = st.selectbox(f"Network {side.upper()}", list(labels), format_func=labels.__getitem__, key=side)
+    names = list(labels)
+    chosen: str | None = st.selectbox(
+        f"Network {side.upper()}",
+        names,
+        index=names.index(st.session_state[side]),
+        format_func=labels.__getitem__,
+        key=side,
+    )
     name = chosen or default
     address.write(side, name, default)
     info = choices[name]
@@ -54,6 +61,18 @@ def network_picker(side: str, networks: Mapping[str, NetworkInfo], default: str,
     if facts:
         st.caption(" · ".join(fact.replace(" ", "\N{NO-BREAK SPACE}") for fact in facts), help=hint)
     return info
+
+
+def one_of(label: str, key: str, lines: Mapping[str, str], default: str) -> str:
+    """One of a few names, each told in a line; in the address by its name."""
+    address.read(key, default, lines.__contains__)
+    if st.session_state[key] not in lines:
+        st.session_state[key] = default
+    names = list(lines)
+    at = names.index(st.session_state[key])
+    chosen: str | None = st.selectbox(label, names, index=at, format_func=lines.__getitem__, key=key, width=240)
+    address.write(key, chosen or default, default)
+    return chosen or default
 
 
 def choice(

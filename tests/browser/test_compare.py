@@ -6,7 +6,7 @@ import re
 import urllib.request
 from urllib.parse import parse_qs, urlsplit
 
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 MAP = ".st-key-map .heatmaplayer image"
 CHART = "document.querySelector('.st-key-map .js-plotly-plot')"
@@ -188,6 +188,26 @@ def test_a_copied_address_restores_the_view(page: Page, reader: str, browser: Br
     expect(other.get_by_test_id("stDataFrame")).to_be_visible()
     assert rows_of_map(other) == rows_of_map(page)
     context.close()
+
+
+def test_networks_of_a_link_stay_where_a_press_comes_before_their_boxes(page: Page, reader: str):
+    held: list[Route] = []
+    page.route(re.compile(r"/Selectbox\.\w+"), lambda route: held.append(route))  # slow to come: it draws them
+    page.goto(reader + PAIR)
+    page.wait_for_selector(MAP)
+    settled(page)
+    page.get_by_role("button", name="Pin", exact=True).click()
+    unpin = page.get_by_role("button", name="Unpin", exact=True)
+    expect(unpin).to_be_visible()
+    assert held
+    for route in held:
+        route.continue_()
+    network_a, network_b = (page.get_by_role("combobox", name=f"Network {side}") for side in "AB")
+    expect(network_a).to_have_value(re.compile("^38x1 · paper recipe · seed 0"))
+    expect(network_b).to_have_value(re.compile("^14x4 · paper recipe · seed 0"))
+    unpin.click()
+    expect(page.get_by_role("button", name="Pin", exact=True)).to_be_visible()
+    expect(page).to_have_url(reader + PAIR)
 
 
 def test_the_compare_page_is_found_by_its_name_too(page: Page, reader: str):

@@ -17,7 +17,7 @@ from cka_core.base.store import Store
 from cka_core.claims.evidence import decimal, percent
 from cka_core.images import pictures
 from cka_core.images.sets import Images, is_available, load_images
-from pages.parts import address
+from pages.parts import address, widgets
 from pages.parts.atlas import grid as atlas_grid
 
 SHOWN = 8
@@ -25,9 +25,13 @@ SHOWN = 8
 
 def section(atlas: Atlas, store: Store) -> None:
     groups = atlas_images.groups(atlas)
+    lines = {name: atlas_images.group_text(group) for name, group in groups.items()}
     default = atlas_images.wide_and_deep_groups(atlas)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        wide, deep = (groups[_picker(side, groups, name)] for side, name in zip(("wide", "deep"), default, strict=True))
+        wide, deep = (
+            groups[widgets.one_of(side.capitalize(), side, lines, name)]
+            for side, name in zip(("wide", "deep"), default, strict=True)
+        )  # fmt: skip
     titles = wide[0].title, deep[0].title
     if titles[0] == titles[1]:
         titles = wide[0].name, deep[0].name
@@ -40,18 +44,6 @@ def section(atlas: Atlas, store: Store) -> None:
     images = test_images(atlas.sample.images, store.root, store)
     by_class(atlas, wide, deep, titles, images.classes)
     by_example(atlas, wide, deep, titles, images)
-
-
-def _picker(side: str, groups: dict[str, tuple[Member, ...]], default: str) -> str:
-    address.read(side, default, groups.__contains__)
-    if st.session_state[side] not in groups:
-        st.session_state[side] = default
-    lines = {name: atlas_images.group_text(group) for name, group in groups.items()}
-    chosen: str | None = st.selectbox(
-        side.capitalize(), list(lines), format_func=lines.__getitem__, key=side, width=240
-    )
-    address.write(side, chosen or default, default)
-    return chosen or default
 
 
 def _accuracy(group: Sequence[Member]) -> str:

@@ -13,7 +13,7 @@ from cka_core.atlas import views as atlas_views
 from cka_core.atlas.result import Atlas, Member
 from cka_core.results import figures, views
 from cka_core.results.comparison import Comparison
-from pages.parts import address
+from pages.parts import address, widgets
 from pages.parts.atlas import grid as atlas_grid
 
 KEYS = {"A": "one", "B": "other"}
@@ -27,7 +27,8 @@ def section(atlas: Atlas, kinds: str, colours: str) -> None:
     twins = atlas_pairs.twins(atlas) or (atlas.members[0], atlas.members[-1])
     with st.container(horizontal=True, vertical_alignment="bottom"):
         a, b = (
-            atlas.member(_picker(side, lines, default.name)) for side, default in zip("AB", twins, strict=True)
+            atlas.member(widgets.one_of(f"Network {side}", KEYS[side], lines, default.name))
+            for side, default in zip("AB", twins, strict=True)
         )  # fmt: skip
         address.check("over", MAPS.__contains__)
         which = st.segmented_control("Map", MAPS, default=MAPS[0], required=True, key="over", bind="query-params")
@@ -36,16 +37,6 @@ def section(atlas: Atlas, kinds: str, colours: str) -> None:
         pair_map(atlas, a, b, which, kinds, colours)
     with right:
         two_numbers(atlas, a, b)
-
-
-def _picker(side: str, lines: dict[str, str], default: str) -> str:
-    key = KEYS[side]
-    address.read(key, default, lines.__contains__)
-    if st.session_state[key] not in lines:
-        st.session_state[key] = default
-    chosen: str | None = st.selectbox(f"Network {side}", list(lines), format_func=lines.__getitem__, key=key, width=240)
-    address.write(key, chosen or default, default)
-    return chosen or default
 
 
 def pair_map(atlas: Atlas, a: Member, b: Member, which: str, kinds: str, colours: str) -> None:

@@ -33,8 +33,9 @@ def grid(on: OnScreen, networks: Mapping[str, NetworkInfo], colours: str, store:
     usual = [name for name in dict.fromkeys((on.a.spec.name, on.b.spec.name)) if name in choices]
     labels = network_words.network_labels(choices)
     address.read(KEY, usual, lambda text: _all_known(text, choices), lambda text: text.split(",")[:MOST])
+    here = [name for name in st.session_state[KEY] if name in labels]
     chosen = st.multiselect(
-        "Networks", list(labels), format_func=labels.__getitem__, key=KEY, max_selections=MOST,
+        "Networks", list(labels), default=here, format_func=labels.__getitem__, key=KEY, max_selections=MOST,
         help="The images, minibatches and measure are those of the map above.",
     )  # fmt: skip
     address.write(KEY, ",".join(chosen), ",".join(usual))

@@ -30,6 +30,7 @@ def picker() -> str:
     name: str | None = st.selectbox(
         "Measure",
         list(MEASURES),
+        index=list(MEASURES).index(chosen.name),
         format_func=lambda name: MEASURES[name].title,
         key="measure",
         width=160,

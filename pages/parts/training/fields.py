@@ -15,7 +15,9 @@ def segments(
 ) -> str:
     """One of two or three words, side by side."""
     address.read(key, options[0], options.__contains__)
-    chosen: str | None = st.segmented_control(label, options, required=True, key=key, help=help, on_change=on_change)
+    chosen: str | None = st.segmented_control(
+        label, options, default=st.session_state[key], required=True, key=key, help=help, on_change=on_change
+    )
     address.write(key, chosen or options[0], options[0])
     return chosen or options[0]
 
@@ -38,6 +40,7 @@ def pick(
     chosen = st.selectbox(
         label,
         options,
+        index=list(options).index(st.session_state[key]),
         key=key,
         help=help,
         format_func=lambda option: shown.get(option, str(option)),
@@ -64,7 +67,7 @@ def number_field(
 
     address.read(key, default, valid, type(default))
     form = "%d" if isinstance(default, int) else "%g"
-    chosen = st.number_input(label, step=step, key=key, format=form, help=help)
+    chosen = st.number_input(label, value=st.session_state[key], step=step, key=key, format=form, help=help)
     number = default if chosen is None else chosen
     address.write(key, f"{number:.10g}" if isinstance(number, float) else str(number), f"{default:g}")
     if chosen is not None and least <= chosen <= most:
@@ -76,6 +79,6 @@ def number_field(
 
 def switch(label: str, key: str, default: bool, help: str) -> bool:
     address.read(key, default, ("true", "false").__contains__, lambda text: text == "true")
-    chosen = st.toggle(label, key=key, help=help)
+    chosen = st.toggle(label, st.session_state[key], key=key, help=help)
     address.write(key, str(chosen).lower(), str(default).lower())
     return chosen

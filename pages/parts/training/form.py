@@ -127,7 +127,7 @@ def seeds_picker() -> tuple[tuple[int, ...], str]:
     """Which seeds; several queue several trainings. Returns them, or none and why."""
     address.read("seeds", "0", lambda text: len(text) < 100)
     told = hint("seed", after="0, or 0, 1, 2, or 0-4: one training each.")
-    text = st.text_input("Seeds", key="seeds", help=told)
+    text = st.text_input("Seeds", st.session_state["seeds"], key="seeds", help=told)
     address.write("seeds", text or "", "0")
     try:
         return trainings.parse_seeds(text or ""), ""
