@@ -14,7 +14,7 @@ from cka_core.atlas.views import epochs
 from cka_core.claims.cards import claims
 from scripts.running import running_app
 from tests import synthetic_atlas
-from tests.browser.test_compare import settled
+from tests.browser.test_compare import SHIFTS, settled
 from tests.synthetic_atlas import name
 
 ADDRESS = "/atlas?atlas=synthetic"
@@ -201,6 +201,16 @@ def test_the_keyboard_opens_a_network(page: Page, atlas_app: str):
 
 
 # The atlas that ships.
+
+
+def test_on_a_phone_nothing_jumps_when_the_grid_comes(page: Page, reader: str):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.add_init_script(SHIFTS)
+    page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 4})  # a phone's
+    page.goto(f"{reader}/atlas")
+    page.wait_for_selector(".st-key-atlas_grid canvas")
+    settled(page)
+    assert page.evaluate("window.shifted") < 0.1
 
 
 def test_the_bundled_atlas_from_the_grid_to_the_claims(page: Page, reader: str):
