@@ -29,7 +29,7 @@ WIDTHS = {
 
 def head(store: Store) -> None:
     """How full the store is, and the one place for files from elsewhere."""
-    left, right = st.columns([1, 1], gap="large")
+    left, right = st.columns([1, 1], gap="medium")
     with left:
         st.subheader("Library", anchor=False)
         full = usage.budget(store)

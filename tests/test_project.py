@@ -329,7 +329,8 @@ def test_the_target_for_pure_tests_finds_them_and_leaves_out_the_others():
     assert recipe
     asked = [word for word in recipe[1].split() if word not in ("-n", "2", "--dist", "loadfile")]
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:xdist", *asked]
-    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    found = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert found.returncode == 0, found.stdout[-2000:]
     for there in ("tests/base/", "tests/measures/", "tests/claims/", "tests/results/test_figures.py", "test_house.py"):
         assert there in found.stdout
