@@ -97,9 +97,7 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], *, height
     """
     import plotly.graph_objects as go
 
-    table = np.asarray(counts, np.float64)
-    if table.shape != (len(classes), len(classes)):
-        raise ValueError(f"Expected a table of {len(classes)} x {len(classes)} classes, got shape {table.shape}.")
+    table, classes = _met(counts, classes)
     totals = table.sum(axis=1, keepdims=True)
     shares = np.divide(table, totals, out=np.zeros_like(table), where=totals > 0)
     names = [html.escape(name, quote=False) for name in classes]
@@ -135,10 +133,11 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], *, height
 
 def confusion_alt(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
     """`confusion` for those who do not see it: the classes known best and worst, and the most frequent mistake."""
-    table = np.asarray(counts, np.float64)
+    table, classes = _met(counts, classes)
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     right = np.diag(shares)
-    best, worst = int(right.argmax()), int(right.argmin())
+    shown = table.sum(axis=1) > 0
+    best, worst = int(np.where(shown, right, -1).argmax()), int(np.where(shown, right, 2).argmin())
     wrong = shares - np.diag(right)
     row, column = np.unravel_index(int(wrong.argmax()), wrong.shape)
     return (
@@ -146,3 +145,13 @@ def confusion_alt(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> st
         f"{classes[worst]}, {right[worst]:.0%}. Most frequent mistake: {classes[int(row)]} taken for "
         f"{classes[int(column)]}, {wrong[row, column]:.0%}."
     )
+
+
+def _met(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """The table, float64, and names of the classes that have test images, or that some were taken for: networks tell
+    ten apart, and a set may have fewer."""
+    table = np.asarray(counts, np.float64)
+    if table.shape != (len(classes), len(classes)):
+        raise ValueError(f"Expected a table of {len(classes)} x {len(classes)} classes, got shape {table.shape}.")
+    met = np.flatnonzero(table.sum(axis=0) + table.sum(axis=1)).tolist() or range(len(classes))
+    return table[np.ix_(met, met)], [classes[at] for at in met]

@@ -53,6 +53,13 @@ def check_trainable(found: ImageSet) -> None:
         raise ValueError(problem)
 
 
+def told(name: str, store: Store | None = None) -> str:
+    """What is done to the images of a set before networks are trained on them here; "" where they are as they have to
+    be."""
+    words = plan(image_sets(store)[name].shape, INPUT).words
+    return f"Its images are {words}." if words else ""
+
+
 def trainable(store: Store | None = None) -> list[str]:
     """The image sets that networks can be trained on, one's own first."""
     return [name for name, found in image_sets(store).items() if not why_not(found)]

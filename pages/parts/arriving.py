@@ -11,9 +11,10 @@ from cka_core.base import deployment, full_disk, words
 from cka_core.base.progress import Progress, Report
 from cka_core.base.store import Store
 from cka_core.library import catalogue, incoming, inventory
+from cka_core.training.recipe import trainable
 from pages.parts import address, visitor, widgets
 
-COMPARE = "pages/compare.py"
+COMPARE, TRAIN = "pages/compare.py", "pages/train.py"
 LARGEST_UPLOAD = 400  # MB, as in .streamlit/config.toml
 HELP = (
     "A Keras network (.keras). Images: an npz with images, labels if there are any, and class_names, or a zip of "
@@ -117,9 +118,20 @@ def _next(outcomes: list[Outcome]) -> None:
     images = [key for kind, key in here if kind == "images"]
     to = dict(zip("ab", sides, strict=False)) | ({"images": images[0]} if images else {})
     if to:
-        go("Compare them" if len(sides) == 2 else "Compare it", to, "compare what was brought in")
+        with st.container(horizontal=True):
+            label = "Compare them" if len(sides) == 2 else "Compare it" if sides else "Compare networks on them"
+            go(label, to, "compare what was brought in")
+            if not sides and images[0] in trainable():
+                train_on(images[0])
     elif here:
         go("Open it", {"result": here[0][1]}, "open what was brought in")
+
+
+def train_on(images: str) -> None:
+    """A button that opens the Train page on an image set."""
+    if widgets.pressed("Train a network on them", key="train on what was brought in", icon=":material/model_training:"):
+        st.session_state.pop("brought in", None)
+        st.switch_page(TRAIN, query_params={"set": images})
 
 
 def go(label: str, to: dict[str, str], key: str) -> None:

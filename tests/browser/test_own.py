@@ -103,3 +103,22 @@ def test_a_folder_of_photos_is_used_once_the_page_has_said_what_it_does_to_them(
     button(page, "Compare").click()
     page.wait_for_selector(MAP)
     expect(page.get_by_text("the images were resized from 12 × 16 to 32 × 32").first).to_be_visible()
+
+
+def test_ones_own_labelled_images_lead_to_the_train_page_which_says_what_is_done_to_them(
+    page: Page, app: str, tmp_path
+):
+    images = np.random.default_rng(0).integers(0, 256, (64, 28, 28), np.uint8)
+    np.savez(tmp_path / "strokes.npz", images=images, labels=np.arange(64) % 4)
+    page.goto(f"{app}/library")
+    expect(page.get_by_role("heading", name="Library")).to_be_visible()
+    drop(page, tmp_path / "strokes.npz")
+    expect(button(page, "Compare networks on them")).to_be_visible()
+    settled(page)
+    button(page, "Train a network on them").click()
+    expect(page.get_by_text("Edited: images")).to_be_visible()
+    page.get_by_text("More", exact=True).click()
+    expect(
+        page.get_by_text("Its images are resized from 28 × 28 to 32 × 32 (bilinear, antialiased), grey to")
+    ).to_be_visible()
+    expect(page).to_have_url(f"{app}/train?set=strokes")

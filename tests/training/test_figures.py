@@ -59,6 +59,17 @@ def test_confusion_shows_shares_of_each_true_class():
     assert confusion(COUNTS, CLASSES).layout.yaxis.autorange == "reversed", "the first class is on top"
 
 
+def test_classes_that_the_images_do_not_have_are_left_out_unless_some_were_taken_for_them():
+    counts = [[3, 1, 0, 0], [0, 4, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+    names = ["squares", "circles", "(no class 2)", "(no class 3)"]
+    table = confusion(counts, names).data[0]
+    assert list(table.y) == list(table.x) == names[:3]
+    assert np.allclose(table.z, [[0.75, 0.25, 0], [0, 0.8, 0.2], [0, 0, 0]])
+    said = confusion_alt(counts, names)
+    assert "Known best: circles, 80%; worst: squares, 75%" in said and "squares taken for circles, 25%" in said
+    assert len(confusion(np.zeros((2, 2), int).tolist(), names[:2]).data[0].y) == 2
+
+
 def test_confusion_in_words():
     said = confusion_alt([[8, 2], [4, 6]], ["cat", "dog"])
     assert "Known best: cat, 80%; worst: dog, 60%" in said and "dog taken for cat, 40%" in said

@@ -21,6 +21,7 @@ from cka_core.training.recipe import (
     STARTS,
     USUAL_RATES,
     TrainSpec,
+    told,
     trainable,
 )
 from pages.parts import address, visitor
@@ -126,8 +127,8 @@ def preset_picker() -> str:
 def seeds_picker() -> tuple[tuple[int, ...], str]:
     """Which seeds; several queue several trainings. Returns them, or none and why."""
     address.read("seeds", "0", lambda text: len(text) < 100)
-    told = hint("seed", after="0, or 0, 1, 2, or 0-4: one training each.")
-    text = st.text_input("Seeds", st.session_state["seeds"], key="seeds", help=told)
+    about = hint("seed", after="0, or 0, 1, 2, or 0-4: one training each.")
+    text = st.text_input("Seeds", st.session_state["seeds"], key="seeds", help=about)
     address.write("seeds", text or "", "0")
     try:
         return trainings.parse_seeds(text or ""), ""
@@ -162,6 +163,8 @@ def _images_values(default: dict[str, Any]) -> tuple[dict[str, Any], str]:
     left, right = st.columns(2)
     with left:
         values = {"set": pick("Images", "set", trainable(), default["set"])}
+        if changed := told(values["set"]):
+            st.caption(changed)
         values["epochs"], epochs_wrong = number_field("Epochs", "epochs", default["epochs"], 1, 10_000, 1)
         values["heldout"] = pick(
             "Held out",
