@@ -57,7 +57,7 @@ def told(name: str, store: Store | None = None) -> str:
     """What is done to the images of a set before networks are trained on them here; "" where they are as they have to
     be."""
     words = plan(image_sets(store)[name].shape, INPUT).words
-    return f"Its images are {words}." if words else ""
+    return f"The images of {name} are {words}." if words else ""
 
 
 def trainable(store: Store | None = None) -> list[str]:

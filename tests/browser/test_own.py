@@ -119,6 +119,6 @@ def test_ones_own_labelled_images_lead_to_the_train_page_which_says_what_is_done
     expect(page.get_by_text("Edited: images")).to_be_visible()
     page.get_by_text("More", exact=True).click()
     expect(
-        page.get_by_text("Its images are resized from 28 × 28 to 32 × 32 (bilinear, antialiased), grey to")
+        page.get_by_text("The images of strokes are resized from 28 × 28 to 32 × 32 (bilinear, antialiased), grey to")
     ).to_be_visible()
     expect(page).to_have_url(f"{app}/train?set=strokes")

@@ -163,8 +163,6 @@ def _images_values(default: dict[str, Any]) -> tuple[dict[str, Any], str]:
     left, right = st.columns(2)
     with left:
         values = {"set": pick("Images", "set", trainable(), default["set"])}
-        if changed := told(values["set"]):
-            st.caption(changed)
         values["epochs"], epochs_wrong = number_field("Epochs", "epochs", default["epochs"], 1, 10_000, 1)
         values["heldout"] = pick(
             "Held out",
@@ -189,6 +187,8 @@ def _images_values(default: dict[str, Any]) -> tuple[dict[str, Any], str]:
         values["keep"], keep_wrong = number_field(
             "Keep weights every", "keep", default["keep"], 0, 10_000, 1, "Epochs. 0 keeps none along the way."
         )
+    if changed := told(values["set"]):
+        st.caption(address.plain(changed))
     return values, epochs_wrong or minibatch_wrong or keep_wrong
 
 
