@@ -23,13 +23,13 @@ def found():
 
 def test_removing_the_component_does_not_remove_the_block(found):
     assert found.component.startswith(
-        "In 5 of 5 networks with a block, removing each layer's first principal component does not remove the block. "
-        "Its edge becomes sharper in 4 of them"
+        "In 6 of 6 networks with a block, removing each layer's first principal component does not remove the block. "
+        "Its edge becomes sharper in 5 of them"
     )
     assert "38x1 seed 0 from 27–94 (0.62) to 33–90 (0.26)" in found.component
     assert [(one.network, one.left is not None) for one in found.left] == [
         ("38x1 seed 0", True), ("56x1 seed 0", True), ("38x2 seed 0", True), ("38x1 seed 1", True),
-        ("56x1 seed 14", True),
+        ("56x1 seed 14", True), ("26x1 seed 35", True),
     ]  # fmt: skip
 
 
@@ -41,13 +41,14 @@ def test_two_kinds_of_block_recur_across_networks(found):
     assert [[member.name for member, _ in kind.blocks] for kind in found.kinds] == [
         ["cifar-resnet-38x2-plain-s0", "cifar-resnet-38x1-plain-s1", "cifar-resnet-56x1-plain-s14"],
         ["cifar-resnet-38x1-plain-s0", "cifar-resnet-56x1-plain-s0"],
+        ["cifar-resnet-26x1-plain-s35"],
     ]
     assert all(len(kind.images.positions) == 6 for kind in found.kinds)
 
 
 def test_its_caveats_are_told(found):
     assert found.caveats == (
-        "All 5 blocks end with residual block 1 of stage 3: block and stage are confounded.",
+        "All 6 blocks end with residual block 1 of stage 3: block and stage are confounded.",
         "These networks were trained for 610 updates, the paper's for 300 epochs.",
     )
 

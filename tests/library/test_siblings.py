@@ -15,7 +15,7 @@ def test_before_its_training(store):
 
 def test_another_seed_is_of_the_same_recipe(store):
     networks = catalogue.networks(store)
-    seeds = [networks[f"cifar-resnet-38x1-plain-s{seed}"] for seed in (0, 1, 10, 11, 12)]
+    seeds = [networks[f"cifar-resnet-38x1-plain-s{seed}"] for seed in (0, 1, 10)]
     for info, following in zip(seeds, [*seeds[1:], seeds[0]], strict=True):  # the last one's is the first
         assert siblings.another_seed(info, networks, store) is following
     alone = networks["cifar-resnet-38x1-cifar10-mini-s0"]  # trained otherwise than the two

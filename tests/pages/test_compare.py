@@ -631,20 +631,23 @@ def test_where_one_only_looks_nothing_is_offered(store, monkeypatch):
     assert "Compute the 8 others? This is to be looked at only" in texts(page)
 
 
-PLAIN_A, PLAIN_B = "cifar-resnet-14x1-plain-s0", "cifar-resnet-14x2-plain-s0"
+PLAIN_A, PLAIN_B = "cifar-resnet-14x1-plain-s0", "cifar-resnet-38x1-plain-s0"
 """Two trained networks, with another seed of each in the library."""
+
+FEWER = {"n": 512}
+"""On so many images no comparison of theirs is bundled."""
 
 
 def test_one_switch_shows_the_map_under_each_control_and_the_hover_all_that_are_there(store):
-    base = spec(PLAIN_A, PLAIN_B)
-    untrained = spec("cifar-resnet-14x1", "cifar-resnet-14x2")
-    other = spec("cifar-resnet-14x1-plain-s1", "cifar-resnet-14x2-plain-s1")
+    base = spec(PLAIN_A, PLAIN_B, **FEWER)
+    untrained = spec("cifar-resnet-14x1", "cifar-resnet-38x1", **FEWER)
+    other = spec("cifar-resnet-14x1-plain-s1", "cifar-resnet-38x1-plain-s1", **FEWER)
     keep(store, base)
-    made = comparison("cifar-resnet-14x1", "cifar-resnet-14x2").matrix
+    made = comparison("cifar-resnet-14x1", "cifar-resnet-38x1").matrix
     for wanted, factor in ((untrained, 0.5), (other, 0.25), (replace(base, without="pixels"), 0.75)):
-        result = comparison("cifar-resnet-14x1", "cifar-resnet-14x2")
+        result = comparison("cifar-resnet-14x1", "cifar-resnet-38x1")
         store.put("comparisons", wanted.key, replace(result, matrix=made * factor).to_bytes())
-    page = open_page(a=PLAIN_A, b=PLAIN_B, la="stem_conv", lb="stem_conv")
+    page = open_page(a=PLAIN_A, b=PLAIN_B, n="512", la="stem_conv", lb="stem_conv")
     template = the_map(page)["data"][0]["hovertemplate"]
     for word in ("without pixels", "untrained", "another seed"):
         assert f"<br>{word}  %{{customdata[" in template
@@ -659,14 +662,14 @@ def test_one_switch_shows_the_map_under_each_control_and_the_hover_all_that_are_
 def test_a_control_that_is_missing_is_one_button_away(store, monkeypatch):
     submitted = []
     monkeypatch.setattr(submit, "submit", lambda *what: submitted.append(what))
-    keep(store, spec(PLAIN_A, PLAIN_B))
-    page = open_page(a=PLAIN_A, b=PLAIN_B, control="minus untrained")
+    keep(store, spec(PLAIN_A, PLAIN_B, **FEWER))
+    page = open_page(a=PLAIN_A, b=PLAIN_B, n="512", control="minus untrained")
     assert "Not computed yet: minus untrained" in texts(page)
     page.toggle(key="bntrain").set_value(True).run()
     (offer,) = [one for one in page.button if one.label.startswith("Compute it · ≈ ")]
     offer.click().run()
     ((kind, wanted, *_),) = submitted
-    expected = replace(spec("cifar-resnet-14x1", "cifar-resnet-14x2"), batch_norm="train")
+    expected = replace(spec("cifar-resnet-14x1", "cifar-resnet-38x1", **FEWER), batch_norm="train")
     assert (kind, wanted.key) == ("compare", expected.key)
 
 
