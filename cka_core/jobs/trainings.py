@@ -330,6 +330,8 @@ def result_text(record: dict[str, Any]) -> str:
     parts.append(f"epoch {record['kept_epoch']} of {record['spec']['epochs']} kept")
     if record.get("seconds"):
         parts.append(f"trained in {words.seconds_text(sum(record['seconds']))}")
+    if record.get("fit"):
+        parts.append(f"on images {record['fit']}")
     return " · ".join(parts)
 
 

@@ -35,6 +35,7 @@ class NetworkRecord(TypedDict):
     training_key: NotRequired[Text]
     seconds: NotRequired[list[float]]
     kept_epoch: NotRequired[Count]
+    fit: NotRequired[Text]
     classes: NotRequired[list[Text]]
     confusion: NotRequired[list[list[Count]] | None]
 

@@ -45,7 +45,15 @@ from cka_core.training.epochs import (
 from cka_core.training.images import TrainingImages, of_part
 from cka_core.training.into_library import checked_name, finished_before, free_name, put_into_library
 from cka_core.training.measuring import NotFinite, measure
-from cka_core.training.recipe import PRESETS, Diverged, TrainingFailed, TrainSpec, about_batch_norm, batch_norm_momentum
+from cka_core.training.recipe import (
+    PRESETS,
+    Diverged,
+    TrainingFailed,
+    TrainSpec,
+    about_batch_norm,
+    batch_norm_momentum,
+    fitted,
+)
 from cka_core.training.state import Work
 
 if TYPE_CHECKING:
@@ -261,6 +269,7 @@ def _finish(
         "device": devices.words,
         "note": about_batch_norm(spec, data.an_epoch),
         "preprocessing": "uint8 / 255",
+        "fit": fitted(spec.images, store),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "versions": _versions(),
         **measured,

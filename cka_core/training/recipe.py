@@ -53,11 +53,10 @@ def check_trainable(found: ImageSet) -> None:
         raise ValueError(problem)
 
 
-def told(name: str, store: Store | None = None) -> str:
-    """What is done to the images of a set before networks are trained on them here; "" where they are as they have to
-    be."""
-    words = plan(image_sets(store)[name].shape, INPUT).words
-    return f"The images of {name} are {words}." if words else ""
+def fitted(name: str, store: Store | None = None) -> str:
+    """What is done to the images of a set before networks are trained on them here: "resized from …", or "" where they
+    are as they have to be."""
+    return plan(image_sets(store)[name].shape, INPUT).words
 
 
 def trainable(store: Store | None = None) -> list[str]:

@@ -26,6 +26,7 @@ class ResultRecord(TypedDict, total=False):
     history: dict[Text, list[float]]
     seconds: list[float]
     spec: dict[str, Any]
+    fit: Text
     classes: list[Text]
     confusion: list[list[Count]] | None
 

@@ -19,10 +19,12 @@ from cka_core.cli import app
 from cka_core.comparing import engine
 from cka_core.images import own, sets
 from cka_core.images.sets import SampleSpec, load_images
+from cka_core.jobs import trainings
 from cka_core.library import arrivals, belongings, catalogue, incoming, inventory, keeping
 from cka_core.networks import fitting
 from cka_core.results import words
 from cka_core.results.comparison import CompareSpec
+from cka_core.training import fit
 from cka_core.training.images import of_part
 from cka_core.training.recipe import TrainSpec, trainable
 from tests.base.test_foreign_arrays import npz, zipped
@@ -217,6 +219,10 @@ def test_networks_are_trained_on_images_of_ones_own(store):
     assert TrainSpec("cifar-resnet-8x1", "digits", epochs=1).training_images == 43
     images = of_part("digits", "train", store)
     assert images.x.shape == (48, 32, 32, 3) and images.classes[:4] == ("0", "1", "2", "(no class 3)")
+    record = fit.train(TrainSpec("cifar-resnet-8x1", "digits", epochs=1), store)
+    told = "resized from 28 × 28 to 32 × 32 (bilinear, antialiased), grey to colour (the same in all three channels)"
+    assert record["fit"] == told and trainings.result_text(record).endswith(f" · on images {told}")
+    assert catalogue.networks(store)[record["name"]].record["fit"] == told
 
 
 def test_resizing_and_grey_are_what_they_say():

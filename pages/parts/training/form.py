@@ -21,7 +21,7 @@ from cka_core.training.recipe import (
     STARTS,
     USUAL_RATES,
     TrainSpec,
-    told,
+    fitted,
     trainable,
 )
 from pages.parts import address, visitor
@@ -127,8 +127,8 @@ def preset_picker() -> str:
 def seeds_picker() -> tuple[tuple[int, ...], str]:
     """Which seeds; several queue several trainings. Returns them, or none and why."""
     address.read("seeds", "0", lambda text: len(text) < 100)
-    about = hint("seed", after="0, or 0, 1, 2, or 0-4: one training each.")
-    text = st.text_input("Seeds", st.session_state["seeds"], key="seeds", help=about)
+    told = hint("seed", after="0, or 0, 1, 2, or 0-4: one training each.")
+    text = st.text_input("Seeds", st.session_state["seeds"], key="seeds", help=told)
     address.write("seeds", text or "", "0")
     try:
         return trainings.parse_seeds(text or ""), ""
@@ -187,8 +187,8 @@ def _images_values(default: dict[str, Any]) -> tuple[dict[str, Any], str]:
         values["keep"], keep_wrong = number_field(
             "Keep weights every", "keep", default["keep"], 0, 10_000, 1, "Epochs. 0 keeps none along the way."
         )
-    if changed := told(values["set"]):
-        st.caption(address.plain(changed))
+    if changed := fitted(values["set"]):
+        st.caption(address.plain(f"The images of {values['set']} are {changed}."))
     return values, epochs_wrong or minibatch_wrong or keep_wrong
 
 
