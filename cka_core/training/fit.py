@@ -52,7 +52,7 @@ from cka_core.training.recipe import (
     TrainSpec,
     about_batch_norm,
     batch_norm_momentum,
-    fitted,
+    fit_words,
 )
 from cka_core.training.state import Work
 
@@ -269,7 +269,7 @@ def _finish(
         "device": devices.words,
         "note": about_batch_norm(spec, data.an_epoch),
         "preprocessing": "uint8 / 255",
-        "fit": fitted(spec.images, store),
+        "fit": fit_words(spec.images, store),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "versions": _versions(),
         **measured,

@@ -53,7 +53,7 @@ def check_trainable(found: ImageSet) -> None:
         raise ValueError(problem)
 
 
-def fitted(name: str, store: Store | None = None) -> str:
+def fit_words(name: str, store: Store | None = None) -> str:
     """What is done to the images of a set before networks are trained on them here: "resized from …", or "" where they
     are as they have to be."""
     return plan(image_sets(store)[name].shape, INPUT).words

@@ -15,6 +15,7 @@ from cka_core.training.recipe import trainable
 from pages.parts import address, visitor, widgets
 
 COMPARE, TRAIN = "pages/compare.py", "pages/train.py"
+ICONS = {COMPARE: ":material/grid_on:", TRAIN: ":material/model_training:"}
 LARGEST_UPLOAD = 400  # MB, as in .streamlit/config.toml
 HELP = (
     "A Keras network (.keras). Images: an npz with images, labels if there are any, and class_names, or a zip of "
@@ -122,20 +123,13 @@ def _next(outcomes: list[Outcome]) -> None:
             label = "Compare them" if len(sides) == 2 else "Compare it" if sides else "Compare networks on them"
             go(label, to, "compare what was brought in")
             if not sides and images[0] in trainable():
-                train_on(images[0])
+                go("Train a network on them", {"set": images[0]}, "train on what was brought in", TRAIN)
     elif here:
         go("Open it", {"result": here[0][1]}, "open what was brought in")
 
 
-def train_on(images: str) -> None:
-    """A button that opens the Train page on an image set."""
-    if widgets.pressed("Train a network on them", key="train on what was brought in", icon=":material/model_training:"):
+def go(label: str, to: dict[str, str], key: str, page: str = COMPARE) -> None:
+    """A button that opens the Compare page, or another, on something."""
+    if widgets.pressed(label, key=key, icon=ICONS[page]):
         st.session_state.pop("brought in", None)
-        st.switch_page(TRAIN, query_params={"set": images})
-
-
-def go(label: str, to: dict[str, str], key: str) -> None:
-    """A button that opens the Compare page on something."""
-    if widgets.pressed(label, key=key, icon=":material/grid_on:"):
-        st.session_state.pop("brought in", None)
-        st.switch_page(COMPARE, query_params=to)
+        st.switch_page(page, query_params=to)

@@ -31,7 +31,7 @@ def section(atlas: Atlas, store: Store) -> None:
         wide, deep = (
             groups[widgets.one_of(side.capitalize(), side, lines, name)]
             for side, name in zip(("wide", "deep"), default, strict=True)
-        )  # fmt: skip
+        )
     titles = wide[0].title, deep[0].title
     if titles[0] == titles[1]:
         titles = wide[0].name, deep[0].name

@@ -21,7 +21,7 @@ from cka_core.training.recipe import (
     STARTS,
     USUAL_RATES,
     TrainSpec,
-    fitted,
+    fit_words,
     trainable,
 )
 from pages.parts import address, visitor
@@ -187,7 +187,7 @@ def _images_values(default: dict[str, Any]) -> tuple[dict[str, Any], str]:
         values["keep"], keep_wrong = number_field(
             "Keep weights every", "keep", default["keep"], 0, 10_000, 1, "Epochs. 0 keeps none along the way."
         )
-    if changed := fitted(values["set"]):
+    if changed := fit_words(values["set"]):
         st.caption(address.plain(f"The images of {values['set']} are {changed}."))
     return values, epochs_wrong or minibatch_wrong or keep_wrong
 
