@@ -6,7 +6,7 @@ import streamlit as st
 
 from cka_core.base import deployment, full_disk
 from cka_core.base.store import Store
-from pages.parts import address, visitor
+from pages.parts import address, holding, visitor
 
 ICON = Path(__file__).parent / "pages" / "icon.svg"
 SPACING = Path(__file__).parent / "pages" / "parts" / "spacing.css"
@@ -27,8 +27,10 @@ st.set_page_config(page_title=f"{navigation.title} · CKA Explorer")
 st.html(SPACING)
 try:
     visitor.meet()
+    holding.hold(navigation.url_path)
     try:
         navigation.run()
+        holding.listen()
     finally:  # also where the page has itself run again
         visitor.hear()
 except OSError as error:

@@ -134,7 +134,8 @@ def network_asked(atlas: Atlas, training: int) -> str:
 
 
 def open_network(name: str) -> None:
-    st.session_state["network"], st.session_state["view"] = name, TABS[0]
+    address.put("network", name)
+    address.put("view", TABS[0])
     atlas_grid.scroll_down()
 
 
@@ -175,7 +176,7 @@ def views_of(
         values = grid_values(str(folder), changed, training, removed, kinds, colours, atlas)
         atlas_grid.small_maps(
             values, network, epoch, "large", on_open=open_network,
-            on_epoch=lambda at: st.session_state.__setitem__("epoch", at),
+            on_epoch=lambda at: address.put("epoch", at),
         )  # fmt: skip
     if tour is not None:
         with tour:

@@ -79,8 +79,9 @@ def screen() -> None:
     with page:
         walk.strip(spec)
         notes = st.container()
+        above = st.container()  # what comes and goes stands in it, so that the map keeps its place in the page
         if from_library is not None:
-            st.info(
+            above.info(
                 "Opened from the Library. Choose at the left to compare something else.", icon=":material/inventory_2:"
             )
             explore(from_library, networks, store, head, control)
@@ -88,8 +89,9 @@ def screen() -> None:
             st.session_state["shown"] = asdict(spec)
             explore(OnScreen(result, a, b, spec), networks, store, head, control)
         else:
-            reading.tell_job(job)
-            wait_for_result(spec, network_words.pair_title(a, b), bool(problem), job, networks, store, head)
+            with above:
+                reading.tell_job(job)
+            wait_for_result(spec, network_words.pair_title(a, b), bool(problem), job, networks, store, head, above)
     with notes:  # known when all widgets are drawn
         address.show_notes(WORDS)
     history.note()
@@ -104,13 +106,14 @@ def wait_for_result(
     networks: dict[str, NetworkInfo],
     store: Store,
     head: DeltaGenerator,
+    above: DeltaGenerator,
 ) -> None:
     """There is no result yet: the last map, if there was one."""
     before = which.last_shown(store)
     told = which.why_no_map(spec, title, refused, job, before is not None)
     if before is not None:
         if told:
-            st.info(told)
+            above.info(told)
         explore(before, networks, store, head, wanted=spec)
         return
     head.subheader(title, anchor=False)

@@ -13,6 +13,8 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
+from pages.parts import holding
+
 LONGEST = 500  # characters of what an address asks for
 
 
@@ -41,8 +43,10 @@ def read(key: str, default: Any, valid: Callable[[str], bool], parse: Callable[[
     that can be emptied has no default.)
     """
     asked = st.query_params.get(key)
-    if key in st.session_state and asked == st.session_state.get(f"{key} in the address"):
-        return
+    if not _moved(key, asked):
+        if key in st.session_state:
+            return
+        asked = st.session_state.get(_written(key))
     usable = asked is not None and _is_valid(asked, valid)
     if asked is not None and not usable:
         _note(key, asked)
@@ -51,23 +55,53 @@ def read(key: str, default: Any, valid: Callable[[str], bool], parse: Callable[[
 
 def write(key: str, value: str, default: str) -> None:
     """Say in the address what the widget holds; nothing where it is the default."""
-    if value == default:
-        st.query_params.pop(key, None)
-    elif st.query_params.get(key) != value:
-        st.query_params[key] = value
-    st.session_state[f"{key} in the address"] = st.query_params.get(key)
+    _say(key, None if value == default else value)
 
 
-def forget(key: str) -> None:
-    """Let the widget of a key take its default again (only from a callback)."""
-    st.session_state.pop(key, None)
-    st.query_params.pop(key, None)
+def _say(key: str, text: str | None) -> None:
+    now, written = st.query_params.get(key), st.session_state.get(_written(key))
+    under_way = bool(_older(key)) and written != text  # the browser may yet be told what was written before
+    if now != text or under_way:
+        st.session_state[_before(key)] = {*_older(key), now, written} - {text}, holding.say()
+        if text is not None or now is None:
+            st.query_params[key] = text or ""
+        if text is None:
+            del st.query_params[key]
+    st.session_state[_written(key)] = text
+
+
+def _written(key: str) -> str:
+    return f"{key} in the address"
+
+
+def _before(key: str) -> str:
+    return f"{key} in the address before"
+
+
+def _moved(key: str, asked: str | None) -> bool:
+    """Whether the reader went to another address (the browser's Back): it is not what was written there last, nor what
+    stood there before, which the browser sends until it has heard."""
+    if asked == st.session_state.get(_written(key)):
+        return False
+    return asked not in _older(key)
+
+
+def _older(key: str) -> set[str | None]:
+    """What the browser may send of the address, as long as it has not heard that something else was written there."""
+    older, said = st.session_state.get(_before(key), (set(), None))
+    return set() if said is None or said.is_heard else older
 
 
 def put(key: str, value: Any) -> None:
-    """Let the widget of a key hold a value, whatever the address says (only from a callback)."""
-    st.session_state[key] = value
-    st.session_state[f"{key} in the address"] = st.query_params.get(key)
+    """Let the widget of a key hold a value, whatever the address says (from a callback, or before it is drawn)."""
+    st.session_state.setdefault(_written(key), st.query_params.get(key))
+    holding.put(key, value)
+
+
+def forget(key: str) -> None:
+    """Let the widget of a key take its default again (from a callback, or before it is drawn)."""
+    holding.put(key, holding.NOTHING)
+    _say(key, None)
 
 
 def check(key: str, valid: Callable[[str], bool]) -> None:

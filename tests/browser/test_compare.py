@@ -6,9 +6,11 @@ import re
 import urllib.request
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-MAP = ".st-key-map .heatmaplayer image"
+OLD = ":not([data-retained])"  # Streamlit keeps what is replaced in the page, unseen, until the run ends
+MAP = f".st-key-map{OLD} .heatmaplayer image"
 CHART = "document.querySelector('.st-key-map .js-plotly-plot')"
 PAIR = "/?a=cifar-resnet-38x1-cifar10-mini-s0&b=cifar-resnet-14x4-cifar10-mini-s0"
 TWO_SMALL = "/?a=cifar-resnet-8x1&b=cifar-resnet-8x1:1&n=16&batch=32"
@@ -19,7 +21,7 @@ def open_map(page: Page, address: str) -> Locator:
     page.goto(address)
     page.wait_for_selector(MAP)
     settled(page)
-    return page.locator(".st-key-map .nsewdrag")
+    return page.locator(f".st-key-map{OLD} .nsewdrag")
 
 
 def settled(page: Page) -> None:
@@ -232,6 +234,40 @@ def test_each_sentence_under_the_map_leads_somewhere(page: Page, reader: str):
     expect(page.get_by_role("heading", name="ResNet 38x1 × ResNet 14x4")).to_be_visible()
 
 
+PRESSES = """([labels, wait]) => {
+  const press = (label) => [...document.querySelectorAll('button')]
+    .find((one) => one.innerText.includes(label)).click();
+  press(labels[0]);
+  setTimeout(() => press(labels[1]), wait);
+}"""
+
+
+@pytest.mark.parametrize("wait", [0, 20, 60, 150])  # milliseconds: before the server, or the browser, has heard
+def test_of_two_quick_presses_none_is_lost(page: Page, reader: str, wait: int):
+    open_map(page, reader + PAIR)
+    page.evaluate(PRESSES, [["with itself", "Show a cell"], wait])
+    expect(page.get_by_role("heading", name="ResNet 38x1 × itself")).to_be_visible()
+    expect(page.locator(".cell-view .value")).to_be_visible()
+    settled(page)
+    page.wait_for_timeout(1000)  # nothing comes back
+    expect(page.get_by_role("heading", name="ResNet 38x1 × itself")).to_be_visible()
+    assert page.url.count("38x1-cifar10-mini-s0") == 2
+    expect(page.get_by_role("combobox", name="Network B")).to_have_value(re.compile("38x1"))
+    page.get_by_role("combobox", name="Network B").click()  # the network before can be chosen again
+    page.get_by_role("combobox", name="Network B").fill("14x4")
+    page.get_by_role("option", name=re.compile("14x4.*paper recipe")).click()
+    expect(page.get_by_role("heading", name="ResNet 38x1 × ResNet 14x4")).to_be_visible()
+
+
+def test_two_quick_swaps_are_none(page: Page, reader: str):
+    open_map(page, reader + PAIR)
+    page.evaluate(PRESSES, [["Swap A and B", "Swap A and B"], 30])
+    page.wait_for_timeout(1000)
+    settled(page)
+    expect(page.get_by_role("heading", name="ResNet 38x1 × ResNet 14x4")).to_be_visible()
+    assert re.search("a=cifar-resnet-38x1.*b=cifar-resnet-14x4", page.url)
+
+
 def test_on_a_phone_the_map_comes_first_then_the_cell_and_the_form_is_folded(page: Page, reader: str):
     page.set_viewport_size({"width": 390, "height": 844})
     open_map(page, reader)
@@ -306,8 +342,19 @@ def test_a_stopped_comparison_says_so_and_can_be_resumed(page: Page, app: str):
     expect(page.get_by_role("button", name="Resume")).to_be_enabled()
 
 
+COUNT_MAPS = """() => {
+  window.mostMaps = 1;
+  const count = () => {
+    const maps = [...document.querySelectorAll('.st-key-map')].filter((one) => one.checkVisibility());
+    window.mostMaps = Math.max(window.mostMaps, maps.length);
+  };
+  new MutationObserver(count).observe(document.body, { childList: true, subtree: true });
+}"""
+
+
 def test_the_old_map_stays_until_the_new_one_is_there(page: Page, app: str):
     open_map(page, app)
+    page.evaluate(COUNT_MAPS)
     page.get_by_role("combobox", name="Network B").click()
     page.get_by_role("combobox", name="Network B").fill("ResNet50")
     page.get_by_role("option", name=re.compile("ResNet50")).click()
@@ -321,6 +368,7 @@ def test_the_old_map_stays_until_the_new_one_is_there(page: Page, app: str):
     stop.click()
     expect(page.get_by_text("Stopped.")).to_be_visible(timeout=120_000)
     expect(page.locator(MAP)).to_be_visible()
+    assert page.evaluate("window.mostMaps") == 1  # it kept its place: it was never drawn anew beside itself
 
 
 def test_the_server_is_healthy(reader: str):

@@ -12,7 +12,7 @@ from cka_core.base.store import Store
 from cka_core.images import pictures
 from cka_core.images.sets import Images, is_available
 from cka_core.measures.blocks import RULE
-from pages.parts import address
+from pages.parts import address, holding
 from pages.parts.atlas import grid as atlas_grid
 
 REMOVALS = {"first component": "component", "influential images": "images"}
@@ -30,10 +30,11 @@ def section(atlas: Atlas, network: str, epoch: int, kinds: str, colours: str, st
 def _pickers(lines: dict[str, str], network: str) -> str:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         # The choice outlives the picker, which is gone while another tab is open.
-        st.session_state["network shown"] = network
+        address.put("network shown", network)
         st.selectbox(
-            "Network", list(lines), format_func=lines.__getitem__, key="network shown", width=260, on_change=_choose
-        )
+            "Network", list(lines), format_func=lines.__getitem__, key="network shown", width=260,
+            on_change=holding.on_choice("network shown", _choose),
+        )  # fmt: skip
         address.check("without", REMOVALS.__contains__)
         return st.segmented_control(
             "Beside it, the map without the", list(REMOVALS), default="first component", required=True, key="without",
@@ -43,11 +44,7 @@ def _pickers(lines: dict[str, str], network: str) -> str:
 
 
 def _choose() -> None:
-    st.session_state["network"] = st.session_state["network shown"]
-
-
-def _to_the_end(epoch: int) -> None:
-    st.session_state["epoch"] = epoch
+    address.put("network", st.session_state["network shown"])
 
 
 def facts(known: Facts) -> None:
@@ -91,8 +88,8 @@ def maps(shown: OneNetwork, colours: str) -> None:
             st.markdown(f"**Without {without.removed}**")
             st.caption(f"Known after the last epoch, {without.epoch}.")
             st.button(
-                f"Show epoch {without.epoch}", icon=":material/last_page:", on_click=_to_the_end,
-                args=(without.epoch,),
+                f"Show epoch {without.epoch}", icon=":material/last_page:", on_click=address.put,
+                args=("epoch", without.epoch),
             )  # fmt: skip
             return
         st.markdown(f"**Without {without.removed}**, after epoch {without.epoch}")

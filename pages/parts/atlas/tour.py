@@ -59,7 +59,8 @@ def _step(number: int, title: str, text: str, label: str | None, to: dict[str, s
 
 
 def _go(to: dict[str, str]) -> None:
-    st.session_state.update(to)
+    for key, value in to.items():
+        address.put(key, value)
     address.forget("epoch")  # what is said of the step is said of the end
     atlas_grid.scroll_down()
 

@@ -17,7 +17,8 @@ OPENED = "the cell to begin with, opened"
 
 def open_cell(layer_a: str, layer_b: str) -> None:
     """Choose a cell and have it opened below (only from a callback)."""
-    st.session_state["la"], st.session_state["lb"] = layer_a, layer_b
+    address.put("la", layer_a)
+    address.put("lb", layer_b)
     st.session_state[OPENED] = layer_a, layer_b
 
 
@@ -120,6 +121,6 @@ def _cell_text(
                 type="tertiary",
                 icon=":material/arrow_forward:",
                 help="Go to this cell",
-                on_click=st.session_state.__setitem__,
+                on_click=address.put,
                 args=(key, own[position]),
             )

@@ -15,7 +15,7 @@ from cka_core.library import words as network_words
 from cka_core.library.catalogue import NetworkInfo
 from cka_core.measures import registry
 from cka_core.results.comparison import MEASURE, CompareSpec
-from pages.parts import address, images, visitor, widgets
+from pages.parts import address, holding, images, visitor, widgets
 from pages.parts.compare import epochs, history
 from pages.parts.compare.which import LABELS
 
@@ -32,7 +32,7 @@ def choose(networks: dict[str, NetworkInfo], store: Store) -> tuple[CompareSpec,
     b = widgets.network_picker("b", networks, default, store)
     epochs.slider("b", b, store)
     with st.container(horizontal=True):
-        st.button("Swap A and B", key="swap", icon=":material/swap_vert:", type="tertiary", on_click=show, args=(b, a))
+        st.button("Swap A and B", key="swap", icon=":material/swap_vert:", type="tertiary", on_click=_swap)
         history.undo_button()
     problem = ""
     if a.activations or b.activations:
@@ -46,8 +46,13 @@ def choose(networks: dict[str, NetworkInfo], store: Store) -> tuple[CompareSpec,
 
 def show(a: NetworkInfo | str, b: NetworkInfo | str) -> None:
     """Change both pickers at once (only from a button's callback)."""
-    st.session_state["a"] = a if isinstance(a, str) else a.spec.name
-    st.session_state["b"] = b if isinstance(b, str) else b.spec.name
+    address.put("a", a if isinstance(a, str) else a.spec.name)
+    address.put("b", b if isinstance(b, str) else b.spec.name)
+
+
+def _swap() -> None:
+    """What is chosen when it is pressed, which may be more than the button has heard of: two presses are none."""
+    show(holding.held("b"), holding.held("a"))
 
 
 def show_job(values: dict[str, Any]) -> None:
@@ -56,10 +61,10 @@ def show_job(values: dict[str, Any]) -> None:
     show(spec.a.name, spec.b.name)
     sample = spec.sample
     draw = "first" if sample.seed is None else "random"
-    st.session_state.update(images=sample.images, split=sample.split, n=str(sample.n), draw=draw)
-    st.session_state["measure"] = registry.measure(spec.measure).name
-    st.session_state.update(seed=sample.seed or 0, balanced=sample.balanced, batch=str(spec.batch_size))
-    st.session_state["passes"] = str(spec.passes)
+    how = {"images": sample.images, "split": sample.split, "n": str(sample.n), "draw": draw, "seed": sample.seed or 0}
+    how |= {"balanced": sample.balanced, "batch": str(spec.batch_size), "passes": str(spec.passes)}
+    for key, value in {**how, "measure": registry.measure(spec.measure).name}.items():
+        address.put(key, value)
 
 
 def compare_button(

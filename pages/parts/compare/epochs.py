@@ -11,6 +11,7 @@ from cka_core.library import catalogue, siblings
 from cka_core.library.catalogue import NetworkInfo
 from cka_core.results.comparison import CompareSpec, find
 from cka_core.results.spec import Several
+from pages.parts import address, holding
 from pages.parts.compare import missing
 
 END = "end"
@@ -23,13 +24,14 @@ def slider(side: str, info: NetworkInfo, store: Store) -> None:
         return
     name, _, epoch = info.spec.name.partition("@")
     key = f"epoch of {side}"
-    st.session_state[key] = epoch or END
+    address.put(key, epoch or END)
 
     def moved() -> None:
         chosen = st.session_state[key]
-        st.session_state[side] = name if chosen == END else f"{name}@{chosen}"
+        address.put(side, name if chosen == END else f"{name}@{chosen}")
 
-    st.select_slider(f"Epoch of {side.upper()}", [*map(str, kept), END], key=key, on_change=moved)
+    on_change = holding.on_choice(key, moved)
+    st.select_slider(f"Epoch of {side.upper()}", [*map(str, kept), END], key=key, on_change=on_change)
 
 
 def all_of_them(spec: CompareSpec, a: NetworkInfo, b: NetworkInfo, seconds: float, store: Store) -> None:

@@ -55,10 +55,10 @@ def restore(choices: dict[str, Any]) -> None:
     """Set every picker to earlier choices (only from a callback)."""
     for key in CHOICES:
         if key in choices:
-            st.session_state[key] = choices[key]
+            address.put(key, choices[key])
     for key, empty in (("la", None), ("lb", None), ("search", "")):
         if key not in choices:
-            st.session_state[key] = empty
+            address.put(key, empty)
 
 
 def pins() -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from cka_core.measures import registry
 from cka_core.measures.blocks import RULE
 from cka_core.results import blocks, views
 from cka_core.results.comparison import Comparison
-from pages.parts import address, hiding
+from pages.parts import address, hiding, holding
 from pages.parts.compare import card, walk
 from pages.parts.compare.choosing import show
 from pages.parts.compare.which import OnScreen
@@ -108,14 +108,33 @@ def how_to_read(comparison: Comparison, a: NetworkInfo, b: NetworkInfo, networks
     with untrained:
         st.markdown("**Untrained networks** show what the architecture does alone; the rest was learned.")
         to_untrained = bool(a.trained_on or b.trained_on)
-        targets = [
-            network_words.counterpart(info, networks) if bool(info.trained_on) == to_untrained else info.spec.name
-            for info in (a, b)
-        ]
         label = "Show both untrained" if to_untrained else "Show both trained"
-        if not all(targets):
-            label, targets = "Show a trained pair", [walk.DEEP, walk.WIDE]
-        st.button(label, icon=":material/model_training:", type="tertiary", on_click=show, args=tuple(targets))
+        if not all(_counterparts((a, b), networks, untrained=to_untrained)):
+            label = "Show a trained pair"
+        st.button(
+            label, icon=":material/model_training:", type="tertiary", on_click=_show_counterparts,
+            args=((a, b), networks, to_untrained),
+        )  # fmt: skip
+
+
+def _counterparts(
+    pair: tuple[NetworkInfo, ...], networks: dict[str, NetworkInfo], *, untrained: bool
+) -> list[str | None]:
+    """The names of two networks ``untrained``, or both trained; None where there is no such network."""
+    return [
+        network_words.counterpart(info, networks) if bool(info.trained_on) == untrained else info.spec.name
+        for info in pair
+    ]
+
+
+def _show_counterparts(
+    pair: tuple[NetworkInfo, NetworkInfo], networks: dict[str, NetworkInfo], untrained: bool
+) -> None:
+    """Those of the pair that is chosen when it is pressed, which may be a later one than the button's."""
+    known = {**networks, **{info.spec.name: info for info in pair}}
+    chosen = tuple(known.get(holding.held(side), info) for side, info in zip("ab", pair, strict=True))
+    found = _counterparts(chosen, networks, untrained=untrained)
+    show(*([name for name in found if name] if all(found) else [walk.DEEP, walk.WIDE]))
 
 
 def partner(a: NetworkInfo, networks: dict[str, NetworkInfo]) -> str:

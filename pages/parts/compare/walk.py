@@ -14,7 +14,7 @@ from cka_core.comparing import estimate
 from cka_core.library.catalogue import NetworkInfo
 from cka_core.results.comparison import CompareSpec, find
 from cka_core.results.spec import Several
-from pages.parts import visitor
+from pages.parts import address, holding, visitor
 from pages.parts.compare import history, missing
 
 BLOCK, SECOND_SEED = "cifar-resnet-38x1-plain-s0", "cifar-resnet-38x1-plain-s1"
@@ -47,10 +47,13 @@ def strip(spec: CompareSpec) -> None:
         st.switch_page("pages/library.py")
     networks = spec.a.name, spec.b.name
     now = next((scene for scene, pair in SCENES.items() if pair == networks), None)
-    st.session_state["scene"] = SIX if is_of_the_notebook(spec) else now
+    address.put("scene", SIX if is_of_the_notebook(spec) else now)
     options = list(SCENES) if visitor.only_looks() else [*SCENES, OWN]
     with st.container(horizontal=True):  # in which it stays one line, on a phone too
-        st.pills("Begin with", options, key="scene", label_visibility="collapsed", width="content", on_change=_go)
+        st.pills(
+            "Begin with", options, key="scene", label_visibility="collapsed", width="content",
+            on_change=holding.on_choice("scene", _go),
+        )  # fmt: skip
 
 
 def _go() -> None:

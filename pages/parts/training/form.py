@@ -24,7 +24,7 @@ from cka_core.training.recipe import (
     fit_words,
     trainable,
 )
-from pages.parts import address, visitor
+from pages.parts import address, holding, visitor
 from pages.parts.glossary import hint
 from pages.parts.training.fields import number_field, pick, segments, switch
 
@@ -121,7 +121,7 @@ def preset_picker() -> str:
     asked = st.query_params.get("preset")
     if asked in FORMER_PRESETS:
         st.query_params["preset"] = FORMER_PRESETS[asked]
-    return segments("Preset", "preset", tuple(PRESETS), PRESET_HELP, forget_values)
+    return segments("Preset", "preset", tuple(PRESETS), PRESET_HELP, holding.on_choice("preset", forget_values))
 
 
 def seeds_picker() -> tuple[tuple[int, ...], str]:
@@ -202,7 +202,7 @@ def _optimizer_values(default: dict[str, Any]) -> tuple[dict[str, Any], str]:
             default["optimizer"],
             "SGD has a momentum of 0.9.",
             OPTIMIZER_LABELS,
-            _forget_rate,
+            holding.on_choice("optimizer", _forget_rate),
         )
         values = {"optimizer": optimizer}
         rate = default["rate"] if optimizer == default["optimizer"] else USUAL_RATES[optimizer]

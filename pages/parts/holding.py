@@ -1,0 +1,125 @@
+"""What the app puts into widgets is held until the browser has heard of it.
+
+A button that sets a picker does so on the server. What the browser sends before it has heard of that, for a second
+press or because something on the page reports, still tells what the picker held before. Streamlit would take it for a
+choice, and end the run that was about to say the value. So values put into widgets are noted, each with a number; the
+browser answers with the number of the last run that reached it (`listen`), and until then what it sends of these
+widgets is not taken for a choice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import streamlit as st
+
+PUTS, SAID, TOLD, ECHO = "put into widgets", "said to the browser", "told in a whole run", "echo"
+NOTHING = object()
+"""Put into a widget that is to take its default again."""
+UNHEARD_FOR = 10.0
+"""Seconds after which the browser is taken to have heard, should it never answer."""
+
+ANSWER = """
+export default function({ data, parentElement, setStateValue }) {
+  if (parentElement.heard === data.said) return;
+  parentElement.heard = data.said;
+  setStateValue('heard', data.said);
+}
+"""
+
+
+@dataclass(frozen=True)
+class Said:
+    """Something said to the browser: its number, and when (seconds, monotonic)."""
+
+    number: int
+    at: float
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether the browser knows of it. One that answers nothing is taken to know what a whole run has told."""
+        heard = (st.session_state.get(ECHO) or {}).get("heard")
+        known = st.session_state.get(TOLD, 0) if heard is None else heard
+        return bool(self.number <= known) or time.monotonic() - self.at > UNHEARD_FOR
+
+
+@dataclass
+class Put:
+    """A value put into a widget, and what the browser may send of the widget until it has heard."""
+
+    value: Any
+    said: Said
+    before: list[Any] = field(default_factory=list)
+
+
+def say() -> Said:
+    """Number what is said to the browser in this run."""
+    st.session_state[SAID] = st.session_state.get(SAID, 0) + 1
+    return Said(st.session_state[SAID], time.monotonic())
+
+
+def put(key: str, value: Any) -> None:
+    """Let the widget of a key hold a value, or its default for NOTHING (from a callback, or before it is drawn)."""
+    now, noted = st.session_state.get(key, NOTHING), _puts().get(key)
+    older = [] if noted is None or noted.said.is_heard else [*noted.before, noted.value]
+    if now != value or older:
+        before = [one for one in (*older, now) if one is not NOTHING and one != value]
+        _puts()[key] = Put(value, say(), before)
+    _give(key, value)
+
+
+def _give(key: str, value: Any) -> None:
+    if value is NOTHING:
+        st.session_state.pop(key, None)
+    else:
+        st.session_state[key] = value
+
+
+def _puts() -> dict[str, Put]:
+    found: dict[str, Put] = st.session_state.setdefault(PUTS, {})
+    return found
+
+
+def _is_old(key: str) -> bool:
+    """Whether what the browser sends of a widget is what it held before something was put there."""
+    noted, now = _puts().get(key), st.session_state.get(key, NOTHING)
+    return noted is not None and not noted.said.is_heard and now != noted.value and now in noted.before
+
+
+def held(key: str) -> Any:
+    """What the widget of a key holds, in a callback too."""
+    value = _puts()[key].value if _is_old(key) else st.session_state.get(key)
+    return None if value is NOTHING else value
+
+
+def on_choice(key: str, call: Callable[[], None]) -> Callable[[], None]:
+    """For ``on_change``: ``call`` where the reader chose, not where the browser sends what was there before a put."""
+    return lambda: None if _is_old(key) else call()
+
+
+def hold(page: str) -> None:
+    """Before a run of a page: what was put into its widgets is there, whatever a browser sends that has not heard."""
+    if st.session_state.get("page before") != page:
+        st.session_state["page before"] = page
+        _puts().clear()
+    for key, noted in list(_puts().items()):
+        if _is_old(key) or (not noted.said.is_heard and st.session_state.get(key, NOTHING) == noted.value):
+            _give(key, noted.value)  # once more, since Streamlit tells the browser in one run only
+        else:
+            del _puts()[key]  # the browser has heard, or the reader has chosen since
+
+
+def listen() -> None:
+    """At the end of a whole run of a page, below all of it: have the browser answer that everything has arrived."""
+    st.session_state[TOLD] = st.session_state.get(SAID, 0)
+    _answer(st.session_state[TOLD])
+
+
+@st.fragment  # so that no page runs again for the answer
+def _answer(said: int) -> None:
+    # Registered here, not once at import: the registry is the server's, and a module outlives it in a test.
+    echo = st.components.v2.component("echo", js=ANSWER)
+    echo(data={"said": said}, key=ECHO, on_heard_change=lambda: None)
