@@ -6,6 +6,7 @@ import dataclasses
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
 from cka_core.base.progress import Progress, Report
@@ -63,13 +64,19 @@ class _Side:
         self.enter = Entrance(stream, shape, beside_keras, preprocessing, forward is not None, names)
         self.preprocessing = preprocessing
         self.network: _Network | None = None
+        self.digest: Future[str] | None = None
 
     def open(self, batch: Any, layers: Choice, tokens: str, batch_axis: BatchAxis) -> _Network:
         if self.is_torch:
-            self.network = TorchExtractor(
+            network = TorchExtractor(
                 self.model, batch, layers=layers, tokens=tokens, forward=self.forward, batch_axis=batch_axis
             )
-            return self.network
+            if network.is_queued:  # its weights are read while it runs
+                pool = ThreadPoolExecutor(1)
+                self.digest = pool.submit(network.weights_digest)
+                pool.shutdown(wait=False)
+            self.network = network
+            return network
         extractor = live_extractor(self.model, layers, self.preprocessing, tokens=tokens)
         extractor.check_images(batch)
         self.enter.pixels = extractor.pixels(batch)
@@ -83,7 +90,7 @@ class _Side:
         about: dict[str, Any] = {
             "name": self.network.name,
             "architecture": self.network.name,
-            "weights": self.network.weights_digest(),
+            "weights": self.network.weights_digest() if self.digest is None else self.digest.result(),
             "source": "given as a PyTorch model" if self.is_torch else "given as a model",
             "seed": None,
             "layers": len(self.network.layers),

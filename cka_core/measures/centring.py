@@ -219,17 +219,18 @@ def finished(
     shift_square: float,
     exponent: int,
     outlier: tuple[int, float] | None,
+    square: float | None = None,
 ) -> LayerGram:
     """See whether there is anything in a U-centred triangle (changed in place), and split off its power of two.
 
     ``diagonal`` and ``rows`` are those of K, ``k_square`` the sum of its squares, ``shift_square`` m times that of the
-    shift that was removed from the activations.
+    shift that was removed from the activations, ``square`` the sum of the triangle's squares where it is known.
     """
     m = len(rows)
     trace, everything = float(diagonal.sum()), float(rows.sum())
     deviation_square = trace - everything / m
     total_square = k_square - 2 / m * float(rows @ rows) + (everything / m) ** 2
-    square = _square(triangle)
+    square = _square(triangle) if square is None else square
     reason = degenerate_reason(
         math.sqrt(max(deviation_square, 0.0)),
         math.sqrt(trace + shift_square),

@@ -133,7 +133,7 @@ class _Watch:
         self.outputs: list[Output] = []
         self.calls: dict[str, int] = {}
         self.open: list[tuple[Any, int]] = []
-        self.seen: list[tuple[weakref.ref[Any], tuple[float, ...]]] = []
+        self.seen: list[tuple[weakref.ref[Any], Any]] = []
 
     def before(self, module: Any, args: Any) -> None:
         self.open.append((module, len(self.seen)))
@@ -150,7 +150,7 @@ class _Watch:
             inside = self.seen[start:]
             for leaf, (path, tensor) in enumerate(leaves(value)):
                 sums = _sums(tensor)
-                passed_on = is_container and any(ref() is tensor and sums == before for ref, before in inside)
+                passed_on = is_container and any(ref() is tensor and _alike(sums, before) for ref, before in inside)
                 self.outputs.append(self._output(name, call, leaf, path, tensor, type(module).__name__, passed_on))
                 self.seen.append((weakref.ref(tensor), sums))
 
@@ -166,14 +166,21 @@ class _Watch:
         return Output(Layer(name, kind, rest, stage), module, call, leaf, axis, passed_on, reason)
 
 
-def _sums(tensor: Any) -> tuple[float, ...]:
-    """Enough to see that a tensor was changed."""
+def _sums(tensor: Any) -> Any:
+    """Enough to see that a tensor was changed: a tensor of two numbers, where it is, so that nobody waits for it."""
     import torch
 
     if tensor.layout is not torch.strided or tensor.is_nested or tensor.is_complex():
-        return ()
+        return None
     wide = torch.float32 if tensor.device.type == "mps" else torch.float64
-    return (float(tensor.sum(dtype=wide)), float(tensor.abs().sum(dtype=wide)) if tensor.dtype != torch.bool else 0.0)
+    total = tensor.sum(dtype=wide)
+    return torch.stack([total, total if tensor.dtype == torch.bool else tensor.abs().sum(dtype=wide)])
+
+
+def _alike(sums: Any, before: Any) -> bool:
+    import torch
+
+    return sums is before is None or (sums is not None and before is not None and torch.equal(sums, before))
 
 
 def _axis(name: str, called: str, shape: tuple[int, ...], images: int, given: BatchAxis) -> int:

@@ -30,6 +30,9 @@ COPIED, COPIED_ON_CPU = 1 << 24, 1 << 21
 """Numbers of a layer that are copied at a time to remove their mean: 64 MB of float32; on a CPU 8 MB, which its caches
 hold while they are multiplied strip by strip."""
 
+QUEUED = 256 << 20
+"""Bytes of triangles that wait on an accelerator at a time."""
+
 BLOCKS = 4
 """A CPU multiplies the upper triangle in so many strips of rows: five eighths of the work of the whole product. Eight
 have less of it and take as long."""
@@ -56,15 +59,15 @@ def torch_gram(x: torch.Tensor, layer: str = "layer", *, first: int = 0, out: np
     x = _flat(x)
     with _full_precision(x.device), np.errstate(all="ignore"):
         exponent = 0
-        k, shift_square = _product(x, None)
+        k, shift = _product(x, None)
         if not EASY[0] <= float(k.diagonal().sum()) / m <= EASY[1]:
             exponent = _exponent(x, layer, first)
             x = torch.ldexp(_wide(x), torch.tensor(-exponent, device=x.device))
-            k, shift_square = _product(x, None)
+            k, shift = _product(x, None)
         diagonal, rows, square = _sums(k)
         outlier = _outlier(k, diagonal, rows)
         if outlier is not None:
-            k, shift_square = _product(x, outlier[0])
+            k, shift = _product(x, outlier[0])
             diagonal, rows, square = _sums(k)
             outlier = _outlier(k, diagonal, rows)
         triangle = np.empty(m * (m - 1) // 2, np.float32) if out is None else out
@@ -73,7 +76,7 @@ def torch_gram(x: torch.Tensor, layer: str = "layer", *, first: int = 0, out: np
         k -= remove[:, None]
         taken = k.to(torch.float32).view(-1).take(_positions(m, k.device))
         torch.from_numpy(triangle).copy_(taken)
-        return finished(triangle, diagonal, rows, square, shift_square, 2 * exponent, outlier)
+        return finished(triangle, diagonal, rows, square, m * float(shift), 2 * exponent, outlier)
 
 
 def _flat(x: torch.Tensor) -> torch.Tensor:
@@ -90,8 +93,8 @@ def _wide(x: torch.Tensor) -> torch.Tensor:
     return x if x.dtype == torch.float64 else x.to(torch.float32)
 
 
-def _product(x: torch.Tensor, without: int | None) -> tuple[torch.Tensor, float]:
-    """The upper triangle of K = Z Z' of the activations less their mean, zeros below it, and m|mean|².
+def _product(x: torch.Tensor, without: int | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """The upper triangle of K = Z Z' of the activations less their mean, zeros below it, and |mean|².
 
     Image ``without`` has no part in the mean.
     """
@@ -111,7 +114,7 @@ def _product(x: torch.Tensor, without: int | None) -> tuple[torch.Tensor, float]
         z = torch.sub(part, mean, out=scratch[:, : part.shape[1]])
         shift_square += torch.dot(mean, mean)
         _multiply(k, z, add=start > 0)
-    return k.triu_(), m * float(shift_square)
+    return k.triu_(), shift_square
 
 
 def _multiply(k: torch.Tensor, z: torch.Tensor, add: bool) -> None:
@@ -124,25 +127,98 @@ def _multiply(k: torch.Tensor, z: torch.Tensor, add: bool) -> None:
 
 def _sums(k: torch.Tensor) -> tuple[np.ndarray, np.ndarray, float]:
     """Diagonal and row sums of the symmetric matrix with this upper triangle, float64 (m,), and its sum of squares."""
+    return _read(_sums_there(k).cpu().numpy().astype(np.float64))
+
+
+def _sums_there(k: torch.Tensor) -> torch.Tensor:
+    """What `_read` reads: diagonal, sums to the right and down of the upper triangle, (m,) each, and its square."""
     import torch
 
     wide = torch.float32 if k.device.type == "mps" else torch.float64
-    sums = torch.stack([k.diagonal().to(wide), k.sum(1, dtype=wide), k.sum(0, dtype=wide)])
     square = torch.dot(k.view(-1), k.view(-1)).to(wide)
-    found = torch.cat([sums.view(-1), square[None]]).cpu().numpy().astype(np.float64)
+    return torch.cat([k.diagonal().to(wide), k.sum(1, dtype=wide), k.sum(0, dtype=wide), square[None]])
+
+
+def _read(found: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     diagonal, right, down = found[:-1].reshape(3, -1)
     return diagonal, right + down - diagonal, 2 * float(found[-1]) - float(diagonal @ diagonal)
 
 
 def _outlier(k: torch.Tensor, diagonal: np.ndarray, rows: np.ndarray) -> tuple[int, float] | None:
-    m = len(diagonal)
-    row = int(diagonal.argmax())
-    # However far an outlier draws the mean, its square is this many times the typical one. To look costs a row of K.
-    if not diagonal[row] > 0.1 / (OUTLIER**-2 + m**-2) * np.partition(diagonal, m // 2)[m // 2]:
+    if not _may_have_outlier(diagonal):
         return None
+    row = int(diagonal.argmax())
     of_row = k[row] + k[:, row]
     of_row[row] -= k[row, row]
     return outlier_of(diagonal, rows, row, of_row.cpu().numpy())
+
+
+def _may_have_outlier(diagonal: np.ndarray) -> bool:
+    """Whether it is worth a row of K to look."""
+    m = len(diagonal)  # however far an outlier draws the mean, its square is this many times the typical one
+    return bool(diagonal.max() > 0.1 / (OUTLIER**-2 + m**-2) * np.partition(diagonal, m // 2)[m // 2])
+
+
+class GramQueue:
+    """The Gram matrices of many layers, made on an accelerator while nobody waits for it.
+
+    `torch_gram` looks at each layer's numbers before it goes on, for which the processor and the accelerator wait for
+    each other, layer by layer. Here a layer is taken as it comes, and all are looked at in the end. One that wants
+    more, because its numbers are very large or small, not finite, or one image is far from all others, is named by
+    `finish`, to be made by `torch_gram` when the network runs once more.
+    """
+
+    def __init__(self, triangles: np.ndarray, m: int):
+        self.triangles, self.m = triangles, m
+        self.made: dict[int, LayerGram] = {}
+        self._again: list[int] = []
+        self._waiting: list[tuple[int, torch.Tensor, torch.Tensor]] = []
+
+    def add(self, row: int, x: torch.Tensor) -> None:
+        """Take a layer's activations, see `torch_gram`; its triangle will be in ``row``."""
+        import torch
+
+        m = self.m
+        with _full_precision(x.device):
+            k, shift = _product(_flat(x), None)
+            sums = _sums_there(k)
+            diagonal, right, down = sums[:-1].view(3, m)
+            off = right + down - 2 * diagonal
+            remove = (off / (m - 2) - off.sum() / (2 * (m - 1) * (m - 2))).to(k.dtype)
+            k -= remove
+            k -= remove[:, None]
+            triangle = k.to(torch.float32).view(-1).take(_positions(m, k.device))
+            square = triangle.to(sums.dtype).square().sum()
+            self._waiting.append((row, triangle, torch.cat([sums, torch.stack([shift.to(sums.dtype), square])])))
+        if 4 * len(triangle) * len(self._waiting) > QUEUED:
+            self._look()
+
+    def finish(self) -> list[int]:
+        """Look at all of them; ``made`` has each then, but for those returned."""
+        self._look()
+        return self._again
+
+    def _look(self) -> None:
+        import torch
+
+        devices = {triangle.device for _, triangle, _ in self._waiting}
+        for device in devices:
+            here = [one for one in self._waiting if one[1].device == device]
+            triangles = torch.stack([triangle for _, triangle, _ in here]).cpu().numpy()
+            numbers = torch.stack([found for _, _, found in here]).cpu().numpy().astype(np.float64)
+            for (row, _, _), triangle, found in zip(here, triangles, numbers, strict=True):
+                self._look_at(row, triangle, found)
+        self._waiting.clear()
+
+    def _look_at(self, row: int, triangle: np.ndarray, found: np.ndarray) -> None:
+        diagonal, rows, square = _read(found[:-2])
+        if not EASY[0] <= float(diagonal.sum()) / self.m <= EASY[1] or _may_have_outlier(diagonal):
+            self._again.append(row)
+            return
+        self.triangles[row] = triangle
+        self.made[row] = finished(
+            self.triangles[row], diagonal, rows, square, self.m * float(found[-2]), 0, None, float(found[-1])
+        )
 
 
 def _exponent(x: torch.Tensor, layer: str, first: int) -> int:

@@ -11,17 +11,18 @@ import fnmatch
 import hashlib
 import os
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from cka_core.measures.centring import LayerGram
 from cka_core.measures.grams import GramBatch, one_blas_thread
 from cka_core.networks.activations import StepReport
 from cka_core.networks.layers import Choice, Layer
 from cka_core.networks.tokens import check_tokens, reduced
 from cka_core.networks.torch_calls import BatchAxis, Output, as_it_was, find_outputs, leaves
-from cka_core.networks.torch_gram import torch_gram
+from cka_core.networks.torch_gram import GramQueue, torch_gram
 from cka_core.networks.torch_inputs import count, cut, moved, place
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 TRIALS = (5, 3)
 """Images with which a model is tried. Where a tensor has another axis as long as the images, the second trial tells."""
+
+QUEUES = ("cuda",)
+"""Devices that work on while Python goes ahead, and lose much of their time where it waits for each layer."""
 
 Forward = Callable[[Any, Any], Any] | None
 """How to call a model: ``forward(model, batch)``. None: ``model(x)`` with a batch's first, or ``model(**batch)``."""
@@ -81,6 +85,11 @@ class TorchExtractor:
         self.layers = tuple(output.layer for output in self._chosen)
         self.steps = len(self.layers)
 
+    @property
+    def is_queued(self) -> bool:
+        """Whether it runs on a device that works on while Python goes ahead."""
+        return place(self.model)[0].type in QUEUES
+
     def weights_digest(self) -> str:
         """32 hex digits that change with the model's parameters and buffers."""
         state = [(name, value) for name, value in self.model.state_dict().items() if hasattr(value, "detach")]
@@ -95,29 +104,53 @@ class TorchExtractor:
         ``batch`` is a tensor, array, tuple or dict (see `Forward`); ``first`` the position of its first image in the
         sample, for messages; ``report`` is called after each layer with its number from 1 and its position.
         """
-        images = count(batch)
-        made = GramBatch.empty([layer.name for layer in self.layers], images, first)
+        made = GramBatch.empty([layer.name for layer in self.layers], count(batch), first)
+        rows = range(len(self._chosen))
+        if not self.is_queued:
+            self._take_rows(made, batch, rows, report, lambda row, x: made.put(row, self._made(made, row, x)))
+            return made
+        queue = GramQueue(made.triangles, made.m)
+        self._take_rows(made, batch, rows, report, queue.add)
+        again = queue.finish()
+        for row, one in queue.made.items():
+            made.put(row, one)
+        if again:
+            self._take_rows(made, batch, again, None, lambda row, x: made.put(row, self._made(made, row, x)))
+        return made
+
+    def _made(self, made: GramBatch, row: int, x: torch.Tensor) -> LayerGram:
+        return torch_gram(x, self.layers[row].name, first=made.first, out=made.triangles[row])
+
+    def _take_rows(
+        self,
+        made: GramBatch,
+        batch: Any,
+        rows: Sequence[int],
+        report: StepReport | None,
+        take: Callable[[int, torch.Tensor], None],
+    ) -> None:
+        """Run the model once; ``take`` is called with each of these rows and its activations, images first."""
         wanted: dict[tuple[str, int], list[tuple[int, Output]]] = {}
-        for row, output in enumerate(self._chosen):
+        for row in rows:
+            output = self._chosen[row]
             wanted.setdefault((output.module, output.call), []).append((row, output))
-        missing = set(range(len(self._chosen)))
+        missing = set(rows)
         calls: dict[str, int] = {}
         mask = self._mask(batch)
 
         def hook(name: str) -> Callable[[Any, Any, Any], None]:
-            def take(module: Any, args: Any, value: Any) -> None:
+            def hooked(module: Any, args: Any, value: Any) -> None:
                 call = calls.get(name, 0)
                 calls[name] = call + 1
                 for row, output in wanted.get((name, call), ()):
                     found = leaves(value)
                     if output.leaf < len(found):
-                        self._take(made, row, output, found[output.leaf][1], mask)
+                        take(row, self._images_first(made, output, found[output.leaf][1], mask))
                         missing.discard(row)
                         if report is not None:
-                            step = len(self._chosen) - len(missing)
-                            report(step, row + 1, row + 1)
+                            report(len(rows) - len(missing), row + 1, row + 1)
 
-            return take
+            return hooked
 
         with as_it_was(self.model) as handles, one_blas_thread():
             names = {module for module, _ in wanted}
@@ -127,12 +160,12 @@ class TorchExtractor:
             self._run(batch)
         if missing:
             raise ValueError(
-                f"Layer {self.layers[min(missing)].name!r} of {self.name} did not run for images {first:,} to "
-                f"{first + images - 1:,}, but for the first few. Name the layers that run for every image (layers=…)."
+                f"Layer {self.layers[min(missing)].name!r} of {self.name} did not run for images {made.first:,} to "
+                f"{made.first + made.m - 1:,}, but for the first few. Name the layers that run for every image "
+                "(layers=…)."
             )
-        return made
 
-    def _take(self, made: GramBatch, row: int, output: Output, x: torch.Tensor, mask: Any) -> None:
+    def _images_first(self, made: GramBatch, output: Output, x: torch.Tensor, mask: Any) -> torch.Tensor:
         name = output.layer.name
         if output.axis >= x.dim() or x.shape[output.axis] != made.m:
             raise ValueError(
@@ -140,8 +173,7 @@ class TorchExtractor:
                 f"{tuple(x.shape)}. Leave this layer out (layers=…), or say which axis is the images' (batch_axis=…)."
             )
         x = x.movedim(output.axis, 0) if output.axis else x
-        x = reduced(x, self.tokens, mask if mask is None else mask.to(x.device))
-        made.put(row, torch_gram(x, name, first=made.first, out=made.triangles[row]))
+        return reduced(x, self.tokens, mask if mask is None else mask.to(x.device))
 
     def _mask(self, batch: Any) -> Any:
         mask = batch.get("attention_mask") if isinstance(batch, Mapping) else None

@@ -14,6 +14,7 @@ from torch import nn
 from cka_core import compare, load_images
 from cka_core.base.progress import Stopped
 from cka_core.measures.grams import NonFiniteActivation
+from cka_core.networks import torch_layers
 from tests.reference import matrix
 from tests.torch.models import Net, Tokens, activations, images
 
@@ -21,6 +22,12 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 BLOCK = [
     f"layer1.{b}.{name}" for b in (0, 1) for name in ("conv1", "bn1", "relu", "conv2", "bn2", "relu:1")
 ]  # fmt: skip
+
+
+@pytest.fixture(autouse=True, params=["at once", "queued"])
+def way(request, monkeypatch):
+    """Every comparison both ways: as on a CPU, and as on a GPU, by the same code on the CPU."""
+    monkeypatch.setattr(torch_layers, "QUEUES", ("cpu",) if request.param == "queued" else ())
 
 
 def names(layers):

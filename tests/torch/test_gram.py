@@ -8,7 +8,7 @@ import torch
 
 from cka_core.measures.centring import NonFiniteActivation, gram
 from cka_core.networks import torch_gram as module
-from cka_core.networks.torch_gram import torch_gram
+from cka_core.networks.torch_gram import GramQueue, torch_gram
 
 CASES = {
     "features": lambda x: torch.relu(x),
@@ -40,6 +40,35 @@ def test_it_is_the_gram_matrix_of_float64(case, m, monkeypatch):
     norms = np.ldexp(made.norms, made.exponent - wanted.exponent)
     assert np.abs(norms - wanted.norms).max() <= 2e-6 * max(wanted.norms.max(), scale)
     assert (made.outlier and made.outlier[0]) == (wanted.outlier and wanted.outlier[0])
+
+
+@pytest.mark.parametrize("m", [4, 257])
+def test_a_queue_of_layers_is_the_same_but_for_those_that_want_a_second_look(m, monkeypatch):
+    random = torch.Generator().manual_seed(m)
+    layers = {case: change(torch.randn(m, 60, generator=random)) for case, change in CASES.items()}
+    layers |= {
+        "constant": torch.ones(m, 3),
+        "not finite": torch.full((m, 3), torch.nan),
+        "vast": torch.randn(m, 3) * 1e20,
+    }
+    monkeypatch.setattr(module, "QUEUED", 3 * 2 * m * (m - 1))  # three are looked at together
+    triangles = np.zeros((len(layers), m * (m - 1) // 2), np.float32)
+    queue = GramQueue(triangles, m)
+    with torch.inference_mode():
+        for row, x in enumerate(layers.values()):
+            queue.add(row, x)
+        again = {list(layers)[row] for row in queue.finish()}
+    assert {"constant", "not finite", "vast"} <= again <= {"tiny", "huge", "constant", "not finite", "vast", "outlier"}
+    assert m < 5 or "outlier" in again
+    for row, (case, x) in enumerate(layers.items()):
+        if case in again:
+            continue
+        made, wanted = queue.made[row], torch_gram(x)
+        assert (made.exponent, made.reason, made.outlier) == (wanted.exponent, wanted.reason, wanted.outlier)
+        scale = max(np.abs(wanted.triangle).max(), 1e-30)
+        assert np.abs(triangles[row] - wanted.triangle).max() <= 2e-6 * scale
+        assert np.abs(made.norms - wanted.norms).max() <= 2e-6 * max(wanted.norms.max(), scale)
+        assert made.square == pytest.approx(wanted.square, rel=1e-6)
 
 
 def test_no_variance_and_not_finite():
