@@ -6,6 +6,7 @@ PyTorch model is two to three times slower than PyTorch's own: the thread pools 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -30,8 +31,8 @@ COPIED, COPIED_ON_CPU = 1 << 24, 1 << 21
 """Numbers of a layer that are copied at a time to remove their mean: 64 MB of float32; on a CPU 8 MB, which its caches
 hold while they are multiplied strip by strip."""
 
-QUEUED = 256 << 20
-"""Bytes of triangles that wait on an accelerator at a time."""
+QUEUED = 128 << 20
+"""Bytes of Gram matrices that wait on an accelerator at a time."""
 
 BLOCKS = 4
 """A CPU multiplies the upper triangle in so many strips of rows: five eighths of the work of the whole product. Eight
@@ -100,21 +101,36 @@ def _product(x: torch.Tensor, without: int | None) -> tuple[torch.Tensor, torch.
     """
     import torch
 
+    k = torch.empty((len(x), len(x)), dtype=_dtype(x), device=x.device)
+    shift_square = _multiply_into(k, x, without)
+    return k.triu_(), shift_square
+
+
+def _dtype(x: torch.Tensor) -> torch.dtype:
+    import torch
+
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+def _multiply_into(k: torch.Tensor, x: torch.Tensor, without: int | None) -> torch.Tensor:
+    """The upper triangle of `_product` into K, in which what is below it is of no use; returns |mean|²."""
+    import torch
+
     m, features = x.shape
-    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    k = torch.empty((m, m), dtype=dtype, device=x.device)
+    dtype = k.dtype
     width = min(features, max(1, (COPIED_ON_CPU if x.device.type == "cpu" else COPIED) // m))
     scratch = torch.empty((m, width), dtype=dtype, device=x.device)
-    shift_square = torch.zeros((), dtype=dtype, device=x.device)
+    shift_square: torch.Tensor | None = None
     for start in range(0, features, width):
         part = _wide(x[:, start : start + width])
         mean = part.mean(0)
         if without is not None:
             mean = (part[:without].sum(0) + part[without + 1 :].sum(0)) / (m - 1)
         z = torch.sub(part, mean, out=scratch[:, : part.shape[1]])
-        shift_square += torch.dot(mean, mean)
+        square = torch.dot(mean, mean)
+        shift_square = square if shift_square is None else shift_square + square
         _multiply(k, z, add=start > 0)
-    return k.triu_(), shift_square
+    return torch.zeros((), dtype=dtype, device=x.device) if shift_square is None else shift_square
 
 
 def _multiply(k: torch.Tensor, z: torch.Tensor, add: bool) -> None:
@@ -163,62 +179,94 @@ class GramQueue:
     """The Gram matrices of many layers, made on an accelerator while nobody waits for it.
 
     `torch_gram` looks at each layer's numbers before it goes on, for which the processor and the accelerator wait for
-    each other, layer by layer. Here a layer is taken as it comes, and all are looked at in the end. One that wants
-    more, because its numbers are very large or small, not finite, or one image is far from all others, is named by
-    `finish`, to be made by `torch_gram` when the network runs once more.
+    each other, layer by layer; and it asks for two dozen small steps, each of which costs the processor more than the
+    accelerator. Here a layer is multiplied as it comes, and what follows is done for many of them together. One that
+    wants more, because its numbers are very large or small, not finite, or one image is far from all others, is named
+    by `finish`, to be made by `torch_gram` when the network runs once more.
+
+    Parameters
+    ----------
+    triangles : float32 (layers, m(m-1)/2), to be filled
     """
 
     def __init__(self, triangles: np.ndarray, m: int):
         self.triangles, self.m = triangles, m
         self.made: dict[int, LayerGram] = {}
         self._again: list[int] = []
-        self._waiting: list[tuple[int, torch.Tensor, torch.Tensor]] = []
+        self._waiting: dict[tuple[torch.device, torch.dtype], _Waiting] = {}
 
     def add(self, row: int, x: torch.Tensor) -> None:
         """Take a layer's activations, see `torch_gram`; its triangle will be in ``row``."""
-        import torch
-
-        m = self.m
+        x = _flat(x)
+        waiting = self._waiting.setdefault((x.device, _dtype(x)), _Waiting())
+        if waiting.k is None:
+            waiting.k = self._room(x)
         with _full_precision(x.device):
-            k, shift = _product(_flat(x), None)
-            sums = _sums_there(k)
-            diagonal, right, down = sums[:-1].view(3, m)
-            off = right + down - 2 * diagonal
-            remove = (off / (m - 2) - off.sum() / (2 * (m - 1) * (m - 2))).to(k.dtype)
-            k -= remove
-            k -= remove[:, None]
-            triangle = k.to(torch.float32).view(-1).take(_positions(m, k.device))
-            square = triangle.to(sums.dtype).square().sum()
-            self._waiting.append((row, triangle, torch.cat([sums, torch.stack([shift.to(sums.dtype), square])])))
-        if 4 * len(triangle) * len(self._waiting) > QUEUED:
-            self._look()
+            waiting.shifts.append(_multiply_into(waiting.k[len(waiting.rows)], x, None))
+        waiting.rows.append(row)
+        if len(waiting.rows) == len(waiting.k):
+            self._look(waiting)
 
     def finish(self) -> list[int]:
         """Look at all of them; ``made`` has each then, but for those returned."""
-        self._look()
+        for waiting in self._waiting.values():
+            self._look(waiting)
         return self._again
 
-    def _look(self) -> None:
+    def _room(self, x: torch.Tensor) -> torch.Tensor:
         import torch
 
-        devices = {triangle.device for _, triangle, _ in self._waiting}
-        for device in devices:
-            here = [one for one in self._waiting if one[1].device == device]
-            triangles = torch.stack([triangle for _, triangle, _ in here]).cpu().numpy()
-            numbers = torch.stack([found for _, _, found in here]).cpu().numpy().astype(np.float64)
-            for (row, _, _), triangle, found in zip(here, triangles, numbers, strict=True):
-                self._look_at(row, triangle, found)
-        self._waiting.clear()
+        dtype, m = _dtype(x), self.m
+        layers = max(1, min(len(self.triangles), QUEUED // (dtype.itemsize * m * m)))
+        return torch.empty((layers, m, m), dtype=dtype, device=x.device)
 
-    def _look_at(self, row: int, triangle: np.ndarray, found: np.ndarray) -> None:
+    def _look(self, waiting: _Waiting) -> None:
+        import torch
+
+        if waiting.k is None or not waiting.rows:
+            return
+        rows, m = waiting.rows, self.m
+        k = waiting.k[: len(rows)].triu_()
+        wide, flat = torch.float64, k.view(len(rows), -1)
+        diagonal, right, down = (
+            k.diagonal(dim1=1, dim2=2).to(wide, copy=True),
+            k.sum(2, dtype=wide),
+            k.sum(1, dtype=wide),
+        )
+        square = torch.linalg.vector_norm(flat, dim=1, dtype=wide).square_()
+        off = right + down - 2 * diagonal
+        remove = (off / (m - 2) - off.sum(1, keepdim=True) / (2 * (m - 1) * (m - 2))).to(k.dtype)
+        k.sub_(remove[:, None]).sub_(remove[:, :, None])
+        triangles = flat.index_select(1, _positions(m, k.device)).to(torch.float32)
+        own = torch.linalg.vector_norm(triangles, dim=1, dtype=wide).square_()
+        shifts = torch.stack(waiting.shifts).to(wide)
+        numbers = torch.cat([diagonal, right, down, torch.stack([square, shifts, own], 1)], 1).cpu().numpy()
+        first, last = rows[0], rows[-1] + 1
+        if rows == list(range(first, last)):
+            torch.from_numpy(self.triangles[first:last]).copy_(triangles)
+        else:
+            self.triangles[rows] = triangles.cpu().numpy()
+        for row, found in zip(rows, numbers, strict=True):
+            self._look_at(row, found)
+        waiting.rows.clear()
+        waiting.shifts.clear()
+
+    def _look_at(self, row: int, found: np.ndarray) -> None:
         diagonal, rows, square = _read(found[:-2])
         if not EASY[0] <= float(diagonal.sum()) / self.m <= EASY[1] or _may_have_outlier(diagonal):
             self._again.append(row)
             return
-        self.triangles[row] = triangle
-        self.made[row] = finished(
-            self.triangles[row], diagonal, rows, square, self.m * float(found[-2]), 0, None, float(found[-1])
-        )
+        shift_square, own = self.m * float(found[-2]), float(found[-1])
+        self.made[row] = finished(self.triangles[row], diagonal, rows, square, shift_square, 0, None, own)
+
+
+@dataclasses.dataclass
+class _Waiting:
+    """Layers of one device and type that were multiplied, and not looked at."""
+
+    k: torch.Tensor | None = None
+    rows: list[int] = dataclasses.field(default_factory=list)
+    shifts: list[torch.Tensor] = dataclasses.field(default_factory=list)
 
 
 def _exponent(x: torch.Tensor, layer: str, first: int) -> int:
