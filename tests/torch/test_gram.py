@@ -58,8 +58,9 @@ def test_a_queue_of_layers_is_the_same_but_for_those_that_want_a_second_look(m, 
         for row, x in enumerate(layers.values()):
             queue.add(row, x)
         again = {list(layers)[row] for row in queue.finish()}
-    assert {"constant", "not finite", "vast"} <= again <= {"tiny", "huge", "constant", "not finite", "vast", "outlier"}
-    assert m < 5 or "outlier" in again
+    assert {"constant", "not finite", "vast"} <= again
+    if m > 4:  # of four images each may be far from the others
+        assert "outlier" in again and again <= {"constant", "not finite", "vast", "outlier", "tiny", "huge"}
     assert len(queue.made) + len(again) == len(layers)
     for row, (case, x) in enumerate(layers.items()):
         if case in again:
