@@ -151,6 +151,31 @@ def test_each_scene_is_one_click_away_and_there_is_a_way_to_ones_own(store, monk
     assert page.subheader[0].value == "Library"
 
 
+def test_the_way_to_ones_own_leads_there_whatever_was_chosen_before(store):
+    """Streamlit leaves no page whose address holds what a widget wrote there, unless told what becomes of it."""
+    page = open_page(n="256", la="stem_conv", colours="viridis")
+    page.pills(key="scene").set_value("your own").run()
+    assert not page.exception and page.subheader[0].value == "Library"
+
+
+def test_another_map_begins_with_its_own_cell_unless_one_was_chosen(store):
+    page = open_page(**PAIR)
+    began = cell_of(page)
+    button(page, "Swap A and B").click().run()
+    fresh = open_page(a=PAIR["b"], b=PAIR["a"])
+    assert cell_of(page) == cell_of(fresh) != began, "a link to it would show another cell"
+    assert not {"la", "lb"} & set(page.query_params)
+    page.selectbox(key="la").set_value("stem_conv").run()
+    page.selectbox(key="lb").set_value("stage1_block2_add").run()
+    page.query_params.update(la="stem_conv", lb="stage1_block2_add")  # as the browser does
+    button(page, "Swap A and B").click().run()
+    assert cell_of(page) == ("stage1_block2_add", "stem_conv"), "the chosen cell is turned with its map"
+
+
+def cell_of(page: AppTest) -> tuple[str, str]:
+    return page.selectbox(key="la").value, page.selectbox(key="lb").value
+
+
 def test_the_six_maps_of_the_notebook_are_one_click_each(store, monkeypatch):
     submitted = []
     monkeypatch.setattr(submit, "submit", lambda *what: submitted.append(what))

@@ -9,7 +9,7 @@ import streamlit as st
 from cka_core.results import differences, trust, views
 from cka_core.results import words as result_words
 from cka_core.results.comparison import Comparison
-from pages.parts import address
+from pages.parts import address, holding
 from pages.parts.glossary import explain
 
 OPENED = "the cell to begin with, opened"
@@ -20,6 +20,16 @@ def open_cell(layer_a: str, layer_b: str) -> None:
     address.put("la", layer_a)
     address.put("lb", layer_b)
     st.session_state[OPENED] = layer_a, layer_b
+
+
+def turn() -> None:
+    """The cell of the map with both networks swapped, where one was chosen (only from a callback)."""
+    cell = holding.held("la"), holding.held("lb")
+    if st.session_state.get(OPENED) == cell:
+        open_cell(cell[1], cell[0])
+    elif {"la", "lb"} & set(st.query_params):
+        address.put("la", cell[1])
+        address.put("lb", cell[0])
 
 
 def cell_card(
@@ -37,11 +47,11 @@ def cell_card(
     names = views.unique_names(comparison.layers_a), views.unique_names(comparison.layers_b)
     for side, (key, own) in enumerate(zip(("la", "lb"), names, strict=True)):
         address.check(key, own.__contains__)
-        if st.session_state.get(key, own[0]) not in own:
-            if usual is None:
-                st.session_state[key] = None
-            else:
-                st.session_state[key] = own[usual[side]]
+        begins = None if usual is None else own[usual[side]]
+        now, began = st.session_state.get(key, begins), st.session_state.get(f"{key} to begin with")
+        if now not in own or (now == began and begins is not None):  # nobody chose it: another map begins with another
+            address.put(key, begins)
+        st.session_state[f"{key} to begin with"] = begins
     with st.container(border=True, gap="xsmall"):
         with st.container(horizontal=True, gap="small"):
             chosen = [

@@ -16,7 +16,7 @@ from cka_core.library.catalogue import NetworkInfo
 from cka_core.measures import registry
 from cka_core.results.comparison import MEASURE, CompareSpec
 from pages.parts import address, holding, images, visitor, widgets
-from pages.parts.compare import epochs, history
+from pages.parts.compare import card, epochs, history
 from pages.parts.compare.which import LABELS
 
 DEFAULT = "cifar-resnet-38x1-plain-s0"
@@ -53,6 +53,7 @@ def show(a: NetworkInfo | str, b: NetworkInfo | str) -> None:
 def _swap() -> None:
     """What is chosen when it is pressed, which may be more than the button has heard of: two presses are none."""
     show(holding.held("b"), holding.held("a"))
+    card.turn()
 
 
 def show_job(values: dict[str, Any]) -> None:

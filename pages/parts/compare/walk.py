@@ -44,7 +44,7 @@ OF_THE_NOTEBOOK = {"split": "train", "n": "256", "draw": "first"}
 def strip(spec: CompareSpec) -> None:
     """Every step, that on screen marked, and the way to networks of one's own."""
     if st.session_state.pop("to one's own", False):
-        st.switch_page("pages/library.py")
+        st.switch_page("pages/library.py", query_params={})  # without these it fails where the address holds a choice
     networks = spec.a.name, spec.b.name
     now = next((scene for scene, pair in SCENES.items() if pair == networks), None)
     address.put("scene", SIX if is_of_the_notebook(spec) else now)
