@@ -10,13 +10,14 @@ widgets is not taken for a choice.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
 
 PUTS, SAID, TOLD, ECHO = "put into widgets", "said to the browser", "told in a whole run", "echo"
+LEFT = "as the last run left it"
 NOTHING = object()
 """Put into a widget that is to take its default again."""
 UNHEARD_FOR = 10.0
@@ -26,7 +27,7 @@ ANSWER = """
 export default function({ data, parentElement, setStateValue }) {
   if (parentElement.heard === data.said) return;
   parentElement.heard = data.said;
-  setStateValue('heard', data.said);
+  setTimeout(() => setStateValue('heard', data.said), 30); // not in the moment in which others report to be there
 }
 """
 
@@ -115,6 +116,7 @@ def hold(page: str) -> None:
 def listen() -> None:
     """At the end of a whole run of a page, below all of it: have the browser answer that everything has arrived."""
     st.session_state[TOLD] = st.session_state.get(SAID, 0)
+    st.session_state[LEFT] = _as_it_is()
     _answer(st.session_state[TOLD])
 
 
@@ -123,3 +125,19 @@ def _answer(said: int) -> None:
     # Registered here, not once at import: the registry is the server's, and a module outlives it in a test.
     echo = st.components.v2.component("echo", js=ANSWER)
     echo(data={"said": said}, key=ECHO, on_heard_change=lambda: None)
+    if was_something_else_said():
+        st.rerun()
+
+
+def was_something_else_said() -> bool:
+    """Whether the answer brought something else with it. The browser sends what happens within a moment as one message,
+    and where an answer is in it, Streamlit takes all of it for the answer: the page would not run for a press."""
+    return bool(st.session_state.get(LEFT) != _as_it_is())
+
+
+def _as_it_is() -> dict[str, str]:
+    """What the session holds, but for the answers."""
+    simple = (str, int, float, bool, type(None), tuple, list, Mapping)
+    own = (ECHO, LEFT)
+    held = st.session_state.items()
+    return {str(key): repr(value) for key, value in held if key not in own and isinstance(value, simple)}

@@ -118,3 +118,25 @@ def test_nothing_is_held_for_ever(at, end, monkeypatch):
     else:
         del at.session_state[holding.ECHO]
     assert sends(at, "1", "3") == "1"
+
+
+def test_what_comes_with_an_answer_is_not_taken_for_it_alone():
+    def answered(**changed):
+        def page():
+            import streamlit as st
+
+            from pages.parts import holding
+
+            if holding.LEFT not in st.session_state:
+                st.session_state.update(number=1, grid={"drawn": None})
+                st.session_state[holding.LEFT] = holding._as_it_is()
+            st.session_state["found"] = holding.was_something_else_said()
+
+        run = AppTest.from_function(page, default_timeout=60).run()
+        del run.session_state["found"]
+        for key, value in changed.items():
+            run.session_state[key] = value
+        return run.run().session_state["found"]
+
+    assert not answered() and not answered(echo={"heard": 3})
+    assert answered(grid={"drawn": True}) and answered(number=2) and answered(**{"pressed compare": 12.5})

@@ -49,7 +49,8 @@ def cell_card(
         address.check(key, own.__contains__)
         begins = None if usual is None else own[usual[side]]
         now, began = st.session_state.get(key, begins), st.session_state.get(f"{key} to begin with")
-        if now not in own or (now == began and begins is not None):  # nobody chose it: another map begins with another
+        opened = (st.session_state.get(OPENED) or (None, None))[side]
+        if now not in own or (now == began and now != opened and usual is not None):  # nobody chose it
             address.put(key, begins)
         st.session_state[f"{key} to begin with"] = begins
     with st.container(border=True, gap="xsmall"):
