@@ -132,12 +132,19 @@ def _answer(said: int) -> None:
 def was_something_else_said() -> bool:
     """Whether the answer brought something else with it. The browser sends what happens within a moment as one message,
     and where an answer is in it, Streamlit takes all of it for the answer: the page would not run for a press."""
-    return bool(st.session_state.get(LEFT) != _as_it_is())
+    left: dict[str, str] = st.session_state.get(LEFT, {})
+    return any(left.get(key) != value for key, value in _as_it_is().items())
 
 
 def _as_it_is() -> dict[str, str]:
-    """What the session holds, but for the answers."""
-    simple = (str, int, float, bool, type(None), tuple, list, Mapping)
-    own = (ECHO, LEFT)
-    held = st.session_state.items()
-    return {str(key): repr(value) for key, value in held if key not in own and isinstance(value, simple)}
+    """What the session holds, but for the answers, and for what is off or None: a press is over after its run."""
+    simple = (str, int, float, bool, tuple, list)
+    found: dict[str, str] = {}
+    for key, value in st.session_state.items():
+        if key in (ECHO, LEFT):
+            continue
+        if isinstance(value, Mapping):
+            found |= {f"{key}.{part}": repr(one) for part, one in value.items() if one is not None and one is not False}
+        elif isinstance(value, simple) and value is not False:
+            found[str(key)] = repr(value)
+    return found

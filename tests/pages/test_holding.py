@@ -128,7 +128,7 @@ def test_what_comes_with_an_answer_is_not_taken_for_it_alone():
             from pages.parts import holding
 
             if holding.LEFT not in st.session_state:
-                st.session_state.update(number=1, grid={"drawn": None})
+                st.session_state.update(number=1, grid={"drawn": None}, pressed=True, click={"cell": [1, 2]})
                 st.session_state[holding.LEFT] = holding._as_it_is()
             st.session_state["found"] = holding.was_something_else_said()
 
@@ -139,4 +139,5 @@ def test_what_comes_with_an_answer_is_not_taken_for_it_alone():
         return run.run().session_state["found"]
 
     assert not answered() and not answered(echo={"heard": 3})
+    assert not answered(pressed=False, click={"cell": None}), "a press that is over"
     assert answered(grid={"drawn": True}) and answered(number=2) and answered(**{"pressed compare": 12.5})
