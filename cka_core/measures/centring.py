@@ -204,11 +204,12 @@ def _centred(
     return finished(triangle, diagonal, rows, square, shift_square, exponent, outlier)
 
 
-def removal(diagonal: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """What U-centring takes from each row of K and from each column; ``diagonal`` and row sums of K, float64 (m,)."""
-    m = len(rows)
+def removal(diagonal: Any, rows: Any) -> Any:
+    """What U-centring takes from each row of K and from each column; ``diagonal`` and row sums of K, float64 (..., m),
+    arrays or tensors."""
+    m = rows.shape[-1]
     off = rows - diagonal
-    return off / (m - 2) - off.sum() / (2 * (m - 1) * (m - 2))
+    return off / (m - 2) - off.sum(axis=-1, keepdims=True) / (2 * (m - 1) * (m - 2))
 
 
 def finished(

@@ -150,7 +150,7 @@ class _Watch:
             inside = self.seen[start:]
             for leaf, (path, tensor) in enumerate(leaves(value)):
                 sums = _sums(tensor)
-                passed_on = is_container and any(ref() is tensor and _alike(sums, before) for ref, before in inside)
+                passed_on = is_container and any(ref() is tensor and sums.equal(before) for ref, before in inside)
                 self.outputs.append(self._output(name, call, leaf, path, tensor, type(module).__name__, passed_on))
                 self.seen.append((weakref.ref(tensor), sums))
 
@@ -167,20 +167,14 @@ class _Watch:
 
 
 def _sums(tensor: Any) -> Any:
-    """Enough to see that a tensor was changed: a tensor of two numbers, where it is, so that nobody waits for it."""
+    """Enough to see that a tensor was changed: two numbers, or none, where it is, so that nobody waits for them."""
     import torch
 
     if tensor.layout is not torch.strided or tensor.is_nested or tensor.is_complex():
-        return None
+        return torch.empty(0)
     wide = torch.float32 if tensor.device.type == "mps" else torch.float64
     total = tensor.sum(dtype=wide)
     return torch.stack([total, total if tensor.dtype == torch.bool else tensor.abs().sum(dtype=wide)])
-
-
-def _alike(sums: Any, before: Any) -> bool:
-    import torch
-
-    return sums is before is None or (sums is not None and before is not None and torch.equal(sums, before))
 
 
 def _axis(name: str, called: str, shape: tuple[int, ...], images: int, given: BatchAxis) -> int:

@@ -143,19 +143,16 @@ def _multiply(k: torch.Tensor, z: torch.Tensor, add: bool) -> None:
 
 def _sums(k: torch.Tensor) -> tuple[np.ndarray, np.ndarray, float]:
     """Diagonal and row sums of the symmetric matrix with this upper triangle, float64 (m,), and its sum of squares."""
-    return _read(_sums_there(k).cpu().numpy().astype(np.float64))
-
-
-def _sums_there(k: torch.Tensor) -> torch.Tensor:
-    """What `_read` reads: diagonal, sums to the right and down of the upper triangle, (m,) each, and its square."""
     import torch
 
     wide = torch.float32 if k.device.type == "mps" else torch.float64
     square = torch.dot(k.view(-1), k.view(-1)).to(wide)
-    return torch.cat([k.diagonal().to(wide), k.sum(1, dtype=wide), k.sum(0, dtype=wide), square[None]])
+    found = torch.cat([k.diagonal().to(wide), k.sum(1, dtype=wide), k.sum(0, dtype=wide), square[None]])
+    return _read(found.cpu().numpy().astype(np.float64))
 
 
 def _read(found: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """What `_sums` returns, of diagonal, sums to the right and down, (m,) each, and the square of a triangle."""
     diagonal, right, down = found[:-1].reshape(3, -1)
     return diagonal, right + down - diagonal, 2 * float(found[-1]) - float(diagonal @ diagonal)
 
@@ -198,9 +195,10 @@ class GramQueue:
     def add(self, row: int, x: torch.Tensor) -> None:
         """Take a layer's activations, see `torch_gram`; its triangle will be in ``row``."""
         x = _flat(x)
-        waiting = self._waiting.setdefault((x.device, _dtype(x)), _Waiting())
-        if waiting.k is None:
-            waiting.k = self._room(x)
+        kind = x.device, _dtype(x)
+        if kind not in self._waiting:
+            self._waiting[kind] = _Waiting(self._room(*kind))
+        waiting = self._waiting[kind]
         with _full_precision(x.device):
             waiting.shifts.append(_multiply_into(waiting.k[len(waiting.rows)], x, None))
         waiting.rows.append(row)
@@ -210,22 +208,20 @@ class GramQueue:
     def finish(self) -> list[int]:
         """Look at all of them; ``made`` has each then, but for those returned."""
         for waiting in self._waiting.values():
-            self._look(waiting)
+            if waiting.rows:
+                self._look(waiting)
         return self._again
 
-    def _room(self, x: torch.Tensor) -> torch.Tensor:
+    def _room(self, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
         import torch
 
-        dtype, m = _dtype(x), self.m
-        layers = max(1, min(len(self.triangles), QUEUED // (dtype.itemsize * m * m)))
-        return torch.empty((layers, m, m), dtype=dtype, device=x.device)
+        layers = max(1, min(len(self.triangles), QUEUED // (dtype.itemsize * self.m**2)))
+        return torch.empty((layers, self.m, self.m), dtype=dtype, device=device)
 
     def _look(self, waiting: _Waiting) -> None:
         import torch
 
-        if waiting.k is None or not waiting.rows:
-            return
-        rows, m = waiting.rows, self.m
+        rows = waiting.rows
         k = waiting.k[: len(rows)].triu_()
         wide, flat = torch.float64, k.view(len(rows), -1)
         diagonal, right, down = (
@@ -234,10 +230,9 @@ class GramQueue:
             k.sum(1, dtype=wide),
         )
         square = torch.linalg.vector_norm(flat, dim=1, dtype=wide).square_()
-        off = right + down - 2 * diagonal
-        remove = (off / (m - 2) - off.sum(1, keepdim=True) / (2 * (m - 1) * (m - 2))).to(k.dtype)
+        remove = removal(diagonal, right + down - diagonal).to(k.dtype)
         k.sub_(remove[:, None]).sub_(remove[:, :, None])
-        triangles = flat.index_select(1, _positions(m, k.device)).to(torch.float32)
+        triangles = flat.index_select(1, _positions(self.m, k.device)).to(torch.float32)
         own = torch.linalg.vector_norm(triangles, dim=1, dtype=wide).square_()
         shifts = torch.stack(waiting.shifts).to(wide)
         numbers = torch.cat([diagonal, right, down, torch.stack([square, shifts, own], 1)], 1).cpu().numpy()
@@ -264,7 +259,7 @@ class GramQueue:
 class _Waiting:
     """Layers of one device and type that were multiplied, and not looked at."""
 
-    k: torch.Tensor | None = None
+    k: torch.Tensor
     rows: list[int] = dataclasses.field(default_factory=list)
     shifts: list[torch.Tensor] = dataclasses.field(default_factory=list)
 

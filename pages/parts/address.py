@@ -63,7 +63,7 @@ def _say(key: str, text: str | None) -> None:
     under_way = bool(_older(key)) and written != text  # the browser may yet be told what was written before
     if now != text or under_way:
         st.session_state[_before(key)] = {*_older(key), now, written} - {text}, holding.say()
-        if text is not None or now is None:
+        if text is not None or now is None:  # Streamlit tells the browser of a deletion only where there was something
             st.query_params[key] = text or ""
         if text is None:
             del st.query_params[key]

@@ -41,9 +41,10 @@ class Said:
 
     @property
     def is_heard(self) -> bool:
-        """Whether the browser knows of it. One that answers nothing is taken to know what a whole run has told."""
+        """Whether the browser knows of it. Where there is none, what a whole run has told is known."""
         heard = (st.session_state.get(ECHO) or {}).get("heard")
-        known = st.session_state.get(TOLD, 0) if heard is None else heard
+        told = 0 if st.context.headers else st.session_state.get(TOLD, 0)  # a browser just opened has yet to answer
+        known = told if heard is None else heard
         return bool(self.number <= known) or time.monotonic() - self.at > UNHEARD_FOR
 
 

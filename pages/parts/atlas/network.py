@@ -30,7 +30,7 @@ def section(atlas: Atlas, network: str, epoch: int, kinds: str, colours: str, st
 def _pickers(lines: dict[str, str], network: str) -> str:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         # The choice outlives the picker, which is gone while another tab is open.
-        address.put("network shown", network)
+        holding.put("network shown", network)
         st.selectbox(
             "Network", list(lines), format_func=lines.__getitem__, key="network shown", width=260,
             on_change=holding.on_choice("network shown", _choose),

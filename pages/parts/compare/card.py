@@ -17,9 +17,13 @@ OPENED = "the cell to begin with, opened"
 
 def open_cell(layer_a: str, layer_b: str) -> None:
     """Choose a cell and have it opened below (only from a callback)."""
+    _choose(layer_a, layer_b)
+    st.session_state[OPENED] = layer_a, layer_b
+
+
+def _choose(layer_a: str, layer_b: str) -> None:
     address.put("la", layer_a)
     address.put("lb", layer_b)
-    st.session_state[OPENED] = layer_a, layer_b
 
 
 def turn() -> None:
@@ -28,8 +32,7 @@ def turn() -> None:
     if st.session_state.get(OPENED) == cell:
         open_cell(cell[1], cell[0])
     elif {"la", "lb"} & set(st.query_params):
-        address.put("la", cell[1])
-        address.put("lb", cell[0])
+        _choose(cell[1], cell[0])
 
 
 def cell_card(

@@ -24,7 +24,7 @@ def slider(side: str, info: NetworkInfo, store: Store) -> None:
         return
     name, _, epoch = info.spec.name.partition("@")
     key = f"epoch of {side}"
-    address.put(key, epoch or END)
+    holding.put(key, epoch or END)
 
     def moved() -> None:
         chosen = st.session_state[key]

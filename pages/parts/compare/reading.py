@@ -109,7 +109,7 @@ def how_to_read(comparison: Comparison, a: NetworkInfo, b: NetworkInfo, networks
         st.markdown("**Untrained networks** show what the architecture does alone; the rest was learned.")
         to_untrained = bool(a.trained_on or b.trained_on)
         label = "Show both untrained" if to_untrained else "Show both trained"
-        if not all(_counterparts((a, b), networks, untrained=to_untrained)):
+        if not _counterparts((a, b), networks, untrained=to_untrained):
             label = "Show a trained pair"
         st.button(
             label, icon=":material/model_training:", type="tertiary", on_click=_show_counterparts,
@@ -119,12 +119,14 @@ def how_to_read(comparison: Comparison, a: NetworkInfo, b: NetworkInfo, networks
 
 def _counterparts(
     pair: tuple[NetworkInfo, ...], networks: dict[str, NetworkInfo], *, untrained: bool
-) -> list[str | None]:
-    """The names of two networks ``untrained``, or both trained; None where there is no such network."""
-    return [
+) -> tuple[str, ...]:
+    """The names of two networks ``untrained``, or both trained; none where one of them is not there."""
+    names = (
         network_words.counterpart(info, networks) if bool(info.trained_on) == untrained else info.spec.name
         for info in pair
-    ]
+    )
+    found = tuple(name for name in names if name)
+    return found if len(found) == len(pair) else ()
 
 
 def _show_counterparts(
@@ -133,8 +135,7 @@ def _show_counterparts(
     """Those of the pair that is chosen when it is pressed, which may be a later one than the button's."""
     known = {**networks, **{info.spec.name: info for info in pair}}
     chosen = tuple(known.get(holding.held(side), info) for side, info in zip("ab", pair, strict=True))
-    found = _counterparts(chosen, networks, untrained=untrained)
-    show(*([name for name in found if name] if all(found) else [walk.DEEP, walk.WIDE]))
+    show(*(_counterparts(chosen, networks, untrained=untrained) or (walk.DEEP, walk.WIDE)))
 
 
 def partner(a: NetworkInfo, networks: dict[str, NetworkInfo]) -> str:

@@ -14,7 +14,7 @@ from cka_core.comparing import estimate
 from cka_core.library.catalogue import NetworkInfo
 from cka_core.results.comparison import CompareSpec, find
 from cka_core.results.spec import Several
-from pages.parts import address, holding, visitor
+from pages.parts import holding, visitor
 from pages.parts.compare import history, missing
 
 BLOCK, SECOND_SEED = "cifar-resnet-38x1-plain-s0", "cifar-resnet-38x1-plain-s1"
@@ -47,7 +47,7 @@ def strip(spec: CompareSpec) -> None:
         st.switch_page("pages/library.py", query_params={})  # without these it fails where the address holds a choice
     networks = spec.a.name, spec.b.name
     now = next((scene for scene, pair in SCENES.items() if pair == networks), None)
-    address.put("scene", SIX if is_of_the_notebook(spec) else now)
+    holding.put("scene", SIX if is_of_the_notebook(spec) else now)
     options = list(SCENES) if visitor.only_looks() else [*SCENES, OWN]
     with st.container(horizontal=True):  # in which it stays one line, on a phone too
         st.pills(
