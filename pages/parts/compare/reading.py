@@ -129,6 +129,7 @@ def _counterparts(
     return found if len(found) == len(pair) else ()
 
 
+@holding.whole
 def _show_counterparts(
     pair: tuple[NetworkInfo, NetworkInfo], networks: dict[str, NetworkInfo], untrained: bool
 ) -> None:
