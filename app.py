@@ -6,11 +6,12 @@ import streamlit as st
 
 from cka_core.base import deployment, full_disk
 from cka_core.base.store import Store
-from pages.parts import address, holding, visitor
+from pages.parts import address, holding, presses, visitor
 
 ICON = Path(__file__).parent / "pages" / "icon.svg"
 SPACING = Path(__file__).parent / "pages" / "parts" / "spacing.css"
 
+presses.are_done_whole()
 st.set_page_config(page_title="CKA Explorer", page_icon=str(ICON), layout="wide")
 pages = [
     st.Page("pages/compare.py", title="Compare", icon=":material/grid_on:", url_path="home", default=True),

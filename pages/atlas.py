@@ -13,7 +13,7 @@ from cka_core.atlas import views as atlas_views
 from cka_core.atlas.result import Atlas, listed
 from cka_core.base.store import Store
 from cka_core.results import figures, views
-from pages.parts import address, hiding, holding, widgets
+from pages.parts import address, hiding, widgets
 from pages.parts.atlas import behaviour as atlas_behaviour
 from pages.parts.atlas import beyond as atlas_beyond
 from pages.parts.atlas import claims as atlas_claims
@@ -133,7 +133,6 @@ def network_asked(atlas: Atlas, training: int) -> str:
     return name
 
 
-@holding.whole
 def open_network(name: str) -> None:
     address.put("network", name)
     address.put("view", TABS[0])

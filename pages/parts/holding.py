@@ -9,16 +9,13 @@ widgets is not taken for a choice.
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ParamSpec
+from typing import Any
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import RerunException
 
-P = ParamSpec("P")
 PUTS, SAID, TOLD, ECHO = "put into widgets", "said to the browser", "told in a whole run", "echo"
 LEFT = "as the last run left it"
 NOTHING = object()
@@ -100,43 +97,9 @@ def held(key: str) -> Any:
     return None if value is NOTHING else value
 
 
-def whole(callback: Callable[P, None]) -> Callable[P, None]:
-    """A callback that is done to its end.
-
-    Where another message of the browser comes in its middle, Streamlit ends it at its next look at the session, with
-    half of it done. Here it is done anew, from what it found, and the other one's turn comes then. So it may only
-    write to the session, and changes nothing in place there.
-    """
-
-    @functools.wraps(callback)
-    def done(*args: P.args, **kwargs: P.kwargs) -> None:
-        found, puts = None, {}
-        try:
-            found, puts = dict(st.session_state.items()), dict(_puts())
-            callback(*args, **kwargs)
-        except RerunException:
-            if found is not None:
-                _restore(found, puts)
-            callback(*args, **kwargs)
-            raise
-
-    return done
-
-
-def _restore(found: dict[Any, Any], puts: dict[str, Put]) -> None:
-    for key, now in dict(st.session_state.items()).items():
-        if key not in found:
-            del st.session_state[key]
-        elif now != found[key]:
-            st.session_state[key] = found[key]
-    for key in found.keys() - set(st.session_state):
-        st.session_state[key] = found[key]
-    st.session_state[PUTS] = puts
-
-
 def on_choice(key: str, call: Callable[[], None]) -> Callable[[], None]:
     """For ``on_change``: ``call`` where the reader chose, not where the browser sends what was there before a put."""
-    return whole(lambda: None if _is_old(key) else call())
+    return lambda: None if _is_old(key) else call()
 
 
 def hold(page: str) -> None:

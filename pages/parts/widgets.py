@@ -14,7 +14,7 @@ from cka_core.jobs import submit
 from cka_core.library import catalogue
 from cka_core.library import words as network_words
 from cka_core.library.catalogue import NetworkInfo
-from pages.parts import address, holding, visitor
+from pages.parts import address, visitor
 
 AT_WORK = (submit.QUEUED, submit.RUNNING)
 PRESSED_FOR = 10.0
@@ -110,7 +110,6 @@ def pressed(label: str, *, key: str, disabled: bool = False, **options: Any) -> 
     return since is not None and not disabled and time.monotonic() - since < PRESSED_FOR
 
 
-@holding.whole
 def _note(noted: str) -> None:
     st.session_state[noted] = time.monotonic()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from streamlit.runtime.scriptrunner import RerunData, RerunException
 from streamlit.testing.v1 import AppTest
 
 from pages.parts import holding
@@ -142,63 +141,3 @@ def test_what_comes_with_an_answer_is_not_taken_for_it_alone():
     assert not answered() and not answered(echo={"heard": 3})
     assert not answered(pressed=False, click={"cell": None}), "a press that is over"
     assert answered(grid={"drawn": True}) and answered(number=2) and answered(**{"pressed compare": 12.5})
-
-
-class Interrupted(dict):
-    """A session whose nth look finds that another message of the browser has come."""
-
-    def __init__(self, *given, at):
-        super().__init__(*given)
-        self.left = at
-
-    def look(self):
-        self.left -= 1
-        if self.left == 0:
-            raise RerunException(RerunData())
-
-    def __getitem__(self, key):
-        self.look()
-        return super().__getitem__(key)
-
-    def __setitem__(self, key, value):
-        self.look()
-        super().__setitem__(key, value)
-
-    def get(self, *given):
-        self.look()
-        return super().get(*given)
-
-    def setdefault(self, *given):
-        self.look()
-        return super().setdefault(*given)
-
-    def pop(self, *given):
-        self.look()
-        return super().pop(*given)
-
-
-def test_a_callback_is_whole_wherever_another_message_comes(monkeypatch):
-    """Swapping what two pickers hold: half of it done, or done twice, would be seen."""
-    begun, interruptions = {"a": 1, "b": 2, "c": 3}, 0
-
-    def swap():
-        one, other = holding.held("a"), holding.held("b")
-        holding.put("a", other)
-        holding.put("b", one)
-        holding.put("c", holding.NOTHING)
-        holding.st.session_state["noted"] = True
-
-    for at in range(1, 100):
-        session = Interrupted(begun, at=at)
-        monkeypatch.setattr(holding.st, "session_state", session)
-        try:
-            holding.whole(swap)()
-        except RerunException:
-            interruptions += 1
-        held = {key: dict.get(session, key) for key in ("a", "b", "c", "noted")}
-        assert held == {"a": 2, "b": 1, "c": None, "noted": True}, at
-        puts = dict.get(session, holding.PUTS) or {}
-        assert {key: put.before for key, put in puts.items()} == {"a": [1], "b": [2], "c": [3]}, at
-        if interruptions < at:
-            break
-    assert interruptions > 10, "and then one went through without"

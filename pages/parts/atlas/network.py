@@ -88,7 +88,7 @@ def maps(shown: OneNetwork, colours: str) -> None:
             st.markdown(f"**Without {without.removed}**")
             st.caption(f"Known after the last epoch, {without.epoch}.")
             st.button(
-                f"Show epoch {without.epoch}", icon=":material/last_page:", on_click=holding.whole(address.put),
+                f"Show epoch {without.epoch}", icon=":material/last_page:", on_click=address.put,
                 args=("epoch", without.epoch),
             )  # fmt: skip
             return

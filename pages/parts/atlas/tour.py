@@ -10,7 +10,7 @@ from cka_core.atlas import pairs as atlas_pairs
 from cka_core.atlas import views as atlas_views
 from cka_core.atlas.result import Atlas
 from cka_core.results import words as result_words
-from pages.parts import address, holding
+from pages.parts import address
 from pages.parts.atlas import grid as atlas_grid
 from pages.parts.glossary import hint
 
@@ -58,7 +58,6 @@ def _step(number: int, title: str, text: str, label: str | None, to: dict[str, s
         st.button(label, key=f"step {number}", icon=":material/arrow_downward:", on_click=_go, args=(to,))
 
 
-@holding.whole
 def _go(to: dict[str, str]) -> None:
     for key, value in to.items():
         address.put(key, value)

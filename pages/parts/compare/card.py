@@ -15,7 +15,6 @@ from pages.parts.glossary import explain
 OPENED = "the cell to begin with, opened"
 
 
-@holding.whole
 def open_cell(layer_a: str, layer_b: str) -> None:
     """Choose a cell and have it opened below (only from a callback)."""
     _choose(layer_a, layer_b)
@@ -136,6 +135,6 @@ def _cell_text(
                 type="tertiary",
                 icon=":material/arrow_forward:",
                 help="Go to this cell",
-                on_click=holding.whole(address.put),
+                on_click=address.put,
                 args=(key, own[position]),
             )

@@ -44,21 +44,18 @@ def choose(networks: dict[str, NetworkInfo], store: Store) -> tuple[CompareSpec,
     return spec, a, b, problem or unfit
 
 
-@holding.whole
 def show(a: NetworkInfo | str, b: NetworkInfo | str) -> None:
     """Change both pickers at once (only from a button's callback)."""
     address.put("a", a if isinstance(a, str) else a.spec.name)
     address.put("b", b if isinstance(b, str) else b.spec.name)
 
 
-@holding.whole
 def _swap() -> None:
     """What is chosen when it is pressed, which may be more than the button has heard of: two presses are none."""
     show(holding.held("b"), holding.held("a"))
     card.turn()
 
 
-@holding.whole
 def show_job(values: dict[str, Any]) -> None:
     """Set every picker to a job's spec (only from a button's callback)."""
     spec = CompareSpec.from_json(values)

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.parts import address, holding
+from pages.parts import address
 from pages.parts.compare.which import OnScreen
 
 CHOICES = (
@@ -44,15 +44,13 @@ def undo_button() -> None:
     )
 
 
-@holding.whole
 def _undo() -> None:
     before = st.session_state.get("choices before", [])
     if len(before) > 1:
-        st.session_state["choices before"] = before[:-1]
-        restore(before[-2])
+        before.pop()
+        restore(before[-1])
 
 
-@holding.whole
 def restore(choices: dict[str, Any]) -> None:
     """Set every picker to earlier choices (only from a callback)."""
     for key in CHOICES:
@@ -91,12 +89,10 @@ def pin_button(on: OnScreen) -> None:
     )
 
 
-@holding.whole
 def _pin(key: str, title: str) -> None:
     pins().append({"key": key, "title": title, "choices": now()})
 
 
-@holding.whole
 def _unpin(key: str) -> None:
     pins()[:] = [pin for pin in pins() if pin["key"] != key]
 

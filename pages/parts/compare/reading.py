@@ -129,7 +129,6 @@ def _counterparts(
     return found if len(found) == len(pair) else ()
 
 
-@holding.whole
 def _show_counterparts(
     pair: tuple[NetworkInfo, NetworkInfo], networks: dict[str, NetworkInfo], untrained: bool
 ) -> None:

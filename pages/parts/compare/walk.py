@@ -63,7 +63,6 @@ def _go() -> None:
     st.session_state["to one's own"] = scene == OWN
 
 
-@holding.whole
 def show(a: str, b: str, *, notebook: bool = False) -> None:
     """One step, with the images that it is told of (only from a callback)."""
     history.restore({"a": a, "b": b, **USUAL, **(OF_THE_NOTEBOOK if notebook else {})})

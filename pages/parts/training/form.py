@@ -269,7 +269,6 @@ def _start_file() -> str:
     return str(known[1])
 
 
-@holding.whole
 def forget_values() -> None:
     """Every value is again as the preset has it (only from a callback)."""
     for key in FIELDS:
@@ -281,7 +280,6 @@ def _forget_rate() -> None:
     address.forget("rate")
 
 
-@holding.whole
 def take_recipe(spec: TrainSpec) -> None:
     """Fill in the form with every value of a recipe (only from a callback)."""
     described, plain = architecture(spec.architecture), trainings.preset_values("paper", spec.architecture)
@@ -300,7 +298,6 @@ def take_recipe(spec: TrainSpec) -> None:
             address.put(key, getattr(spec, field))
 
 
-@holding.whole
 def take_suggestion() -> None:
     forget_values()
     for key, value in SUGGESTION.items():
