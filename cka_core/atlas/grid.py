@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from cka_core.atlas.numbers import seed_groups
-from cka_core.atlas.result import Atlas, Member, in_bytes
+from cka_core.atlas.packing import in_bytes
+from cka_core.atlas.result import Atlas, Member
 from cka_core.atlas.views import blocks, blocks_text, epochs, is_fitted, test_text, within
 from cka_core.results import figures, views
 from cka_core.training.recipe import TrainSpec

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from cka_core.atlas import packing
 from cka_core.atlas.blocks import by_the_rule
 from cka_core.atlas.members import Deletion as Deletion
 from cka_core.atlas.members import Member as Member
@@ -32,10 +33,12 @@ from cka_core.base.store import Store
 from cka_core.images.sets import SampleSpec
 from cka_core.results.comparison import MEASURE, Comparison
 
-FORMAT = "cka-explorer atlas 2"
-FORMATS = ("cka-explorer atlas 1", FORMAT)
-"""Those that are read. In the first one, every map has full precision."""
-EIGHT_BIT = "Maps from before the last epoch have 8 bits: CKA is (value - 1) / 254, 0 and less is 1, none is 0."
+FORMAT = "cka-explorer atlas 3"
+FORMATS = ("cka-explorer atlas 1", "cka-explorer atlas 2", FORMAT)
+"""Those that are read. In the first one maps are float32, in the second those from before the last epoch have 8 bits,
+in the third the others have steps of 2 ** -24 (`packing`)."""
+MAPS = ("self", "cosines", "pair")
+"""Kinds of arrays that are packed; the first two are of a network with itself."""
 LARGEST_ABOUT = 256 << 20
 BOUNDS = npz.Bounds(members=50_000, unpacked=1 << 34, ratio=100, free=256 << 20)
 UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError)
@@ -110,16 +113,18 @@ class Atlas:
             if kind in ("self", "cosines", "scores", "pair"):
                 second = {"scores": shape[-1:], "pair": (layers.get(of[-1]),)}.get(kind, (layers.get(of[0]),))
                 sides = (layers.get(of[0]), *second)
+                shape = shape[1:] if kind in MAPS and len(shape) == 3 and shape[0] == packing.PLANES else shape
                 if None not in sides and shape != sides:
                     raise ValueError(f"expected {name} of shape {sides}, got {shape}")
 
     def save(self, folder: str | Path) -> None:
         """Write both files; the maps first, so that an atlas.json always has its maps."""
         buffer = io.BytesIO()
-        arrays: dict[str, Any] = {name: self._maps[name] for name in self._maps}
+        arrays: dict[str, Any] = {name: _packed(name, np.asarray(self._maps[name])) for name in self._maps}
         np.savez_compressed(buffer, **arrays)
         write_atomically(Path(folder) / "maps.npz", buffer.getvalue())
-        text = json.dumps(self._about, separators=(",", ":"), allow_nan=False) + "\n"
+        about = {**self._about, "format": FORMAT, "facts": {**self.facts, "in_steps": packing.IN_STEPS}}
+        text = json.dumps(about, separators=(",", ":"), allow_nan=False) + "\n"
         write_atomically(Path(folder) / "atlas.json", text.encode())
 
     def with_members(self, members: Sequence[Member]) -> Atlas:
@@ -127,11 +132,11 @@ class Atlas:
         return Atlas({**self._about, "members": [member_json(member) for member in members]}, self._maps)
 
     def alone(self, name: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """What is known of one network by itself, as `save` writes it: its part of atlas.json, and its arrays."""
+        """What is known of one network by itself: its part of atlas.json, and its arrays, as `save` is given them."""
         self.member(name)
         about = next(one for one in self._about["members"] if one["name"] == name)
         kept = [key for key in self._maps if key.split("/")[0] != "pair" and key.split("/")[1:2] == [name]]
-        return about, {key: np.asarray(self._maps[key]) for key in kept}
+        return about, {key: _unpacked(key, np.asarray(self._maps[key])) for key in kept}
 
     def member(self, name: str) -> Member:
         if name not in self._by_name:
@@ -172,7 +177,7 @@ class Atlas:
         }  # fmt: skip
         if b in (None, a):
             provenance |= {"epoch": one.at(epoch).epoch, "without": removed}
-            if self._maps[f"self/{a}/{one.at(epoch).epoch}/{removed}"].dtype == np.uint8:
+            if _has_8_bits(self._maps[f"self/{a}/{one.at(epoch).epoch}/{removed}"]):
                 provenance |= {"precision": "8 bits"}
         return Comparison(matrix, one.layers, other.layers, provenance=provenance)
 
@@ -227,23 +232,31 @@ class Atlas:
             raise ValueError(f"This atlas has no {name}; {self.study.name} was not asked for it.")
         try:
             with npz.reading(f"{name} of this atlas"):
-                found = np.asarray(self._maps[name])
-                packed = found.dtype == np.uint8 and name.startswith("self/")
-                return from_bytes(found) if packed else found.astype(np.float64)
+                found = _unpacked(name, np.asarray(self._maps[name]))
+                return packing.from_bytes(found) if _has_8_bits(found) else found.astype(np.float64)
         except npz.NotReadable as error:
             why = str(error).rpartition("a damaged file: ")[2].rstrip(".")
             raise npz.NotReadable(f"{name} of this atlas is damaged ({why}). Build it again.") from error
 
 
-def in_bytes(matrix: np.ndarray) -> np.ndarray:
-    """A map in 8 bits, uint8, by `EIGHT_BIT`: steps of 0.004 that no eye tells apart."""
-    known = np.isfinite(matrix)
-    return np.where(known, 1 + np.round(254 * np.clip(np.where(known, matrix, 0), 0, 1)), 0).astype(np.uint8)
+def _has_8_bits(values: np.ndarray) -> bool:
+    return values.dtype == np.uint8 and values.ndim == 2
 
 
-def from_bytes(values: np.ndarray) -> np.ndarray:
-    """The map that `in_bytes` made, float64; NaN for none."""
-    return np.where(values > 0, (values.astype(np.float64) - 1) / 254, np.nan)
+def _packed(name: str, values: np.ndarray) -> np.ndarray:
+    """An array as it stands in the file: maps in steps, unless they have 8 bits, and all others as they are."""
+    kind = name.split("/")[0]
+    if kind not in MAPS or values.dtype == np.uint8:
+        return values
+    return packing.in_steps(values, symmetric=kind != "pair")
+
+
+def _unpacked(name: str, values: np.ndarray) -> np.ndarray:
+    """What `_packed` was given, float64 where it was in steps."""
+    kind = name.split("/")[0]
+    if kind not in MAPS or values.dtype != np.uint8 or _has_8_bits(values):
+        return values
+    return packing.from_steps(values, symmetric=kind != "pair")
 
 
 def bundled() -> Atlas | None:

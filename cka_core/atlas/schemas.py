@@ -68,6 +68,7 @@ class FactsAbout(TypedDict):
     versions: dict[Text, Text]
     created: Text
     eight_bit: NotRequired[Text]
+    in_steps: NotRequired[Text]
 
 
 class AtlasAbout(TypedDict):

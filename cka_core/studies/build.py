@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from cka_core.atlas.result import EIGHT_BIT, FORMAT, Atlas, from_bytes, in_bytes
+from cka_core.atlas.packing import EIGHT_BIT, from_bytes, in_bytes
+from cka_core.atlas.result import FORMAT, Atlas
 from cka_core.atlas.study import Study
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store

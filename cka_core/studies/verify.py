@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cka_core.atlas.result import Atlas, Member, from_bytes, in_bytes
+from cka_core.atlas.packing import from_bytes, in_bytes
+from cka_core.atlas.result import Atlas, Member
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store
 from cka_core.images.sets import Images, load_images

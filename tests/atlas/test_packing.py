@@ -1,0 +1,61 @@
+"""Maps kept small are those that were given."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from cka_core.atlas.packing import LARGEST, PLANES, from_bytes, from_steps, in_bytes, in_steps
+
+MAPS = arrays(
+    np.float32,
+    array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9),
+    elements=st.one_of(st.floats(-LARGEST, LARGEST, width=32), st.just(np.nan)),
+)
+
+
+@given(MAPS)
+def test_a_map_in_steps_comes_back_to_half_a_step(matrix):
+    planes = in_steps(matrix)
+    assert planes.dtype == np.uint8 and planes.shape == (PLANES, *matrix.shape)
+    assert np.allclose(from_steps(planes), matrix, rtol=0, atol=2.0**-25, equal_nan=True)
+
+
+@given(MAPS)
+def test_packed_again_it_is_the_same_file(matrix):
+    planes = in_steps(matrix)
+    assert np.array_equal(in_steps(from_steps(planes)), planes)
+
+
+@given(MAPS)
+def test_of_a_map_with_itself_one_half_is_kept(matrix):
+    both = np.fmax(matrix[:, None, :1], matrix[None, :, :1])[..., 0]  # any symmetric one, with NaN in it
+    planes = in_steps(both, symmetric=True)
+    assert not np.tril(planes, -1).any()
+    assert np.allclose(from_steps(planes, symmetric=True), both, rtol=0, atol=2.0**-25, equal_nan=True)
+
+
+def test_from_one_half_to_one_they_are_float32s_own_digits():
+    matrix = np.random.default_rng(0).uniform(0.5, 1, (40, 30)).astype(np.float32)
+    assert np.array_equal(from_steps(in_steps(matrix)).astype(np.float32), matrix)
+
+
+def test_a_smooth_map_has_high_bytes_of_zero():
+    depth = np.linspace(0, 1, 100)
+    planes = in_steps(np.exp(-(np.abs(depth[:, None] - depth) ** 2)))
+    assert np.count_nonzero(planes[2:, 1:, 1:]) == 0
+
+
+def test_what_has_no_room_is_refused():
+    with pytest.raises(ValueError, match="values of at most 64, got 65"):
+        in_steps(np.full((2, 2), 65.0))
+    with pytest.raises(ValueError, match=r"shape \(4, rows, columns\), got \(3, 2, 2\)"):
+        from_steps(np.zeros((3, 2, 2), np.uint8))
+
+
+def test_eight_bits_are_steps_of_a_254th():
+    matrix = np.array([[0.0, 1.0, 0.5, np.nan, -0.2, 1.3]])
+    assert np.allclose(from_bytes(in_bytes(matrix)), [[0, 1, 0.5, np.nan, 0, 1]], atol=0.002, equal_nan=True)
