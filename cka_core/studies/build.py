@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from cka_core.atlas.packing import EIGHT_BIT, from_bytes, in_bytes
+from cka_core.atlas.packing import EIGHT_BIT, from_bytes, from_steps, in_bytes, in_steps
 from cka_core.atlas.result import FORMAT, Atlas
 from cka_core.atlas.study import Study
 from cka_core.base.progress import Progress, Report, silent
@@ -98,7 +98,7 @@ def finish(study: Study, store: Store, folder: Path, seconds: float | None = Non
         for key, values in arrays.items():
             before = key.startswith("self/") and not key.startswith(last)
             maps[key] = in_bytes(values) if before and values.dtype != np.uint8 else values
-        _blocks_of_bytes(about, maps)
+        _blocks_of_what_is_kept(about, maps)
     sums: HsicSums | None = None
     for part in parts(study):
         if part.part == "minibatch":
@@ -140,13 +140,17 @@ def finish(study: Study, store: Store, folder: Path, seconds: float | None = Non
     return Atlas.load(folder)
 
 
-def _blocks_of_bytes(about: dict[str, Any], maps: dict[str, np.ndarray]) -> None:
-    """The blocks of maps kept in 8 bits are those of these: what is said can be found again in what is kept."""
+def _blocks_of_what_is_kept(about: dict[str, Any], maps: dict[str, np.ndarray]) -> None:
+    """What is said of maps in 8 bits, or without a component or images, can be found again in what is kept."""
     layers = tuple(Layer(**layer) for layer in about["layers"])
+    place = f"self/{about['name']}"
     for snapshot in about["snapshots"]:
-        values = maps[f"self/{about['name']}/{snapshot['epoch']}/nothing"]
+        values = maps[f"{place}/{snapshot['epoch']}/nothing"]
         if values.dtype == np.uint8:
             snapshot["blocks"] = [dataclasses.asdict(block) for block in network_blocks(from_bytes(values), layers)]
+    for removed in about["blocks_without"]:
+        kept = from_steps(in_steps(maps[f"{place}/{about['snapshots'][-1]['epoch']}/{removed}"]))
+        about["blocks_without"][removed] = [dataclasses.asdict(block) for block in network_blocks(kept, layers)]
 
 
 def _compare(study: Study, index: int, store: Store, report: Report) -> None:

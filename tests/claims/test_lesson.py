@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from cka_core.atlas.blocks import MADE_ON
-from cka_core.atlas.result import Atlas, from_bytes
+from cka_core.atlas.packing import from_bytes
+from cka_core.atlas.result import Atlas
 from cka_core.claims import lesson
 from cka_core.claims.lesson_maps import DEEP, NETWORKS, TRAINED, TWINS, UNTRAINED, WIDE, name_the_map, picture
 from cka_core.claims.lesson_story import NETWORK, after_text, more_images, new_networks, profile

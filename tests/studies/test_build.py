@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cka_core.atlas.result import Atlas, from_bytes, in_bytes
+from cka_core.atlas.packing import from_bytes, in_bytes
+from cka_core.atlas.result import Atlas
 from cka_core.atlas.study import Study, study_of
 from cka_core.base.store import Store
 from cka_core.comparing.engine import compare
@@ -215,7 +216,7 @@ def test_progress_grows_to_the_end(built):
 
 
 def cut(about, maps, name):
-    maps[f"self/{name}/2/nothing"] = maps[f"self/{name}/2/nothing"][:5, :5]
+    maps[f"self/{name}/2/nothing"] = maps[f"self/{name}/2/nothing"][..., :5, :5]
     return about
 
 
