@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from cka_core.atlas.packing import LARGEST, PLANES, from_bytes, from_steps, in_bytes, in_steps
+from cka_core.atlas.packing import IN_STEPS, LARGEST, PLANES, from_bytes, from_steps, in_bytes, in_steps
+from cka_core.atlas.result import FORMAT, Atlas
+from tests import synthetic_atlas
 
 MAPS = arrays(
     np.float32,
@@ -59,3 +63,23 @@ def test_what_has_no_room_is_refused():
 def test_eight_bits_are_steps_of_a_254th():
     matrix = np.array([[0.0, 1.0, 0.5, np.nan, -0.2, 1.3]])
     assert np.allclose(from_bytes(in_bytes(matrix)), [[0, 1, 0.5, np.nan, 0, 1]], atol=0.002, equal_nan=True)
+
+
+def test_an_atlas_of_the_format_before_is_read_and_saved_in_steps(tmp_path):
+    atlas = synthetic_atlas.build()
+    maps = {name: np.asarray(values) for name, values in atlas._maps.items()}
+    np.savez_compressed(tmp_path / "maps.npz", **maps)
+    (tmp_path / "atlas.json").write_text(json.dumps({**atlas._about, "format": "cka-explorer atlas 2"}))
+    before = Atlas.load(tmp_path)
+    before.save(tmp_path / "now")
+    after = Atlas.load(tmp_path / "now")
+    assert json.loads((tmp_path / "now" / "atlas.json").read_text())["format"] == FORMAT
+    assert after.facts["in_steps"] == IN_STEPS
+    packed = np.load(tmp_path / "now" / "maps.npz")
+    for one, other in atlas.pairs():
+        assert np.array_equal(before.pair(one.name, other.name), atlas.pair(one.name, other.name))
+        assert np.allclose(after.pair(one.name, other.name), atlas.pair(one.name, other.name), rtol=0, atol=2.0**-25)
+        assert packed[f"pair/{one.name}/{other.name}"].shape[0] == PLANES
+    for member in atlas.members:
+        assert np.allclose(after.map(member.name), atlas.map(member.name), rtol=0, atol=2.0**-25)
+        assert after.comparison(member.name).provenance.get("precision") is None
