@@ -141,16 +141,28 @@ def finish(study: Study, store: Store, folder: Path, seconds: float | None = Non
 
 
 def _blocks_of_what_is_kept(about: dict[str, Any], maps: dict[str, np.ndarray]) -> None:
-    """What is said of maps in 8 bits, or without a component or images, can be found again in what is kept."""
+    """The blocks of the maps that are kept: what is said can be found again in them."""
     layers = tuple(Layer(**layer) for layer in about["layers"])
     place = f"self/{about['name']}"
     for snapshot in about["snapshots"]:
         values = maps[f"{place}/{snapshot['epoch']}/nothing"]
-        if values.dtype == np.uint8:
-            snapshot["blocks"] = [dataclasses.asdict(block) for block in network_blocks(from_bytes(values), layers)]
+        kept = from_bytes(values) if values.dtype == np.uint8 else from_steps(in_steps(values))
+        snapshot["blocks"] = _blocks(kept, layers, {} if values.dtype == np.uint8 else _sure(snapshot["blocks"]))
     for removed in about["blocks_without"]:
         kept = from_steps(in_steps(maps[f"{place}/{about['snapshots'][-1]['epoch']}/{removed}"]))
-        about["blocks_without"][removed] = [dataclasses.asdict(block) for block in network_blocks(kept, layers)]
+        about["blocks_without"][removed] = _blocks(kept, layers, {})
+
+
+def _blocks(kept: np.ndarray, layers: tuple[Layer, ...], sure: dict[Any, dict[str, Any]]) -> list[dict[str, Any]]:
+    """The blocks of a map, and how sure those are of which that is known."""
+    found = [dataclasses.asdict(block) for block in network_blocks(kept, layers)]
+    return [block | sure.get((block["start"], block["stop"]), {}) for block in found]
+
+
+def _sure(blocks: list[dict[str, Any]]) -> dict[Any, dict[str, Any]]:
+    """What the Gram matrices say of blocks beside what their map does, by where each begins and ends."""
+    of_grams = ("low", "high", "deciding")
+    return {(one["start"], one["stop"]): {what: one[what] for what in of_grams if what in one} for one in blocks}
 
 
 def _compare(study: Study, index: int, store: Store, report: Report) -> None:

@@ -25,7 +25,7 @@ UNHEARD_FOR = 10.0
 
 ANSWER = """
 export default function({ data, parentElement, setStateValue }) {
-  if (parentElement.heard === data.said) return;
+  if ((parentElement.heard ?? 0) === data.said) return; // nothing said, nothing to answer
   parentElement.heard = data.said;
   setTimeout(() => setStateValue('heard', data.said), 30); // not in the moment in which others report to be there
 }
