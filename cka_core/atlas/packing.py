@@ -64,6 +64,11 @@ def from_steps(planes: np.ndarray, *, symmetric: bool = False) -> np.ndarray:
     return np.where(steps == NONE, np.nan, steps / STEPS)
 
 
+def as_read(values: np.ndarray) -> np.ndarray:
+    """The map that is read again where one is kept, given in 8 bits or as it is: float64 (rows, columns)."""
+    return from_bytes(values) if values.dtype == np.uint8 else np.rint(values.astype(np.float64) * STEPS) / STEPS
+
+
 def _folded(values: np.ndarray) -> np.ndarray:
     """0, -1, 1, -2, 2 … as 0, 1, 2, 3, 4 …: small numbers of either sign have high bytes of 0. int32 to uint32."""
     return ((values << 1) ^ (values >> 31)).view(np.uint32)

@@ -110,7 +110,7 @@ class Atlas:
                     raise ValueError(f"the map of {member.name} after epoch {snapshot.epoch} is missing")
         for name, shape in shapes.items():
             kind, *of = name.split("/")
-            if kind in ("self", "cosines", "scores", "pair"):
+            if kind in (*MAPS, "scores"):
                 second = {"scores": shape[-1:], "pair": (layers.get(of[-1]),)}.get(kind, (layers.get(of[0]),))
                 sides = (layers.get(of[0]), *second)
                 shape = shape[1:] if kind in MAPS and len(shape) == 3 and shape[0] == packing.PLANES else shape

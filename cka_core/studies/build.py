@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from cka_core.atlas.packing import EIGHT_BIT, from_bytes, from_steps, in_bytes, in_steps
+from cka_core.atlas.packing import EIGHT_BIT, as_read, in_bytes
 from cka_core.atlas.result import FORMAT, Atlas
 from cka_core.atlas.study import Study
 from cka_core.base.progress import Progress, Report, silent
@@ -143,26 +143,18 @@ def finish(study: Study, store: Store, folder: Path, seconds: float | None = Non
 def _blocks_of_what_is_kept(about: dict[str, Any], maps: dict[str, np.ndarray]) -> None:
     """The blocks of the maps that are kept: what is said can be found again in them."""
     layers = tuple(Layer(**layer) for layer in about["layers"])
-    place = f"self/{about['name']}"
+
+    def again(blocks: list[dict[str, Any]], epoch: int, removed: str) -> list[dict[str, Any]]:
+        of_grams = ("low", "high", "deciding")  # how sure a block is, no map says
+        sure = {(one["start"], one["stop"]): {what: one.get(what) for what in of_grams} for one in blocks}
+        kept = as_read(maps[f"self/{about['name']}/{epoch}/{removed}"])
+        found = [dataclasses.asdict(block) for block in network_blocks(kept, layers)]
+        return [block | sure.get((block["start"], block["stop"]), {}) for block in found]
+
     for snapshot in about["snapshots"]:
-        values = maps[f"{place}/{snapshot['epoch']}/nothing"]
-        kept = from_bytes(values) if values.dtype == np.uint8 else from_steps(in_steps(values))
-        snapshot["blocks"] = _blocks(kept, layers, {} if values.dtype == np.uint8 else _sure(snapshot["blocks"]))
-    for removed in about["blocks_without"]:
-        kept = from_steps(in_steps(maps[f"{place}/{about['snapshots'][-1]['epoch']}/{removed}"]))
-        about["blocks_without"][removed] = _blocks(kept, layers, {})
-
-
-def _blocks(kept: np.ndarray, layers: tuple[Layer, ...], sure: dict[Any, dict[str, Any]]) -> list[dict[str, Any]]:
-    """The blocks of a map, and how sure those are of which that is known."""
-    found = [dataclasses.asdict(block) for block in network_blocks(kept, layers)]
-    return [block | sure.get((block["start"], block["stop"]), {}) for block in found]
-
-
-def _sure(blocks: list[dict[str, Any]]) -> dict[Any, dict[str, Any]]:
-    """What the Gram matrices say of blocks beside what their map does, by where each begins and ends."""
-    of_grams = ("low", "high", "deciding")
-    return {(one["start"], one["stop"]): {what: one[what] for what in of_grams if what in one} for one in blocks}
+        snapshot["blocks"] = again(snapshot["blocks"], snapshot["epoch"], "nothing")
+    last = about["snapshots"][-1]["epoch"]
+    about["blocks_without"] = {what: again(blocks, last, what) for what, blocks in about["blocks_without"].items()}
 
 
 def _compare(study: Study, index: int, store: Store, report: Report) -> None:

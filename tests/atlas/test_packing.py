@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from cka_core.atlas.packing import IN_STEPS, LARGEST, PLANES, from_bytes, from_steps, in_bytes, in_steps
+from cka_core.atlas.packing import IN_STEPS, LARGEST, PLANES, as_read, from_bytes, from_steps, in_bytes, in_steps
 from cka_core.atlas.result import FORMAT, Atlas
 from tests import synthetic_atlas
 
@@ -32,6 +32,7 @@ def test_a_map_in_steps_comes_back_to_half_a_step(matrix):
 def test_packed_again_it_is_the_same_file(matrix):
     planes = in_steps(matrix)
     assert np.array_equal(in_steps(from_steps(planes)), planes)
+    assert np.array_equal(as_read(matrix), from_steps(planes), equal_nan=True)
 
 
 @given(MAPS)
@@ -63,6 +64,7 @@ def test_what_has_no_room_is_refused():
 def test_eight_bits_are_steps_of_a_254th():
     matrix = np.array([[0.0, 1.0, 0.5, np.nan, -0.2, 1.3]])
     assert np.allclose(from_bytes(in_bytes(matrix)), [[0, 1, 0.5, np.nan, 0, 1]], atol=0.002, equal_nan=True)
+    assert np.array_equal(as_read(in_bytes(matrix)), from_bytes(in_bytes(matrix)), equal_nan=True)
 
 
 def test_an_atlas_of_the_format_before_is_read_and_saved_in_steps(tmp_path):
