@@ -74,7 +74,7 @@ def choose(store: Store) -> tuple[Path, list[str]] | None:
 
 def switches(atlas: Atlas, names: list[str]) -> tuple[int, str, str, str]:
     """The one line above the grid: seed, layers, first component, colours."""
-    with st.container(horizontal=True, vertical_alignment="bottom", key="switches"):
+    with st.container(horizontal=True, vertical_alignment="top", key="switches"):
         if len(names) > 1:
             widgets.choice("Atlas", names, "atlas", width=160)
         trainings = [str(number) for number in range(atlas_places.trainings(atlas))]

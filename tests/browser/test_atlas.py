@@ -203,6 +203,7 @@ def test_the_keyboard_opens_a_network(page: Page, atlas_app: str):
 # The atlas that ships.
 
 
+@pytest.mark.own_tab
 def test_on_a_phone_nothing_jumps_when_the_grid_comes(page: Page, reader: str):
     page.set_viewport_size({"width": 390, "height": 844})
     page.add_init_script(SHIFTS)

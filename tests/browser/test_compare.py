@@ -78,6 +78,7 @@ def test_the_default_page_is_a_finished_map_with_its_block_named(page: Page, rea
     expect(page.locator(".cell-view .value")).to_have_text(re.compile(r"CKA 0\.\d{3} · 768 images"))
 
 
+@pytest.mark.own_tab
 def test_the_first_screen_holds_the_map_its_controls_its_sentence_and_the_button_and_nothing_jumps(
     page: Page, reader: str
 ):
@@ -192,6 +193,7 @@ def test_a_copied_address_restores_the_view(page: Page, reader: str, browser: Br
     context.close()
 
 
+@pytest.mark.own_tab
 def test_networks_of_a_link_stay_where_a_press_comes_before_their_boxes(page: Page, reader: str):
     held: list[Route] = []
     page.route(re.compile(r"/Selectbox\.\w+"), lambda route: held.append(route))  # slow to come: it draws them

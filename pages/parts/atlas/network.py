@@ -28,7 +28,7 @@ def section(atlas: Atlas, network: str, epoch: int, kinds: str, colours: str, st
 
 
 def _pickers(lines: dict[str, str], network: str) -> str:
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(horizontal=True, vertical_alignment="top"):
         # The choice outlives the picker, which is gone while another tab is open.
         holding.put("network shown", network)
         st.selectbox(

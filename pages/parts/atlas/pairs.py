@@ -25,7 +25,7 @@ MAPS = ("this pair", "mean over seeds", "spread over seeds")
 def section(atlas: Atlas, kinds: str, colours: str) -> None:
     lines = atlas_views.network_lines(atlas)
     twins = atlas_pairs.twins(atlas) or (atlas.members[0], atlas.members[-1])
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(horizontal=True, vertical_alignment="top"):
         a, b = (
             atlas.member(widgets.one_of(f"Network {side}", KEYS[side], lines, default.name))
             for side, default in zip("AB", twins, strict=True)
