@@ -32,8 +32,10 @@ def leaves(place) -> bool:
 
 
 def watch(event: str, arguments: tuple) -> None:
+    if event not in WATCHED:  # nearly all of them: every import, every file
+        return
     log = os.environ.get("ONLY_LOOPBACK")
-    if event not in WATCHED or not log or not leaves(arguments[WATCHED[event]]):
+    if not log or not leaves(arguments[WATCHED[event]]):
         return
     with open(log, "a", encoding="utf-8") as file:
         calls = "".join(traceback.format_stack(limit=8))
