@@ -76,7 +76,7 @@ def tabs(browser: Browser) -> list[Page]:
 
 @pytest.fixture
 def page(
-    request: pytest.FixtureRequest, browser: Browser, browser_context_args: dict, tabs: list[Page]
+    request: pytest.FixtureRequest, browser: Browser, browser_context_args: dict, tabs: list[Page], reader: str
 ) -> Iterator[Page]:
     """A page on which nothing may go wrong unnoticed. What a test may change of its tab is put back. A test that is
     marked ``own_tab`` has one that saw no page before, as one needs that runs scripts before those of a page, holds
@@ -92,14 +92,14 @@ def page(
         if not goes_on:
             page.context.close()
     if goes_on:
-        put_back(page)
+        put_back(page, reader)
         tabs.append(page)
 
 
-def put_back(page: Page) -> None:
+def put_back(page: Page, address: str) -> None:
     if page.url.startswith("http"):
         page.evaluate("localStorage.clear(); sessionStorage.clear()")
-    page.goto("about:blank")
+    page.goto(f"{address}/_stcore/health")  # a word, from the same host: another one has another process of the browser
     page.set_viewport_size(VIEWPORT)
     page.emulate_media(color_scheme="light", reduced_motion="no-preference")
     page.mouse.move(0, 0)
