@@ -287,6 +287,29 @@ def test_on_a_phone_the_map_comes_first_then_the_cell_and_the_form_is_folded(pag
     assert width > 300
 
 
+PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Mobile/15E148 Safari/604.1"
+
+
+@pytest.mark.parametrize("path, chart", [("/", ".st-key-map .js-plotly-plot"), ("/atlas", ".cell canvas")])
+def test_for_a_browser_that_says_it_is_a_phones_a_page_is_drawn_once(
+    browser: Browser, reader: str, path: str, chart: str
+):
+    context = browser.new_context(bypass_csp=True, user_agent=PHONE, viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    sent: list[bytes | str] = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
+    page.goto(reader + path)
+    page.wait_for_selector(chart)
+    page.wait_for_selector(MAP)
+    settled(page)
+    if path == "/":
+        page.wait_for_function(f"{CHART}?._ev?.listeners('plotly_click').some((one) => one.ofMap)")
+        assert page.evaluate(f"{CHART}.data[0].colorbar.orientation") == "h"
+    settled(page)
+    assert sent and not [frame for frame in sent if b"narrow" in (frame.encode() if isinstance(frame, str) else frame)]
+    context.close()
+
+
 def download_button(page: Page, name: str):
     """Older versions of Streamlit put the icon's name before the label."""
     return page.get_by_role("button", name=re.compile(rf"(^|\W){name}$"))

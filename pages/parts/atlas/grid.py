@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from cka_core.base.keys import key_of
+from pages.parts import phone
 
 HTML = """
 <div class="atlas">
@@ -25,8 +26,8 @@ KEY = "atlas_grid"
 
 
 def is_narrow() -> bool:
-    """Whether the browser said that its window is a phone's."""
-    return bool((st.session_state.get(KEY) or {}).get("narrow"))
+    """Whether the maps are on a phone."""
+    return phone.is_narrow(KEY)
 
 
 def is_drawn() -> bool:

@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from cka_core.results import figures, views
 from cka_core.results import words as result_words
 from cka_core.results.comparison import Comparison
-from pages.parts import drawn
+from pages.parts import drawn, phone
 
 LISTENER = """
 export default function({ data, setTriggerValue, setStateValue }) {
@@ -56,8 +56,8 @@ def column_key(comparison: Comparison) -> str:
 
 
 def is_narrow() -> bool:
-    """Whether the map is as narrow as on a phone: it says so once it is drawn."""
-    return bool((st.session_state.get("map_listener") or {}).get("narrow"))
+    """Whether the map is as narrow as on a phone."""
+    return phone.is_narrow("map_listener")
 
 
 def folded(title: str) -> DeltaGenerator:
