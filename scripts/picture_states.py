@@ -21,7 +21,7 @@ from cka_core.base.store import Store
 from cka_core.jobs import submit
 from cka_core.training.recipe import TrainSpec
 from scripts.browser import find
-from scripts.running import BROWSER_OPTIONS, running_app
+from scripts.running import BROWSER_OPTIONS, PHONE, running_app
 
 SIZES = ((1280, 720), (1400, 900), (1920, 1080), (390, 844))
 SOURCE = "cifar-resnet-14x1-plain-s0"
@@ -76,6 +76,7 @@ def take(browser: Browser, address: str, state: str, views: dict[str, str], fold
                 bypass_csp=True,
                 color_scheme="dark" if theme == "dark" else "light",
                 viewport={"width": width, "height": height},
+                user_agent=PHONE if width == 390 else None,
             )
             for name, view in views.items():
                 page = context.new_page()

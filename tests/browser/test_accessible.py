@@ -79,3 +79,27 @@ def _found_at_rest(page: Page) -> list[list[str]]:
 
 def _is_streamlits(rule: str, around: str) -> bool:
     return any(rule == known and part in around for known, part in DRAWN_BY_STREAMLIT)
+
+
+CONTRASTS = """() => {
+  const luminance = (colour) => colour.match(/[\\d.]+/g).slice(0, 3).map((part) => part / 255)
+    .map((part) => part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, part, at) => sum + part * [0.2126, 0.7152, 0.0722][at], 0.05);
+  const ground = luminance(getComputedStyle(document.querySelector("[data-testid=stApp]")).backgroundColor);
+  return [...document.querySelectorAll(".js-plotly-plot text:not(.heatmap-label text)")].map((word) => {
+    const ink = luminance(getComputedStyle(word).fill);
+    return [word.textContent, Math.max(ink, ground) / Math.min(ink, ground)];
+  });
+}"""
+"""The words of charts, which axe-core does not look at, and how well they stand out: WCAG 2's relative luminance."""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_words_of_a_chart_can_be_read(page: Page, reader: str, scheme: str):
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    for path in ("/", "/train", "/atlas"):
+        page.goto(reader + path)
+        page.wait_for_selector(".js-plotly-plot .xtick text")
+        page.wait_for_selector(AT_REST)
+        found = page.evaluate(CONTRASTS)
+        assert len(found) > 5 and not [one for one in found if one[1] < 4.5], (path, found)

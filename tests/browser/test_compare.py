@@ -9,6 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
+from scripts.running import PHONE
+
 OLD = ":not([data-retained])"  # Streamlit keeps what is replaced in the page, unseen, until the run ends
 MAP = f".st-key-map{OLD} .heatmaplayer image"
 CHART = "document.querySelector('.st-key-map .js-plotly-plot')"
@@ -285,9 +287,6 @@ def test_on_a_phone_the_map_comes_first_then_the_cell_and_the_form_is_folded(pag
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     width = page.locator(".st-key-map .js-plotly-plot").bounding_box()["width"]  # type: ignore[index]
     assert width > 300
-
-
-PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Mobile/15E148 Safari/604.1"
 
 
 @pytest.mark.parametrize("path, chart", [("/", ".st-key-map .js-plotly-plot"), ("/atlas", ".cell canvas")])

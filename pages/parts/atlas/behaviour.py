@@ -17,7 +17,7 @@ from cka_core.base.store import Store
 from cka_core.claims.evidence import decimal, percent
 from cka_core.images import pictures
 from cka_core.images.sets import Images, is_available, load_images
-from pages.parts import address, widgets
+from pages.parts import address, drawn, widgets
 from pages.parts.atlas import grid as atlas_grid
 
 SHOWN = 8
@@ -85,7 +85,7 @@ def by_class(
     st.markdown("##### By class")
     found = [atlas_images.class_accuracies(atlas, group, len(classes)) for group in (wide, deep)]
     st.plotly_chart(
-        atlas_figures.class_bars(found[0], found[1], titles, classes, narrow=atlas_grid.is_narrow()),
+        drawn.readable(atlas_figures.class_bars(found[0], found[1], titles, classes, narrow=atlas_grid.is_narrow())),
         width="stretch",
         key="classes",
         alt=atlas_figures.class_bars_alt(found[0], found[1], titles, classes),
@@ -103,7 +103,7 @@ def by_example(
     chart, beside = st.columns([2, 1], gap="large")
     with chart:
         event = st.plotly_chart(
-            atlas_figures.example_scatter(found, titles, atlas.labels, images.classes),
+            drawn.readable(atlas_figures.example_scatter(found, titles, atlas.labels, images.classes)),
             width="stretch",
             key="examples",
             on_select="rerun",

@@ -11,7 +11,7 @@ from cka_core.claims.beyond import Beyond, Kind, beyond
 from cka_core.claims.more_data import CAVEAT, MoreData, more_data
 from cka_core.images import pictures
 from cka_core.images.sets import is_available
-from pages.parts import address
+from pages.parts import address, drawn
 from pages.parts.atlas import network
 from pages.parts.atlas.claims import BADGES
 
@@ -39,7 +39,9 @@ def cards(atlas: Atlas, folder: str, changed: float, store: Store) -> None:
         figure = claim_figures.falls_figure(seen)
         if figure is not None:
             chart, said = figure
-            st.plotly_chart(chart, width="stretch", key="figure beyond", alt=said, config={"displayModeBar": False})
+            st.plotly_chart(
+                drawn.readable(chart), width="stretch", key="figure beyond", alt=said, config={"displayModeBar": False}
+            )
             st.caption(said)
         st.caption(f"Caveat: {address.plain(caveat)}")
     with right, st.container(border=True, key="kinds"):
@@ -65,7 +67,9 @@ def _more_data(seen: tuple[MoreData, ...]) -> None:
             _, colour, icon = BADGES[one.holds]
             st.markdown(f"- :{colour}[{icon}] {address.plain(one.text)}")
         chart, said = claim_figures.more_data_figure(seen)
-        st.plotly_chart(chart, width="stretch", key="figure more data", alt=said, config={"displayModeBar": False})
+        st.plotly_chart(
+            drawn.readable(chart), width="stretch", key="figure more data", alt=said, config={"displayModeBar": False}
+        )
         st.caption(f"{said} Caveat: {address.plain(CAVEAT)}")
 
 

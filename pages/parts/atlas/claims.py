@@ -10,7 +10,7 @@ from cka_core.atlas.result import Atlas
 from cka_core.claims import figures as claim_figures
 from cka_core.claims.cards import Claim, claims
 from cka_core.measures.blocks import RULE
-from pages.parts import address
+from pages.parts import address, drawn
 from pages.parts.glossary import hint
 
 BADGES: dict[str, tuple[str, Any, str]] = {
@@ -100,7 +100,11 @@ def card(claim: Claim, figure: tuple[Any, str] | None) -> None:
         if figure is not None:
             chart, said = figure
             st.plotly_chart(
-                chart, width="stretch", key=f"figure {claim.key}", alt=said, config={"displayModeBar": False}
+                drawn.readable(chart),
+                width="stretch",
+                key=f"figure {claim.key}",
+                alt=said,
+                config={"displayModeBar": False},
             )
             st.caption(said)
         if claim.caveat:

@@ -9,7 +9,7 @@ from cka_core.comparing import estimate
 from cka_core.results import estimators, views
 from cka_core.results.comparison import Comparison
 from cka_core.results.estimators import MOST_IMAGES, EstimatorSpec
-from pages.parts import address
+from pages.parts import address, drawn
 from pages.parts.compare import missing
 from pages.parts.compare.measuring import example
 from pages.parts.compare.which import OnScreen
@@ -72,4 +72,6 @@ def _features(comparison: Comparison, layers: tuple[str, str]) -> tuple[int, int
 
 
 def _chart(figure: object, key: str, alt: str) -> None:
-    st.plotly_chart(figure, width="stretch", key=f"estimator chart {key}", alt=alt, config={"displaylogo": False})
+    st.plotly_chart(
+        drawn.readable(figure), width="stretch", key=f"estimator chart {key}", alt=alt, config={"displaylogo": False}
+    )

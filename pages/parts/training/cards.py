@@ -20,7 +20,7 @@ from cka_core.library.catalogue import NetworkInfo
 from cka_core.training import figures as training_figures
 from cka_core.training import state as training_state
 from cka_core.training.recipe import TrainSpec
-from pages.parts import address, naming, visitor, widgets
+from pages.parts import address, drawn, naming, visitor, widgets
 from pages.parts.training import form as training_form
 
 LOOK_SECONDS, IDLE_SECONDS = 1.5, 5.0
@@ -205,7 +205,7 @@ def result(record: dict[str, Any], key: str) -> None:
         st.caption("The dotted line marks the epoch whose weights were kept.")
     with right:
         st.plotly_chart(
-            training_figures.confusion(counts, record["classes"]),
+            drawn.readable(training_figures.confusion(counts, record["classes"])),
             key=f"confusion {key}",
             alt=training_figures.confusion_alt(counts, record["classes"]),
             config=PLAIN_CHART,
@@ -278,7 +278,7 @@ def _both_curves(history: dict[str, list[float]], epochs: int, kept: int | None,
 
 def _curves(history: dict[str, list[float]], epochs: int, quantity: str, key: str, kept: int | None = None) -> None:
     st.plotly_chart(
-        training_figures.curves(history, epochs, quantity, kept_epoch=kept),
+        drawn.readable(training_figures.curves(history, epochs, quantity, kept_epoch=kept)),
         key=f"{quantity} {key}",
         alt=training_figures.curves_alt(history, epochs, quantity),
         config=PLAIN_CHART,
