@@ -82,6 +82,8 @@ def wait_for_large(page: Page, title: str) -> None:
 
 def test_depth_runs_across_and_width_down(page: Page, atlas_app: str):
     open_atlas(page, atlas_app)
+    labels = [label.bounding_box() for label in page.locator(".st-key-switches [data-testid=stWidgetLabel]").all()]
+    assert len(labels) == 5 and len({label["y"] for label in labels}) == 1
     at = {size: cell(page, size).bounding_box() for size in ("14x1", "14x2", "14x4", "38x1")}
     assert at["14x1"]["y"] < at["14x2"]["y"] < at["14x4"]["y"]
     assert at["38x1"]["y"] == at["14x1"]["y"] and at["38x1"]["x"] > at["14x1"]["x"]
