@@ -49,10 +49,8 @@ def best_match_curve(
 
 
 def readable(figure: Any) -> Any:
-    """The figure, or a copy of it with words that can be read in this theme."""
-    import plotly.graph_objects as go
-
-    return _inked(go.Figure(figure), _ink()) if _ink() else figure
+    """The figure, with words that can be read in this theme. It is changed: copy one that others are shown before."""
+    return _inked(figure, _ink())
 
 
 def _ink() -> str | None:
@@ -63,10 +61,8 @@ def _ink() -> str | None:
 def _inked(figure: Any, ink: str | None) -> Any:
     if ink is not None:
         words = {"tickfont": {"color": ink}, "title": {"font": {"color": ink}}}
-        figure.update_layout(font={"color": ink}).update_xaxes(words).update_yaxes(words).update_coloraxes(
-            colorbar=words
-        )
-        figure.update_traces(colorbar=words, selector={"type": "heatmap"})
+        figure.update_layout(font={"color": ink}).update_xaxes(words).update_yaxes(words)
+        figure.update_coloraxes(colorbar=words).update_traces(colorbar=words, selector={"type": "heatmap"})
     return figure
 
 

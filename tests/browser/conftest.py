@@ -68,7 +68,7 @@ def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.C
 
 
 @pytest.fixture(scope="session")
-def tabs(browser: Browser) -> list[Page]:
+def tabs() -> list[Page]:
     """The tab that goes from test to test, if there is one. Of what a page costs a new tab, more than half is compiling
     what this one has compiled."""
     return []

@@ -8,6 +8,8 @@ import axe_playwright_python
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.test_compare import AT_REST, settled
+
 AXE = next(Path(axe_playwright_python.__file__).parent.rglob("axe.min.js")).read_text(encoding="utf-8")
 
 PAGES = {
@@ -28,8 +30,6 @@ DRAWN_BY_STREAMLIT = (
     ("color-contrast", "stBaseButton-primary"),  # its primary buttons are white on the theme's colour, always
 )
 """A rule, and what its element or one around it is called: what no setting of ours can change."""
-
-AT_REST = "[data-testid=stApp][data-test-script-state=notRunning]"
 
 FIND = f"""async () => {{
   const app = document.querySelector("[data-testid=stApp]");
@@ -55,7 +55,7 @@ def test_a_page_can_be_read_by_everybody(page: Page, reader: str, name: str):
     title, drawn = PAGES[name]
     page.goto(f"{reader}/{'' if name == 'home' else name}")
     page.wait_for_selector(drawn)
-    page.wait_for_selector(AT_REST)
+    settled(page)
     expect(page).to_have_title(f"{title} · CKA Explorer")
     page.evaluate(AXE)
     for width in (1400, 390):
@@ -100,6 +100,6 @@ def test_the_words_of_a_chart_can_be_read(page: Page, reader: str, scheme: str):
     for path in ("/", "/train", "/atlas"):
         page.goto(reader + path)
         page.wait_for_selector(".js-plotly-plot .xtick text")
-        page.wait_for_selector(AT_REST)
+        settled(page)
         found = page.evaluate(CONTRASTS)
         assert len(found) > 5 and not [one for one in found if one[1] < 4.5], (path, found)

@@ -13,6 +13,7 @@ from scripts.running import PHONE
 
 OLD = ":not([data-retained])"  # Streamlit keeps what is replaced in the page, unseen, until the run ends
 MAP = f".st-key-map{OLD} .heatmaplayer image"
+AT_REST = "[data-testid=stApp][data-test-script-state=notRunning]"
 CHART = "document.querySelector('.st-key-map .js-plotly-plot')"
 PAIR = "/?a=cifar-resnet-38x1-cifar10-mini-s0&b=cifar-resnet-14x4-cifar10-mini-s0"
 TWO_SMALL = "/?a=cifar-resnet-8x1&b=cifar-resnet-8x1:1&n=16&batch=32"
@@ -27,7 +28,7 @@ def open_map(page: Page, address: str) -> Locator:
 
 
 def settled(page: Page) -> None:
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+    page.wait_for_selector(AT_REST)
 
 
 def at(area: Locator, across: float, up: float) -> dict[str, float]:

@@ -311,8 +311,8 @@ atlas_build.build(study, Store(sys.argv[2]), Path(sys.argv[3]), kill)
 """
 
 
-def test_killed_during_the_comparison_it_goes_on(built, finished, tmp_path):
-    store = finished
+@pytest.mark.usefixtures("finished")
+def test_killed_during_the_comparison_it_goes_on(built, store, tmp_path):
     atlas_steps.forget(TINY, store)  # how alike the networks are; how each was trained and looked at stays
     assert left_of(TINY, store) == [("minibatch", 0), ("minibatch", 1)]
     arguments = [json.dumps(TINY.to_json()), store.root, str(tmp_path / "atlas")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import streamlit as st
@@ -100,7 +101,7 @@ def card(claim: Claim, figure: tuple[Any, str] | None) -> None:
         if figure is not None:
             chart, said = figure
             st.plotly_chart(
-                drawn.readable(chart),
+                drawn.readable(copy.deepcopy(chart)),
                 width="stretch",
                 key=f"figure {claim.key}",
                 alt=said,
