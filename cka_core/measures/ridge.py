@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cka_core.measures import lapack
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import inner_products
 from cka_core.measures.matrices import doubly_centred_layer, norms, packed_stack
@@ -45,14 +46,10 @@ def _hats(batch: GramBatch, penalty: float) -> np.ndarray:
         gram /= norms(batch, "ridge R²")[layer].sum()
         shrink = penalty / m
         gram.ravel()[:: m + 1] += shrink
-        from scipy.linalg import lapack
-
-        factor, bad = lapack.dpotrf(gram.T, lower=1, overwrite_a=1)
-        inverse, worse = lapack.dpotri(factor, lower=1, overwrite_c=1)
-        assert not bad and not worse, "a Gram matrix and a penalty are positive"
-        hat = -shrink * inverse.T  # its upper half is filled, which is all that is packed
-        hat.ravel()[:: m + 1] += 1
-        return hat
+        lapack.invert_positive(gram)
+        gram *= -shrink  # its upper half, which is all that is packed
+        gram.ravel()[:: m + 1] += 1
+        return gram
 
     load_scipy()
     return packed_stack(len(batch.triangles), batch.m, one)
