@@ -2,9 +2,10 @@
 
 U(K~) is kept as its strict upper triangle in float32 and a power of two. Two things make it quick and right:
 
-- A shift close to each feature's mean is subtracted first, a few columns at a time. HSIC1 does not see any shift, since
-  U-centring removes what is constant in a row or a column; float32 does, when the mean is large. So the shift need not
-  be the mean itself, and a few dozen images are enough to find it.
+- A shift close to each mean is subtracted first, a few columns at a time, unless the mean is small. HSIC1 sees
+  no shift, since U-centring removes what is constant in a row or a column; float32 does, when the mean is large. So the
+  shift need not be the mean itself, and a few dozen images are enough to find it; and a layer whose mean is small is
+  multiplied as it is, which saves a copy.
 - ``z @ z.T`` of one buffer is half the work of a general product: numpy calls BLAS' symmetric product.
 """
 
@@ -25,6 +26,10 @@ COLUMNS = 4096
 
 SHIFT_IMAGES = 32
 """At least this many images, evenly spread over the minibatch, make the shift."""
+
+SMALL_MEAN = 32.0
+"""A mean is small if its square is at most this many times the typical entry of U(K~), off the diagonal. Of float32's
+24 bits a product without a shift then keeps 19 in such an entry."""
 
 LISTED = 1024
 """Up to this many images the positions of the triangle are kept in a list (4 MB), above rows are copied one by one."""
@@ -92,18 +97,49 @@ def gram(x: Any, layer: str = "layer", *, first: int = 0, out: np.ndarray | None
     """
     x = _as_matrix(x, layer)
     with np.errstate(all="ignore"):
-        k, shift_square = _product(x, _precision(x))
+        plain = _may_be_plain(x)
+        k, shift_square = (x @ x.T, 0.0) if plain else _product(x, _precision(x))
         exponent = 0
         if not EASY[0] <= float(np.trace(k)) / len(x) <= EASY[1]:
             x, exponent = _scaled(x, layer, first)
+            plain = False
             k, shift_square = _product(x, x.dtype)
         rows = k.sum(axis=1, dtype=np.float64)
         outlier = _outlier(k, rows)
-        if outlier is not None and outlier[0] % _step(len(x)) == 0:
-            k, shift_square = _product(x, k.dtype, without=outlier[0])
-            rows = k.sum(axis=1, dtype=np.float64)
-            outlier = _outlier(k, rows)
-        return _centred(k, rows, shift_square, exponent, outlier, out)
+        in_shift = outlier is not None and outlier[0] % _step(len(x)) == 0
+        if not in_shift and not (plain and outlier is not None):
+            made = _centred(k, rows, shift_square, exponent, outlier, out)
+            if not plain or mean_is_small(made, rows):
+                return made
+        k, shift_square = _product(x, k.dtype, without=outlier[0] if outlier is not None and in_shift else None)
+        rows = k.sum(axis=1, dtype=np.float64)
+        return _centred(k, rows, shift_square, exponent, _outlier(k, rows), out)
+
+
+def _may_be_plain(x: np.ndarray) -> bool:
+    """Whether X X' needs neither another type nor, by the look of a few dozen images, a shift; K tells afterwards."""
+    if x.dtype != _precision(x) or not (x.flags.c_contiguous and x.flags.aligned):
+        return False
+    some = x[:: _step(len(x))]
+    return seems_small(some @ some.T)
+
+
+def seems_small(k: np.ndarray) -> bool:
+    """`mean_is_small` by the K = X X' of a few images, (images, images)."""
+    k = k.astype(np.float64)
+    mean, n = k.mean(), len(k)
+    k += mean - k.mean(axis=0) - k.mean(axis=1)[:, None]
+    off = float(np.vdot(k, k)) - float(np.square(k.diagonal()).sum())
+    return bool(mean <= SMALL_MEAN * math.sqrt(max(off, 0.0) / (n * (n - 1))))
+
+
+def mean_is_small(made: LayerGram, rows: np.ndarray) -> bool:
+    """Whether a Gram matrix made without a shift is as good as one made with it, by `SMALL_MEAN`.
+
+    ``rows`` (m,) are the sums of K before it was U-centred.
+    """
+    entry = math.ldexp(math.sqrt(made.square / len(made.triangle)), made.exponent)
+    return float(rows.sum()) / len(rows) ** 2 <= SMALL_MEAN * entry
 
 
 def _step(m: int) -> int:

@@ -8,7 +8,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from cka_core.measures import kernels
+from cka_core.measures import centring, kernels
 from cka_core.measures.centring import NonFiniteActivation, gram
 from cka_core.measures.kernels import NO_VARIANCE, ONE_IMAGE
 from tests import reference
@@ -161,6 +161,38 @@ def test_an_outlier_is_told_and_costs_no_digits(row, times):
     quiet = np.isin(upper[0], others) & np.isin(upper[1], others)
     got, expected = np.ldexp(made.triangle.astype(np.float64), made.exponent), triangle_of(x)
     assert np.linalg.norm((got - expected)[quiet]) <= 1e-4 * np.linalg.norm(expected[quiet])
+
+
+@pytest.mark.parametrize("m", [40, 256])
+@pytest.mark.parametrize("mean", [0.0, 0.5, 1.0, 2.0, 2.8, 3.0, 5.0, 40.0])
+def test_a_mean_costs_few_digits_whether_it_is_removed_or_not(m, mean):
+    """Of 24 bits 19 are left in a typical entry where it is not (`SMALL_MEAN`)."""
+    assert_right(draw(m, 3000) + np.float32(mean), 2.0**-18)
+
+
+def test_a_layer_with_a_small_mean_is_multiplied_as_it_is(monkeypatch):
+    def copied(*given, **more):
+        raise AssertionError("copied")
+
+    monkeypatch.setattr(centring, "_product", copied)
+    assert_right(np.maximum(draw(256, 3000), 0), 2.0**-18)
+    assert_right(np.maximum(draw(40, 300), 0).astype(np.float64), 2e-7)
+    for other in (draw(256, 3000) + 2, draw(256, 3000).astype(np.float16), np.asfortranarray(draw(64, 300))):
+        with pytest.raises(AssertionError, match="copied"):
+            gram(other)
+
+
+def test_a_mean_that_few_images_do_not_show_is_seen_in_the_product(monkeypatch):
+    """Every eighth image is looked at first. Where the others have a mean the product is made once more."""
+    x = draw(256, 700)
+    x[np.arange(256) % 8 != 0] += 10
+    x[::8] *= 10
+    asked = []
+    product = centring._product
+    monkeypatch.setattr(centring, "_product", lambda *given, **more: asked.append(given) or product(*given, **more))
+    monkeypatch.setattr(centring, "SMALL_MEAN", 1.0)
+    assert_right(x, 1e-5)
+    assert len(asked) == 1
 
 
 def test_ordinary_differences_in_size_are_no_outliers():

@@ -16,6 +16,7 @@ CASES = {
     "channels last": lambda x: x.reshape(len(x), 4, 3, 5).to(memory_format=torch.channels_last),
     "tiny": lambda x: x * 1e-12,
     "huge": lambda x: x * 1e15 + 3e15,
+    "a small mean": lambda x: x + 1,
     "far from zero": lambda x: x + 1e3,
     "float64": lambda x: x.double() + 1e6,
     "bfloat16": lambda x: x.bfloat16(),
@@ -71,6 +72,19 @@ def test_a_queue_of_layers_is_the_same_but_for_those_that_want_a_second_look(m, 
         assert np.abs(triangles[row] - wanted.triangle).max() <= 2e-6 * scale
         assert np.abs(made.norms - wanted.norms).max() <= 2e-6 * max(wanted.norms.max(), scale)
         assert made.square == pytest.approx(wanted.square, rel=1e-6)
+
+
+def test_a_layer_with_a_small_mean_is_multiplied_as_it_is(monkeypatch):
+    def copied(*given):
+        raise AssertionError("copied")
+
+    x = torch.randn(256, 300, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(module, "_product", copied)
+    for small in (x, torch.relu(x), x + 1, x.double(), CASES["channels last"](x[:, :60])):
+        assert torch_gram(small).reason is None
+    for other in (x + 2, x.half(), x[:, ::2]):
+        with pytest.raises(AssertionError, match="copied"):
+            torch_gram(other)
 
 
 def test_no_variance_and_not_finite():
