@@ -12,6 +12,7 @@ import numpy as np
 
 from cka_core.comparing import tallies
 from cka_core.measures import registry
+from cka_core.measures.centring import is_number
 from cka_core.measures.grams import of_rows
 from cka_core.measures.hsic import minibatches
 from cka_core.networks.layers import Layer
@@ -86,7 +87,8 @@ def compare_activations(
     held = tallies.Held(sums)
 
     def take(array: Any, rows: slice) -> Any:
-        return reduced(array[rows], tokens)
+        part = _rows(array, rows)
+        return reduced(part, tokens) if is_number(part.dtype) else part  # which is refused by its layer's name
 
     for part in parts:
         batch_a = of_rows(arrays_a, part, take)
@@ -114,6 +116,20 @@ def compare_activations(
         warnings=sums.warnings,
         jackknife=held.jackknife(),
     )
+
+
+def _rows(array: Any, rows: slice) -> np.ndarray:
+    """Some rows as numpy has them; of a PyTorch tensor without its gradient, bfloat16 as float32, which holds it."""
+    try:
+        part = array[rows]
+        if hasattr(part, "detach"):
+            part = part.detach().cpu()
+            part = part.float() if str(part.dtype) == "torch.bfloat16" else part
+        return np.asanyarray(part)
+    except (TypeError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(
+            f"Expected arrays of numbers, got a {type(array).__name__} that numpy cannot read. Make it a numpy array."
+        ) from error
 
 
 def _identified(n: int, ids_a: Any, ids_b: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from cka_core.measures import registry
 from cka_core.measures.hsic import minibatches
 from cka_core.networks import inputs
 from cka_core.networks.layer_graph import INFERENCE, input_names
-from cka_core.networks.layers import Choice, check_patterns
+from cka_core.networks.layers import Choice, check_choice, check_patterns
 from cka_core.networks.preprocessing import AUTO
 from cka_core.networks.torch_calls import BatchAxis
 from cka_core.networks.torch_layers import Forward
@@ -95,6 +95,7 @@ def compare(
     NonFiniteActivation
         Naming the layer and the image.
     """
+    layers = check_choice(layers)
     if torch_models.is_torch(model_a) or torch_models.is_torch(model_b):
         if batch_norm != INFERENCE:
             raise ValueError(

@@ -60,7 +60,7 @@ class Live:
     def __init__(self, extractor: Extractor, images: Any):
         x = inputs.of_network(images, extractor.input_names, extractor.name)
         extractor.check_images(x)
-        self.extractor, self.x = extractor, x
+        self.extractor, self.x = extractor, inputs.with_mask(x, extractor.input_names, images)
         self.pixels = extractor.pixels(x)
         self.preprocessing = in_words(self.pixels, x)
         self.name, self.layers, self.steps = extractor.name, extractor.layers, extractor.steps

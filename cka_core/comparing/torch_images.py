@@ -205,7 +205,9 @@ class Entrance:
     def _for_keras(self, batch: Any) -> inputs.Entering:
         if isinstance(batch, Mapping):
             taken = inputs.of_network(batch, self.names, "The Keras model")
-            return {name: _array(x) for name, x in taken.items()} if isinstance(taken, dict) else _array(taken)
+            arrays = {name: _array(x) for name, x in taken.items()} if isinstance(taken, dict) else _array(taken)
+            mask = inputs.attention_mask(batch)
+            return arrays if mask is None else inputs.with_mask(arrays, self.names, {inputs.MASK: _array(mask)})
         if len(self.names) > 1:
             inputs.of_network(input_of(batch), self.names, "The Keras model")
         array = _array(input_of(batch))

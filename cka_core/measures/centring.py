@@ -98,7 +98,7 @@ def gram(x: Any, layer: str = "layer", *, first: int = 0, out: np.ndarray | None
     x = _as_matrix(x, layer)
     with np.errstate(all="ignore"):
         plain = _may_be_plain(x)
-        k, shift_square = (x @ x.T, 0.0) if plain else _product(x, _precision(x))
+        k, shift_square = (x @ x.T, 0.0) if plain else _product(x, precision(x))
         exponent = 0
         if not EASY[0] <= float(np.trace(k)) / len(x) <= EASY[1]:
             x, exponent = _scaled(x, layer, first)
@@ -118,7 +118,7 @@ def gram(x: Any, layer: str = "layer", *, first: int = 0, out: np.ndarray | None
 
 def _may_be_plain(x: np.ndarray) -> bool:
     """Whether X X' needs neither another type nor, by the look of a few dozen images, a shift; K tells afterwards."""
-    if x.dtype != _precision(x) or not (x.flags.c_contiguous and x.flags.aligned):
+    if x.dtype != precision(x) or not (x.flags.c_contiguous and x.flags.aligned):
         return False
     some = x[:: _step(len(x))]
     return seems_small(some @ some.T)
@@ -182,7 +182,7 @@ def _product(x: np.ndarray, dtype: np.dtype[Any], without: int | None = None) ->
 
 def _scaled(x: np.ndarray, layer: str, first: int) -> tuple[np.ndarray, int]:
     """Activations brought to about 1 by a power of two, and the exponent of its square."""
-    x = x.astype(_precision(x), copy=False)
+    x = x.astype(precision(x), copy=False)
     finite = np.isfinite(x).all(axis=1)
     if not finite.all():
         raise NonFiniteActivation(layer, first + int(finite.argmin()))
@@ -311,10 +311,15 @@ def _scratch(size: int, dtype: np.dtype[Any]) -> np.ndarray:
     return buffers[dtype]
 
 
-def _precision(x: np.ndarray) -> np.dtype[Any]:
+def precision(x: np.ndarray) -> np.dtype[Any]:
     """float64 for what float32 does not hold exactly: wider floats, and integers of more than 16 bits."""
     exact = {"f": 4, "i": 2, "u": 2}.get(x.dtype.kind, x.dtype.itemsize)
     return np.dtype(np.float64 if x.dtype.itemsize > exact else np.float32)
+
+
+def is_number(dtype: np.dtype[Any]) -> bool:
+    """Whether arrays of this type are activations: real numbers or truth values, those that numpy lacks among them."""
+    return dtype.kind in "biuf" or dtype.name.startswith(("bfloat16", "float8"))
 
 
 def _as_matrix(x: Any, layer: str) -> np.ndarray:
@@ -324,7 +329,7 @@ def _as_matrix(x: Any, layer: str) -> np.ndarray:
             "activation: leave those images out of every layer, or fill it with x.filled(value)."
         )
     x = np.asarray(x)
-    if x.dtype.kind not in "biuf" and not x.dtype.name.startswith(("bfloat16", "float8")):
+    if not is_number(x.dtype):
         raise ValueError(f"Layer {layer!r}: expected an array of numbers, got dtype {x.dtype}.")
     if x.ndim == 0 or x.size == 0:
         raise ValueError(f"Layer {layer!r}: expected (images, features...), got shape {x.shape}.")

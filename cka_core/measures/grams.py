@@ -84,7 +84,10 @@ class GramBatch:
         positions = range(len(self.names)) if positions is None else positions
         for position, x in zip(positions, arrays, strict=True):
             if x.ndim and len(x) != self.m:
-                raise ValueError(f"Layer {self.names[position]!r}: expected {self.m} images, got {len(x)}.")
+                raise ValueError(
+                    f"Layer {self.names[position]!r}: expected {self.m} images, got {len(x)}. Leave out a layer whose "
+                    "first axis is not that of the images (layers=…)."
+                )
 
         def one(index: int) -> ValueError | None:
             position = positions[index]

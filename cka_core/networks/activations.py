@@ -18,7 +18,7 @@ from cka_core.networks import inputs
 from cka_core.networks.building import weights_checksums, weights_digest
 from cka_core.networks.inputs import Entering
 from cka_core.networks.layer_graph import BATCH_NORMS, INFERENCE, Call, Input, Key, layer_graph
-from cka_core.networks.layers import Choice, check_patterns, matching
+from cka_core.networks.layers import Choice, Layer, check_patterns, matching
 from cka_core.networks.preprocessing import AUTO, Pixels, check, check_form, check_range, chosen, pixels
 from cka_core.networks.tokens import check_tokens, reduced
 
@@ -98,7 +98,11 @@ class Extractor:
         self._names = [layer.name for layer in self.layers]
         place = {position: index for index, position in enumerate(self._chosen)}
         same = self._graph.same_gram if tokens == "flatten" else {}  # a padding's mean over tokens is another
-        self.repeats = {place[i]: place[source] for i, source in same.items() if i in place and source in place}
+        self.repeats = {
+            place[i]: place[source]
+            for i, source in same.items()
+            if i in place and source in place and _same_tokens(self.all_layers[source], self.all_layers[i])
+        }
         self._segments = self._cut()
         self._checksums: list[int] = []
         self._digest = ""
@@ -160,9 +164,9 @@ class Extractor:
     def grams(self, x: Entering, first: int = 0, report: StepReport | None = None) -> GramBatch:
         """Gram matrices of all layers on one minibatch.
 
-        ``x`` (m, ...) images, or a dict of them by the names of the inputs; ``first`` the position of the first in the
-        sample, for messages; ``report`` is called after each segment with its number from 1 and the positions of the
-        first and last layer done.
+        ``x`` (m, ...) images, or a dict of them by the names of the inputs, in which an ``attention_mask`` (m, tokens)
+        says which tokens count; ``first`` the position of the first in the sample, for messages; ``report`` is called
+        after each segment with its number from 1 and the positions of the first and last layer done.
         """
         batch = GramBatch.empty(self._names, inputs.count(x), first)
         for positions, arrays in self.activations(x, report):
@@ -208,6 +212,7 @@ class Extractor:
         A layer whose Gram matrix is another's (see `repeats`) is left out.
         """
         values: dict[Key, Any] = {}
+        mask = inputs.attention_mask(x)
         for entry, array in self._entries(x):
             check(array, self.preprocessing, entry.dtype)
             form = chosen(self.preprocessing, self._graph, entry, array).form
@@ -217,7 +222,7 @@ class Extractor:
             made = dict(zip(segment.outputs, results, strict=True))
             values = {key: made[key] if key in made else values[key] for key in segment.keeps}
             tensors = (made[self._graph.tensors[self._chosen[i]]] for i in segment.recorded)
-            arrays = [reduced(_as_array(tensor), self.tokens) for tensor in tensors]
+            arrays = [reduced(_as_array(tensor), self.tokens, mask) for tensor in tensors]
             del made, results
             yield list(segment.recorded), arrays
             del arrays
@@ -277,6 +282,12 @@ class Extractor:
     def _spec(self, key: Key) -> tuple[tuple[int | None, ...], str]:
         entering = (entry for entry in self._graph.inputs if entry.key == key)
         return next(((entry.shape, entry.dtype) for entry in entering), None) or self._graph.specs[key]
+
+
+def _same_tokens(one: Layer, other: Layer) -> bool:
+    """Whether a mask of tokens leaves out the same of both, if their numbers are the same but for their order."""
+    shapes = {one.shape, other.shape}
+    return all(len(shape) != 2 for shape in shapes) or (len(shapes) == 1 and other.kind != "Permute")
 
 
 def _mask_of(key: Key) -> Key:

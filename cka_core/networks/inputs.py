@@ -20,6 +20,10 @@ def arrays_of(images: Any, several: bool) -> Any:
     return np.asanyarray(images)
 
 
+MASK = "attention_mask"
+"""What the mask of the tokens is called, as tokenizers call it."""
+
+
 def of_network(given: Any, names: Sequence[str], network: str) -> Entering:
     """What of ``given`` enters a network whose inputs are called ``names``, in its order.
 
@@ -47,10 +51,22 @@ def of_network(given: Any, names: Sequence[str], network: str) -> Entering:
     return np.asanyarray(given)
 
 
+def attention_mask(given: Any) -> Any:
+    """The array `MASK` (n, tokens) of arrays by name, numbers that are 0 for padding; None where there is none."""
+    mask = given.get(MASK) if isinstance(given, Mapping) else None
+    return mask if len(getattr(mask, "shape", ())) == 2 else None
+
+
+def with_mask(taken: Entering, names: Sequence[str], given: Any) -> Entering:
+    """What enters a network, and beside it the mask of what was given, whether or not the network takes it."""
+    mask = attention_mask(given)
+    return taken if mask is None else by_name(taken, names) | {MASK: np.asanyarray(mask)}
+
+
 def check_known(given: Any, networks: Mapping[str, Sequence[str]]) -> None:
     """Refuse arrays by a name that no network takes; ``networks`` has the names of the inputs of each."""
     known = {name for names in networks.values() for name in names}
-    extra = [name for name in given if name not in known] if isinstance(given, Mapping) else []
+    extra = [name for name in given if name not in known and name != MASK] if isinstance(given, Mapping) else []
     if extra:
         takes = "; ".join(f"{network} takes {_listed(names)}" for network, names in networks.items())
         raise ValueError(f"Expected arrays by the names of the inputs, got {_listed(extra)} too: {takes}.")

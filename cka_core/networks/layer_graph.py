@@ -44,6 +44,8 @@ class Call:
 
     def run(self, values: Mapping[Key, Any], batch_norm: str = INFERENCE) -> dict[Key, Any]:
         """Call it on computed tensors, at inference; batch norm may take the statistics of these images instead."""
+        import keras
+
         args, kwargs = self.arguments(values)
         if batch_norm == TRAIN and _is_batch_norm(self.operation):
             return dict(zip(self.outputs, [_on_these_images(self.operation, args, kwargs)], strict=True))
@@ -51,7 +53,8 @@ class Call:
         # the layer has no such argument, for the layers inside it.
         if "training" in getattr(self.operation, "_call_context_args", ()):
             kwargs["training"] = False
-        return dict(zip(self.outputs, _flat(self.operation(*args, **kwargs)), strict=True))
+        made = keras.tree.flatten(self.operation(*args, **kwargs))  # in the order of the symbolic outputs
+        return dict(zip(self.outputs, made, strict=True))
 
     def arguments(self, values: Mapping[Key, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """What the operation was called with, computed tensors in the place of symbolic ones."""
@@ -170,9 +173,11 @@ def input_names(model: Any) -> tuple[str, ...]:
 def _graph_of(model: Any) -> Any:
     functional = _functional(model)
     if functional is None:
+        import keras
+
+        called = f" {model.name!r}" if isinstance(model, keras.Layer) else ""
         raise ValueError(
-            "Expected a functional or sequential Keras model that is built, "
-            f"got {type(model).__name__} {model.name!r}. "
+            f"Expected a functional or sequential Keras model that is built, got {type(model).__name__}{called}. "
             "Its layers have no graph to read; collect their outputs yourself and use compare_activations."
         )
     return functional
@@ -292,11 +297,3 @@ def _only_rearranges(layer: Any) -> bool:
 
     kind = type(layer).__name__
     return kind in SAME_GRAM and type(layer) is getattr(keras.layers, kind)
-
-
-def _flat(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return [item for key in sorted(value) for item in _flat(value[key])]
-    if isinstance(value, (list, tuple)):
-        return [item for element in value for item in _flat(element)]
-    return [value]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import fnmatch
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +20,19 @@ class Layer:
 
 Choice = Sequence[str] | Callable[[Layer], bool] | None
 """Which layers: names, patterns (``*_add``) or kinds (``Conv2D``); a function of the layer; None for every layer."""
+
+
+def check_choice(layers: Choice) -> Choice:
+    """The choice, with names that can be gone through more than once; ValueError for what is none."""
+    if layers is None or callable(layers):
+        return layers
+    names = layers if isinstance(layers, str) else list(layers) if isinstance(layers, Iterable) else layers
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        return names
+    raise ValueError(
+        f"Expected layers as a list of names, patterns or kinds, or a function of a layer, got {layers!r}. For one "
+        "write layers=['Conv2D']."
+    )
 
 
 def hidden(layers: Sequence[Layer]) -> int:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from cka_core.measures.centring import precision
+
 TOKENS = ("flatten", "mean", "first", "last")
 
 
@@ -19,9 +21,9 @@ def reduced(x: Any, tokens: str, mask: Any = None) -> Any:
 
     Parameters
     ----------
-    x : numpy array or PyTorch tensor, one row an image
+    x : numpy array of numbers or PyTorch tensor, one row an image
     tokens : "flatten" keeps all, "mean" averages, "first" is the class token of many models, "last" the last token
-    mask : tensor (images, tokens), 0 for padding, or None
+    mask : of x's kind, (images, tokens), 0 for padding, or None
         Respected by outputs with as many tokens: "mean" leaves padding out, "first" and "last" pass over it, "flatten"
         sets it to zero.
     """
@@ -35,6 +37,8 @@ def reduced(x: Any, tokens: str, mask: Any = None) -> Any:
 
 
 def _masked(x: Any, tokens: str, mask: Any) -> Any:
+    if isinstance(x, np.ndarray):
+        return _masked_array(x, tokens, np.asarray(mask))
     import torch
 
     if tokens in ("flatten", "mean"):
@@ -45,9 +49,21 @@ def _masked(x: Any, tokens: str, mask: Any) -> Any:
     return x[torch.arange(len(x), device=x.device), at]
 
 
+def _masked_array(x: np.ndarray, tokens: str, mask: np.ndarray) -> np.ndarray:
+    if tokens in ("flatten", "mean"):
+        kept = np.where(mask[:, :, None], x, 0)
+        return (
+            kept
+            if tokens == "flatten"
+            else kept.sum(1, dtype=_sum_type(x)) / mask.sum(1, dtype=_sum_type(x)).clip(1)[:, None]
+        )
+    at = mask.argmax(1) if tokens == "first" else mask.shape[1] - 1 - mask[:, ::-1].argmax(1)
+    return x[np.arange(len(x)), at]
+
+
 def _sum_type(x: Any) -> Any:
     if isinstance(x, np.ndarray):
-        return np.float64 if x.dtype == np.float64 else np.float32
+        return precision(x)
     import torch
 
     return torch.float64 if x.dtype == torch.float64 else torch.float32

@@ -240,3 +240,37 @@ def test_mappings_inside_mappings_that_clash_or_never_end_are_refused(tmp_path):
             compare_activations(file, stored(1, 8))
     with pytest.raises(ValueError, match="at least one layer in a"):
         compare_activations({"group": {}}, stored(1, 8))
+
+
+class Other:
+    """Rows of another framework: numpy gets them, as it gets those of TensorFlow and JAX."""
+
+    def __init__(self, array):
+        self.array, self.shape = array, array.shape
+
+    def __getitem__(self, rows):
+        return Other(self.array[rows])
+
+    def __array__(self, dtype=None, copy=None):
+        return self.array
+
+
+def test_rows_of_other_frameworks_are_averaged_over_tokens_too():
+    x = np.random.default_rng(0).standard_normal((30, 5, 4)).astype(np.float32)
+    wanted = compare_activations({"a": x.mean(1)}, {"b": x[:, 0]})
+    assert compare_activations({"a": Other(x)}, {"b": x[:, 0]}, tokens="mean").matrix == pytest.approx(wanted.matrix)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.float64])
+def test_numbers_that_float32_does_not_hold_are_averaged_in_float64(dtype):
+    x = (1e7 + 1e3 * np.random.default_rng(0).standard_normal((30, 50, 4))).astype(dtype)
+    exact = compare_activations({"a": x.astype(np.float64).mean(1)}, {"b": x[:, 0].astype(np.float64)}).matrix
+    assert np.abs(compare_activations({"a": x}, {"b": x[:, 0]}, tokens="mean").matrix - exact).max() < 1e-6
+
+
+@pytest.mark.parametrize("dtype", [complex, "U3", "datetime64[s]"])
+def test_what_is_no_number_is_refused_averaged_or_not(dtype):
+    x = np.ones((30, 5, 4)).astype(int).astype(dtype)
+    for tokens in ("flatten", "mean"):
+        with pytest.raises(ValueError, match="Layer 'a': expected an array of numbers, got dtype"):
+            compare_activations({"a": x}, {"a": x}, tokens=tokens)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from typing import Any, NamedTuple
+
 import numpy as np
 import pytest
 
@@ -268,3 +271,68 @@ def test_a_model_that_did_not_change_is_not_traced_again(x):
     model.compile("sgd", "mse")
     model.fit(x, np.zeros((16, 72)), verbose=0)
     assert warm.live_extractor(model, None) is first
+
+
+class Named(NamedTuple):
+    z: Any
+    a: Any
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        lambda z, a: OrderedDict(z=z, a=a),
+        lambda z, a: {"z": z, "a": a},
+        lambda z, a: OrderedDict([("2", [z]), ("1", {"b": a})]),
+        lambda z, a: Named(z, a),
+    ],
+    ids=["ordered", "dict", "nested", "named"],
+)
+def test_a_layer_that_puts_out_several_tensors_has_each_where_predict_has_it(x, put):
+    import keras
+    from keras import layers, ops
+
+    class Both(keras.Layer):
+        def call(self, given):
+            return put(2 * given, ops.cos(5 * given))
+
+    inputs = keras.Input(SHAPE)
+    made = keras.tree.flatten(Both(name="both")(layers.Flatten()(inputs)))
+    after = [layers.Dense(4, name=f"after{i}")(tensor) for i, tensor in enumerate(made)]
+    model = keras.Model(inputs, after)
+    result = compare(model, model, x, layers=["both", "both[[]1]", "after0", "after1"])
+    assert [layer.name for layer in result.layers_a] == ["both", "both[1]", "after0", "after1"]
+    same(result, predicted(inputs, [*made, *after], x))
+
+
+@pytest.mark.parametrize("model", [None, "resnet50", lambda x: x, 3])
+def test_what_is_no_keras_model_is_refused_by_its_kind(x, model):
+    with pytest.raises(ValueError, match=f"Expected a functional or sequential Keras .* got {type(model).__name__}[.]"):
+        compare(model, model, x)
+
+
+@pytest.mark.parametrize("layers", ["Dense", 3, [3], [["Dense"]]])
+def test_layers_that_are_no_list_of_names_are_refused(x, layers):
+    import keras
+
+    model = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(3)])
+    with pytest.raises(ValueError, match="Expected layers as a list of names"):
+        compare(model, model, x, layers=layers)
+    assert len(compare(model, model, x, layers=iter(["Dense"])).layers_a) == 1
+
+
+@pytest.mark.parametrize("size", ["16", 16.5, None])
+def test_a_minibatch_is_a_whole_number_of_images(x, size):
+    import keras
+
+    model = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten()])
+    with pytest.raises(ValueError, match="Expected batch_size as a whole number of images, got"):
+        compare(model, model, x, batch_size=size)
+
+
+def test_a_layer_whose_first_axis_is_another_is_named_with_what_to_do(x):
+    import keras
+
+    model = keras.Sequential([keras.Input(SHAPE), keras.layers.Lambda(lambda t: keras.ops.reshape(t, (-1, 96)))])
+    with pytest.raises(ValueError, match=r"expected 16 images, got 32. Leave out a layer .*layers="):
+        compare(model, model, x)

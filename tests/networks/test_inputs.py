@@ -117,3 +117,56 @@ def test_a_form_asked_for_is_that_of_the_pictures(given):
     asked = compare(model, model, given, preprocessing="divide-by-255")
     assert np.abs(asked.matrix - compare(model, model, given).matrix).max() == 0
     assert asked.provenance["preprocessing"] == "image: divide-by-255, tokens: none"
+
+
+def reader(seed, takes_mask):
+    """Embeds tokens; ``takes_mask``: and multiplies by a mask that is an input of its own."""
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(seed)
+    tokens, mask = keras.Input((5,), dtype="int32", name="tokens"), keras.Input((5,), name="attention_mask")
+    embedded = layers.Embedding(12, 7, name="embed")(tokens)
+    weighed = embedded * keras.ops.expand_dims(mask, -1) if takes_mask else embedded
+    read = layers.LSTM(5, return_sequences=True, name="read")(weighed)
+    turned = layers.Permute((2, 1), name="turned")(read)  # (5, 5): a mask of its second axis would be another
+    flat = layers.Flatten(name="flat")(layers.Dropout(0.5, name="kept")(read))
+    out = layers.Concatenate(name="out")([flat, layers.Flatten()(turned)])
+    return keras.Model([tokens, mask] if takes_mask else tokens, out, name=f"reader_{seed}")
+
+
+@pytest.mark.parametrize("tokens", ["flatten", "mean", "first", "last"])
+def test_the_mask_of_the_tokens_is_respected(given, tokens):
+    mask = (np.arange(5) >= np.arange(N)[:, None] % 3) & (np.arange(5) < 3 + np.arange(N)[:, None] % 3)
+    x = {"tokens": given["tokens"], "attention_mask": mask.astype(np.float32)}
+    names = ["embed", "read", "kept", "flat"]
+
+    def taken(model, entering):
+        import keras
+
+        tensors = [model.get_layer(name).output for name in names]
+        made = keras.Model(model.input, tensors).predict(entering, verbose=0)
+        return [masked(np.asarray(array, np.float64)) for array in made]
+
+    def masked(array):
+        if array.ndim != 3:
+            return array
+        rows = range(N)
+        if tokens == "flatten":
+            return array * mask[:, :, None]
+        if tokens == "mean":
+            return np.stack([array[i][mask[i]].mean(0) for i in rows])
+        return np.stack([array[i][mask[i]][0 if tokens == "first" else -1] for i in rows])
+
+    a, b = reader(0, takes_mask=True), reader(1, takes_mask=False)
+    result = compare(a, b, x, layers=names, tokens=tokens)
+    assert [layer.name for layer in result.layers_b] == names
+    assert np.abs(result.matrix - reference.matrix(taken(a, x), taken(b, x["tokens"]))).max() <= 1e-5
+
+
+def test_tokens_that_change_places_are_not_left_out_as_those_they_were(given):
+    mask = np.arange(5) < 3 + np.arange(N)[:, None] % 3
+    model = reader(0, takes_mask=False)
+    alone = compare(model, model, {"tokens": given["tokens"], "attention_mask": mask}, layers=["read", "turned"])
+    assert alone.matrix[0, 1] < 0.999
+    assert compare(model, model, given["tokens"], layers=["read", "turned"]).matrix[0, 1] > 1 - 1e-6

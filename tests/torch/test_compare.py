@@ -395,3 +395,14 @@ def test_pytorch_is_imported_only_where_a_model_of_it_is_given():
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert answer.stdout.strip() == "False"
+
+
+def test_stored_tensors_of_every_kind_are_arrays():
+    from cka_core import compare_activations
+
+    x = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
+    wanted = compare_activations({"a": x.bfloat16().float().numpy()}, {"b": x.numpy()}).matrix
+    for given in (x.bfloat16(), x.bfloat16().requires_grad_()):
+        assert (compare_activations({"a": given}, {"b": x}).matrix == wanted).all()
+    with pytest.raises(ValueError, match="Expected arrays of numbers, got a Tensor"):
+        compare_activations({"a": x.to_sparse()}, {"b": x})
