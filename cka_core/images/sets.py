@@ -17,10 +17,12 @@ import os
 import tempfile
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cka_core.base import shipped
+from cka_core.base.keys import LATER
 from cka_core.base.store import Store
 from cka_core.images import cifar10_files, downloads, own
 from cka_core.images.cifar10_files import Arrays
@@ -58,16 +60,34 @@ IMAGE_SETS = {
 
 @dataclasses.dataclass(frozen=True)
 class SampleSpec:
-    """Which images: the first ``n`` (``seed`` None), or ``n`` drawn without replacement with ``seed``; n None: all."""
+    """Which images: the first ``n`` (``seed`` None), or ``n`` drawn without replacement with ``seed``; n None: all.
+
+    ``held`` tells a set of one's own by what is in it (`ImageSet.held`), since its name may become that of another.
+    Where it is not given it is that of the set with this name.
+    """
 
     images: str = "cifar10-mini"
     split: str = "test"
     n: int | None = None
     seed: int | None = 0
     balanced: bool = False
+    held: str = dataclasses.field(default="", metadata=LATER)
+
+    def __post_init__(self) -> None:
+        if not self.held:
+            object.__setattr__(self, "held", held_by(self.images))
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes two samples the same one, whatever their set is called."""
+        values = dataclasses.asdict(self)
+        held = values.pop("held")
+        return values | ({"images": held} if held else {})
 
     def load(self, store: Store | None = None) -> Images:
-        return load_images(self.images, self.split, self.n, self.seed, balanced=self.balanced, store=store)
+        return load_images(
+            self.images, self.split, self.n, self.seed, balanced=self.balanced, held=self.held, store=store
+        )
 
 
 class ImagesUnavailable(ValueError):
@@ -79,11 +99,26 @@ def image_sets(store: Store | None = None) -> dict[str, ImageSet]:
     return own.registered(store or Store()) | IMAGE_SETS
 
 
-def image_set(name: str, store: Store | None = None) -> ImageSet:
-    """The image set of a name; a ValueError with the valid names for any other."""
+def held_by(name: str, store: Store | None = None) -> str:
+    """`ImageSet.held` of the set of one's own with this name; "" for any other name."""
+    found = None if not name or name in IMAGE_SETS else image_sets(store).get(name)
+    return found.held if found is not None else ""
+
+
+def image_set(name: str, store: Store | None = None, *, held: str = "") -> ImageSet:
+    """The image set of a name; a ValueError with the valid names for any other.
+
+    With ``held`` the set of one's own that holds this, whatever it is called now; `ImagesUnavailable` where none does.
+    """
     if name in IMAGE_SETS:
         return IMAGE_SETS[name]
     known = image_sets(store)
+    if held:
+        found = next((one for one in known.values() if one.held == held), None)
+        if found is None:
+            other = f" What is called {name} now holds other images: choose it again to use them." * (name in known)
+            raise ImagesUnavailable(f"The images that were called {name} are not here any more.{other}")
+        return found
     if name not in known:
         raise ValueError(f"Unknown image set {name!r}. Valid: {', '.join(known)}.")
     return known[name]
@@ -96,6 +131,7 @@ def load_images(
     seed: int | None = None,
     *,
     balanced: bool = False,
+    held: str = "",
     store: Store | None = None,
 ) -> Images:
     """Load a sample of an image set.
@@ -107,6 +143,7 @@ def load_images(
     n : number of images; None means all
     seed : None takes the first ``n`` in the set's order; an integer draws ``n`` without replacement, in random order
     balanced : as many of each class as possible (the counts differ by at most one)
+    held : see `image_set`
 
     Raises
     ------
@@ -116,7 +153,7 @@ def load_images(
         If the set is neither in the store nor can be downloaded.
     """
     store = store or Store()
-    found = image_set(name, store)
+    found = image_set(name, store, held=held)
     if split not in found.sizes:
         raise ValueError(f"Unknown split {split!r} of {name}. Valid: {', '.join(found.sizes)}.")
     if balanced and not found.classes:

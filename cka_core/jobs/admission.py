@@ -72,7 +72,9 @@ def _images(sample: dict[str, Any], store: Store) -> int:
     n = sample.get("n")
     if n is not None:
         return int(n)
-    return image_set(sample["images"], store).sizes[sample["split"]] if sample.get("images") else 0
+    if not sample.get("images"):
+        return 0
+    return image_set(sample["images"], store, held=sample.get("held", "")).sizes[sample["split"]]
 
 
 def _check_layers(name: str, known_as: str, store: Store) -> None:

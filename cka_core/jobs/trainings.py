@@ -209,12 +209,12 @@ def short_text(spec: TrainSpec) -> str:
 
 def _images(spec: TrainSpec) -> tuple[int, int]:
     """How many training images a training takes, and how many of them are not held out."""
-    return round(image_set(spec.images).sizes["train"] * spec.fraction), spec.chosen_images
+    return round(image_set(spec.images, held=spec.held).sizes["train"] * spec.fraction), spec.chosen_images
 
 
 def images_text(spec: TrainSpec) -> str:
     """The images of a training, in words."""
-    total = image_set(spec.images).sizes["train"]
+    total = image_set(spec.images, held=spec.held).sizes["train"]
     chosen, fitted = _images(spec)
     held = chosen - fitted
     which = f"all {total:,}" if spec.fraction == 1 else f"{chosen:,} of the {total:,}"

@@ -6,7 +6,7 @@ Light: nothing is loaded but descriptions. pandas is imported by `table`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cka_core.base import records, shipped, words
@@ -157,17 +157,25 @@ def _stacks(store: Store) -> list[Row]:
 def comparisons(store: Store) -> list[Row]:
     """Finished comparisons, bundled ones too, newest first."""
     infos = catalogue.comparable(store)
+    sets = {found.held: name for name, found in own.registered(store).items()}
     rows = []
     for path in sorted(shipped.COMPARISONS.glob("*.npz")):
-        rows.append(_comparison(path.stem, read_about(path), infos, path.stat().st_size, str(path)))
+        rows.append(_comparison(path.stem, read_about(path), infos, path.stat().st_size, str(path), {}))
     for entry in store.entries("comparisons"):
         about = about_in(entry, store)
         if not isinstance(about, str):  # else it is among what is damaged
-            rows.append(_comparison(entry.key, about, infos, entry.size, ""))
+            rows.append(_comparison(entry.key, about, infos, entry.size, "", sets))
     return _newest_first(rows)
 
 
-def _comparison(key: str, about: ComparisonAbout, infos: dict[str, NetworkInfo], size: int, file: str) -> Row:
+def _comparison(
+    key: str,
+    about: ComparisonAbout,
+    infos: dict[str, NetworkInfo],
+    size: int,
+    file: str,
+    sets: Mapping[str, str],
+) -> Row:
     provenance: dict[str, Any] = {**about["provenance"]}
     names = [str((provenance.get(side) or {}).get("name") or side[-1].upper()) for side in ("network_a", "network_b")]
     shape = f"{len(about['layers_a'])} × {len(about['layers_b'])} layers"
@@ -181,18 +189,25 @@ def _comparison(key: str, about: ComparisonAbout, infos: dict[str, NetworkInfo],
         origin,
         str(provenance.get("created") or ""),
         size,
-        _address(key, provenance, infos) or {"result": key},
+        _address(key, provenance, infos, sets) or {"result": key},
         bool(file),
         file,
     )
 
 
-def _address(key: str, provenance: dict[str, Any], infos: dict[str, NetworkInfo]) -> dict[str, str]:
-    """What makes the Compare page show this comparison as its own; empty where it cannot ask for it."""
+def _address(
+    key: str, provenance: dict[str, Any], infos: dict[str, NetworkInfo], sets: Mapping[str, str]
+) -> dict[str, str]:
+    """What makes the Compare page show this comparison as its own; empty where it cannot ask for it.
+
+    ``sets`` has the names of the image sets of one's own by what they hold.
+    """
     try:
         a, b = (_still_here(provenance[side], infos) for side in ("network_a", "network_b"))
         images = provenance["images"]
-        sample = SampleSpec(*(images.get(field) for field in ("images", "split", "n", "seed", "balanced")))
+        held = str(images.get("held") or "")
+        which = {field: images.get(field) for field in ("images", "split", "n", "seed", "balanced")}
+        sample = SampleSpec(**which, held=held)
         measure = provenance.get("measure") or comparison.MEASURE
         passes = provenance.get("passes") or 1
         spec = CompareSpec(a, b, sample, provenance["batch_size"], measure=measure, passes=passes)
@@ -200,7 +215,10 @@ def _address(key: str, provenance: dict[str, Any], infos: dict[str, NetworkInfo]
         return {}
     if any(sample is None for sample in (sample.images, sample.split, sample.n)) or key != spec.key:
         return {}
-    address = {"a": a.name, "b": b.name, "images": sample.images, "split": sample.split, "n": str(sample.n)}
+    if held and held not in sets:
+        return {}
+    address = {"a": a.name, "b": b.name, "images": sets.get(held, sample.images), "split": sample.split}
+    address["n"] = str(sample.n)
     address |= {"draw": "first"} if sample.seed is None else {"draw": "random", "seed": str(sample.seed)}
     address |= {"measure": spec.measure} if spec.measure != comparison.MEASURE else {}
     address |= {"passes": str(passes)} if passes > 1 else {}

@@ -16,7 +16,7 @@ class Sample:
     ``digest`` is that of `Images`. Where the image set is not known, ``images`` is empty; the images are then known by
     their digest alone, or by a ``label`` that someone gave them, or not at all. ``ids`` is a digest of the ids of the
     rows of arrays that somebody brought. ``assumed``: they are such arrays, and what says that row i is image i is
-    whoever compares them.
+    whoever compares them. ``held`` is that of `SampleSpec`.
     """
 
     images: str
@@ -28,10 +28,11 @@ class Sample:
     label: str = ""
     ids: str = ""
     assumed: bool = False
+    held: str = ""
 
     @classmethod
     def of(cls, spec: SampleSpec, images: Images) -> Sample:
-        return cls(spec.images, spec.split, len(images), spec.seed, spec.balanced, images.digest)
+        return cls(spec.images, spec.split, len(images), spec.seed, spec.balanced, images.digest, held=spec.held)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Sample:
@@ -40,7 +41,7 @@ class Sample:
 
     @property
     def spec(self) -> SampleSpec:
-        return SampleSpec(self.images, self.split, self.n, self.seed, self.balanced)
+        return SampleSpec(self.images, self.split, self.n, self.seed, self.balanced, self.held)
 
     def is_sure_to_be(self, other: Sample) -> bool:
         """Whether these are certainly the same images, in the same order."""
@@ -60,7 +61,7 @@ class Sample:
     def to_json(self) -> dict[str, Any]:
         """What `from_json` reads; without what version 0.3 did not know, where it says nothing."""
         fields = dataclasses.asdict(self)
-        return {name: value for name, value in fields.items() if value or name not in ("ids", "assumed")}
+        return {name: value for name, value in fields.items() if value or name not in ("ids", "assumed", "held")}
 
     def __str__(self) -> str:
         if not self.images:

@@ -23,7 +23,7 @@ USUAL = {"preprocessing": AUTO, "batch_norm": INFERENCE, "passes": 1, "without":
 
 @dataclasses.dataclass(frozen=True)
 class CompareSpec:
-    """What to compare. ``key`` names its job and its file; what the networks are called is no part of it.
+    """What to compare. ``key`` names its job and its file; what networks and images are called is no part of it.
 
     ``layers`` keeps only the layers with these names, of either network; None keeps every layer. ``preprocessing`` is
     one of `cka_core.networks.preprocessing.FORMS`, ``batch_norm`` one of `cka_core.networks.layer_graph.BATCH_NORMS`,
@@ -58,7 +58,8 @@ class CompareSpec:
 
     @property
     def key(self) -> str:
-        values = dataclasses.asdict(self) | {"a": self.a.identity, "b": self.b.identity}
+        same = {"a": self.a.identity, "b": self.b.identity, "sample": self.sample.identity}
+        values = dataclasses.asdict(self) | same
         for name, usual in USUAL.items():
             if values[name] == usual:  # so that what was kept before there was a choice is still found
                 del values[name]

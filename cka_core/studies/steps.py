@@ -71,7 +71,7 @@ class AtlasPart:
         spec = self.study.trainings[self.index]
         work = architecture(spec.architecture).multiply_adds / 1e10
         if self.part == "train":
-            return 1 + 3 * work * spec.epochs * image_set(spec.images).sizes["train"] * spec.fraction
+            return 1 + 3 * work * spec.epochs * image_set(spec.images, held=spec.held).sizes["train"] * spec.fraction
         if self.part == "tried":
             return 5 + 20 * work * self.study.probes
         return 5 + 8000 * work * (1 + len(looked_at(self.study, spec)))

@@ -46,7 +46,7 @@ class MeasureSpec:
         """Equal for trainings that differ in what costs no time."""
         same: dict[str, Any] = {"images": "cifar10-mini", "fraction": 1.0, "epochs": 1, "seed": 0, "keep_every": 0}
         same |= {"learning_rate": 0.05, "schedule": "constant", "l2": 0.0, "held_out": 0.0}
-        same |= {"start": "random", "start_digest": "", "epoch_images": 0}
+        same |= {"start": "random", "start_digest": "", "epoch_images": 0, "held": ""}
         return key_of({"measure": dataclasses.replace(self.training, **same)})
 
 
@@ -64,7 +64,7 @@ def whole_training_seconds(spec: TrainSpec, store: Store) -> float:
 
 def epoch_images(spec: TrainSpec, evaluation: float = 0.0) -> float:
     """Training images of an epoch; held-out ones count as ``evaluation`` each."""
-    chosen = image_set(spec.images).sizes["train"] * spec.fraction
+    chosen = image_set(spec.images, held=spec.held).sizes["train"] * spec.fraction
     return max(1.0, (spec.epoch_images or chosen * (1 - spec.held_out)) + evaluation * chosen * spec.held_out)
 
 

@@ -253,7 +253,7 @@ def _finish(
         kept[str(epoch)], digests[str(epoch)] = kept_path.read_bytes(), weights_digest(model)
     model.load_weights(path)
     try:
-        measured = measure(model, data, of_part(spec.images, "test", store), report)
+        measured = measure(model, data, of_part(spec.images, "test", store, spec.held), report)
     except NotFinite as error:
         rate = work.record["history"]["learning_rate"][-1]
         raise Diverged(spec, f"the network after epoch {best}", rate) from error
@@ -269,7 +269,7 @@ def _finish(
         "device": devices.words,
         "note": about_batch_norm(spec, data.an_epoch),
         "preprocessing": "uint8 / 255",
-        "fit": fit_words(spec.images, store),
+        "fit": fit_words(spec.images, store, held=spec.held),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "versions": _versions(),
         **measured,

@@ -22,12 +22,12 @@ SUBSET_SEED = 0
 """Of the share of the images: the same images for every seed of a training, so that seeds differ in nothing else."""
 
 
-def of_part(name: str, part: str, store: Store) -> Images:
+def of_part(name: str, part: str, store: Store, held: str = "") -> Images:
     """A part of an image set in the form in which networks are trained here: colour, 32 × 32, ten classes.
 
     Images of another form are resized, and grey ones get three channels; classes that a set does not have stay empty.
     """
-    images = load_images(name, part, store=store)
+    images = load_images(name, part, held=held, store=store)
     how = fitting.plan(images.x.shape[1:], INPUT, "A network trained here")
     names = (*images.classes, *(f"(no class {number})" for number in range(len(images.classes), CLASSES)))
     return dataclasses.replace(images, x=fitting.fitted(images.x, how), classes=names)
@@ -43,7 +43,7 @@ class TrainingImages:
     """
 
     def __init__(self, spec: TrainSpec, store: Store):
-        images = of_part(spec.images, "train", store)
+        images = of_part(spec.images, "train", store, spec.held)
         x, y = images.x, images.y
         if spec.fraction < 1:
             subset = np.sort(choose(y, max(10, round(len(y) * spec.fraction)), SUBSET_SEED, balanced=True))

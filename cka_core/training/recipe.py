@@ -11,9 +11,9 @@ import dataclasses
 import math
 from typing import Any
 
-from cka_core.base.keys import LATER, key_of
+from cka_core.base.keys import LATER, key_of, plain
 from cka_core.base.store import Store
-from cka_core.images.sets import ImageSet, image_set, image_sets
+from cka_core.images.sets import ImageSet, held_by, image_set, image_sets
 from cka_core.networks.architectures import APPLICATIONS, architecture
 from cka_core.networks.fitting import DoesNotFit, plan
 
@@ -53,10 +53,10 @@ def check_trainable(found: ImageSet) -> None:
         raise ValueError(problem)
 
 
-def fit_words(name: str, store: Store | None = None) -> str:
+def fit_words(name: str, store: Store | None = None, *, held: str = "") -> str:
     """What is done to the images of a set before networks are trained on them here: "resized from …", or "" where they
     are as they have to be."""
-    return plan(image_sets(store)[name].shape, INPUT).words
+    return plan(image_set(name, store, held=held).shape, INPUT).words
 
 
 def trainable(store: Store | None = None) -> list[str]:
@@ -83,6 +83,7 @@ class TrainSpec:
         the one before left off, so that networks with unlike numbers of images have the same number of updates, the
         same learning rates along them and the same epochs
     keep_every : keep the weights after every so many epochs, to watch representations form; 0 keeps none
+    held : of images of one's own, see `images.sets.SampleSpec`
     mixed_precision, xla, force_cpu : see `devices.get_strategy`
     deterministic : the same digits each time on the same machine, at some cost in speed
     """
@@ -107,11 +108,14 @@ class TrainSpec:
     force_cpu: bool = False
     deterministic: bool = False
     epoch_images: int = dataclasses.field(default=0, metadata=LATER)
+    held: str = dataclasses.field(default="", metadata=LATER)
 
     def __post_init__(self) -> None:
         _check_types(self)
         architecture(self.architecture)
-        check_trainable(image_set(self.images))
+        if not self.held:
+            object.__setattr__(self, "held", held_by(self.images))
+        check_trainable(image_set(self.images, held=self.held))
         for name, value, valid in (
             ("optimizer", self.optimizer, OPTIMIZERS),
             ("schedule", self.schedule, SCHEDULES),
@@ -149,17 +153,19 @@ class TrainSpec:
                 f"them, got {self.epoch_images}."
             )
         if self.training_images < FEWEST_IMAGES:
+            of = image_set(self.images, held=self.held).sizes["train"]
             raise ValueError(
                 f"Expected at least {FEWEST_IMAGES} images to train on, got {self.training_images}: fraction "
-                f"{self.fraction:g} of the {image_set(self.images).sizes['train']:,} training images of {self.images}, "
-                f"{self.held_out:g} of them held out."
+                f"{self.fraction:g} of the {of:,} training images of {self.images}, {self.held_out:g} of them held out."
             )
         if (self.start == "file") != bool(self.start_digest):
             raise ValueError('Expected start_digest, the SHA-256 of a weights file, with start "file" and only there.')
 
     @property
     def key(self) -> str:
-        return key_of(self)
+        values = plain(self)
+        held = values.pop("held", "")
+        return key_of(values | ({"images": held} if held else {}))
 
     @property
     def training_images(self) -> int:
@@ -169,7 +175,7 @@ class TrainSpec:
     @property
     def chosen_images(self) -> int:
         """How many images are trained on."""
-        chosen = round(image_set(self.images).sizes["train"] * self.fraction)
+        chosen = round(image_set(self.images, held=self.held).sizes["train"] * self.fraction)
         return chosen - round(chosen * self.held_out)
 
     @property

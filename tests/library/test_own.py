@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from cka_core.base.keys import canonical_json
 from cka_core.cli import app
 from cka_core.comparing import engine
 from cka_core.images import own, sets
@@ -22,10 +24,11 @@ from cka_core.images.sets import SampleSpec, load_images
 from cka_core.jobs import trainings
 from cka_core.library import arrivals, belongings, catalogue, incoming, inventory, keeping
 from cka_core.networks import fitting
-from cka_core.results import words
+from cka_core.networks.building import build_network
+from cka_core.results import comparison, words
 from cka_core.results.comparison import CompareSpec
 from cka_core.training import fit
-from cka_core.training.images import of_part
+from cka_core.training.images import TrainingImages, of_part
 from cka_core.training.recipe import TrainSpec, trainable
 from tests.base.test_foreign_arrays import npz, zipped
 
@@ -223,6 +226,58 @@ def test_networks_are_trained_on_images_of_ones_own(store):
     told = "resized from 28 × 28 to 32 × 32 (bilinear, antialiased), grey to colour (the same in all three channels)"
     assert record["fit"] == told and trainings.result_text(record).endswith(f" · on images {told}")
     assert catalogue.networks(store)[record["name"]].record["fit"] == told
+
+
+def test_a_name_that_goes_to_other_images_answers_for_them(store):
+    """Comparisons and trainings are of what a set holds, not of what it is called."""
+    colour = RNG.integers(0, 256, (2, 60, 32, 32, 3), np.uint8)
+    take(store, "shots.npz", npz(images=colour[0], labels=LABELS))
+    network = catalogue.by_name("cifar-resnet-8x1", store).spec
+
+    def asked(name):
+        return CompareSpec(network, network, SampleSpec(name, "all", 40, 0), 20), TrainSpec("cifar-resnet-8x1", name)
+
+    before, training = asked("shots")
+    first = engine.run(before, store)
+    keeping.rename("shots", "old", store)
+    renamed, same_training = asked("old")
+    assert (renamed.key, same_training.key) == (before.key, training.key)
+    assert comparison.find(renamed, store).provenance == first.provenance
+    (row,) = [row for row in inventory.comparisons(store) if not row.fixed]
+    assert row.address["images"] == "old"
+
+    take(store, "shots.npz", npz(images=colour[1], labels=LABELS))
+    now, other_training = asked("shots")
+    assert now.key != before.key and other_training.key != training.key
+    assert comparison.find(now, store) is None
+    made = engine.run(now, store)
+    x = load_images("shots", "all", 40, 0, store=store).x
+    model = build_network("cifar-resnet-8x1")
+    assert np.allclose(made.matrix, engine.compare(model, model, x, batch_size=20).matrix, atol=1e-5)
+    assert np.abs(made.matrix - first.matrix).max() > 1e-3
+    assert made.provenance["images"]["held"] == SampleSpec("shots").held
+    # What was asked for under the name that others have now is still what it was.
+    assert CompareSpec.from_json(dataclasses.asdict(before)) == before
+    assert (before.sample.load(store).x == renamed.sample.load(store).x).all()
+    assert (TrainingImages(training, store).x == TrainingImages(same_training, store).x).all()
+
+
+def test_images_that_were_removed_are_told_though_others_have_their_name(store):
+    take(store, "digits.npz", npz(images=GREY, labels=LABELS))
+    sample, training = SampleSpec("digits", "all", 20), TrainSpec("cifar-resnet-8x1", "digits")
+    keeping.remove("images", "digits", "digits", store)
+    with pytest.raises(sets.ImagesUnavailable, match="that were called digits are not here any more.$"):
+        sample.load(store)
+    take(store, "digits.npz", npz(images=GREY[::-1].copy(), labels=LABELS))
+    for asked in (lambda: sample.load(store), lambda: TrainingImages(training, store)):
+        with pytest.raises(sets.ImagesUnavailable, match="What is called digits now holds other images"):
+            asked()
+
+
+def test_what_was_asked_for_of_bundled_images_has_the_key_it_had():
+    sample = SampleSpec("cifar10-mini", "test", 768, 0)
+    assert sample.identity == {"images": "cifar10-mini", "split": "test", "n": 768, "seed": 0, "balanced": False}
+    assert all('"held":' not in canonical_json(spec) for spec in (sample, TrainSpec("cifar-resnet-8x1")))
 
 
 def test_resizing_and_grey_are_what_they_say():
