@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 from pathlib import Path
 
 import pytest
 
-from cka_core.atlas.grid import updates_of
-from cka_core.atlas.result import Atlas, bundled
+from cka_core.atlas.blocks import was_there
+from cka_core.atlas.grid import data_axis, updates_of
+from cka_core.atlas.kinds import block_pairs
+from cka_core.atlas.result import Atlas, Member, bundled
 from cka_core.claims.beyond import PAPER_EPOCHS
+from cka_core.measures import blocks
+from cka_core.measures.block_falls import FEW
+from cka_core.networks.layers import hidden
+from cka_core.results.blocks import network_blocks
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,3 +43,103 @@ def test_the_study_says_how_often_its_networks_were_updated(atlas):
     assert said is not None and set(re.findall(r"([\d,]+) updates", STUDY)) == {f"{said:,}"}
     (epochs,) = {member.recipe["epochs"] for member in atlas.studied.members}
     assert f"{said // epochs * PAPER_EPOCHS:,} of the paper's {PAPER_EPOCHS} epochs" in STUDY
+
+
+def short(member: Member) -> str:
+    """ "38x1 seed 10"."""
+    return f"{member.architecture.removeprefix('cifar-resnet-')} seed {member.seed}"
+
+
+def table(head: str) -> list[str]:
+    """The rows of the study's table that begins so."""
+    lines = (ROOT / "docs" / "study.md").read_text().splitlines()
+    (first,) = (number for number, line in enumerate(lines) if line.startswith(head))
+    return list(itertools.takewhile(lambda line: line.startswith("|"), lines[first + 2 :]))
+
+
+def later(atlas: Atlas) -> list[Member]:
+    """The study's networks that were trained after the rule was fixed, in the table's order: architecture by
+    architecture, as they were added."""
+    order = ("38x1", "56x1", "14x1", "20x1", "26x1", "14x4", "38x2")
+    members = [member for member in atlas.studied.members if not was_there(member.weights)]
+    return sorted(members, key=lambda member: order.index(member.architecture.removeprefix("cifar-resnet-")))
+
+
+def runs_of(atlas: Atlas, member: Member, monkeypatch) -> str:
+    """The runs that the rule weighs, its steps 1 to 4, each with the larger of its falls: what it finds where any fall
+    is enough."""
+    monkeypatch.setattr(blocks, "FALL", -math.inf)
+    return ", ".join(f"{run.span} ({run.fall:.2f})" for run in network_blocks(atlas.map(member.name), member.layers))
+
+
+def block_of(member: Member) -> str:
+    if not member.final.blocks:
+        return "none"
+    (block,) = member.final.blocks
+    few = ": too few" if block.deciding < FEW else ""
+    reach = f"{block.low:.2f} to {block.high:.2f}"
+    return f"{block.span}, fall {block.fall:.2f} ({reach}); {block.deciding:.0f} images decide{few}"
+
+
+def settings_of(atlas: Atlas, member: Member, monkeypatch) -> int:
+    """How many of 36 settings of the thresholds find a block."""
+    found = 0
+    for alike, others, fall in itertools.product((0.8, 0.85, 0.9, 0.95), (0.02, 0.05, 0.1), (0.2, 0.25, 0.3)):
+        monkeypatch.setattr(blocks, "ALIKE", alike)
+        monkeypatch.setattr(blocks, "OTHERS", others)
+        monkeypatch.setattr(blocks, "FALL", fall)
+        found += bool(network_blocks(atlas.map(member.name), member.layers))
+    return found
+
+
+def test_the_table_of_later_networks_is_made_by_the_rule_from_what_ships(atlas, monkeypatch):
+    rows = []
+    for member in later(atlas):
+        with monkeypatch.context() as changed:
+            runs = runs_of(atlas, member, changed)
+        with monkeypatch.context() as changed:
+            settings = settings_of(atlas, member, changed)
+        accuracy = f"{member.final.test_accuracy:.3f}"
+        rows.append(f"| {short(member)} | {accuracy} | {runs} | {block_of(member)} | {settings} |")
+    assert table("| network | test accuracy | runs that the rule weighs") == rows
+
+
+def test_the_study_says_how_near_to_a_block_the_later_networks_without_one_are(atlas, monkeypatch):
+    ends = []
+    monkeypatch.setattr(blocks, "FALL", -math.inf)
+    for member in later(atlas):
+        if member.architecture == "cifar-resnet-38x1":
+            until = hidden(member.layers)
+            matrix = atlas.map(member.name)[:until, :until]
+            (run,) = network_blocks(atlas.map(member.name), member.layers)
+            ends.append(blocks.ends_of(matrix, run)[1])
+    low, *_, high = sorted(ends)
+    assert f"by {low:.2f} to {high:.2f} within a twentieth of the depth" in STUDY
+
+
+def test_the_study_says_how_alike_the_block_of_26x1_is_to_any_other(atlas):
+    """To those of the study, and to those of the networks on more images."""
+    name = "cifar-resnet-26x1-plain-s35"
+    of_it = [pair for pair in block_pairs(atlas) if name in (pair.a.name, pair.b.name)]
+    beside = {member.name for member in atlas.members} - {member.name for member in atlas.studied.members}
+    others = [pair.cka for pair in of_it if not {pair.a.name, pair.b.name} & beside]
+    more = [pair.cka for pair in of_it if {pair.a.name, pair.b.name} & beside]
+    assert len(others) == 6 and f"is like no other of the study (CKA {max(others):.2f} at most)" in STUDY
+    assert f"nor like those of the networks on more images ({max(more):.2f} at most)" in STUDY
+
+
+def test_the_table_of_more_images_is_made_from_what_ships(atlas):
+    rows = []
+    for title, groups in data_axis(atlas).items():
+        for images, group in groups.items():
+            last = [member.final for member in group]
+            tests, fits = [one.test_accuracy for one in last], [100 * one.train_accuracy for one in last]
+            few = len(group) <= 3
+            test = ", ".join(f"{one:.3f}" for one in tests) if few else f"{min(tests):.3f} to {max(tests):.3f}"
+            fit = f"{', '.join(f'{one:.0f}' for one in fits)} %" if few else f"{min(fits):.1f} % and more"
+            found = [block for one in last for block in one.blocks]
+            told = ", ".join(f"{block.span} ({block.fall:.2f})" for block in found)
+            with_block = f"{len(found)}: {told}" if found else "none"
+            cells = (title.removeprefix("ResNet "), f"{images:,}", str(len(group)), test, fit, with_block)
+            rows.append(f"| {' | '.join(cells)} |")
+    assert table("| | trained on | networks") == rows
