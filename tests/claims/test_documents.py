@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import re
 from pathlib import Path
 
 import pytest
 
+from cka_core import bundle
 from cka_core.atlas.blocks import was_there
 from cka_core.atlas.grid import data_axis, updates_of
 from cka_core.atlas.kinds import block_pairs
 from cka_core.atlas.result import Atlas, Member, bundled
+from cka_core.base.store import Store
 from cka_core.claims.beyond import PAPER_EPOCHS
+from cka_core.library import catalogue
 from cka_core.measures import blocks
 from cka_core.measures.block_falls import FEW
 from cka_core.networks.layers import hidden
@@ -43,6 +47,29 @@ def test_the_study_says_how_often_its_networks_were_updated(atlas):
     assert said is not None and set(re.findall(r"([\d,]+) updates", STUDY)) == {f"{said:,}"}
     (epochs,) = {member.recipe["epochs"] for member in atlas.studied.members}
     assert f"{said // epochs * PAPER_EPOCHS:,} of the paper's {PAPER_EPOCHS} epochs" in STUDY
+
+
+def test_documents_count_the_networks_that_there_are(atlas, tmp_path):
+    later = [member for member in atlas.studied.members if not was_there(member.weights)]
+    beside = [member for member in atlas.members if member.trained_on == "cifar10"]
+    on_axis = [member for member in beside if "epoch_images" in member.recipe]
+    assert (len(atlas.members), len(later), len(beside), len(on_axis)) == (33, 14, 9, 8)
+    assert "Fourteen later ones by the same recipe, and eight on more images, make 33 in all." in STUDY
+    assert "nine of the bundled one's 33 are trained on a quarter or on all of CIFAR-10" in document("README.md")
+    assert "eight trained on a quarter or on all of CIFAR-10 with as many updates" in document("docs/paper.md")
+    ship = [info for info in catalogue.networks(Store(tmp_path)).values() if info.spec.source == "bundled"]
+    notebook = json.loads((ROOT / "examples" / "original_notebook.ipynb").read_text())
+    said = "thirteen small trained ones are bundled"
+    assert len(ship) == 13 and any(said in "".join(cell["source"]) for cell in notebook["cells"])
+
+
+def test_documents_say_what_the_page_opens_with(tmp_path):
+    opening = bundle.opening(Store(tmp_path))
+    assert opening.a == opening.b and "a finished map of one trained network with itself" in document("README.md")
+    assert len(bundle.OPENED) == 3 and bundle.OPENED[0] == opening.a.name
+    ship = "of three networks, the one that the app opens with and the deep and the wide one a click away, those of 64"
+    assert ship in document("docs/architecture.md")
+    assert "opening pair" not in document("docs/measures.md")
 
 
 def short(member: Member) -> str:
