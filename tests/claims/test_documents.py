@@ -63,6 +63,22 @@ def test_documents_count_the_networks_that_there_are(atlas, tmp_path):
     assert len(ship) == 13 and any(said in "".join(cell["source"]) for cell in notebook["cells"])
 
 
+def test_the_study_says_where_all_blocks_end_and_who_fits_its_images(atlas):
+    ends = [(member.trained_on, member.layers[block.stop - 1].name) for member, block in every_block(atlas)]
+    beside, studied = (ends.count((images, "stage3_block1_add")) for images in ("cifar10", "cifar10-mini"))
+    assert (studied, beside) == (7, 2) and len(ends) == 9
+    assert (
+        "All seven blocks, and the two on a quarter of CIFAR-10, end with the first residual block of stage 3" in STUDY
+    )
+    worst, *others = sorted(atlas.studied.members, key=lambda member: member.final.train_accuracy)
+    assert min(member.final.train_accuracy for member in others) > 0.98
+    assert f"All but {short(worst)} ({100 * worst.final.train_accuracy:.0f} %) fit 98 % or more" in STUDY
+
+
+def every_block(atlas: Atlas) -> list[tuple[Member, blocks.Block]]:
+    return [(member, block) for member in atlas.members for block in member.final.blocks]
+
+
 def test_documents_say_what_the_page_opens_with(tmp_path):
     opening = bundle.opening(Store(tmp_path))
     assert opening.a == opening.b and "a finished map of one trained network with itself" in document("README.md")
