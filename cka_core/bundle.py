@@ -2,8 +2,8 @@
 
 Three trained networks, their untrained counterparts, and their finished comparisons; one network of the bundled study
 with itself and with its second seed, which is what the app opens with; the Gram matrices of these on 64 images; and the
-atlas of the study with its networks. All are made from the bundled images, but for the one network that is trained on
-all of CIFAR-10. Each step that is finished is kept, so that a stopped build goes on.
+atlas of the study with its networks. All are made from the bundled images, but for the networks of the atlas that
+are trained on a quarter or on all of CIFAR-10. Each step that is finished is kept, so that a stopped build goes on.
 
 ``demo/grams/<name>.npz`` are activation sets (`results.activation_sets`, format 2): every layer of a network on the
 first 64 images of the bundled comparisons' draw, with norms, so that a cell of these maps can be opened without running

@@ -260,6 +260,15 @@ def test_every_file_named_in_the_documents_is_there():
     assert named and missing == []
 
 
+def test_every_module_stands_in_its_folders_row_of_the_house():
+    rows = dict(re.findall(r"^\| `(\w+)/` \| (.*) \|$", ARCHITECTURE, re.M))
+    modules = [name.split(".") for name in CORE if "." in name and not name.endswith("__init__")]
+    assert set(rows) == {folder for folder, _ in modules}
+    assert [f"{folder}.{name}" for folder, name in modules if f"`{name}`" not in rows[folder]] == []
+    named = [f"{folder}.{name}" for folder, row in rows.items() for name in re.findall(r"`(\w+)`", row)]
+    assert [name for name in named if name not in CORE] == []
+
+
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_links_between_documents_lead_somewhere(name):
     folder = ROOT if (ROOT / name).exists() else ROOT / "docs"

@@ -55,6 +55,12 @@ def images_of(member: Member) -> int:
     return recipe.chosen_images if recipe else member.train_images
 
 
+def updates_of(member: Member) -> int | None:
+    """How often its training changed a network's weights; None if its recipe is not one of ours."""
+    recipe = _recipe(member)
+    return recipe.updates if recipe else None
+
+
 def _recipe(member: Member) -> TrainSpec | None:
     """None if the atlas is from elsewhere and its recipe is not one of ours."""
     try:

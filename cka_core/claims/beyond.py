@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from cka_core.atlas.grid import updates_of
 from cka_core.atlas.images import Dominant, dominant_images
 from cka_core.atlas.kinds import block_pairs, kinds_of_block
 from cka_core.atlas.result import Atlas, Member
@@ -122,9 +123,11 @@ def _caveats(members: Sequence[Member]) -> tuple[str, ...]:
             f"All {blocks} blocks end with residual block {position} of {stage.replace('stage', 'stage ')}: block and "
             "stage are confounded."
         )
-    updates = sorted({_updates(member) for member in members})
-    said = f"{updates[0]:,}" if len(updates) == 1 else f"{updates[0]:,} to {updates[-1]:,}"
-    found.append(f"These networks were trained for {said} updates, the paper's for {PAPER_EPOCHS} epochs.")
+    updates = [times for member in members if (times := updates_of(member)) is not None]
+    if len(updates) == len(members):
+        few, many = min(updates), max(updates)
+        said = f"{few:,}" if few == many else f"{few:,} to {many:,}"
+        found.append(f"These networks were trained for {said} updates, the paper's for {PAPER_EPOCHS} epochs.")
     return tuple(found)
 
 
@@ -132,8 +135,3 @@ def _end(member: Member, block: Block) -> str:
     """The residual block that a block's last layer is in or directly after, such as "stage3_block1"."""
     before = [one for one in residual_blocks(member.layers) if one.first < block.stop]
     return before[-1].name if before else ""
-
-
-def _updates(member: Member) -> int:
-    recipe = member.recipe
-    return round(recipe["epochs"] * member.train_images / recipe["batch_size"])

@@ -39,6 +39,9 @@ from cka_core.images.sets import CIFAR10_CLASSES
 LARGELY = 0.5
 """A block largely goes if at least this share of its layers is in no block afterwards."""
 
+UNBOUNDED = ": beyond 0 to 100, since the interval of a mean of so few knows no bounds"
+"""Said of a share whose interval leaves what a share can be."""
+
 SEEDS = 4
 """So many seeds of a wide and of a deep network can differ by more than chance: of 70 ways to deal 4 and 4, 2 are as
 different as any; of 20 ways to deal 3 and 3, 2 are, which is 1 in 10."""
@@ -82,6 +85,8 @@ def _gone(found: tuple[Spread, str]) -> Part:
     if not over.n:
         return Part(name, None, "", figures)
     certain = reach(over, unit, points)
+    if over.n > 2 and (over.low < 0 or over.high > 1):  # of two no interval is told
+        certain += UNBOUNDED
     text = (
         f"of the layers in blocks {percent(over.mean)} are in none without each layer's first component ({certain}); "
         "the claim asks for half"

@@ -7,7 +7,6 @@ that was interrupted sees the same minibatches as one that was not; and they are
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ import numpy as np
 from cka_core.base.store import Store
 from cka_core.images.sets import Images, choose, load_images
 from cka_core.networks import fitting
-from cka_core.training.recipe import CLASSES, INPUT, TrainSpec
+from cka_core.training.recipe import CLASSES, INPUT, TrainSpec, minibatches
 
 PADDING = 4
 SUBSET_SEED = 0
@@ -69,7 +68,7 @@ class TrainingImages:
     @property
     def steps(self) -> int:
         """Minibatches in an epoch; the last may be smaller."""
-        return math.ceil(self.an_epoch / self.spec.batch_size)
+        return minibatches(self.an_epoch, self.spec.batch_size)
 
     def order(self, epoch: int) -> np.ndarray:
         """The images of an epoch (the first is 0) in their order: int64 (an_epoch,). Every image comes once before any

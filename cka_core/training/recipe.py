@@ -64,6 +64,11 @@ def trainable(store: Store | None = None) -> list[str]:
     return [name for name, found in image_sets(store).items() if not why_not(found)]
 
 
+def minibatches(images: int, batch_size: int) -> int:
+    """How many minibatches an epoch of ``images`` has; the last may be smaller."""
+    return math.ceil(images / batch_size)
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainSpec:
     """A training in plain values.
@@ -171,6 +176,11 @@ class TrainSpec:
     def training_images(self) -> int:
         """How many images an epoch trains on."""
         return self.epoch_images or self.chosen_images
+
+    @property
+    def updates(self) -> int:
+        """How often the whole training changes the weights: once a minibatch."""
+        return self.epochs * minibatches(self.training_images, self.batch_size)
 
     @property
     def chosen_images(self) -> int:

@@ -51,8 +51,23 @@ def test_two_kinds_of_block_recur_across_networks(found):
 def test_its_caveats_are_told(found):
     assert found.caveats == (
         "All 7 blocks end with residual block 1 of stage 3: block and stage are confounded.",
-        "These networks were trained for 610 updates, the paper's for 300 epochs.",
+        "These networks were trained for 625 updates, the paper's for 300 epochs.",
     )
+
+
+def test_updates_are_those_of_the_recipe():
+    """An epoch may be fewer images than are trained on; what an unknown recipe comes to is not said."""
+    atlas = bundled()
+    assert atlas is not None
+    one, other = [member for member in atlas.studied.members if member.final.blocks][:2]
+
+    def told(recipe):
+        changed = dataclasses.replace(other, recipe=other.recipe | recipe)
+        return beyond(atlas.with_members([one, changed])).caveats[-1]
+
+    said = "These networks were trained for {} updates, the paper's for 300 epochs."
+    assert told({"epoch_images": 1000}) == said.format("200 to 625")
+    assert "updates" not in told({"from": "elsewhere"})
 
 
 def test_without_blocks_nothing_is_found():

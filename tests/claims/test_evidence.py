@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from scipy.stats import fisher_exact
 
-from cka_core.atlas.numbers import spread
+from cka_core.atlas.blocks import was_there
+from cka_core.atlas.numbers import seed_groups, spread
+from cka_core.atlas.result import bundled
 from cka_core.claims.evidence import (
     NO,
     NOT_TESTED,
@@ -152,11 +154,31 @@ def test_three_true_parts_that_have_to_agree_rarely_do():
     within(simulated.rates(simulated.one_difference(7, 0.5), 1.0, 2000), yes=0.60)
 
 
-def test_growth_errs_in_at_most_1_of_20():
-    study = simulated.growth(simulated.DEPTHS)
+@pytest.mark.parametrize("depths", [simulated.DEPTHS, simulated.DEPTHS_NOW])
+def test_growth_errs_in_at_most_1_of_20(depths):
+    study = simulated.growth(depths)
     assert simulated.rates(study, 0.0, 400).get(YES, 0) <= 0.07
     found = simulated.rates(study, 1.0, 400)
     assert found[YES] > 0.5 and found.get(NO, 0) <= 0.01
+
+
+def test_growth_is_tried_over_the_depths_that_the_bundled_study_has():
+    atlas = bundled()
+    assert atlas is not None
+    first = atlas.studied.only([member.name for member in atlas.members if was_there(member.weights)])
+    depths = [tuple(sorted(group[0].depth for group in seed_groups(one))) for one in (first, atlas.studied)]
+    assert depths == [simulated.DEPTHS, simulated.DEPTHS_NOW]
+
+
+def test_the_documents_growth_table_is_that_of_the_simulation():
+    """To three times the sampling error of the 200 studies that are made again."""
+    text = (Path(__file__).parents[2] / "docs" / "study.md").read_text()
+    for name, depths in (("7 of the first", simulated.DEPTHS), ("8 of the bundled", simulated.DEPTHS_NOW)):
+        cells = text.split(f"| the {name} study | ")[1].split(" |\n")[0].split(" | ")
+        for effect, cell in zip(simulated.EFFECTS, cells, strict=True):
+            found = simulated.rates(simulated.growth(depths), effect, 200)
+            for verdict, percent_said in zip((YES, UNCLEAR, NO), cell.split(" / "), strict=True):
+                assert found.get(verdict, 0.0) == pytest.approx(float(percent_said) / 100, abs=0.1)
 
 
 def test_wide_against_deep_errs_in_at_most_1_of_20_and_needs_four_seeds():

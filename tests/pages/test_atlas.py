@@ -239,7 +239,7 @@ def test_the_bundled_atlas_says_what_the_paper_does_not(monkeypatch):
     assert "removing each layer's first principal component does not remove the block" in said
     assert "38x1 seed 0 with 56x1 seed 0 at CKA 0.92" in said and "One of its kind: 26x1 seed 35, layers 46–66" in said
     assert said.count("**Kind 1**") == said.count("**Kind 2**") == 1
-    assert "block and stage are confounded" in said and "610 updates" in said
+    assert "block and stage are confounded" in said and "625 updates" in said
     assert len([image for image in page.get("image") if image.proto.imgs[0].caption]) == 10 + 2 * 6
     assert chart(page, "figure beyond")
 

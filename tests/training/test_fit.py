@@ -317,6 +317,16 @@ def test_an_epoch_of_fewer_images_goes_on_where_the_one_before_left_off(store):
     np.testing.assert_array_equal(y, data.y[passes[224:240]])
 
 
+@pytest.mark.parametrize(
+    "recipe, updates",
+    [({}, 25 * 25), ({"epoch_images": 1000}, 25 * 8), ({"fraction": 0.0625}, 25 * 2), ({"held_out": 0.1}, 25 * 22)],
+)
+def test_a_recipe_knows_how_often_its_training_changes_the_weights(recipe, updates, store):
+    """Of 3,125 images in minibatches of 128 the last has 53, and is an update like the others."""
+    spec = TrainSpec("cifar-resnet-8x1", **{"epochs": 25, "held_out": 0.0} | recipe)
+    assert spec.updates == updates == spec.epochs * TrainingImages(spec, store).steps
+
+
 def test_trainings_from_before_epochs_of_fewer_images_have_the_key_they_had():
     spec = TrainSpec("cifar-resnet-8x1")
     known = {key: value for key, value in dataclasses.asdict(spec).items() if key != "epoch_images"}

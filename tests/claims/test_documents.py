@@ -1,0 +1,188 @@
+"""What the documents say of the bundled study is what ships: numbers and tables are made again and looked for there."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+from pathlib import Path
+
+import pytest
+
+from cka_core import bundle
+from cka_core.atlas.blocks import was_there
+from cka_core.atlas.grid import data_axis, updates_of
+from cka_core.atlas.kinds import block_pairs
+from cka_core.atlas.result import Atlas, Member, bundled
+from cka_core.base.store import Store
+from cka_core.claims.beyond import PAPER_EPOCHS
+from cka_core.library import catalogue
+from cka_core.measures import blocks
+from cka_core.measures.block_falls import FEW
+from cka_core.networks.layers import hidden
+from cka_core.results.blocks import network_blocks
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def document(path: str) -> str:
+    """A document's text, its lines joined."""
+    return " ".join((ROOT / path).read_text().split())
+
+
+STUDY = document("docs/study.md")
+
+
+@pytest.fixture(scope="module")
+def atlas() -> Atlas:
+    found = bundled()
+    assert found is not None
+    return found
+
+
+def test_the_study_says_how_often_its_networks_were_updated(atlas):
+    """Those on more images as often as the others."""
+    (said,) = {updates_of(member) for member in atlas.members if member.name != "cifar-resnet-20x1-cifar10-s0"}
+    assert said is not None and set(re.findall(r"([\d,]+) updates", STUDY)) == {f"{said:,}"}
+    (epochs,) = {member.recipe["epochs"] for member in atlas.studied.members}
+    assert f"{said // epochs * PAPER_EPOCHS:,} of the paper's {PAPER_EPOCHS} epochs" in STUDY
+
+
+def test_documents_count_the_networks_that_there_are(atlas, tmp_path):
+    later = [member for member in atlas.studied.members if not was_there(member.weights)]
+    beside = [member for member in atlas.members if member.trained_on == "cifar10"]
+    on_axis = [member for member in beside if "epoch_images" in member.recipe]
+    assert (len(atlas.members), len(later), len(beside), len(on_axis)) == (33, 14, 9, 8)
+    assert "Fourteen later ones by the same recipe, and eight on more images, make 33 in all." in STUDY
+    assert "nine of the bundled one's 33 are trained on a quarter or on all of CIFAR-10" in document("README.md")
+    assert "eight trained on a quarter or on all of CIFAR-10 with as many updates" in document("docs/paper.md")
+    ship = [info for info in catalogue.networks(Store(tmp_path)).values() if info.spec.source == "bundled"]
+    notebook = json.loads((ROOT / "examples" / "original_notebook.ipynb").read_text())
+    said = "thirteen small trained ones are bundled"
+    assert len(ship) == 13 and any(said in "".join(cell["source"]) for cell in notebook["cells"])
+
+
+def test_the_study_says_where_all_blocks_end_and_who_fits_its_images(atlas):
+    ends = [(member.trained_on, member.layers[block.stop - 1].name) for member, block in every_block(atlas)]
+    beside, studied = (ends.count((images, "stage3_block1_add")) for images in ("cifar10", "cifar10-mini"))
+    assert (studied, beside) == (7, 2) and len(ends) == 9
+    assert (
+        "All seven blocks, and the two on a quarter of CIFAR-10, end with the first residual block of stage 3" in STUDY
+    )
+    worst, *others = sorted(atlas.studied.members, key=lambda member: member.final.train_accuracy)
+    assert min(member.final.train_accuracy for member in others) > 0.98
+    assert f"All but {short(worst)} ({100 * worst.final.train_accuracy:.0f} %) fit 98 % or more" in STUDY
+
+
+def every_block(atlas: Atlas) -> list[tuple[Member, blocks.Block]]:
+    return [(member, block) for member in atlas.members for block in member.final.blocks]
+
+
+def test_documents_say_what_the_page_opens_with(tmp_path):
+    opening = bundle.opening(Store(tmp_path))
+    assert opening.a == opening.b and "a finished map of one trained network with itself" in document("README.md")
+    assert len(bundle.OPENED) == 3 and bundle.OPENED[0] == opening.a.name
+    ship = "of three networks, the one that the app opens with and the deep and the wide one a click away, those of 64"
+    assert ship in document("docs/architecture.md")
+    assert "opening pair" not in document("docs/measures.md")
+
+
+def short(member: Member) -> str:
+    """ "38x1 seed 10"."""
+    return f"{member.architecture.removeprefix('cifar-resnet-')} seed {member.seed}"
+
+
+def table(head: str) -> list[str]:
+    """The rows of the study's table that begins so."""
+    lines = (ROOT / "docs" / "study.md").read_text().splitlines()
+    (first,) = (number for number, line in enumerate(lines) if line.startswith(head))
+    return list(itertools.takewhile(lambda line: line.startswith("|"), lines[first + 2 :]))
+
+
+def later(atlas: Atlas) -> list[Member]:
+    """The study's networks that were trained after the rule was fixed, in the table's order: architecture by
+    architecture, as they were added."""
+    order = ("38x1", "56x1", "14x1", "20x1", "26x1", "14x4", "38x2")
+    members = [member for member in atlas.studied.members if not was_there(member.weights)]
+    return sorted(members, key=lambda member: order.index(member.architecture.removeprefix("cifar-resnet-")))
+
+
+def runs_of(atlas: Atlas, member: Member, monkeypatch) -> str:
+    """The runs that the rule weighs, its steps 1 to 4, each with the larger of its falls: what it finds where any fall
+    is enough."""
+    monkeypatch.setattr(blocks, "FALL", -math.inf)
+    return ", ".join(f"{run.span} ({run.fall:.2f})" for run in network_blocks(atlas.map(member.name), member.layers))
+
+
+def block_of(member: Member) -> str:
+    if not member.final.blocks:
+        return "none"
+    (block,) = member.final.blocks
+    few = ": too few" if block.deciding < FEW else ""
+    reach = f"{block.low:.2f} to {block.high:.2f}"
+    return f"{block.span}, fall {block.fall:.2f} ({reach}); {block.deciding:.0f} images decide{few}"
+
+
+def settings_of(atlas: Atlas, member: Member, monkeypatch) -> int:
+    """How many of 36 settings of the thresholds find a block."""
+    found = 0
+    for alike, others, fall in itertools.product((0.8, 0.85, 0.9, 0.95), (0.02, 0.05, 0.1), (0.2, 0.25, 0.3)):
+        monkeypatch.setattr(blocks, "ALIKE", alike)
+        monkeypatch.setattr(blocks, "OTHERS", others)
+        monkeypatch.setattr(blocks, "FALL", fall)
+        found += bool(network_blocks(atlas.map(member.name), member.layers))
+    return found
+
+
+def test_the_table_of_later_networks_is_made_by_the_rule_from_what_ships(atlas, monkeypatch):
+    rows = []
+    for member in later(atlas):
+        with monkeypatch.context() as changed:
+            runs = runs_of(atlas, member, changed)
+        with monkeypatch.context() as changed:
+            settings = settings_of(atlas, member, changed)
+        accuracy = f"{member.final.test_accuracy:.3f}"
+        rows.append(f"| {short(member)} | {accuracy} | {runs} | {block_of(member)} | {settings} |")
+    assert table("| network | test accuracy | runs that the rule weighs") == rows
+
+
+def test_the_study_says_how_near_to_a_block_the_later_networks_without_one_are(atlas, monkeypatch):
+    ends = []
+    monkeypatch.setattr(blocks, "FALL", -math.inf)
+    for member in later(atlas):
+        if member.architecture == "cifar-resnet-38x1":
+            until = hidden(member.layers)
+            matrix = atlas.map(member.name)[:until, :until]
+            (run,) = network_blocks(atlas.map(member.name), member.layers)
+            ends.append(blocks.ends_of(matrix, run)[1])
+    low, *_, high = sorted(ends)
+    assert f"by {low:.2f} to {high:.2f} within a twentieth of the depth" in STUDY
+
+
+def test_the_study_says_how_alike_the_block_of_26x1_is_to_any_other(atlas):
+    """To those of the study, and to those of the networks on more images."""
+    name = "cifar-resnet-26x1-plain-s35"
+    of_it = [pair for pair in block_pairs(atlas) if name in (pair.a.name, pair.b.name)]
+    beside = {member.name for member in atlas.members} - {member.name for member in atlas.studied.members}
+    others = [pair.cka for pair in of_it if not {pair.a.name, pair.b.name} & beside]
+    more = [pair.cka for pair in of_it if {pair.a.name, pair.b.name} & beside]
+    assert len(others) == 6 and f"is like no other of the study (CKA {max(others):.2f} at most)" in STUDY
+    assert f"nor like those of the networks on more images ({max(more):.2f} at most)" in STUDY
+
+
+def test_the_table_of_more_images_is_made_from_what_ships(atlas):
+    rows = []
+    for title, groups in data_axis(atlas).items():
+        for images, group in groups.items():
+            last = [member.final for member in group]
+            tests, fits = [one.test_accuracy for one in last], [100 * one.train_accuracy for one in last]
+            few = len(group) <= 3
+            test = ", ".join(f"{one:.3f}" for one in tests) if few else f"{min(tests):.3f} to {max(tests):.3f}"
+            fit = f"{', '.join(f'{one:.0f}' for one in fits)} %" if few else f"{min(fits):.1f} % and more"
+            found = [block for one in last for block in one.blocks]
+            told = ", ".join(f"{block.span} ({block.fall:.2f})" for block in found)
+            with_block = f"{len(found)}: {told}" if found else "none"
+            cells = (title.removeprefix("ResNet "), f"{images:,}", str(len(group)), test, fit, with_block)
+            rows.append(f"| {' | '.join(cells)} |")
+    assert table("| | trained on | networks") == rows
