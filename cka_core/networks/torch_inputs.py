@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,10 @@ def joined(batch: Any, other: Any) -> Any:
 
 
 def moved(value: Any, device: Any, dtype: Any) -> Any:
-    """Everything in a batch on a device, floating tensors as ``dtype`` (None: as they are)."""
+    """A copy of everything in a batch on a device, floating tensors as ``dtype`` (None: as they are).
+
+    A model may write into what enters it; the batch itself is for the other model too, and the caller's.
+    """
     if isinstance(value, Mapping):
         return {key: moved(item, device, dtype) for key, item in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_fields"):
@@ -93,5 +97,6 @@ def moved(value: Any, device: Any, dtype: Any) -> Any:
         return type(value)(moved(item, device, dtype) for item in value)
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         tensor = as_tensor(value)
-        return tensor.to(device, dtype if tensor.is_floating_point() and dtype is not None else tensor.dtype)
-    return value.to(device) if hasattr(value, "to") else value
+        cast = tensor.is_floating_point() and dtype is not None
+        return tensor.to(device, dtype if cast else tensor.dtype, copy=True)
+    return copy.deepcopy(value).to(device) if hasattr(value, "to") else value
