@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import fnmatch
+import re
 from collections.abc import Callable, Sequence
 
 
@@ -37,6 +38,15 @@ def hidden(layers: Sequence[Layer]) -> int:
     return len(kinds) - bool(kinds and kinds[-1] in ("Dense", "Linear"))
 
 
+def fits(name: str, pattern: str) -> bool:
+    """Whether a name is of a pattern (``*_add``), in which a number in brackets may stand for itself too: ``*[0]`` are
+    the first tensors that layers return."""
+    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, _NUMBER.sub("[[]", pattern))
+
+
+_NUMBER = re.compile(r"\[(?=\d+\])")
+
+
 def matching(layers: Sequence[Layer], patterns: Choice) -> list[int]:
     """Positions of the layers that are meant, see `Choice`."""
     if patterns is None:
@@ -46,7 +56,7 @@ def matching(layers: Sequence[Layer], patterns: Choice) -> list[int]:
     return [
         position
         for position, layer in enumerate(layers)
-        if any(layer.name == p or layer.kind == p or fnmatch.fnmatchcase(layer.name, p) for p in patterns)
+        if any(layer.name == p or layer.kind == p or fits(layer.name, p) for p in patterns)
     ]
 
 

@@ -258,7 +258,8 @@ class GramQueue:
         import torch
 
         layers = max(1, min(len(self.triangles), QUEUED // (dtype.itemsize * self.m**2)))
-        return torch.empty((layers, self.m, self.m), dtype=dtype, device=device)
+        with torch.inference_mode(False):  # the layer may run in it, `finish` does not
+            return torch.empty((layers, self.m, self.m), dtype=dtype, device=device)
 
     def _look(self, waiting: _Waiting) -> None:
         import torch
