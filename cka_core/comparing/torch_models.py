@@ -126,8 +126,8 @@ def compare(
     """`cka_core.compare` where at least one of the models is PyTorch's: see there."""
     started = time.perf_counter()
     chosen = registry.measure(measure)
-    stream = open_images(images, batch_size)
     calls = forward if isinstance(forward, tuple) else (forward, forward)
+    stream = open_images(images, batch_size, any(call is not None for call in calls))
     beside_keras = not (is_torch(model_a) and is_torch(model_b))
     same = model_a is model_b and calls[0] is calls[1] and not stream.given.startswith("given as a pair")
     a = _Side(model_a, stream, beside_keras, preprocessing, calls[0])
@@ -196,7 +196,9 @@ def _opened(a: _Side, x: Any, b: _Side, y: Any, layers: Choice, tokens: str, bat
     check_patterns(layers, {name: side.all_layers for name, side in zip(names, found, strict=True)})
     for name, side in zip(names, found, strict=True):
         if not side.layers:
-            raise ValueError(f"None of the layers asked for is in {name}, or none that can be compared.")
+            hint = "; a function is not asked about containers that pass on a tensor of a module inside: name these"
+            none = f"None of the layers asked for is in {name}, or none that can be compared"
+            raise ValueError(f"{none}{hint if callable(layers) else ''}.")
     return len(found[0].layers), len(found[-1].layers)
 
 

@@ -302,10 +302,8 @@ def _axis(name: str, one: Seen, at: list[int], sure: bool, given: BatchAxis) -> 
     ``at`` are the axes that are as long as the images; ``sure``: in two trials with different numbers of them.
     """
     rank = len(one.shape)
-    doubtful = not sure and len(at) > 1
     if isinstance(given, Mapping):
-        called = call_name(one.module, one.call)
-        exact = [value for key, value in given.items() if key in (name, called)]
+        exact = [value for key, value in given.items() if key in (name, call_name(one.module, one.call))]
         for axis in [*exact, *(value for key, value in given.items() if fits(name, key))][:1]:
             if -rank <= axis < rank:
                 return axis % rank, ""
@@ -315,14 +313,14 @@ def _axis(name: str, one: Seen, at: list[int], sure: bool, given: BatchAxis) -> 
                     f"{axis}."
                 )
             return 0, ""
-    elif given is not None and -rank <= given < rank and (0 not in at or (doubtful and given % rank in at)):
-        return given % rank, ""
-    if doubtful and 0 in at:
-        axes = " or ".join(str(axis) for axis in at)
-        return 0, (
-            f"its images may be on axis {axes}, and the model cannot be tried with fewer of them; "
-            f"batch_axis={{{name!r}: 0}} takes axis 0"
+    if 0 in at and len(at) > 1 and not sure:
+        axes = " or ".join(map(str, at))
+        why = (
+            f"its images may be on axis {axes}, which the model does not tell, as it cannot be tried with fewer of them"
         )
+        return 0, f"{why}; batch_axis={{{name!r}: 0}} takes axis 0"
+    if isinstance(given, int) and -rank <= given < rank and 0 not in at:
+        return given % rank, ""
     return 0, ""
 
 

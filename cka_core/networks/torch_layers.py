@@ -186,16 +186,16 @@ class TorchExtractor:
 
     def _mask(self, batch: Any) -> Any:
         mask = batch.get("attention_mask") if isinstance(batch, Mapping) else None
-        return moved(mask, place(self.model)[0], None) if len(getattr(mask, "shape", ())) == 2 else None
+        return moved(mask, place(self.model)[0]) if len(getattr(mask, "shape", ())) == 2 else None
 
     def _run(self, batch: Any) -> Any:
-        device, dtype = place(self.model)
+        device, types = place(self.model)
         if self.forward is not None:
-            return self.forward(self.model, moved(batch, device, dtype))
+            return self.forward(self.model, moved(batch, device))
         if isinstance(batch, Mapping):
-            return self.model(**moved(batch, device, dtype))
+            return self.model(**moved(batch, device, types))
         x = batch[0] if isinstance(batch, (tuple, list)) else batch
-        return self.model(moved(x, device, dtype))
+        return self.model(moved(x, device, types))
 
     def _try(self, batch: Any, batch_axis: BatchAxis) -> list[Output]:
         """The model's outputs on a few images; on all of the batch where it cannot be cut or wants no fewer."""
