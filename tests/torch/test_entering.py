@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from cka_core import compare
+from cka_core import Comparison, compare
 from cka_core.networks.torch_inputs import joined
+from cka_core.results import trust
 from tests.reference import matrix
 from tests.torch.models import activations
 
@@ -215,3 +216,22 @@ def test_what_does_not_fit_in_a_last_batch_is_refused_by_name():
             joined(a, b, 8, 2)
     made = joined(Named(np.arange(8), ("a",) * 8), Named(np.arange(2), ("b",) * 2), 8, 2)
     assert made.x.tolist() == [*range(8), 0, 1] and made.y == ("a",) * 8 + ("b",) * 2
+
+
+# Minibatches of unequal size
+
+
+@pytest.mark.parametrize(
+    "sizes, said", [([4, 4, 4, 4, 32], True), ([8, 10], True), ([16, 16], False), ([8, 8, 4], False)]
+)
+def test_chance_is_that_of_the_minibatches_that_came(sizes, said, tmp_path):
+    result = compare(net(), net(seed=1), list(rows(sum(sizes)).split(sizes)))
+    wanted = np.sqrt(2 * sum(m / (m - 3) for m in sizes)) / sum(sizes)
+    assert result.chance == pytest.approx(wanted)
+    assert result.provenance["batch_size"] == max(sizes)
+    assert result.provenance.get("batch_sizes", []) == (sizes if said else [])
+    kept = Comparison.load(result.save(tmp_path / "result.npz"))
+    assert kept.chance == kept.transpose().chance == pytest.approx(wanted)
+    text = next(fact.text for fact in trust.line(result) if "minibatches" in fact.text)
+    assert text == f"{len(sizes)} minibatches of " + (f"{min(sizes)} to {max(sizes)}" if said else f"{max(sizes)}")
+    assert compare(net(), net(seed=1), rows(50), batch_size=16).provenance.get("batch_sizes") is None
