@@ -19,7 +19,7 @@ from cka_core.measures.kernels import MIN_IMAGES
 from cka_core.networks import inputs
 from cka_core.networks.layouts import order_for_keras, order_for_torch
 from cka_core.networks.preprocessing import AUTO, DIVIDE, NONE, Pixels, check_form, check_range, pixels
-from cka_core.networks.torch_inputs import as_tensor, count, input_of, joined
+from cka_core.networks.torch_inputs import are_words, as_tensor, count, input_of, joined
 
 
 @dataclasses.dataclass
@@ -44,12 +44,12 @@ class Minibatches:
     turns: bool = False
 
 
-def open_images(images: Any, batch_size: int) -> Minibatches:
+def open_images(images: Any, batch_size: int, whole: bool = False) -> Minibatches:
     """Images as minibatches.
 
     ``images`` is an array, a tensor or `Images` (n, ...); a dict of them by the names of the inputs; a tuple of two of
-    these, one for each network; a ``Dataset``; or an iterable of batches. Raises ValueError for anything else, and for
-    fewer than 4 images.
+    these, one for each network; a ``Dataset``; or an iterable of batches. ``whole``: a network is called with whole
+    batches, not with the first of a tuple. Raises ValueError for anything else, and for fewer than 4 images.
     """
     if isinstance(images, tuple) and len(images) == 2 and all(_is_array(side) or _is_named(side) for side in images):
         a, b = (side.x if isinstance(side, Images) else side for side in images)
@@ -72,7 +72,7 @@ def open_images(images: Any, batch_size: int) -> Minibatches:
         return Minibatches(_twice(x[p] for p in parts), len(parts), batch_size, "given as an array", True, turns)
     name = type(images).__name__
     if _is_dataset(images):
-        batches, total = _of_dataset(images, batch_size)
+        batches, total = _of_dataset(images, batch_size, whole)
         return Minibatches(_twice(batches), total, batch_size, f"given as a dataset ({name})")
     if isinstance(images, (str, bytes, Mapping)) or not isinstance(images, Iterable):
         raise ValueError(
@@ -81,7 +81,7 @@ def open_images(images: Any, batch_size: int) -> Minibatches:
             + (" One batch goes into a list: images=[batch]." if isinstance(images, Mapping) else "")
         )
     total = len(images) if isinstance(images, Sized) else None
-    return Minibatches(_twice(_large_enough(images)), total, None, f"given as batches ({name})")
+    return Minibatches(_twice(_large_enough(images, whole)), total, None, f"given as batches ({name})")
 
 
 def _is_array(images: Any) -> bool:
@@ -105,18 +105,18 @@ def _twice(batches: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
     return ((batch, batch) for batch in batches)
 
 
-def _of_dataset(dataset: Any, batch_size: int) -> tuple[Iterator[Any], int | None]:
+def _of_dataset(dataset: Any, batch_size: int, whole: bool) -> tuple[Iterator[Any], int | None]:
     import torch
 
     if isinstance(dataset, torch.utils.data.IterableDataset):
-        return _large_enough(torch.utils.data.DataLoader(dataset, batch_size=batch_size)), None
+        return _large_enough(torch.utils.data.DataLoader(dataset, batch_size=batch_size), whole), None
     parts = minibatches(len(dataset), batch_size)
     collate = torch.utils.data.default_collate
     return (collate([dataset[i] for i in range(part.start, part.stop)]) for part in parts), len(parts)
 
 
-def _large_enough(batches: Iterable[Any]) -> Iterator[Any]:
-    """The batches as they come; a last one of fewer than 4 images joins the one before it."""
+def _large_enough(batches: Iterable[Any], whole: bool) -> Iterator[Any]:
+    """The batches as they come; a last one of fewer than 4 images, or what of it enters, joins the one before it."""
     held: Any = None
     stream = iter(batches)
     for batch in stream:
@@ -126,7 +126,8 @@ def _large_enough(batches: Iterable[Any]) -> Iterator[Any]:
                     f"Expected batches of at least {MIN_IMAGES} images, for which HSIC is defined, got one of "
                     f"{count(batch)}. Make the batches larger; only the last may be smaller, it joins the one before."
                 )
-            held = joined(held, batch)
+            sides = (held, batch) if whole or isinstance(batch, Mapping) else (input_of(held), input_of(batch))
+            held = joined(*sides, count(held), count(batch))
             break
         if held is not None:
             yield held
@@ -167,7 +168,7 @@ class Entrance:
             order = order_for_torch(x.shape, self.beside_keras) if self.stream.turns else None
             if order is not None:
                 x = x.permute(order).contiguous()
-            x = self._formed(x)
+            x = self._formed(batch, x)
             self.done += ["(n, h, w, c) to (n, c, h, w)"] if order is not None else []
             return x
         if self.whole or isinstance(batch, Mapping):
@@ -177,14 +178,18 @@ class Entrance:
                     f"got batches that enter as they are ({type(batch).__name__}). Bring them to that form yourself."
                 )
             return batch
-        return self._formed(as_tensor(input_of(batch)))
+        given = input_of(batch)
+        return self._formed(given, as_tensor(given))
 
     @property
     def words(self) -> str:
         return ", ".join(dict.fromkeys(self.done)) or "as given"
 
-    def _formed(self, x: Any) -> Any:
-        """Pixels (n, c, h, w) in the form asked for: by default uint8 is divided by 255."""
+    def _formed(self, given: Any, x: Any) -> Any:
+        """Pixels (n, c, h, w) in the form asked for: by default uint8 is divided by 255.
+
+        An array where they were given as one or are made here: a model's own floating type is then right.
+        """
         import torch
 
         form, why = self.preprocessing, "asked for"
@@ -194,13 +199,14 @@ class Entrance:
             form, why = NONE, "numbers of other types than uint8 are taken as they are"
         self.pixels = Pixels(form, why)
         if form == NONE:
-            return x.to(torch.float32) if x.dtype == torch.uint8 else x
+            x = x.to(torch.float32) if x.dtype == torch.uint8 else x
+            return x.numpy() if isinstance(given, np.ndarray) else x
         array = (x.float() if x.is_floating_point() else x).cpu().numpy()
         check_range(array, form)
         self.done.append("uint8 / 255" if form == DIVIDE and x.dtype == torch.uint8 else form)
         last = np.moveaxis(array, 1, -1) if array.ndim == 4 else array
         made = pixels(last, form)
-        return torch.from_numpy(np.ascontiguousarray(np.moveaxis(made, -1, 1) if array.ndim == 4 else made))
+        return np.ascontiguousarray(np.moveaxis(made, -1, 1) if array.ndim == 4 else made)
 
     def _for_keras(self, batch: Any) -> inputs.Entering:
         if isinstance(batch, Mapping):
@@ -239,6 +245,8 @@ class Digest:
         elif isinstance(value, (tuple, list)):
             for item in value:
                 self.add(item)
+        elif are_words(value):
+            self._sha.update(repr(value.tolist()).encode())
         elif hasattr(value, "shape") and hasattr(value, "dtype"):
             import torch
 

@@ -18,7 +18,7 @@ from cka_core.comparing.warm import live_extractor
 from cka_core.images.sets import Images
 from cka_core.measures import registry
 from cka_core.measures.grams import GramBatch
-from cka_core.measures.hsic import HsicSums
+from cka_core.measures.hsic import HsicSums, minibatches
 from cka_core.measures.measure import MeasureMeans
 from cka_core.networks.activations import StepReport
 from cka_core.networks.layer_graph import input_names
@@ -126,8 +126,8 @@ def compare(
     """`cka_core.compare` where at least one of the models is PyTorch's: see there."""
     started = time.perf_counter()
     chosen = registry.measure(measure)
-    stream = open_images(images, batch_size)
     calls = forward if isinstance(forward, tuple) else (forward, forward)
+    stream = open_images(images, batch_size, any(call is not None for call in calls))
     beside_keras = not (is_torch(model_a) and is_torch(model_b))
     same = model_a is model_b and calls[0] is calls[1] and not stream.given.startswith("given as a pair")
     a = _Side(model_a, stream, beside_keras, preprocessing, calls[0])
@@ -167,7 +167,7 @@ def compare(
             "digest": images.digest if isinstance(images, Images) else digest.hexdigest(),
         },
         "preprocessing": a.enter.words if a.enter.words == b.enter.words else "each network's own",
-        "batch_size": stream.batch_size or max(sizes),
+        **_batch_sizes(sizes, stream.batch_size),
         **tallies.words(chosen),
         "tokens": tokens,
         "versions": versions("torch", "numpy", *(("keras", "tensorflow") if beside_keras else ())),
@@ -196,8 +196,17 @@ def _opened(a: _Side, x: Any, b: _Side, y: Any, layers: Choice, tokens: str, bat
     check_patterns(layers, {name: side.all_layers for name, side in zip(names, found, strict=True)})
     for name, side in zip(names, found, strict=True):
         if not side.layers:
-            raise ValueError(f"None of the layers asked for is in {name}, or none that can be compared.")
+            hint = "; a function is not asked about containers that pass on a tensor of a module inside: name these"
+            none = f"None of the layers asked for is in {name}, or none that can be compared"
+            raise ValueError(f"{none}{hint if callable(layers) else ''}.")
     return len(found[0].layers), len(found[-1].layers)
+
+
+def _batch_sizes(sizes: list[int], asked: int | None) -> dict[str, Any]:
+    """Images in a minibatch; of each, where a number of images cut into such minibatches does not tell it."""
+    size = asked or max(sizes)
+    even = [part.stop - part.start for part in minibatches(sum(sizes), size)]
+    return {"batch_size": size} | ({} if sizes == even else {"batch_sizes": sizes})
 
 
 def _teller(report: Report, index: int, total: int | None, networks: list[_Network]) -> Callable[[int], StepReport]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import fnmatch
+import re
 from collections.abc import Callable, Iterable, Sequence
 
 
@@ -26,8 +27,8 @@ def check_choice(layers: Choice) -> Choice:
     """The choice, with names that can be gone through more than once; ValueError for what is none."""
     if layers is None or callable(layers):
         return layers
-    names = layers if isinstance(layers, str) else list(layers) if isinstance(layers, Iterable) else layers
-    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+    names = list(layers) if isinstance(layers, Iterable) and not isinstance(layers, str) else None
+    if names is not None and all(isinstance(name, str) for name in names):
         return names
     raise ValueError(
         f"Expected layers as a list of names, patterns or kinds, or a function of a layer, got {layers!r}. For one "
@@ -50,6 +51,15 @@ def hidden(layers: Sequence[Layer]) -> int:
     return len(kinds) - bool(kinds and kinds[-1] in ("Dense", "Linear"))
 
 
+def fits(name: str, pattern: str) -> bool:
+    """Whether a name is of a pattern (``*_add``), in which a number in brackets may stand for itself too: ``*[0]`` are
+    the first tensors that layers return."""
+    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, _NUMBER.sub("[[]", pattern))
+
+
+_NUMBER = re.compile(r"\[(?=\d+\])")
+
+
 def matching(layers: Sequence[Layer], patterns: Choice) -> list[int]:
     """Positions of the layers that are meant, see `Choice`."""
     if patterns is None:
@@ -59,7 +69,7 @@ def matching(layers: Sequence[Layer], patterns: Choice) -> list[int]:
     return [
         position
         for position, layer in enumerate(layers)
-        if any(layer.name == p or layer.kind == p or fnmatch.fnmatchcase(layer.name, p) for p in patterns)
+        if any(layer.name == p or layer.kind == p or fits(layer.name, p) for p in patterns)
     ]
 
 

@@ -66,4 +66,4 @@ def _sum_type(x: Any) -> Any:
         return precision(x)
     import torch
 
-    return torch.float64 if x.dtype == torch.float64 else torch.float32
+    return torch.float64 if x.dtype in (torch.float64, torch.int32, torch.int64) else torch.float32

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import fnmatch
 import re
+import sys
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from cka_core.networks.layers import Layer
+from cka_core.networks.layers import Layer, fits
 
 if TYPE_CHECKING:
     import torch
@@ -18,18 +18,35 @@ if TYPE_CHECKING:
 ROOT = "output"
 """What the output of the model itself is called."""
 
+COMPILED = "_orig_mod"
+"""What ``torch.compile`` calls the module inside of the one that it makes."""
+
 BatchAxis = Mapping[str, int] | int | None
 """The axis of the images where it is not the first: one for all such tensors, or by name or pattern of the layer."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Output:
-    """One tensor of one call of one module.
+class Seen:
+    """One tensor that one call of one module returned in a trial.
 
-    ``module`` and ``call`` (from 0) say which, ``leaf`` the position among the tensors that the call returns; ``axis``
-    is that of the images; ``passed_on``: a tensor that a module inside had returned; ``reason``: why it cannot
-    be compared, or "".
+    ``module`` and ``call`` (from 0) say which, ``leaf`` the position among the tensors that the call returns and
+    ``path`` the way to it; ``passed_on``: a tensor that a module inside had returned; ``problem``: why no images can be
+    told apart in it, or "", in which case ``shape`` is not known.
     """
+
+    module: str
+    call: int
+    leaf: int
+    path: str
+    kind: str
+    passed_on: bool
+    shape: tuple[int, ...]
+    problem: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """A tensor as in `Seen`: ``axis`` is that of the images; ``reason``: why it cannot be compared, or ""."""
 
     layer: Layer
     module: str
@@ -89,48 +106,95 @@ def _is_tensor(value: Any) -> bool:
 
 @contextmanager
 def as_it_was(model: torch.nn.Module) -> Iterator[list[Any]]:
-    """Evaluation mode without gradients; afterwards every module's mode is as before, and the hooks listed are gone."""
+    """Evaluation mode without gradients, every module as its Python says; afterwards all is as before.
+
+    Not under ``torch.inference_mode``: what a model keeps of a run, such as a table of positions, could not be trained
+    with, and a model that takes a gradient of its own inside could not. Neither compiled nor by the one fused step of a
+    transformer's layer, which would pass over the modules inside. The hooks listed are removed.
+    """
     import torch
 
     modes = [(module, module.training) for module in model.modules()]
+    fused = torch.backends.mha.get_fastpath_enabled()
     handles: list[Any] = []
     try:
-        model.eval()
-        with torch.inference_mode():
+        _evaluate(model)
+        torch.backends.mha.set_fastpath_enabled(False)
+        with torch.no_grad(), _uncompiled():
             yield handles
     finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
         for handle in handles:
             handle.remove()
-        for module, mode in modes:
-            module.training = mode
+        _put_back(modes)
 
 
-def find_outputs(
-    model: torch.nn.Module, run: Callable[[], Any], images: int, batch_axis: BatchAxis = None
-) -> list[Output]:
-    """Run a model once on ``images`` images and list what its modules returned, in the order of their calls."""
-    watch = _Watch(images, batch_axis)
+def _evaluate(model: torch.nn.Module) -> None:
+    try:
+        model.eval()
+    except NotImplementedError as error:
+        raise ValueError(
+            f"Expected a PyTorch model with an evaluation mode, got {type(model).__name__}, or a module in it, without "
+            "one, as torch.export makes them. Pass the model it was made of."
+        ) from error
+
+
+def _uncompiled() -> AbstractContextManager[Any]:
+    """What was compiled runs as Python. Without the compiler, which takes seconds to import, nothing was."""
+    import torch
+
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
+
+
+def _put_back(modes: list[tuple[torch.nn.Module, bool]]) -> None:
+    """Every module's mode; by its own ``train`` where its class has one, since that may do more: merge weights, say."""
+    import torch
+
+    for module, mode in modes:
+        if type(module).train is not torch.nn.Module.train:
+            module.train(mode)
+    for module, mode in modes:
+        module.training = mode
+
+
+def watched(model: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module]]:
+    """The modules whose calls can be seen, by name: not TorchScript, and of a compiled one the module within."""
+    import torch
+
+    for name, module in model.named_modules():
+        if not isinstance(module, torch.jit.ScriptModule) and COMPILED not in module._modules:
+            yield _uncompiled_name(name), module
+
+
+def scripted(model: torch.nn.Module) -> list[str]:
+    """Names of the modules that are TorchScript, but for those inside of others."""
+    import torch
+
+    found = [name for name, module in model.named_modules() if isinstance(module, torch.jit.ScriptModule)]
+    return [_uncompiled_name(name) for name in found if name.rpartition(".")[0] not in found]
+
+
+def _uncompiled_name(name: str) -> str:
+    return ".".join(part for part in name.split(".") if part != COMPILED)
+
+
+def find_outputs(model: torch.nn.Module, run: Callable[[], Any]) -> list[Seen]:
+    """Run a model once and list what its modules returned, in the order of their calls."""
+    watch = _Watch()
     with as_it_was(model) as handles:
-        for name, module in model.named_modules():
+        for name, module in watched(model):
             handles.append(module.register_forward_pre_hook(watch.before))
             handles.append(module.register_forward_hook(watch.after(name, bool(list(module.children())))))
         run()
-    taken = {output.layer.name for output in watch.outputs if output.module}
-    return [
-        output
-        if output.module or output.layer.name not in taken
-        else dataclasses.replace(output, layer=dataclasses.replace(output.layer, name=f"({output.layer.name})"))
-        for output in watch.outputs
-    ]
+    return watch.outputs
 
 
 class _Watch:
     """What is seen while a model runs. A container's tensor that one of its modules returned is told apart by identity,
     and by its sums, since an operation in place may have changed it meanwhile."""
 
-    def __init__(self, images: int, batch_axis: BatchAxis):
-        self.images, self.batch_axis = images, batch_axis
-        self.outputs: list[Output] = []
+    def __init__(self) -> None:
+        self.outputs: list[Seen] = []
         self.calls: dict[str, int] = {}
         self.open: list[tuple[Any, int]] = []
         self.seen: list[tuple[weakref.ref[Any], Any]] = []
@@ -148,61 +212,124 @@ class _Watch:
             call = self.calls.get(name, 0)
             self.calls[name] = call + 1
             inside = self.seen[start:]
+            kind = type(module).__name__
             for leaf, (path, tensor) in enumerate(leaves(value)):
-                sums = _sums(tensor)
+                problem = _problem(tensor)
+                shape = () if problem else tuple(int(side) for side in tensor.shape)
+                sums = _sums(tensor, problem)
                 passed_on = is_container and any(ref() is tensor and sums.equal(before) for ref, before in inside)
-                self.outputs.append(self._output(name, call, leaf, path, tensor, type(module).__name__, passed_on))
+                self.outputs.append(Seen(name, call, leaf, path, kind, passed_on, shape, problem))
                 self.seen.append((weakref.ref(tensor), sums))
 
         return hook
 
-    def _output(self, module: str, call: int, leaf: int, path: str, tensor: Any, kind: str, passed_on: bool) -> Output:
-        name = path[1:] if not module and not call and path.startswith(".") else call_name(module, call) + path
-        shape = tuple(int(side) for side in tensor.shape)
-        axis = _axis(name, call_name(module, call), shape, self.images, self.batch_axis)
-        rest = shape[:axis] + shape[axis + 1 :]
-        stage = name.split(".")[0] if "." in module else ""
-        reason = _reason(name, tensor, shape, axis, self.images)
-        return Output(Layer(name, kind, rest, stage), module, call, leaf, axis, passed_on, reason)
+
+def _problem(tensor: Any) -> str:
+    import torch
+
+    if tensor.is_nested or tensor.layout is not torch.strided:
+        return "it is no dense tensor"
+    if tensor.is_quantized:
+        return "its numbers are quantized"
+    if tensor.is_complex():
+        return "its numbers are complex"
+    counts = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+    if not tensor.is_floating_point() and tensor.dtype not in counts:
+        return f"PyTorch does not add up its type, {str(tensor.dtype).removeprefix('torch.')}"
+    return ""
 
 
-def _sums(tensor: Any) -> Any:
+def _sums(tensor: Any, problem: str) -> Any:
     """Enough to see that a tensor was changed: two numbers, or none, where it is, so that nobody waits for them."""
     import torch
 
-    if tensor.layout is not torch.strided or tensor.is_nested or tensor.is_complex():
+    if problem:
         return torch.empty(0)
+    tensor = tensor.detach()
     wide = torch.float32 if tensor.device.type == "mps" else torch.float64
     total = tensor.sum(dtype=wide)
     return torch.stack([total, total if tensor.dtype == torch.bool else tensor.abs().sum(dtype=wide)])
 
 
-def _axis(name: str, called: str, shape: tuple[int, ...], images: int, given: BatchAxis) -> int:
-    if given is None or (shape and shape[0] == images and isinstance(given, int)):
-        return 0
-    if isinstance(given, int):
-        axis = given
-    else:
-        matches = [value for key, value in given.items() if key in (name, called) or fnmatch.fnmatchcase(name, key)]
-        if not matches:
-            return 0
-        axis = matches[0]
-    return axis + len(shape) if axis < 0 else axis if axis < len(shape) else 0
+def named(trials: list[tuple[int, list[Seen]]], batch_axis: BatchAxis = None) -> list[Output]:
+    """What the first of one or two trials saw, each with its name and the axis of its images.
+
+    A trial is a number of images and what was seen with them. An axis that is as long as the images in both trials is
+    theirs. Raises ValueError where ``batch_axis`` names a layer that has no such axis.
+    """
+    images, seen = trials[0]
+    again = {(one.module, one.call, one.leaf): (more, one.shape) for more, found in trials[1:] for one in found}
+    outputs = []
+    for one, name in zip(seen, _names(seen), strict=True):
+        sides = [(images, one.shape)]
+        if (one.module, one.call, one.leaf) in again:
+            sides.append(again[one.module, one.call, one.leaf])
+        ranks = {len(shape) for _, shape in sides}
+        at = [i for i in range(len(one.shape)) if len(ranks) == 1 and all(shape[i] == count for count, shape in sides)]
+        axis, doubt = _axis(name, one, at, len(sides) > 1, batch_axis)
+        layer = Layer(name, one.kind, one.shape[:axis] + one.shape[axis + 1 :], _stage(name, one.module))
+        reason = one.problem or _reason(name, one.shape, axis, at) or doubt
+        outputs.append(Output(layer, one.module, one.call, one.leaf, axis, one.passed_on, reason))
+    return outputs
 
 
-def _reason(name: str, tensor: Any, shape: tuple[int, ...], axis: int, images: int) -> str:
-    import torch
+def _names(seen: list[Seen]) -> list[str]:
+    """Each a name of its own: that of its call and the path in it. One that another call has comes in brackets."""
+    own = [
+        one.path[1:]
+        if not one.module and not one.call and one.path.startswith(".")
+        else call_name(one.module, one.call) + one.path
+        for one in seen
+    ]
+    taken = {name for one, name in zip(seen, own, strict=True) if one.module and not one.path}
+    names = []
+    for one, name in zip(seen, own, strict=True):
+        if not one.module or one.path:
+            while name in taken:
+                name = f"({name})"
+            taken.add(name)
+        names.append(name)
+    return names
 
-    if tensor.layout is not torch.strided or tensor.is_nested:
-        return "it is no dense tensor"
-    if tensor.is_complex():
-        return "its numbers are complex"
+
+def _stage(name: str, module: str) -> str:
+    return name.split(".")[0] if "." in module else ""
+
+
+def _axis(name: str, one: Seen, at: list[int], sure: bool, given: BatchAxis) -> tuple[int, str]:
+    """The axis of the images, and why it is not known, or "".
+
+    ``at`` are the axes that are as long as the images; ``sure``: in two trials with different numbers of them.
+    """
+    rank = len(one.shape)
+    if isinstance(given, Mapping):
+        exact = [value for key, value in given.items() if key in (name, call_name(one.module, one.call))]
+        for axis in [*exact, *(value for key, value in given.items() if fits(name, key))][:1]:
+            if -rank <= axis < rank:
+                return axis % rank, ""
+            if exact and rank:
+                raise ValueError(
+                    f"batch_axis of layer {name!r}: expected one of its {rank} axes, from {-rank} to {rank - 1}, got "
+                    f"{axis}."
+                )
+            return 0, ""
+    if 0 in at and len(at) > 1 and not sure:
+        axes = " or ".join(map(str, at))
+        why = (
+            f"its images may be on axis {axes}, which the model does not tell, as it cannot be tried with fewer of them"
+        )
+        return 0, f"{why}; batch_axis={{{name!r}: 0}} takes axis 0"
+    if isinstance(given, int) and -rank <= given < rank and 0 not in at:
+        return given % rank, ""
+    return 0, ""
+
+
+def _reason(name: str, shape: tuple[int, ...], axis: int, at: list[int]) -> str:
     if not shape:
         return "it is one number, not one an image"
-    if shape[axis] != images:
+    if axis not in at:
         where = "first axis" if axis == 0 else f"axis {axis}"
-        sides = ", ".join("images" if side == images else str(side) for side in shape)
-        at = [i for i, side in enumerate(shape) if side == images]
+        sides = ", ".join("images" if i in at else str(side) for i, side in enumerate(shape))
         advice = f"; batch_axis={{{name!r}: {at[0]}}} takes axis {at[0]}" if at else ""
         return f"its {where} is not the images: its shape is ({sides}){advice}"
     if 0 in shape:

@@ -48,7 +48,8 @@ def torch_gram(x: torch.Tensor, layer: str = "layer", *, first: int = 0, out: np
     Parameters
     ----------
     x : (m, ...) tensor of numbers on any device, one row an image
-        float64 is multiplied in float64, any other type in float32, without TF32 and outside of autocast.
+        float64 and integers of more than 16 bits are multiplied in float64 (not on MPS, which has none), any other type
+        in float32, without TF32 and outside of autocast.
     layer, first : the layer's name and the position of the minibatch's first image, for messages
     out : float32 (m(m-1)/2,) to write the triangle to
 
@@ -113,9 +114,7 @@ def _flat(x: torch.Tensor) -> torch.Tensor:
 
 
 def _wide(x: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    return x if x.dtype == torch.float64 else x.to(torch.float32)
+    return x.to(_dtype(x))
 
 
 def _product(x: torch.Tensor, without: int | None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -149,9 +148,11 @@ def _plain_product(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _dtype(x: torch.Tensor) -> torch.dtype:
+    """float64 for what float32 does not hold exactly, as `cka_core.measures.centring` has it."""
     import torch
 
-    return torch.float64 if x.dtype == torch.float64 else torch.float32
+    exact = x.device.type != "mps" and x.dtype in (torch.float64, torch.int32, torch.int64)
+    return torch.float64 if exact else torch.float32
 
 
 def _multiply_into(k: torch.Tensor, x: torch.Tensor, without: int | None) -> torch.Tensor:
@@ -258,7 +259,8 @@ class GramQueue:
         import torch
 
         layers = max(1, min(len(self.triangles), QUEUED // (dtype.itemsize * self.m**2)))
-        return torch.empty((layers, self.m, self.m), dtype=dtype, device=device)
+        with torch.inference_mode(False):  # the layer may run in it, `finish` does not
+            return torch.empty((layers, self.m, self.m), dtype=dtype, device=device)
 
     def _look(self, waiting: _Waiting) -> None:
         import torch

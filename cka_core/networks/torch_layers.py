@@ -7,7 +7,6 @@ nothing else. The model runs as its own code says, in evaluation mode, and is le
 from __future__ import annotations
 
 import difflib
-import fnmatch
 import hashlib
 import os
 import zlib
@@ -19,9 +18,19 @@ from typing import TYPE_CHECKING, Any
 from cka_core.measures.centring import LayerGram
 from cka_core.measures.grams import GramBatch, one_blas_thread
 from cka_core.networks.activations import StepReport
-from cka_core.networks.layers import Choice, Layer
+from cka_core.networks.layers import Choice, Layer, fits
 from cka_core.networks.tokens import check_tokens, reduced
-from cka_core.networks.torch_calls import BatchAxis, Output, as_it_was, find_outputs, leaves
+from cka_core.networks.torch_calls import (
+    BatchAxis,
+    Output,
+    Seen,
+    as_it_was,
+    find_outputs,
+    leaves,
+    named,
+    scripted,
+    watched,
+)
 from cka_core.networks.torch_gram import GramQueue, torch_gram
 from cka_core.networks.torch_inputs import count, cut, moved, place
 
@@ -74,7 +83,7 @@ class TorchExtractor:
         outputs = self._try(example, batch_axis)
         self.left_out = {
             output.layer.name: output.reason for output in outputs if output.reason and not output.passed_on
-        }
+        } | {name: "it is TorchScript, whose calls cannot be watched" for name in scripted(self.model)}
         usable = [output for output in outputs if not output.reason]
         self.all_layers = tuple(output.layer for output in usable) + tuple(
             Layer(output.called, output.layer.kind, ()) for output in usable if output.called != output.layer.name
@@ -145,7 +154,7 @@ class TorchExtractor:
                 for row, output in wanted.get((name, call), ()):
                     found = leaves(value)
                     if output.leaf < len(found):
-                        take(row, self._images_first(made, output, found[output.leaf][1], mask))
+                        take(row, self._images_first(made, output, found[output.leaf][1].detach(), mask))
                         missing.discard(row)
                         if report is not None:
                             report(len(rows) - len(missing), row + 1, row + 1)
@@ -154,7 +163,7 @@ class TorchExtractor:
 
         with as_it_was(self.model) as handles, one_blas_thread():
             names = {module for module, _ in wanted}
-            for name, module in self.model.named_modules():
+            for name, module in watched(self.model):
                 if name in names:
                     handles.append(module.register_forward_hook(hook(name)))
             self._run(batch)
@@ -177,44 +186,39 @@ class TorchExtractor:
 
     def _mask(self, batch: Any) -> Any:
         mask = batch.get("attention_mask") if isinstance(batch, Mapping) else None
-        return moved(mask, place(self.model)[0], None) if len(getattr(mask, "shape", ())) == 2 else None
+        return moved(mask, place(self.model)[0]) if len(getattr(mask, "shape", ())) == 2 else None
 
     def _run(self, batch: Any) -> Any:
-        device, dtype = place(self.model)
+        device, types = place(self.model)
         if self.forward is not None:
-            return self.forward(self.model, moved(batch, device, dtype))
+            return self.forward(self.model, moved(batch, device))
         if isinstance(batch, Mapping):
-            return self.model(**moved(batch, device, dtype))
+            return self.model(**moved(batch, device, types))
         x = batch[0] if isinstance(batch, (tuple, list)) else batch
-        return self.model(moved(x, device, dtype))
+        return self.model(moved(x, device, types))
 
     def _try(self, batch: Any, batch_axis: BatchAxis) -> list[Output]:
         """The model's outputs on a few images; on all of the batch where it cannot be cut or wants no fewer."""
         images = count(batch)
-        trials = [number for number in TRIALS if number < images] or [images - 1]
-        found: list[list[Output]] = []
-        for number in trials:
-            part = cut(batch, images, number)
+        trials: list[tuple[int, list[Seen]]] = []
+        for number in (*(number for number in TRIALS if number < images), images):
+            part = batch if number == images else cut(batch, images, number)
             if part is None:
-                break
+                continue
             try:
-                found.append(find_outputs(self.model, partial(self._run, part), number, batch_axis))
-            except Exception:  # a model may be made for one size of batch: tried with all of it below, or fails there
+                trials.append((number, find_outputs(self.model, partial(self._run, part))))
+            except Exception:  # a model may be made for one size of batch: tried with all of it then, or fails there
+                if number == images and not trials:
+                    raise
+                continue
+            if len(trials) == 2 or not any(number in seen.shape[1:] for seen in trials[0][1]):
                 break
-            if not any(number in output.layer.shape for output in found[0]):
-                break
-        if not found:
-            return find_outputs(self.model, partial(self._run, batch), images, batch_axis)
-        if len(found) == 1 or len(found[0]) != len(found[1]):
-            return found[0]
-        return [second if second.reason else output for output, second in zip(*found, strict=True)]
+        return named(trials, batch_axis)
 
     def _check_batch_axis(self, batch_axis: BatchAxis, outputs: list[Output]) -> None:
         for pattern in batch_axis if isinstance(batch_axis, Mapping) else ():
             names = [output.layer.name for output in outputs]
-            if not any(
-                pattern in (o.layer.name, o.called) or fnmatch.fnmatchcase(o.layer.name, pattern) for o in outputs
-            ):
+            if not any(pattern in (o.layer.name, o.called) or fits(o.layer.name, pattern) for o in outputs):
                 near = difflib.get_close_matches(pattern, names, 3, 0.4) or names[:3]
                 raise ValueError(
                     f"No layer is called {pattern!r} in {self.name} (batch_axis). Near it: {', '.join(near)}."
@@ -241,7 +245,7 @@ def _chosen(outputs: list[Output], layers: Choice) -> list[Output]:
         if output.layer.name in exact
         or output.called in exact
         or output.layer.kind in patterns
-        or (not output.passed_on and any(fnmatch.fnmatchcase(output.layer.name, pattern) for pattern in patterns))
+        or (not output.passed_on and any(fits(output.layer.name, pattern) for pattern in patterns))
     ]
 
 
@@ -253,6 +257,10 @@ def _eager(model: Any) -> Any:
     if isinstance(model, torch.jit.ScriptModule):
         raise ValueError(
             "Expected a PyTorch model, got TorchScript, whose layers cannot be watched. Pass the model it was made of."
+        )
+    if place(model)[0].type == "meta":
+        raise ValueError(
+            f"{type(model).__name__} is on the device 'meta', where tensors have no numbers. Load its weights first."
         )
     lazy = [name for name, value in model.named_parameters() if torch.nn.parameter.is_lazy(value)]
     if lazy:

@@ -58,7 +58,10 @@ def chance(result: Comparison) -> float:
 
 
 def sizes(result: Comparison) -> list[int]:
-    """How many images each minibatch had; empty where the result does not say."""
+    """How many images each minibatch had, as ``batch_sizes`` tells of unequal ones; empty where it is not known."""
+    unequal = result.provenance.get("batch_sizes")
+    if isinstance(unequal, list) and all(isinstance(size, int) for size in unequal):
+        return unequal
     n, size = (result.provenance.get("images") or {}).get("n"), result.provenance.get("batch_size")
     if not isinstance(n, int) or not isinstance(size, int):
         return []

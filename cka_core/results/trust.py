@@ -60,7 +60,8 @@ def _minibatches(result: Comparison) -> Fact | None:
     if not sizes:
         return None
     size = result.provenance["batch_size"]
-    text = f"{len(sizes)} minibatches of {size:,}" if len(sizes) > 1 else "one minibatch"
+    of = f"{min(sizes):,} to {max(sizes):,}" if result.provenance.get("batch_sizes") else f"{size:,}"
+    text = f"{len(sizes)} minibatches of {of}" if len(sizes) > 1 else "one minibatch"
     passes = result.provenance.get("passes") or 1
     text += f", {passes} passes" if passes > 1 else ""
     return Fact(text, f"Minibatches change {measure.minibatches}." if measure else "Values are averaged over them.")

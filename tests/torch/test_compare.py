@@ -91,7 +91,7 @@ def test_the_model_is_left_as_it_was():
     model.fc.weight.grad = torch.ones_like(model.fc.weight)
     model.conv1.weight.requires_grad = False
     seen = []
-    model.fc.register_forward_hook(lambda *_: seen.append((torch.is_inference_mode_enabled(), model.training)))
+    model.fc.register_forward_hook(lambda *_: seen.append((not torch.is_grad_enabled(), model.training)))
     before = {name: value.clone() for name, value in model.state_dict().items()}
 
     def state():

@@ -22,6 +22,8 @@ CASES = {
     "bfloat16": lambda x: x.bfloat16(),
     "float16": lambda x: x.half() * 1000,
     "classes": lambda x: x.argmax(1),
+    "counts far from zero": lambda x: (x * 1e3).int() + 4 * 10**8,
+    "long counts": lambda x: (x * 1e6).long() + 10**12,
     "outlier": lambda x: x.index_fill(0, torch.tensor([2]), 1e5),
 }
 
