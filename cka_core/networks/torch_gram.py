@@ -6,7 +6,6 @@ PyTorch model is two to three times slower than PyTorch's own: the thread pools 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -34,9 +33,6 @@ COPIED, COPIED_ON_CPU = 1 << 24, 1 << 21
 """Numbers of a layer that are copied at a time to remove their mean: 64 MB of float32; on a CPU 8 MB, which its caches
 hold while they are multiplied strip by strip."""
 
-QUEUED = 128 << 20
-"""Bytes of Gram matrices that wait on an accelerator at a time."""
-
 BLOCKS = 4
 """A CPU multiplies the upper triangle in so many strips of rows: five eighths of the work of the whole product. Eight
 have less of it and take as long."""
@@ -61,8 +57,8 @@ def torch_gram(x: torch.Tensor, layer: str = "layer", *, first: int = 0, out: np
     import torch
 
     m = len(x)
-    x = _flat(x)
-    with _full_precision(x.device), np.errstate(all="ignore"):
+    x = flat(x)
+    with full_precision(x.device), np.errstate(all="ignore"):
         exponent = 0
         plain = _may_be_plain(x)
         k, shift = _plain_product(x) if plain else _product(x, None)
@@ -100,12 +96,12 @@ def _finished(
     remove = torch.from_numpy(removal(diagonal, rows)).to(k.device, k.dtype)
     k -= remove
     k -= remove[:, None]
-    taken = k.to(torch.float32).view(-1).take(_positions(m, k.device))
+    taken = k.to(torch.float32).view(-1).take(positions(m, k.device))
     torch.from_numpy(triangle).copy_(taken)
     return finished(triangle, diagonal, rows, square, m * float(shift), exponent, outlier)
 
 
-def _flat(x: torch.Tensor) -> torch.Tensor:
+def flat(x: torch.Tensor) -> torch.Tensor:
     """(m, features), without a copy where the memory allows: a Gram matrix does not see the order of the features."""
     if x.dim() == 1:
         return x[:, None]
@@ -114,7 +110,7 @@ def _flat(x: torch.Tensor) -> torch.Tensor:
 
 
 def _wide(x: torch.Tensor) -> torch.Tensor:
-    return x.to(_dtype(x))
+    return x.to(dtype_of(x))
 
 
 def _product(x: torch.Tensor, without: int | None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -124,15 +120,15 @@ def _product(x: torch.Tensor, without: int | None) -> tuple[torch.Tensor, torch.
     """
     import torch
 
-    k = torch.empty((len(x), len(x)), dtype=_dtype(x), device=x.device)
-    shift_square = _multiply_into(k, x, without)
+    k = torch.empty((len(x), len(x)), dtype=dtype_of(x), device=x.device)
+    shift_square = multiply_into(k, x, without)
     return k.triu_(), shift_square
 
 
 def _may_be_plain(x: torch.Tensor) -> bool:
     """Whether X X' needs neither another type nor, by the look of a few images, a shift; on a CPU, where what is saved
     is a third of the time."""
-    if x.device.type != "cpu" or x.dtype != _dtype(x) or not x.is_contiguous():
+    if x.device.type != "cpu" or x.dtype != dtype_of(x) or not x.is_contiguous():
         return False
     some = x[:: max(1, len(x) // SHIFT_IMAGES)]
     return seems_small((some @ some.T).numpy())
@@ -147,7 +143,7 @@ def _plain_product(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return k.triu_(), torch.zeros((), dtype=x.dtype)
 
 
-def _dtype(x: torch.Tensor) -> torch.dtype:
+def dtype_of(x: torch.Tensor) -> torch.dtype:
     """float64 for what float32 does not hold exactly, as `cka_core.measures.centring` has it."""
     import torch
 
@@ -155,7 +151,7 @@ def _dtype(x: torch.Tensor) -> torch.dtype:
     return torch.float64 if exact else torch.float32
 
 
-def _multiply_into(k: torch.Tensor, x: torch.Tensor, without: int | None) -> torch.Tensor:
+def multiply_into(k: torch.Tensor, x: torch.Tensor, without: int | None) -> torch.Tensor:
     """The upper triangle of `_product` into K, in which what is below it is of no use; returns |mean|²."""
     import torch
 
@@ -191,17 +187,17 @@ def _sums(k: torch.Tensor) -> tuple[np.ndarray, np.ndarray, float]:
     wide = torch.float32 if k.device.type == "mps" else torch.float64
     square = torch.dot(k.view(-1), k.view(-1)).to(wide)
     found = torch.cat([k.diagonal().to(wide), k.sum(1, dtype=wide), k.sum(0, dtype=wide), square[None]])
-    return _read(found.cpu().numpy().astype(np.float64))
+    return read(found.cpu().numpy().astype(np.float64))
 
 
-def _read(found: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+def read(found: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """What `_sums` returns, of diagonal, sums to the right and down, (m,) each, and the square of a triangle."""
     diagonal, right, down = found[:-1].reshape(3, -1)
     return diagonal, right + down - diagonal, 2 * float(found[-1]) - float(diagonal @ diagonal)
 
 
 def _outlier(k: torch.Tensor, diagonal: np.ndarray, rows: np.ndarray) -> tuple[int, float] | None:
-    if not _may_have_outlier(diagonal):
+    if not may_have_outlier(diagonal):
         return None
     row = int(diagonal.argmax())
     of_row = k[row] + k[:, row]
@@ -209,103 +205,10 @@ def _outlier(k: torch.Tensor, diagonal: np.ndarray, rows: np.ndarray) -> tuple[i
     return outlier_of(diagonal, rows, row, of_row.cpu().numpy())
 
 
-def _may_have_outlier(diagonal: np.ndarray) -> bool:
+def may_have_outlier(diagonal: np.ndarray) -> bool:
     """Whether it is worth a row of K to look."""
     m = len(diagonal)  # however far an outlier draws the mean, its square is this many times the typical one
     return bool(diagonal.max() > 0.1 / (OUTLIER**-2 + m**-2) * np.partition(diagonal, m // 2)[m // 2])
-
-
-class GramQueue:
-    """The Gram matrices of many layers, made on an accelerator while nobody waits for it.
-
-    `torch_gram` looks at each layer's numbers before it goes on, for which the processor and the accelerator wait for
-    each other, layer by layer; and it asks for two dozen small steps, each of which costs the processor more than the
-    accelerator. Here a layer is multiplied as it comes, and what follows is done for many of them together. One that
-    wants more, because its numbers are very large or small, not finite, or one image is far from all others, is named
-    by `finish`, to be made by `torch_gram` when the network runs once more.
-
-    Parameters
-    ----------
-    triangles : float32 (layers, m(m-1)/2), to be filled
-    """
-
-    def __init__(self, triangles: np.ndarray, m: int):
-        self.triangles, self.m = triangles, m
-        self.made: dict[int, LayerGram] = {}
-        self._again: list[int] = []
-        self._waiting: dict[tuple[torch.device, torch.dtype], _Waiting] = {}
-
-    def add(self, row: int, x: torch.Tensor) -> None:
-        """Take a layer's activations, see `torch_gram`; its triangle will be in ``row``."""
-        x = _flat(x)
-        kind = x.device, _dtype(x)
-        if kind not in self._waiting:
-            self._waiting[kind] = _Waiting(self._room(*kind))
-        waiting = self._waiting[kind]
-        with _full_precision(x.device):
-            waiting.shifts.append(_multiply_into(waiting.k[len(waiting.rows)], x, None))
-        waiting.rows.append(row)
-        if len(waiting.rows) == len(waiting.k):
-            self._look(waiting)
-
-    def finish(self) -> list[int]:
-        """Look at all of them; ``made`` has each then, but for those returned."""
-        for waiting in self._waiting.values():
-            if waiting.rows:
-                self._look(waiting)
-        return self._again
-
-    def _room(self, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-        import torch
-
-        layers = max(1, min(len(self.triangles), QUEUED // (dtype.itemsize * self.m**2)))
-        with torch.inference_mode(False):  # the layer may run in it, `finish` does not
-            return torch.empty((layers, self.m, self.m), dtype=dtype, device=device)
-
-    def _look(self, waiting: _Waiting) -> None:
-        import torch
-
-        rows = waiting.rows
-        k = waiting.k[: len(rows)].triu_()
-        wide, flat = torch.float64, k.view(len(rows), -1)
-        diagonal, right, down = (
-            k.diagonal(dim1=1, dim2=2).to(wide, copy=True),
-            k.sum(2, dtype=wide),
-            k.sum(1, dtype=wide),
-        )
-        square = torch.linalg.vector_norm(flat, dim=1, dtype=wide).square_()
-        remove = removal(diagonal, right + down - diagonal).to(k.dtype)
-        k.sub_(remove[:, None]).sub_(remove[:, :, None])
-        triangles = flat.index_select(1, _positions(self.m, k.device)).to(torch.float32)
-        own = torch.linalg.vector_norm(triangles, dim=1, dtype=wide).square_()
-        shifts = torch.stack(waiting.shifts).to(wide)
-        numbers = torch.cat([diagonal, right, down, torch.stack([square, shifts, own], 1)], 1).cpu().numpy()
-        first, last = rows[0], rows[-1] + 1
-        if rows == list(range(first, last)):
-            torch.from_numpy(self.triangles[first:last]).copy_(triangles)
-        else:
-            self.triangles[rows] = triangles.cpu().numpy()
-        for row, found in zip(rows, numbers, strict=True):
-            self._look_at(row, found)
-        waiting.rows.clear()
-        waiting.shifts.clear()
-
-    def _look_at(self, row: int, found: np.ndarray) -> None:
-        diagonal, rows, square = _read(found[:-2])
-        if not EASY[0] <= float(diagonal.sum()) / self.m <= EASY[1] or _may_have_outlier(diagonal):
-            self._again.append(row)
-            return
-        shift_square, own = self.m * float(found[-2]), float(found[-1])
-        self.made[row] = finished(self.triangles[row], diagonal, rows, square, shift_square, 0, None, own)
-
-
-@dataclasses.dataclass
-class _Waiting:
-    """Layers of one device and type that were multiplied, and not looked at."""
-
-    k: torch.Tensor
-    rows: list[int] = dataclasses.field(default_factory=list)
-    shifts: list[torch.Tensor] = dataclasses.field(default_factory=list)
 
 
 def _exponent(x: torch.Tensor, layer: str, first: int) -> int:
@@ -318,7 +221,7 @@ def _exponent(x: torch.Tensor, layer: str, first: int) -> int:
     return int(np.frexp(float(x.abs().max()))[1])
 
 
-def _positions(m: int, device: torch.device) -> torch.Tensor:
+def positions(m: int, device: torch.device) -> torch.Tensor:
     """Of the strict upper triangle, on the device."""
     import torch
 
@@ -334,7 +237,7 @@ _known: dict[tuple[int, str], Any] = {}
 
 
 @contextmanager
-def _full_precision(device: torch.device) -> Iterator[None]:
+def full_precision(device: torch.device) -> Iterator[None]:
     """No TF32 or bfloat16 inside products of float32, no autocast; the settings are put back afterwards."""
     import torch
 

@@ -31,8 +31,9 @@ from cka_core.networks.torch_calls import (
     scripted,
     watched,
 )
-from cka_core.networks.torch_gram import GramQueue, torch_gram
+from cka_core.networks.torch_gram import torch_gram
 from cka_core.networks.torch_inputs import count, cut, moved, place
+from cka_core.networks.torch_queue import GramQueue
 
 if TYPE_CHECKING:
     import torch

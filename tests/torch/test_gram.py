@@ -8,7 +8,9 @@ import torch
 
 from cka_core.measures.centring import NonFiniteActivation, gram
 from cka_core.networks import torch_gram as module
-from cka_core.networks.torch_gram import GramQueue, torch_gram
+from cka_core.networks import torch_queue
+from cka_core.networks.torch_gram import torch_gram
+from cka_core.networks.torch_queue import GramQueue
 
 CASES = {
     "features": lambda x: torch.relu(x),
@@ -54,7 +56,7 @@ def test_a_queue_of_layers_is_the_same_but_for_those_that_want_a_second_look(m, 
         "not finite": torch.full((m, 3), torch.nan),
         "vast": torch.randn(m, 3) * 1e20,
     }
-    monkeypatch.setattr(module, "QUEUED", 3 * 4 * m * m)  # three are looked at together
+    monkeypatch.setattr(torch_queue, "QUEUED", 3 * 4 * m * m)  # three are looked at together
     triangles = np.zeros((len(layers), m * (m - 1) // 2), np.float32)
     queue = GramQueue(triangles, m)
     with torch.inference_mode():

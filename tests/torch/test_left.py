@@ -9,7 +9,7 @@ from torch import nn
 
 from cka_core import compare
 from cka_core.base.progress import Stopped
-from cka_core.networks import torch_gram, torch_layers
+from cka_core.networks import torch_layers, torch_queue
 from tests.reference import matrix
 from tests.torch.models import activations
 
@@ -199,7 +199,7 @@ class Two(nn.Module):
 
 @pytest.mark.parametrize("inference", [False, True])
 def test_a_queue_that_is_partly_filled_is_looked_at(inference, monkeypatch):
-    monkeypatch.setattr(torch_gram, "QUEUED", 3 * 4 * 24 * 24)
+    monkeypatch.setattr(torch_queue, "QUEUED", 3 * 4 * 24 * 24)
 
     def forward(model, x):
         with torch.inference_mode(inference):
