@@ -10,6 +10,8 @@ from typing import Any
 
 RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 """What Windows calls devices."""
+DRIVE = re.compile(r"[A-Za-z]:(?:[/\\]|$)")
+"""How Windows begins a path with its drive. Any other colon is a name's own: ``relu:1``, ``conv/BiasAdd:0``."""
 LATER: dict[str, bool] = {"later": True}
 """Metadata of a dataclass field that came later than files with keys: at its default it is in no key, so that what was
 asked for before has the key it had."""
@@ -35,6 +37,11 @@ def canonical_json(value: Any) -> str:
 def key_of(spec: Any) -> str:
     """The key of a spec: the first 24 hex digits of the SHA-256 of its canonical JSON."""
     return hashlib.sha256(canonical_json(spec).encode()).hexdigest()[:24]
+
+
+def leads_out(name: str) -> bool:
+    """Whether the name of an archive's member, taken as a path on any system, lies outside of where it is unpacked."""
+    return "\\" in name or name.startswith("/") or ".." in name.split("/") or DRIVE.match(name) is not None
 
 
 def check_file_name(name: str) -> None:

@@ -17,6 +17,7 @@ from typing import IO
 import numpy as np
 
 from cka_core.base import npz
+from cka_core.base.keys import leads_out
 
 WHAT = "images: an npz with images (and labels, class_names), or a zip of pictures with a folder a class,"
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
@@ -128,8 +129,7 @@ def _pictures(archive: zipfile.ZipFile) -> OwnImages:
             or last in (".DS_Store", "Thumbs.db")
         ):
             continue
-        parts = name.replace("\\", "/").split("/")
-        if name.startswith("/") or ".." in parts or "\\" in name or ":" in parts[0]:
+        if leads_out(name):
             raise ValueError(f"a member is called {name[:100]!r}, which leads out of the archive")
         if stat.S_ISLNK(member.external_attr >> 16):
             raise ValueError(f"{name[:100]} in it is a symbolic link; put the picture itself there")

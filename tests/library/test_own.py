@@ -181,6 +181,7 @@ def bad_names() -> bytes:
         (bad_names(), "at least 3 short texts"),
         (pictures(((16, 12), (8, 8))), "unlike sizes"),
         (zipped({"a/../../x.png": b"x"}), "leads out of the archive"),
+        (zipped({"C:/x.png": b"x"}), "leads out of the archive"),
         (zipped({"a/x.png": b"x"}, link="a/x.png"), "symbolic link"),
         (zipped({"a/x.png": b"no picture"}), "no picture that can be read"),
         (zipped({"a/x.png": b"x", "run.py": b""}), "run.py in it is no picture"),
