@@ -263,6 +263,22 @@ def test_a_malformed_hdf5_file_is_refused(tmp_path, make, words):
     assert "a.h5" in str(refusal.value) and words in str(refusal.value)
 
 
+def test_a_damaged_hdf5_file_says_what_to_do(tmp_path):
+    whole = hdf5(tmp_path / "a.h5", x=RNG.standard_normal((20, 50)))
+    packed = tmp_path / "c.h5"
+    with h5py.File(packed, "w") as file:
+        file.create_dataset("x", data=RNG.standard_normal((20, 50)), chunks=(20, 50), compression="gzip")
+    chunk = bytearray(packed.read_bytes())
+    chunk[-1000:] = bytes(1000)
+    packed.write_bytes(bytes(chunk))
+    (tmp_path / "a.h5").write_bytes(whole[:8] + b"\xff" * 2000)
+    (tmp_path / "b.h5").write_bytes(whole[:-100])
+    for name in ("a.h5", "b.h5", "c.h5"):
+        with pytest.raises(NotReadable, match="it is no whole HDF5 file, or damaged; copy it again") as refusal:
+            read(tmp_path / name)
+        assert name in str(refusal.value)
+
+
 def test_a_folder_with_a_link_or_anything_else_is_refused(tmp_path):
     (tmp_path / "x.npy").write_bytes(GOOD)
     (tmp_path / "y.npy").symlink_to(tmp_path / "x.npy")

@@ -48,13 +48,17 @@ def grey_network(folder, name: str = "grey"):
     return model, folder / f"{name}.keras"
 
 
+def png(shape: tuple[int, ...]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(RNG.integers(0, 256, shape, np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
 def pictures(sizes=((16, 12),), grey: bool = False) -> bytes:
     members = {}
     for number in range(12):
-        file = io.BytesIO()
         shape = (*sizes[number % len(sizes)][::-1], *(() if grey else (3,)))
-        Image.fromarray(RNG.integers(0, 256, shape, np.uint8)).save(file, "PNG")
-        members[f"photos/{'cat' if number < 7 else 'dog'}/{number:02}.png"] = file.getvalue()
+        members[f"photos/{'cat' if number < 7 else 'dog'}/{number:02}.png"] = png(shape)
     return zipped(members)
 
 
@@ -180,10 +184,16 @@ def bad_names() -> bytes:
         (npz(x_train=GREY, x_test=GREY[:, :14]), "different sizes"),
         (bad_names(), "at least 3 short texts"),
         (pictures(((16, 12), (8, 8))), "unlike sizes"),
+        (
+            pictures(((16, 12), (8, 6))),
+            "(height × width): photos/cat/00.png has 12 × 16 pixels, photos/cat/01.png 6 × 8.",
+        ),
         (zipped({"a/../../x.png": b"x"}), "leads out of the archive"),
         (zipped({"C:/x.png": b"x"}), "leads out of the archive"),
         (zipped({"a/x.png": b"x"}, link="a/x.png"), "symbolic link"),
         (zipped({"a/x.png": b"no picture"}), "no picture that can be read"),
+        (zipped({"a/x.png": b"x"}), "a/x.png is no picture that can be read (it is damaged, or no picture at all)"),
+        (zipped({"a/x.png": png((8, 8))[:40]}), "a/x.png is no picture that can be read (it is damaged"),
         (zipped({"a/x.png": b"x", "run.py": b""}), "run.py in it is no picture"),
     ],
 )
