@@ -52,6 +52,6 @@ def check_file_name(name: str) -> None:
         )
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name.endswith((".keras", ".npz", ".json", ".")):
         raise ValueError(
-            f"Expected a name of up to 100 letters, digits, '-', '_' and '.', beginning with a letter or digit and not "
-            f"ending like a file, got {name!r}."
+            f"Expected a name of up to 100 letters (a to z, A to Z), digits, '-', '_' and '.', beginning with a letter "
+            f"or digit and not ending like a file, got {name!r}."
         )
