@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cka_core.networks.layer_graph import embedding_rows
+
 if TYPE_CHECKING:
     from cka_core.networks.layer_graph import Call, Input, LayerGraph
 
@@ -119,6 +121,26 @@ def check_range(x: Any, form: str) -> None:
             f"Preprocessing {form!r} is for pixels from 0 to 255, got floats up to {np.abs(x).max():.3g}. Give the "
             "images as uint8 or times 255, or preprocessing='none' to take them as they are."
         )
+
+
+def check_fits(x: Any, graph: LayerGraph, entry: Input, form: str, network: str) -> None:
+    """Refuse images of another shape than an input takes, and ids that no row of its `Embedding` is for."""
+    where = f" as {entry.name!r}" if len(graph.inputs) > 1 else ""
+    fits = len(x.shape) == len(entry.shape) and all(
+        side is None or side == got for side, got in zip(entry.shape[1:], x.shape[1:], strict=True)
+    )
+    if not fits:
+        wanted = ", ".join("n" if i == 0 else str(side or "any") for i, side in enumerate(entry.shape))
+        raise ValueError(f"{network} expects images of shape ({wanted}){where}, got {tuple(x.shape)}.")
+    rows = embedding_rows(graph, entry)
+    if rows is None or form != NONE or x.size == 0:
+        return
+    for found in (x.min(), x.max()):
+        if not -1 < found < rows:  # nor NaN; on a graphics processor such an id is all zeros, without a word
+            raise ValueError(
+                f"{network} takes ids from 0 to {rows - 1:,}{where}, got {found:,}. Give it the ids of the tokenizer "
+                "that it was trained with."
+            )
 
 
 def pixels(x: np.ndarray, form: str = DIVIDE, dtype: str = "float32") -> np.ndarray:

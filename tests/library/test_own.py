@@ -128,6 +128,22 @@ def test_any_input_of_a_single_input_network(store, tmp_path, shape, dtype, imag
     assert inventory.comparisons(store)[0].what.startswith(f"{len(info.layers)} ×")
 
 
+def test_ids_that_a_network_does_not_know_are_refused_by_its_name_in_the_library(store, tmp_path):
+    layers = [keras.Input((7,), dtype="int32"), keras.layers.Embedding(100, 4), keras.layers.Flatten()]
+    keras.Sequential(layers, name="another").save(tmp_path / "tokens.keras")
+    take(store, "tokens.keras", (tmp_path / "tokens.keras").read_bytes())
+    ids = RNG.integers(0, 100, (60, 7), np.int32)
+    ids[59, 6] = 999
+    take(store, "ids.npz", npz(images=ids))
+    told = "tokens takes ids from 0 to 99, got 999. Give it the ids of the tokenizer that it was trained with."
+    spec = catalogue.networks(store)["tokens"].spec
+    with pytest.raises(ValueError) as refusal:
+        engine.run(CompareSpec(spec, spec, SampleSpec("ids", "all", None, 0)), store)
+    assert str(refusal.value) == told and store.names("grams") == []
+    answer = CliRunner().invoke(app, ["compare", "tokens", "tokens", "--images", "ids", "--samples", "60"])
+    assert answer.exit_code != 0 and str(answer.exception) == told
+
+
 # Images
 
 
