@@ -21,6 +21,7 @@ import numpy as np
 
 from cka_core.base import foreign_hdf5, foreign_safetensors, npz
 from cka_core.base.foreign_rows import IDS, LARGEST_IDS, NamedArrays, Rows, as_ids, check_form, mapped, text_ids
+from cka_core.base.keys import leads_out
 
 WHAT = "activations, an array (images, ...) for each layer,"
 BOUNDS = npz.Bounds(members=20_100, unpacked=1 << 46, ratio=200)
@@ -163,8 +164,7 @@ def _zip(source: Path, stack: contextlib.ExitStack) -> NamedArrays:
 
 def _check_member(member: zipfile.ZipInfo) -> None:
     name = member.filename
-    parts = name.replace("\\", "/").split("/")
-    if name.startswith(("/", "\\")) or ".." in parts or "\\" in name or ":" in parts[0] or "\0" in member.orig_filename:
+    if leads_out(name) or "\0" in member.orig_filename:
         raise ValueError(f"a member is called {name[:100]!r}, which leads out of the archive")
     if stat.S_ISLNK(member.external_attr >> 16):
         raise ValueError(f"{name[:100]} in it is a symbolic link; put the file itself there")

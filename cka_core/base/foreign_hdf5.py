@@ -34,7 +34,8 @@ def read(source: Path, stack: contextlib.ExitStack) -> NamedArrays:
     except ImportError as error:
         raise ValueError("h5py is needed to read it: pip install h5py") from error
     size = source.stat().st_size
-    file = stack.enter_context(h5py.File(source, "r", locking=False))
+    with _whole():
+        file = stack.enter_context(h5py.File(source, "r", locking=False))
     if any(name in file.attrs for name in KERAS) or {"_layer_checkpoint_dependencies", "layers", "vars"} & set(file):
         raise ValueError(WEIGHTS)
     arrays: dict[str, Rows] = {}
@@ -58,6 +59,15 @@ def read(source: Path, stack: contextlib.ExitStack) -> NamedArrays:
     return NamedArrays(arrays, ids)
 
 
+@contextlib.contextmanager
+def _whole() -> Iterator[None]:
+    """The HDF5 library speaks of its own blocks where a file is damaged; say what to do instead."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError("it is no whole HDF5 file, or damaged; copy it again, or write it again") from error
+
+
 def _reader(data: Any, name: str) -> Any:
     width = math.prod(data.shape[1:]) * data.dtype.itemsize
 
@@ -68,7 +78,8 @@ def _reader(data: Any, name: str) -> Any:
                     f"one layer of one minibatch has {(stop - start) * width:,} bytes, at most {AT_ONCE:,} are taken "
                     "into memory; write .npy or .safetensors, which are mapped, or take smaller minibatches"
                 )
-            return numbers(np.asarray(data[start:stop]))
+            with _whole():
+                return numbers(np.asarray(data[start:stop]))
 
     return take
 

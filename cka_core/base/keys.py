@@ -10,6 +10,8 @@ from typing import Any
 
 RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 """What Windows calls devices."""
+DRIVE = re.compile(r"[A-Za-z]:(?:[/\\]|$)")
+"""How Windows begins a path with its drive. Any other colon is a name's own: ``relu:1``, ``conv/BiasAdd:0``."""
 LATER: dict[str, bool] = {"later": True}
 """Metadata of a dataclass field that came later than files with keys: at its default it is in no key, so that what was
 asked for before has the key it had."""
@@ -37,6 +39,11 @@ def key_of(spec: Any) -> str:
     return hashlib.sha256(canonical_json(spec).encode()).hexdigest()[:24]
 
 
+def leads_out(name: str) -> bool:
+    """Whether the name of an archive's member, taken as a path on any system, lies outside of where it is unpacked."""
+    return "\\" in name or name.startswith("/") or ".." in name.split("/") or DRIVE.match(name) is not None
+
+
 def check_file_name(name: str) -> None:
     """A ValueError unless every file system takes ``name`` as a file's name and none understands it as a path."""
     if RESERVED.fullmatch(name):
@@ -45,6 +52,6 @@ def check_file_name(name: str) -> None:
         )
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name.endswith((".keras", ".npz", ".json", ".")):
         raise ValueError(
-            f"Expected a name of up to 100 letters, digits, '-', '_' and '.', beginning with a letter or digit and not "
-            f"ending like a file, got {name!r}."
+            f"Expected a name of up to 100 letters (a to z, A to Z), digits, '-', '_' and '.', beginning with a letter "
+            f"or digit and not ending like a file, got {name!r}."
         )

@@ -24,6 +24,8 @@ Text = Annotated[str, msgspec.Meta(max_length=1000)]
 Long = Annotated[str, msgspec.Meta(max_length=100_000)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Whole = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
+LARGEST_SEED = 2**31 - 1
+"""Of seeds that somebody types, in a form or in a network's name: any generator takes it, and any record."""
 
 T = TypeVar("T")
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)

@@ -118,7 +118,6 @@ class Stored:
         if about is None:
             extractor = self._load()
             x = self._entering()
-            extractor.check_images(x)
             about = {
                 "layers": [dataclasses.asdict(layer) for layer in extractor.layers],
                 "steps": extractor.steps,
@@ -177,7 +176,9 @@ class Stored:
                     f"{self.name} takes {shape_text(expected)}, and the images are {shape_text(shape)}. They would be "
                     f"{self._fit.words}. Say so with --fit-images, or choose other images."
                 )
-            self._x = fitting.fitted(self.images.x, self._fit)
+            x = fitting.fitted(self.images.x, self._fit)
+            self._load().check_images(x, self.name)
+            self._x = x
         return self._x
 
     def _load(self) -> Extractor:

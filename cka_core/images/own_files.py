@@ -17,6 +17,7 @@ from typing import IO
 import numpy as np
 
 from cka_core.base import npz
+from cka_core.base.keys import leads_out
 
 WHAT = "images: an npz with images (and labels, class_names), or a zip of pictures with a folder a class,"
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
@@ -128,8 +129,7 @@ def _pictures(archive: zipfile.ZipFile) -> OwnImages:
             or last in (".DS_Store", "Thumbs.db")
         ):
             continue
-        parts = name.replace("\\", "/").split("/")
-        if name.startswith("/") or ".." in parts or "\\" in name or ":" in parts[0]:
+        if leads_out(name):
             raise ValueError(f"a member is called {name[:100]!r}, which leads out of the archive")
         if stat.S_ISLNK(member.external_attr >> 16):
             raise ValueError(f"{name[:100]} in it is a symbolic link; put the picture itself there")
@@ -162,16 +162,24 @@ def _decoded(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> np.nda
             try:
                 with Image.open(io.BytesIO(archive.read(member))) as opened:
                     if opened.width * opened.height > LARGEST_PICTURE:
-                        raise ValueError(f"has {opened.width:,} × {opened.height:,} pixels")
+                        raise Image.DecompressionBombError
                     upright = ImageOps.exif_transpose(opened)
                     grey = (grey is not False) and upright.mode in ("1", "L")
                     picture = np.asarray(upright.convert("RGB"))
+            except MemoryError:
+                raise
             except Exception as error:
-                raise ValueError(f"{member.filename[:100]} is no picture that can be read ({error})") from error
+                large = isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning)
+                why = f"more than {LARGEST_PICTURE:,} pixels" if large else "it is damaged, or no picture at all"
+                raise ValueError(
+                    f"{member.filename[:100]} is no picture that can be read ({why}). "
+                    f"{'Make it smaller' if large else 'Write it again, or leave it out'}"
+                ) from error
             if pictures and picture.shape[:2] != size:
                 raise ValueError(
-                    f"its pictures are of unlike sizes: {first[:60]} has {size[1]} × {size[0]} pixels, "
-                    f"{member.filename[:60]} {picture.shape[1]} × {picture.shape[0]}. Bring all to one size first"
+                    f"its pictures are of unlike sizes (height × width): {first[:60]} has {size[0]} × {size[1]} "
+                    f"pixels, {member.filename[:60]} {picture.shape[0]} × {picture.shape[1]}. Bring all to one size "
+                    "first"
                 )
             size = picture.shape[:2]
             if len(members) * picture.nbytes > MOST_BYTES:

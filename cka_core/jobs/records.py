@@ -18,7 +18,7 @@ import time
 import traceback
 from typing import Any
 
-from cka_core.base import full_disk, records
+from cka_core.base import deployment, failures, full_disk, records
 from cka_core.base.progress import Progress, Stopped
 from cka_core.base.store import Store
 from cka_core.jobs import cluster_files
@@ -219,18 +219,28 @@ def finish(key: str, attempt: int, state: str, error: str | None, store: Store) 
 
 
 def sentence(error: Exception, key: str, store: Store) -> str:
-    """What a person reads about a failure. Anything but a refused request leaves its traceback in ``error.txt``."""
-    if isinstance(error, ValueError) and str(error):
+    """What a person reads about a failure. Anything but a refused request leaves its traceback in ``error.txt``.
+
+    Refusals are sentences, in one line; a ValueError of more lines is a library's own.
+    """
+    if isinstance(error, ValueError) and str(error) and "\n" not in str(error):
         return str(error)
     why = full_disk.in_words(error, store)
     if why is not None:
         return f"{why} Resume goes on from what is kept."
-    path = store.path(f"jobs/{key}/error.txt")
+    path = store.path(_error_file(key))
     with contextlib.suppress(OSError):
         store.fs.pipe_file(path, "".join(traceback.format_exception(error))[-TRACEBACK_LENGTH:].encode())
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
-        return f"There was not enough memory. {LESS_MEMORY[_role(key, store)]} Details: {path}"
-    return f"{type(error).__name__}: {str(error) or 'it says nothing more'}. Details: {path}"
+        return f"There was not enough memory. {LESS_MEMORY[_role(key, store)]} {_details(key, store)}"
+    return f"{failures.in_short(error)}. {_details(key, store)}"
+
+
+def _details(key: str, store: Store) -> str:
+    """Where the traceback of a failure is; the visitors of a class are not told this machine's folders."""
+    if deployment.mode() == deployment.OPEN:
+        return f"Details: {store.path(_error_file(key))}"
+    return f"Whoever runs this finds the details in the store, in {_error_file(key)}."
 
 
 def killed_twice(kind: str, store: Store) -> str:
@@ -256,6 +266,10 @@ def _wanted(key: str, attempt: int, store: Store) -> dict[str, Any]:
 
 def _status_file(key: str) -> str:
     return f"jobs/{key}/status.json"
+
+
+def _error_file(key: str) -> str:
+    return f"jobs/{key}/error.txt"
 
 
 def _active_file(key: str) -> str:

@@ -18,7 +18,7 @@ from cka_core.base.progress import Report, silent
 from cka_core.base.store import Store
 from cka_core.base.visitors import Visitor
 from cka_core.images import own, own_files
-from cka_core.library import belongings, catalogue, own_networks, raw_activations
+from cka_core.library import belongings, catalogue, files, own_networks, raw_activations
 from cka_core.library.keeping import check_name, free_name
 from cka_core.results import activation_sets, comparison, package
 from cka_core.results.activation_sets import ActivationSet
@@ -73,12 +73,14 @@ def _brought_in(
     members: set[str] = set()
     begins = source.read(4)
     source.seek(0)
-    if begins[:2] == b"PK":
-        with npz.reading("an archive of arrays (.npz)", file_name):
+    is_network = file_name.lower().endswith(".keras")
+    if begins[:2] == b"PK" and not is_network:
+        ending = Path(file_name).suffix.lower() or ".zip"
+        with npz.reading(f"an archive of arrays or of pictures ({ending})", file_name), files.whole(ending):
             with npz.opened(source, foreign_arrays.BOUNDS) as archive:
                 members = set(archive.namelist())
         source.seek(0)
-    if {"config.json", "metadata.json"} <= members or file_name.lower().endswith(".keras"):
+    if is_network or {"config.json", "metadata.json"} <= members:
         with _as_file(source, store) as path:
             return "networks", own_networks.bring_in(path, file_name, store, report=report)
     if package.is_one(members):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from cka_core.base import records, shipped
+from cka_core.base.records import LARGEST_SEED
 from cka_core.base.store import Store
 from cka_core.library import files, keras_files
 from cka_core.library.schemas import NetworkRecord, OwnNetworkRecord
@@ -127,14 +128,14 @@ def by_name(name: str, store: Store) -> NetworkInfo:
     """The network, or the activation set, of a name; no file is looked for, since a link may say any name.
 
     ``name`` is a name of `comparable`, ``name@epoch`` (weights kept along a training), an architecture (untrained,
-    seed 0), or ``architecture:seed``. Raises `UnknownNetwork` with the valid names.
+    seed 0), or ``architecture:seed``. Raises `UnknownNetwork` with the valid names, or the valid seeds.
     """
     known = comparable(store)
     if name in known:
         return known[name]
     base, _, seed = name.partition(":")
     if is_architecture(base) and (not seed or seed.isdecimal()):
-        return _untrained(base, int(seed or 0))
+        return _untrained(base, _seed(seed or "0", name))
     trained, at, epoch = name.partition("@")
     if at and trained in known and known[trained].trained_on:
         return _checkpoint(known[trained], epoch)
@@ -268,6 +269,13 @@ def stored_file(name: str, store: Store) -> Callable[[], BinaryIO]:
         return file
 
     return open_set
+
+
+def _seed(digits: str, name: str) -> int:
+    significant = digits.lstrip("0") or "0"
+    if len(significant) > len(str(LARGEST_SEED)) or int(significant) > LARGEST_SEED:
+        raise UnknownNetwork(f"Expected a seed from 0 to {LARGEST_SEED:,} after the colon, got {name[:60]!r}.")
+    return int(significant)
 
 
 def _untrained(name: str, seed: int) -> NetworkInfo:

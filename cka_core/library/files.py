@@ -5,9 +5,11 @@ Reads no more than JSON from the file and needs no Keras.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,6 +102,15 @@ def _was_right(entry: dict[str, Any]) -> bool:
         and len(entry.get("inbound_nodes", [])) <= 1
         and '"training": true' not in calls
     )
+
+
+@contextlib.contextmanager
+def whole(ending: str) -> Iterator[None]:
+    """A ValueError, in words, where an archive with this ending of its name turns out not to be one, or not whole."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise ValueError(f"it is no {ending} file, or not all of one; copy it again, or write it again") from error
 
 
 def how_to_convert(path: Path) -> str | None:

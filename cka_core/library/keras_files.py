@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core.base import npz, records
+from cka_core.base import failures, npz, records
+from cka_core.library import files
 from cka_core.networks.building import build_network
 
 if TYPE_CHECKING:
@@ -24,20 +25,54 @@ BOUNDS = npz.Bounds(members=1000, unpacked=1 << 34, ratio=4, free=64 << 20)
 LARGEST_DESCRIPTION, DEEPEST_DESCRIPTION = 64 << 20, 200
 SIZES = ("units", "filters", "output_dim", "input_dim", "key_dim", "value_dim", "num_heads")
 """What a layer's description calls the sizes of its weights."""
+CODE = {
+    "Lambda": "a Lambda layer", "__lambda__": "a function without a name", "TorchModuleWrapper": "a PyTorch module",
+    "TFSMLayer": "a SavedModel as a layer",
+}  # fmt: skip
+"""What of Keras itself holds code, by its class."""
+INSTEAD = "write its activations to a file where it runs, and bring in that (docs/activations.md)."
 
 
 def load(path: Path, keras: Any) -> keras.Model:
     """The network in a ``.keras`` file; ValueError, in words, for anything else. Code inside a file is never run."""
-    check(path)
+    described = check(path)
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
-        raise npz.NotReadable(
-            f"{path.name} could not be loaded as a Keras model ({type(error).__name__}: {error}). Expected a file "
-            "written by model.save('name.keras') with layers of Keras itself; code inside a file is never run."
-        ) from error
+        raise npz.NotReadable(_refusal(path.name, described, error, keras.__version__)) from error
     check_finite(model, path.name)
     return model
+
+
+def _refusal(name: str, described: Any, error: Exception, version: str) -> str:
+    """Why Keras did not load a file, by the description in it: what Keras says itself is for those who wrote it."""
+    found = list(_objects(described))
+    code = next((kind for kind, _ in found if kind in CODE), None)
+    if code is not None:
+        return f"{name} has {CODE[code]}. It holds code, and code inside a file is never run: {INSTEAD}"
+    foreign = next((kind for kind, module in found if module.partition(".")[0] != "keras"), None)
+    if foreign is not None:
+        return (
+            f"{name} is made with {foreign[:100]!r}, which is none of Keras' own layers and functions. Its code is not "
+            f"in the file, and code inside a file is never run: {INSTEAD}"
+        )
+    return (
+        f"Keras {version} could not load {name} ({failures.in_short(error)}). Save it again with "
+        f"model.save('name.keras') in that version, or {INSTEAD}"
+    )
+
+
+def _objects(value: Any) -> Iterator[tuple[str, str]]:
+    """The class and the module of every object that a description names; of a function its name."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _objects(item)
+    if isinstance(value, dict):
+        kind, inner = value.get("class_name"), value.get("config")
+        if isinstance(kind, str) and ("module" in value or kind in CODE):
+            yield str(inner) if kind == "function" else kind, str(value.get("module"))
+        for item in value.values():
+            yield from _objects(item)
 
 
 def load_weights(architecture: str, path: Path, name: str) -> keras.Model:
@@ -48,20 +83,20 @@ def load_weights(architecture: str, path: Path, name: str) -> keras.Model:
         model.load_weights(path)
     except Exception as error:
         raise npz.NotReadable(
-            f"The weights of {name} in {path.name} could not be read ({type(error).__name__}: {error}). "
+            f"The weights of {name} in {path.name} could not be read ({failures.in_short(error)}). "
             "Train it again, or install the package again if it is a bundled network."
         ) from error
     check_finite(model, name)
     return model
 
 
-def check(path: Path) -> None:
-    """`npz.NotReadable` for a file that would take far more memory than it has bytes.
+def check(path: Path) -> Any:
+    """The description in a file; `npz.NotReadable` for a file that would take far more memory than it has bytes.
 
     The archive is bounded by what it says of itself, the weights by the sizes of the arrays in them, the description by
     the weights: it asks for no layer larger than any array there.
     """
-    with npz.reading(WHAT, path.name), npz.opened(path, BOUNDS) as archive:
+    with npz.reading(WHAT, path.name), files.whole(".keras"), npz.opened(path, BOUNDS) as archive:
         size = path.stat().st_size
         names = archive.namelist()
         weights = [name for name in names if name.endswith(".weights.h5")]
@@ -76,6 +111,7 @@ def check(path: Path) -> None:
             raise ValueError(
                 f"it describes a layer of size {asked:,}, and its weights have none larger than {largest:,}"
             )
+        return described
 
 
 def _largest_side(archive: zipfile.ZipFile, names: Iterable[str], size: int) -> int:
@@ -93,8 +129,11 @@ def _largest_side(archive: zipfile.ZipFile, names: Iterable[str], size: int) -> 
             largest = max(largest, *(item.shape or (0,)), 0)
 
     for name in names:
-        with h5py.File(io.BytesIO(archive.read(name)), "r") as weights:
-            weights.visititems(look)
+        try:
+            with h5py.File(io.BytesIO(archive.read(name)), "r") as weights:
+                weights.visititems(look)
+        except OSError as error:
+            raise ValueError(f"{name[:100]} in it is damaged; save the network again") from error
     if total > max(BOUNDS.free, BOUNDS.ratio * size):
         raise ValueError(f"its weights are {total:,} bytes, far more than the file's own {size:,}")
     return largest

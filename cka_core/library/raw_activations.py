@@ -5,6 +5,7 @@ The file is read a minibatch and a few layers at a time; what is kept does not d
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,11 +52,11 @@ def convert(
     Raises
     ------
     ValueError
-        `npz.NotReadable` for anything but such a file; for fewer than 4 images; `NonFiniteActivation`, naming the layer
-        and the image, for a NaN; for ids of another number.
+        With the file's name: `npz.NotReadable` for anything but such a file; for fewer than 4 images;
+        `NonFiniteActivation`, naming the layer and the image, for a NaN; for ids of another number.
     """
     called = file_name or Path(source).name
-    with foreign_arrays.opened(source, called) as found:
+    with _named(called), foreign_arrays.opened(source, called) as found:
         arrays = found.arrays
         n = len(next(iter(arrays.values())))
         slices = minibatches(n, batch_size)
@@ -76,6 +77,17 @@ def convert(
             versions={"numpy": np.__version__},
         )
         return write(out, header, _batches(found, slices, report))
+
+
+@contextlib.contextmanager
+def _named(called: str) -> Iterator[None]:
+    """Several files may come at a time: what is refused in one begins with its name."""
+    try:
+        yield
+    except ValueError as error:
+        if called not in str(error):
+            error.args = (f"{called}: {error}",)
+        raise
 
 
 def _sample(

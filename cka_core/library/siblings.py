@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from cka_core.base.records import LARGEST_SEED
 from cka_core.base.store import Store
 from cka_core.library import catalogue
 from cka_core.library.catalogue import NetworkInfo
@@ -22,7 +23,8 @@ def untrained(info: NetworkInfo, store: Store) -> NetworkInfo | None:
 def another_seed(info: NetworkInfo, networks: Mapping[str, NetworkInfo], store: Store) -> NetworkInfo | None:
     """The network of the same architecture and recipe with the next seed; None where the library has none."""
     if info.spec.source == "untrained":
-        return catalogue.by_name(f"{info.spec.architecture}:{(info.spec.seed or 0) + 1}", store)
+        following = ((info.spec.seed or 0) + 1) % (LARGEST_SEED + 1)
+        return catalogue.by_name(f"{info.spec.architecture}:{following}", store)
     own = recipe(info)
     if own is None:
         return None

@@ -19,7 +19,7 @@ from cka_core.networks.building import weights_checksums, weights_digest
 from cka_core.networks.inputs import Entering
 from cka_core.networks.layer_graph import BATCH_NORMS, INFERENCE, Call, Input, Key, layer_graph
 from cka_core.networks.layers import Choice, Layer, check_patterns, matching
-from cka_core.networks.preprocessing import AUTO, Pixels, check, check_form, check_range, chosen, pixels
+from cka_core.networks.preprocessing import AUTO, Pixels, check, check_fits, check_form, check_range, chosen, pixels
 from cka_core.networks.tokens import check_tokens, reduced
 
 if TYPE_CHECKING:
@@ -138,23 +138,18 @@ class Extractor:
             ", ".join(f"{name}: {pixels.why}" for name, pixels in each.items()),
         )
 
-    def check_images(self, x: Entering) -> None:
-        """Refuse images that the network cannot take, by their shape, their type or their range."""
+    def check_images(self, x: Entering, called: str = "") -> None:
+        """Refuse images that the network cannot take, by shape, type or range; ``called`` is its name in messages."""
         for entry, array in self._entries(x):
+            form = chosen(self.preprocessing, self._graph, entry, array).form
             try:
-                check(array, self.preprocessing, entry.dtype)
-                check_range(array, chosen(self.preprocessing, self._graph, entry, array).form)
+                check(array, self.preprocessing, self._graph, entry)
+                check_range(array, form)
             except ValueError as error:
                 if len(self._graph.inputs) == 1:
                     raise
                 raise ValueError(f"{entry.name!r} of {self.name}: {error}") from error
-            fits = len(array.shape) == len(entry.shape) and all(
-                side is None or side == got for side, got in zip(entry.shape[1:], array.shape[1:], strict=True)
-            )
-            if not fits:
-                wanted = ", ".join("n" if i == 0 else str(side or "any") for i, side in enumerate(entry.shape))
-                where = f" as {entry.name!r}" if len(self._graph.inputs) > 1 else ""
-                raise ValueError(f"{self.name} expects images of shape ({wanted}){where}, got {tuple(array.shape)}.")
+            check_fits(array, self._graph, entry, form, called or self.name)
 
     def _entries(self, x: Entering) -> list[tuple[Input, np.ndarray]]:
         """Each input with the array that enters there."""
@@ -214,8 +209,9 @@ class Extractor:
         values: dict[Key, Any] = {}
         mask = inputs.attention_mask(x)
         for entry, array in self._entries(x):
-            check(array, self.preprocessing, entry.dtype)
+            check(array, self.preprocessing, self._graph, entry)
             form = chosen(self.preprocessing, self._graph, entry, array).form
+            check_fits(array, self._graph, entry, form, self.name)
             values[entry.key] = _as_tensor(pixels(array, form, entry.dtype), entry.dtype)
         for number, segment in enumerate(self._segments, start=1):
             results = segment.function(*(values[key] for key in segment.needs))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cka_core.base import failures
 from cka_core.networks.architectures import APPLICATIONS, CLASSES, IMAGE_SHAPE, depth_and_width
 
 if TYPE_CHECKING:
@@ -125,12 +126,12 @@ def _load_weights(model: keras.Model, name: str, weights: str | os.PathLike[str]
     except Exception as error:
         if weights == "imagenet":
             raise ValueError(
-                f"The ImageNet weights of {name} could not be downloaded ({type(error).__name__}: {error}). Connect to "
+                f"The ImageNet weights of {name} could not be downloaded ({failures.in_short(error)}). Connect to "
                 "the internet, give a local file (weights=PATH.h5, Keras' 'notop' weights), or use random weights."
             ) from error
         raise ValueError(
             f"{os.fspath(weights)} does not fit {name} without its head, expected "
-            f"{model.count_params():,} parameters of matching shapes ({type(error).__name__}: {error})."
+            f"{model.count_params():,} parameters of matching shapes ({failures.in_short(error)})."
         ) from error
     for layer in base.layers:
         model.get_layer(layer.name).set_weights(layer.get_weights())

@@ -165,6 +165,25 @@ def layer_graph(model: keras.Model) -> LayerGraph:
     )
 
 
+def embedding_rows(graph: LayerGraph, entry: Input) -> int | None:
+    """How many ids an input takes: the rows of the smallest `Embedding` that looks up what enters there.
+
+    What enters may have been rearranged before. None where nothing is looked up.
+    """
+    from keras.layers import Embedding
+
+    reached, found = {entry.key}, []
+    for call in graph.calls:
+        if not call.inputs or not set(call.inputs) <= reached:
+            continue
+        layer = call.operation
+        if isinstance(layer, Embedding) and type(layer).call is Embedding.call:
+            found.append(int(layer.input_dim))
+        elif isinstance(call, Entrance) or _only_rearranges(layer):
+            reached.update(call.outputs)
+    return min(found, default=None)
+
+
 def input_names(model: Any) -> tuple[str, ...]:
     """What the inputs of a Keras model are called, as ``predict`` takes them. ValueError for one without a graph."""
     return tuple(entry.name for entry in _inputs(_graph_of(model)))

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cka_core.networks.layer_graph import embedding_rows
+
 if TYPE_CHECKING:
     from cka_core.networks.layer_graph import Call, Input, LayerGraph
 
@@ -54,6 +56,8 @@ def expected(graph: LayerGraph, entry: Input) -> Pixels:
 
     if not entry.dtype.startswith(("float", "bfloat")):
         return Pixels(NONE, f"its input is {entry.dtype}")
+    if embedding_rows(graph, entry) is not None:  # whose input is of floats, too, where nobody says otherwise
+        return Pixels(NONE, "they are ids that an Embedding looks up")
     reached = {entry.key}
     for call in graph.calls:
         if not set(call.inputs) <= reached:
@@ -100,12 +104,14 @@ def chosen(asked: str, graph: LayerGraph, entry: Input, x: Any) -> Pixels:
     return expected(graph, entry)
 
 
-def check(x: Any, asked: str, takes: str) -> None:
-    """Refuse images of a type that has no meaning as pixels; ``takes`` is the dtype of the network's input."""
+def check(x: Any, asked: str, graph: LayerGraph, entry: Input) -> None:
+    """Refuse images of a type that has no meaning as pixels at an input of a network."""
     if isinstance(x, np.ma.MaskedArray):
         raise ValueError("Expected images without a mask, got a numpy.ma array. Fill it or leave images out first.")
-    numbers = "f" if asked == AUTO and takes.startswith(("float", "bfloat")) else "biuf"
-    if x.dtype != np.uint8 and x.dtype.kind not in numbers:
+    if x.dtype == np.uint8 or x.dtype.kind == "f":
+        return
+    are_pixels = asked == AUTO and entry.dtype.startswith(("float", "bfloat")) and embedding_rows(graph, entry) is None
+    if are_pixels or x.dtype.kind not in "biu":
         raise ValueError(
             "Expected images as uint8 (pixels from 0 to 255) or floats (taken as they are), got "
             f"{x.dtype}. Other integers enter as they are with preprocessing='none'."
@@ -119,6 +125,26 @@ def check_range(x: Any, form: str) -> None:
             f"Preprocessing {form!r} is for pixels from 0 to 255, got floats up to {np.abs(x).max():.3g}. Give the "
             "images as uint8 or times 255, or preprocessing='none' to take them as they are."
         )
+
+
+def check_fits(x: Any, graph: LayerGraph, entry: Input, form: str, network: str) -> None:
+    """Refuse images of another shape than an input takes, and ids that no row of its `Embedding` is for."""
+    where = f" as {entry.name!r}" if len(graph.inputs) > 1 else ""
+    fits = len(x.shape) == len(entry.shape) and all(
+        side is None or side == got for side, got in zip(entry.shape[1:], x.shape[1:], strict=True)
+    )
+    if not fits:
+        wanted = ", ".join("n" if i == 0 else str(side or "any") for i, side in enumerate(entry.shape))
+        raise ValueError(f"{network} expects images of shape ({wanted}){where}, got {tuple(x.shape)}.")
+    rows = embedding_rows(graph, entry)
+    if rows is None or form != NONE or x.size == 0:
+        return
+    for found in (x.min(), x.max()):
+        if not -1 < found < rows:  # nor NaN; on a graphics processor such an id is all zeros, without a word
+            raise ValueError(
+                f"{network} takes ids from 0 to {rows - 1:,}{where}, got {found:,}. Give it the ids of the tokenizer "
+                "that it was trained with."
+            )
 
 
 def pixels(x: np.ndarray, form: str = DIVIDE, dtype: str = "float32") -> np.ndarray:

@@ -48,8 +48,8 @@ class Stage:
 
 
 def shape_text(shape: Sequence[int]) -> str:
-    """(16, 16, 32) -> "16×16×32"."""
-    return "×".join(str(side) for side in shape)
+    """(16, 16, 32) -> "16×16×32"; (-1, -1, 8), of a network that takes images of any size, -> "any×any×8"."""
+    return "×".join(str(side) if side >= 0 else "any" for side in shape)
 
 
 def features(layer: Layer) -> int:
@@ -86,10 +86,11 @@ def stages(layers: Sequence[Layer]) -> list[Stage]:
     """Runs of layers of the same stage; empty where the layers name no stages, or too many to be told apart."""
     runs: list[Stage] = []
     for position, layer in enumerate(layers):
-        if runs and runs[-1].name == layer.stage:
+        name = "×".join(side for side in layer.stage.split("×") if side != "-1")  # sizes that nobody knows
+        if runs and runs[-1].name == name:
             runs[-1] = dataclasses.replace(runs[-1], stop=position + 1)
         else:
-            runs.append(Stage(layer.stage, position, position + 1))
+            runs.append(Stage(name, position, position + 1))
     if len(runs) > MOST_STAGES or not any(run.name for run in runs):
         return []
     return runs

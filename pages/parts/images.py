@@ -6,6 +6,7 @@ import dataclasses
 
 import streamlit as st
 
+from cka_core.base.records import LARGEST_SEED
 from cka_core.base.store import Store
 from cka_core.images.sets import ImageSet, SampleSpec, image_sets, is_available
 from cka_core.library.catalogue import NetworkInfo
@@ -17,8 +18,6 @@ from cka_core.results.comparison import CompareSpec
 from pages.parts import address
 from pages.parts.glossary import hint
 from pages.parts.widgets import choice
-
-LARGEST_SEED = 2**31 - 1
 
 
 def images_picker(store: Store, rows: int | None = None) -> tuple[SampleSpec, int, int]:

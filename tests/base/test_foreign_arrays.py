@@ -102,6 +102,14 @@ def test_each_form_gives_what_was_written(tmp_path):
     assert same(read(tmp_path / "g.npy")[0], {"g": X["first"]})
 
 
+def test_a_colon_in_a_layers_name_is_the_names_own(tmp_path):
+    """Second calls (``relu:1``), TensorFlow's tensors (``conv/BiasAdd:0``), and whatever else is no drive."""
+    names = ["relu", "relu:1", "conv/BiasAdd:0", "layer1.0.relu:1", "a:b", "x:", "[x](http:evil)"]
+    written = {name: X["block/second"] + i for i, name in enumerate(names)}
+    np.savez(tmp_path / "colon.npz", **written)
+    assert same(read(tmp_path / "colon.npz")[0], written)
+
+
 @pytest.mark.parametrize("kind", ["f2", "f4", "f8", ">f4", "u1", "i4", "i8", "?"])
 def test_numbers_of_every_type_are_read(tmp_path, kind):
     x = (RNG.standard_normal((8, 5)) * 10).astype(kind)
@@ -192,6 +200,11 @@ MALFORMED = {
     "traversal": ("a.zip", zipped({"../x.npy": GOOD}), "leads out of the archive"),
     "absolute": ("a.zip", zipped({"/etc/x.npy": GOOD}), "leads out of the archive"),
     "backslash": ("a.zip", zipped({"..\\x.npy": GOOD}), "leads out of the archive"),
+    "traversal below": ("a.zip", zipped({"a/../../x.npy": GOOD}), "leads out of the archive"),
+    "absolute backslash": ("a.zip", zipped({"\\x.npy": GOOD}), "leads out of the archive"),
+    "drive": ("a.zip", zipped({"C:/x.npy": GOOD}), "leads out of the archive"),
+    "drive backslash": ("a.zip", zipped({"c:\\x.npy": GOOD}), "leads out of the archive"),
+    "drive alone": ("a.zip", zipped({"x.npy": GOOD, "C:": GOOD}), "leads out of the archive"),
     "link": ("a.zip", zipped({"x.npy": b"/etc/passwd"}, link="x.npy"), "symbolic link"),
     "huge": ("a.npy", HUGE + bytes(100), "which is 400,000,000,000 bytes"),
     "huge in a zip": ("a.zip", zipped({"x.npy": HUGE + bytes(100)}), "which is 400,000,000,000 bytes"),
@@ -248,6 +261,22 @@ def test_a_malformed_hdf5_file_is_refused(tmp_path, make, words):
     with pytest.raises(NotReadable) as refusal:
         read(tmp_path / "a.h5")
     assert "a.h5" in str(refusal.value) and words in str(refusal.value)
+
+
+def test_a_damaged_hdf5_file_says_what_to_do(tmp_path):
+    whole = hdf5(tmp_path / "a.h5", x=RNG.standard_normal((20, 50)))
+    packed = tmp_path / "c.h5"
+    with h5py.File(packed, "w") as file:
+        file.create_dataset("x", data=RNG.standard_normal((20, 50)), chunks=(20, 50), compression="gzip")
+    chunk = bytearray(packed.read_bytes())
+    chunk[-1000:] = bytes(1000)
+    packed.write_bytes(bytes(chunk))
+    (tmp_path / "a.h5").write_bytes(whole[:8] + b"\xff" * 2000)
+    (tmp_path / "b.h5").write_bytes(whole[:-100])
+    for name in ("a.h5", "b.h5", "c.h5"):
+        with pytest.raises(NotReadable, match="it is no whole HDF5 file, or damaged; copy it again") as refusal:
+            read(tmp_path / name)
+        assert name in str(refusal.value)
 
 
 def test_a_folder_with_a_link_or_anything_else_is_refused(tmp_path):

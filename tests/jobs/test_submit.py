@@ -112,6 +112,31 @@ def test_failure_says_what_to_do(store, write, work, error, told):
         assert "raise error" in Path(failed.error.split("Details: ")[1]).read_text()
 
 
+def test_a_failure_inside_a_library_is_told_in_a_line_without_this_machines_folders(store, write, work, monkeypatch):
+    def fail(report):
+        raise ValueError(
+            'Graph error:\n  File "/root/server/x.py", line 3\nindices = 999 in /root/a/b.keras\n\t [[node]]'
+        )
+
+    work(fail)
+    told = "ValueError: indices = 999 in b.keras. "
+    for mode, where in (
+        ("", f"Details: {store.root}/jobs/{{}}/error.txt"),
+        ("class", "in the store, in jobs/{}/error.txt."),
+    ):
+        monkeypatch.setenv("CKA_MODE", mode)
+        key, attempt = write()
+        worker.run_job("check", key, attempt, store.root)
+        error = status(key, store).error
+        assert (
+            error.startswith(told)
+            and error.endswith(where.format(key))
+            and "/root/" not in error.removesuffix(where.format(key))
+        )
+        assert "line 3" in Path(store.path(f"jobs/{key}/error.txt")).read_text()
+        assert mode == "" or store.root not in error
+
+
 def test_lack_of_memory_means_something_else_for_a_training(store, write, monkeypatch):
     def fail(spec, store, report):
         raise MemoryError

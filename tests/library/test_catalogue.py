@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from cka_core.base import shipped
+from cka_core.base.records import LARGEST_SEED
 from cka_core.comparing import engine
 from cka_core.images.sets import SampleSpec
 from cka_core.library import arrivals, catalogue, inventory, keeping, usage
@@ -99,6 +100,20 @@ def test_a_name_that_begins_like_another_is_another(store):
     assert (store.get("networks", "net"), store.get("networks", "net.5")) == (b"net", b"five")
     store.write_record("networks/net.0123456789abcdef.json", {})
     assert {entry.key for entry in store.entries("networks")} == {"net", "net.5"}
+
+
+def test_a_name_says_which_letters_it_takes(store):
+    with pytest.raises(ValueError, match=r"letters \(a to z, A to Z\), digits, .*got 'für'"):
+        keeping.check_name("für", store)
+
+
+def test_a_seed_is_one_that_a_record_can_hold(store):
+    """A larger one was computed for, and its result set aside as damaged."""
+    assert catalogue.find(f"cifar-resnet-14x1:{LARGEST_SEED}", store).spec.seed == LARGEST_SEED
+    assert catalogue.find("cifar-resnet-14x1:0000000000000000007", store).spec.seed == 7
+    for seed in (str(LARGEST_SEED + 1), "9" * 20, "9" * 5000):
+        with pytest.raises(UnknownNetwork, match="Expected a seed from 0 to 2,147,483,647 after the colon, got 'cifar"):
+            catalogue.by_name(f"cifar-resnet-14x1:{seed}", store)
 
 
 # Renaming

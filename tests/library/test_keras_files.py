@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from cka_core.base.npz import NotReadable
-from cka_core.library import keras_files
+from cka_core.library import arrivals, keras_files
 
 
 def network(kernel: float = 1.0) -> keras.Model:
@@ -87,6 +87,51 @@ def test_what_would_take_far_more_memory_than_it_has_bytes_is_refused(saved, cha
     with pytest.raises(NotReadable) as refusal:
         keras_files.check(saved)
     assert words in str(refusal.value)
+
+
+def test_code_and_strangers_classes_are_refused_in_words_of_ones_own(tmp_path):
+    """What Keras says then is how to switch its safe mode off, and the whole description of the object."""
+
+    class Mine(keras.layers.Dense):
+        pass
+
+    def double(x):
+        return 2 * x
+
+    def saved(layer) -> str:
+        model = keras.Sequential([keras.Input((4,)), layer, keras.layers.Dense(2)])
+        model.save(tmp_path / "net.keras")
+        return refused("net.keras")
+
+    def refused(name: str) -> str:
+        with pytest.raises(NotReadable) as refusal:
+            keras_files.load(tmp_path / name, keras)
+        told = str(refusal.value)
+        assert told.startswith(name) and told.endswith("and bring in that (docs/activations.md).")
+        assert len(told) < 400 and not any(word in told for word in ("safe_mode", "unsafe", "override", "config"))
+        return told
+
+    assert "net.keras has a Lambda layer. It holds code" in saved(keras.layers.Lambda(lambda x: x + 1))
+    assert "net.keras is made with 'double', which" in saved(keras.layers.Dense(3, activation=double))
+    assert "net.keras is made with 'Mine', which is none of Keras' own" in saved(Mine(3))
+    saved(Mine(3))
+    altered(tmp_path / "net.keras", config=lambda text: text.replace(b'"module": null', b'"module": "os"'))
+    assert "'Mine'" in refused("net.keras")
+
+
+def test_what_keras_cannot_load_is_told_in_a_line(saved):
+    altered(saved, config=lambda text: text.replace(b'"units": 3', b'"units": 3, "of_a_later_version": 1'))
+    with pytest.raises(NotReadable, match=r"Keras 3\S+ could not load net.keras \(.*of_a_later_version.*Save it again"):
+        keras_files.load(saved, keras)
+
+
+def test_a_damaged_file_is_called_by_its_own_ending(saved, store):
+    data = saved.read_bytes()
+    for name, content in (("a.keras", data[:-300]), ("b.keras", b"hello"), ("c.zip", b"PK\3\4" + data[9:-300])):
+        with pytest.raises(NotReadable, match=name) as refusal:
+            arrivals.bring_in(io.BytesIO(content), name, store)
+        assert f"it is no .{name[2:]} file, or not all of one; copy it again" in str(refusal.value)
+        assert "npz" not in str(refusal.value)
 
 
 def test_anything_else_is_refused(tmp_path):

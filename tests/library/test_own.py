@@ -51,13 +51,17 @@ def grey_network(folder, name: str = "grey"):
     return model, folder / f"{name}.keras"
 
 
+def png(shape: tuple[int, ...]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(RNG.integers(0, 256, shape, np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
 def pictures(sizes=((16, 12),), grey: bool = False) -> bytes:
     members = {}
     for number in range(12):
-        file = io.BytesIO()
         shape = (*sizes[number % len(sizes)][::-1], *(() if grey else (3,)))
-        Image.fromarray(RNG.integers(0, 256, shape, np.uint8)).save(file, "PNG")
-        members[f"photos/{'cat' if number < 7 else 'dog'}/{number:02}.png"] = file.getvalue()
+        members[f"photos/{'cat' if number < 7 else 'dog'}/{number:02}.png"] = png(shape)
     return zipped(members)
 
 
@@ -127,6 +131,22 @@ def test_any_input_of_a_single_input_network(store, tmp_path, shape, dtype, imag
     assert inventory.comparisons(store)[0].what.startswith(f"{len(info.layers)} ×")
 
 
+def test_ids_that_a_network_does_not_know_are_refused_by_its_name_in_the_library(store, tmp_path):
+    layers = [keras.Input((7,), dtype="int32"), keras.layers.Embedding(100, 4), keras.layers.Flatten()]
+    keras.Sequential(layers, name="another").save(tmp_path / "tokens.keras")
+    take(store, "tokens.keras", (tmp_path / "tokens.keras").read_bytes())
+    ids = RNG.integers(0, 100, (60, 7), np.int32)
+    ids[59, 6] = 999
+    take(store, "ids.npz", npz(images=ids))
+    told = "tokens takes ids from 0 to 99, got 999. Give it the ids of the tokenizer that it was trained with."
+    spec = catalogue.networks(store)["tokens"].spec
+    with pytest.raises(ValueError) as refusal:
+        engine.run(CompareSpec(spec, spec, SampleSpec("ids", "all", None, 0)), store)
+    assert str(refusal.value) == told and store.names("grams") == []
+    answer = CliRunner().invoke(app, ["compare", "tokens", "tokens", "--images", "ids", "--samples", "60"])
+    assert answer.exit_code != 0 and str(answer.exception) == told
+
+
 # Images
 
 
@@ -183,9 +203,16 @@ def bad_names() -> bytes:
         (npz(x_train=GREY, x_test=GREY[:, :14]), "different sizes"),
         (bad_names(), "at least 3 short texts"),
         (pictures(((16, 12), (8, 8))), "unlike sizes"),
+        (
+            pictures(((16, 12), (8, 6))),
+            "(height × width): photos/cat/00.png has 12 × 16 pixels, photos/cat/01.png 6 × 8.",
+        ),
         (zipped({"a/../../x.png": b"x"}), "leads out of the archive"),
+        (zipped({"C:/x.png": b"x"}), "leads out of the archive"),
         (zipped({"a/x.png": b"x"}, link="a/x.png"), "symbolic link"),
         (zipped({"a/x.png": b"no picture"}), "no picture that can be read"),
+        (zipped({"a/x.png": b"x"}), "a/x.png is no picture that can be read (it is damaged, or no picture at all)"),
+        (zipped({"a/x.png": png((8, 8))[:40]}), "a/x.png is no picture that can be read (it is damaged"),
         (zipped({"a/x.png": b"x", "run.py": b""}), "run.py in it is no picture"),
     ],
 )

@@ -118,11 +118,16 @@ def test_what_is_not_finite_is_named(store, tmp_path):
     wrong["head"][17, 2] = np.nan
     with pytest.raises(NonFiniteActivation, match="Layer 'head' is not finite .* for image 17"):
         arrivals.bring_in(io.BytesIO(npz(**wrong)), "a.npz", store)
+    with pytest.raises(NonFiniteActivation, match="^a.npz: Layer 'head'") as refusal:
+        arrivals.bring_in(io.BytesIO(npz(**wrong)), "a.npz", store)
+    assert (refusal.value.layer, refusal.value.image) == ("head", 17)
     assert store.names("") == []
 
 
 def test_few_images_and_many_layers_are_refused(store, tmp_path):
     with pytest.raises(ValueError, match="at least 4"):
+        arrivals.bring_in(io.BytesIO(npz(x=np.ones((3, 2)))), "a.npz", store)
+    with pytest.raises(ValueError, match="^a.npz: Expected at least 4 images, got 3"):
         arrivals.bring_in(io.BytesIO(npz(x=np.ones((3, 2)))), "a.npz", store)
 
 

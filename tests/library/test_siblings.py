@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from cka_core.base.records import LARGEST_SEED
 from cka_core.library import catalogue, siblings
 
 
@@ -29,6 +30,8 @@ def test_an_untrained_network_always_has_another_seed(store):
     info = catalogue.find("cifar-resnet-14x1", store)
     assert siblings.another_seed(info, networks, store).spec.seed == 1
     assert siblings.next_seed(info) is None
+    last = catalogue.find(f"cifar-resnet-14x1:{LARGEST_SEED}", store)
+    assert siblings.another_seed(last, networks, store).spec == info.spec
 
 
 def test_a_pair_has_another_seed_where_one_of_them_has(store):

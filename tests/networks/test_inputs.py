@@ -170,3 +170,69 @@ def test_tokens_that_change_places_are_not_left_out_as_those_they_were(given):
     alone = compare(model, model, {"tokens": given["tokens"], "attention_mask": mask}, layers=["read", "turned"])
     assert alone.matrix[0, 1] < 0.999
     assert compare(model, model, given["tokens"], layers=["read", "turned"]).matrix[0, 1] > 1 - 1e-6
+
+
+def lookup(nested: bool = False, dtype: str = "int32"):
+    """Looks up 12 ids, which change places before, inside a model of its own where ``nested``."""
+    import keras
+    from keras import layers
+
+    tokens = keras.Input((2, 3), dtype=dtype)
+    found = layers.Embedding(12, 7, name="embed")(layers.Reshape((6,))(tokens))
+    inner = keras.Model(tokens, layers.GlobalAveragePooling1D()(found), name="reader")
+    if not nested:
+        return inner
+    outer = keras.Input((2, 3), dtype=dtype)
+    return keras.Model(outer, layers.Dense(3)(inner(outer)), name="reader")
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("dtype", ["int32", "float32"])
+def test_ids_that_an_embedding_has_no_row_for_are_refused_before_anything_is_computed(nested, dtype):
+    """TensorFlow fails on a processor, and looks them up as zeros on a graphics processor."""
+    model = lookup(nested, dtype)
+    ids = np.random.default_rng(0).integers(0, 12, (N, 2, 3)).astype(dtype)
+    ids[:2, 0, 0] = 0, 11
+    assert np.isfinite(compare(model, model, ids).matrix).all()
+    for wrong in (12, 999, -1):
+        other = ids.copy()
+        other[17, 1, 2] = wrong
+        with pytest.raises(ValueError, match=f"^reader takes ids from 0 to 11, got {wrong:,}(.0)?[.] Give it the ids"):
+            compare(model, model, other)
+        with pytest.raises(ValueError, match="reader takes ids from 0 to 11"):
+            Extractor(model).grams(other)
+
+
+def test_ids_of_one_of_several_inputs_are_refused_by_its_name(given):
+    tokens = np.where(np.arange(5) == 3, 1000, given["tokens"])
+    model = network()
+    with pytest.raises(ValueError, match="^two_inputs_0 takes ids from 0 to 11 as 'tokens', got 1,000[.]"):
+        compare(model, model, given | {"tokens": tokens})
+
+
+def test_an_embedding_that_does_something_else_first_is_asked_nothing():
+    import keras
+    from keras import layers
+
+    class Hashed(layers.Embedding):
+        def call(self, inputs):
+            return super().call(keras.ops.mod(inputs, self.input_dim))
+
+    tokens = keras.Input((6,), dtype="int32")
+    model = keras.Model(tokens, layers.Flatten()(Hashed(12, 7)(tokens)))
+    ids = np.random.default_rng(0).integers(0, 999, (N, 6)).astype("int32")
+    assert np.isfinite(compare(model, model, ids).matrix).all()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32])
+def test_ids_are_looked_up_as_they_are_where_the_input_is_of_floats(dtype):
+    """Keras makes an input of floats where nobody says otherwise: ids are no pixels for that."""
+    import keras
+
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Embedding(200, 5), keras.layers.Flatten(name="flat")])
+    ids = np.random.default_rng(0).integers(0, 200, (N, 6))
+    result = compare(model, model, ids.astype(dtype))
+    of = keras.Model(model.inputs, [layer.output for layer in model.layers]).predict(ids.astype(np.float32), verbose=0)
+    arrays = [np.asarray(array, np.float64).reshape(N, -1) for array in of]
+    assert np.abs(result.matrix - reference.matrix(arrays, arrays)).max() <= 1e-5
+    assert result.provenance["preprocessing"] == "none"

@@ -21,6 +21,15 @@ def test_labels_name_the_layer_its_kind_and_its_output():
     assert views.labels([Layer("stage2_block1_add", "Add", (16, 16, 32))]) == ["stage2_block1_add · Add · 16×16×32"]
 
 
+def test_a_side_of_any_size_is_said_in_words_and_is_no_stage():
+    """Of a network whose input is (None, None, 3)."""
+    sides = [Layer("conv", "Conv2D", (-1, -1, 8), "-1×-1"), Layer("rows", "Reshape", (4, -1, 8), "4×-1")]
+    layers = [*sides, Layer("pool", "GlobalAveragePooling2D", (8,), "vector"), Layer("out", "Dense", (3,), "vector")]
+    assert views.labels(sides) == ["conv · Conv2D · any×any×8", "rows · Reshape · 4×any×8"]
+    assert [run.name for run in views.stages(layers)] == ["", "4", "vector"]
+    assert views.stages(sides[:1]) == [] and views.ticks(sides[:1]) == ([0.0], ["conv"])
+
+
 def test_labels_are_unique_and_carry_no_html():
     layers = [Layer("<b>x</b>", "Dense", (10,)), Layer("<b>x</b>", "Dense", (10,))]
     lines = views.labels(layers)
