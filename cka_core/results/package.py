@@ -10,6 +10,7 @@ import json
 import shlex
 import zipfile
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from cka_core.base import npz
@@ -161,6 +162,17 @@ def result_in(source: IO[bytes], file_name: str) -> bytes:
     """The saved comparison in a zip; `npz.NotReadable` for anything else. What else is in it is not looked at."""
     with npz.reading(WHAT, file_name), npz.opened(source, BOUNDS) as archive:
         return archive.read(RESULT)
+
+
+def result_of(path: Path) -> bytes:
+    """The saved comparison in such a zip; of any other file all of its bytes. `npz.NotReadable` for a zip too large."""
+    with open(path, "rb") as source:
+        if zipfile.is_zipfile(source):
+            with npz.reading(WHAT, path.name), npz.opened(source, BOUNDS) as archive:
+                if is_one(set(archive.namelist())):
+                    return archive.read(RESULT)
+        source.seek(0)
+        return source.read()
 
 
 def _version() -> str:

@@ -48,6 +48,32 @@ def test_a_zip_has_everything_and_is_the_comparison_again_elsewhere(store, tmp_p
     assert np.array_equal(Comparison.from_bytes(store.get(kind, key)).matrix, result.matrix)
 
 
+def test_python_reads_the_zip_as_it_reads_the_file_in_it(tmp_path):
+    result = comparison()
+    (tmp_path / "r.zip").write_bytes(package.to_bytes(result))
+    read = Comparison.load(tmp_path / "r.zip")
+    assert np.array_equal(read.matrix, result.matrix) and read.provenance == result.provenance
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("pictures/a.png", b"no picture")
+    with pytest.raises(ValueError, match="other.zip: Expected a saved comparison"):
+        Comparison.load(tmp_path / "other.zip")
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("provenance.json", "{}")
+        archive.writestr("result.npz", bytes(100 << 20))
+    with pytest.raises(ValueError, match="far more than its own"):
+        Comparison.load(tmp_path / "bomb.zip")
+
+
+def test_a_result_is_saved_under_a_name_that_says_what_it_is(tmp_path):
+    result = comparison()
+    for name in ("x.csv", "x.txt", "x.zip", "x.png"):
+        with pytest.raises(ValueError, match=r"ending in .npz, got .*to_csv\(\).*savefig.*--bundle"):
+            result.save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+    for name in ("x", "x.npz", "X.NPZ"):
+        assert np.array_equal(Comparison.load(result.save(tmp_path / name)).matrix, result.matrix)
+
+
 def test_the_script_of_a_result_made_in_python_draws_what_is_kept(tmp_path):
     result = comparison()
     made = replace(result, provenance={key: value for key, value in result.provenance.items() if key != "command"})
