@@ -60,12 +60,16 @@ class Store:
     Parameters
     ----------
     root : str or None
-        A folder or fsspec URL; None means `default_root()`. It is created when first written to.
+        A folder or fsspec URL; None means `default_root()`. It is created when first written to. ValueError for a URL
+        that nothing here reads.
     """
 
     def __init__(self, root: str | os.PathLike[str] | None = None):
         self.root = os.fspath(root) if root is not None else default_root()
-        self.fs, self._base = fsspec.core.url_to_fs(self.root)
+        try:
+            self.fs, self._base = fsspec.core.url_to_fs(self.root)
+        except (ImportError, ValueError) as error:
+            raise ValueError(f"The store {self.root} cannot be opened: {error}. Or name a folder.") from error
         self._base = self._base.rstrip("/")
 
     @property

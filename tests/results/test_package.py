@@ -217,6 +217,37 @@ def test_a_figure_is_as_wide_as_asked_with_letters_and_colours_as_asked(tmp_path
     assert figures.heatmap(result, zmin=0.5).data[0].zmin == 0.5
 
 
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"limits": 1}, "Expected limits as .*, got 1"),
+        ({"limits": (0, "x")}, r"Expected limits as .*, got \(0, 'x'\)"),
+        ({"limits": (0.5, float("nan"))}, "Expected limits as"),
+        ({"width": "a"}, "Expected width from 1 to 200 inches, got 'a'"),
+        ({"dpi": 1e9}, "Expected dpi from 1 to 10,000 dots per inch, got 1000000000.0"),
+        ({"dpi": 0}, "Expected dpi from 1 to"),
+        ({"font_size": 0}, "Expected font_size from 1 to 400 points, got 0"),
+        ({"font_size": -3}, "Expected font_size from 1 to 400 points, got -3"),
+        ({"size": (0, 5)}, r"Expected size as width and height, above 0 to 200 inches, got \(0, 5\)"),
+        ({"size": (200, 200), "dpi": 400}, "has 6,400 million pixels, at most 300 million are drawn"),
+        ({"colours": "jet"}, "Unknown colour map 'jet'"),
+    ],
+)
+def test_a_figure_that_cannot_be_is_refused_in_a_sentence(tmp_path, options, message):
+    for ending in ("png", "svg", "html"):
+        if ending == "html" and "pixels" in message:  # of paper only
+            continue
+        with pytest.raises(ValueError, match=message):
+            comparison().savefig(tmp_path / f"a.{ending}", **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_option_that_there_is_not_is_told_of_savefig(tmp_path):
+    for ending in ("png", "html"):
+        with pytest.raises(TypeError, match=r"^savefig\(\) has no option 'colour'. It has: width, font_size, "):
+            comparison().savefig(tmp_path / f"a.{ending}", colour="magma")
+
+
 def test_a_notebook_shows_the_map_and_says_what_it_rests_on():
     cell = replace(comparison(), warnings=("<b>watch out</b>",))._repr_html_()
     assert 'src="data:image/png;base64,' in cell and "768 test images" in cell and "&lt;b&gt;watch out" in cell
