@@ -35,7 +35,13 @@ GRAM_BUDGET = 4_000_000_000
 
 
 def gram_budget() -> int:
-    return int(os.environ.get("CKA_GRAM_BUDGET", GRAM_BUDGET))
+    """Bytes, as `GRAM_BUDGET`; ValueError where the variable holds no whole number."""
+    given = os.environ.get("CKA_GRAM_BUDGET", str(GRAM_BUDGET))
+    if not given.strip().isdecimal():
+        raise ValueError(
+            f"Expected CKA_GRAM_BUDGET to be a whole number of bytes, such as {GRAM_BUDGET}, got {given!r}."
+        )
+    return int(given)
 
 
 def default_root() -> str:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cka_core.base.store import Store
-from cka_core.cli.options import StoreOption, progress_bar
+from cka_core.cli.options import StoreOption, opened, progress_bar, stoppable
 
 app = typer.Typer(help="Studies of many networks.", no_args_is_help=True)
 
@@ -31,7 +29,7 @@ def build(
     from cka_core.studies import build
     from cka_core.studies import steps as atlas_steps
 
-    place = Store(store)
+    place = opened(store, writes=True)
     wanted = studies.bundled() if study == "bundled" else studies.read_study(study)
     folder = out or atlases.folder_of(wanted, place)
     if submit or os.environ.get("CKA_SCHEDULER"):
@@ -40,12 +38,8 @@ def build(
         carry_out = study_jobs.build
     else:
         carry_out = build.build
-    try:
-        with progress_bar("steps") as report:
-            atlas = carry_out(wanted, place, folder, report)
-    except KeyboardInterrupt:
-        print("\nStopped. The same command goes on from what is finished.", file=sys.stderr)
-        raise SystemExit(130) from None
+    with stoppable("The same command goes on from what is finished."), progress_bar("steps") as report:
+        atlas = carry_out(wanted, place, folder, report)
     atlas_steps.forget(atlas.study, place)
     for member in atlas.members:
         fitted = "" if member.fitted else ", not fitted"
@@ -72,7 +66,7 @@ def sure(
     from cka_core.studies import falls
     from cka_core.studies import steps as atlas_steps
 
-    place = Store(store)
+    place = opened(store)
     folders = atlases.listed(place)
     if atlas not in folders:
         raise ValueError(f"No atlas {atlas!r} here. There are: {', '.join(folders)}.")
@@ -99,7 +93,7 @@ def sure(
 def verify(
     atlas: Annotated[str, typer.Argument(help='The name of an atlas, such as "bundled".')] = "bundled",
     share: Annotated[float, typer.Option(help="Share of its networks, drawn at random.")] = 0.1,
-    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
     store: StoreOption = None,
 ) -> None:
     """Compute a random share of an atlas again from its networks, and say how far off what it says is.
@@ -109,7 +103,7 @@ def verify(
     from cka_core.atlas import result as atlases
     from cka_core.studies import verify as verifying
 
-    place = Store(store)
+    place = opened(store)
     folders = atlases.listed(place)
     if atlas not in folders:
         raise ValueError(f"No atlas {atlas!r} here. There are: {', '.join(folders)}.")
