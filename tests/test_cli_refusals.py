@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -16,6 +18,7 @@ from cka_core.base import full_disk
 from cka_core.base.store import Store, gram_budget
 from cka_core.cli import app, doctor
 from cka_core.comparing import engine
+from cka_core.images import downloads, sets
 
 ROOT = Path(__file__).parent.parent
 PAIR = ("cifar-resnet-14x1-plain-s0", "cifar-resnet-14x1-plain-s1")
@@ -146,3 +149,66 @@ def test_a_comparison_that_is_stopped_says_how_it_goes_on(monkeypatch):
     done = run("compare", *PAIR, "--samples", "64")
     assert done.exit_code == 130
     assert "Stopped. The same command goes on from the minibatches that are finished." in done.stderr
+
+
+def arrays(path: Path, **named: np.ndarray) -> Path:
+    np.savez(path, **named)
+    return path
+
+
+def test_what_is_named_in_another_way_is_said(tmp_path, store):
+    layers = arrays(tmp_path / "my acts.npz", one=np.ones((8, 3), np.float32))
+    script, damaged, folder = tmp_path / "mine.py", tmp_path / "corrupt.keras", tmp_path / "pets and more"
+    script.write_text("")
+    damaged.write_bytes(b"no network")
+    folder.mkdir()
+    for words, message in (
+        (("compare", layers, layers), f"python -m cka_core activations import '{layers}' --name NAME"),
+        (("compare", script, PAIR[0]), f"Expected a function of {script} that returns a model: {script}:FUNCTION."),
+        (("compare", damaged, PAIR[0], "--samples", "8"), "it is no .keras file, or not all of one; copy it again."),
+        (("compare", *PAIR, "--images", "my.npz"), "in first: python -m cka_core data import NAME my.npz"),
+        (("data", "import", "pets", folder), f"got {folder}, which is a folder. Of pictures, with a folder a class, "
+         "make a zip first: python -m zipfile -c 'pets and more'.zip 'pets and more'"),
+        (("data", "import", "cifar10", folder), f"got {folder}, which is a folder."),
+        (("data", "import", "pets", tmp_path / "not"), f"got {tmp_path / 'not'}, which does not exist."),
+    ):  # fmt: skip
+        said = str(run(*words).exception)
+        assert message in said and "safe_mode" not in said
+
+
+def test_code_inside_a_network_is_not_advised_to_be_run(tmp_path):
+    inputs = keras.Input((32, 32, 3))
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Lambda(lambda x: x)(inputs)))
+    model.save(tmp_path / "lambda.keras")
+    said = str(run("compare", tmp_path / "lambda.keras", tmp_path / "lambda.keras", "--samples", "8").exception)
+    assert said.startswith("lambda.keras holds code of its own, as of a Lambda layer: such code is never run here.")
+    assert "compare mine.py:build_model" in said and "safe_mode" not in said
+
+
+def test_layers_that_are_not_near_are_not_called_near():
+    for pattern in ("zzz", ""):
+        said = str(run("compare", *PAIR, "--samples", "8", "--layers", pattern).exception)
+        assert f"No layer is called {pattern!r}" in said and "None is near it: a comparison as .csv lists" in said
+    assert "Near it: stage1_block1_add" in str(run("compare", *PAIR, "--layers", "stage1_block1_ad").exception)
+
+
+def test_images_in_one_part_are_counted_in_whole_words(tmp_path, store):
+    x = np.random.default_rng(0).integers(0, 256, (80, 8, 8, 3), np.uint8)
+    assert run("data", "import", "nolab", arrays(tmp_path / "n.npz", images=x)).exit_code == 0
+    layers = arrays(tmp_path / "acts.npz", one=np.random.default_rng(1).normal(size=(80, 3)).astype(np.float32))
+    done = run("activations", "import", layers, "--name", "mine", "--images", "nolab", "--first")
+    assert "1 layers on 80 images of nolab (the first, digest " in done.output
+    assert "80 images of nolab (the first" in run("activations", "list").output
+    said = str(run("compare", PAIR[0], PAIR[0], "--images", "nolab", "--samples", "81").exception)
+    assert "Expected 1 to 80 of the images of nolab" in said
+
+
+def test_doctor_says_of_each_image_set_what_compare_says(store, monkeypatch):
+    told = {one.told.split()[0]: one.todo for one in doctor.data(store) if one.todo}
+    assert set(told) == {"cifar10", "cifar100", "mnist", "fashion-mnist"}
+    assert "python -m cka_core data import cifar10 cifar10.npz" in told.pop("cifar10")
+    monkeypatch.setattr(downloads, "fetched", lambda name: 1 / 0)
+    for name, todo in told.items():
+        assert "data import" not in todo
+        with pytest.raises(sets.ImagesUnavailable, match=re.escape(todo.partition(" Or ")[2].rstrip("."))):
+            sets.load_images(name, store=store)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,6 +33,8 @@ from cka_core.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from cka_core.base.store import Store
+    from cka_core.library.catalogue import NetworkInfo
     from cka_core.results.comparison import Comparison
 
 ENDINGS = {"out": (".npz", ".csv"), "figure": (".png", ".svg", ".pdf", ".html"), "bundle": (".zip",)}
@@ -104,7 +107,6 @@ def compare(
 ) -> None:
     """Compare every layer of two networks, by CKA or another measure."""
     from cka_core.images.sets import SampleSpec
-    from cka_core.library import catalogue
     from cka_core.networks.activations import check_batch_norm
     from cka_core.networks.preprocessing import check_form
     from cka_core.results import comparison as results
@@ -151,7 +153,7 @@ def compare(
                 )  # fmt: skip
             tell(made, name)
         return
-    sides = catalogue.find(a, place), catalogue.find(b, place)
+    sides = _side(a, place), _side(b, place)
     sets = [side.activations for side in sides if side.activations is not None]
     if sets:  # made from certain images, in certain minibatches
         shared, size_of_set = shared_sample(sets)
@@ -188,6 +190,22 @@ def compare(
         else:
             print("Found in the store, nothing to compute.")
         tell(result, name)
+
+
+def _side(word: str, store: Store) -> NetworkInfo:
+    """What a word names; ValueError, saying how to name it, for a Python file alone and for arrays of activations."""
+    from cka_core.base import npz
+    from cka_core.library import catalogue
+
+    if word.endswith(".py") and Path(word).expanduser().is_file():
+        raise ValueError(f"Expected a function of {word} that returns a model: {word}:FUNCTION.")
+    try:
+        return catalogue.find(word, store)
+    except npz.NotReadable as error:
+        if not word.endswith(".npz"):
+            raise
+        first = f"python -m cka_core activations import {shlex.quote(word)} --name NAME"
+        raise ValueError(f"{error} Arrays, one a layer, are brought in first and compared by name: {first}") from error
 
 
 def _tell(result: Comparison) -> None:

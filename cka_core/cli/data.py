@@ -43,14 +43,13 @@ def import_(
     store: StoreOption = None,
 ) -> None:
     """Bring images into the store from a file: the full CIFAR-10, or your own."""
-    from cka_core.images.sets import IMAGE_SETS, image_set, import_cifar10
+    from cka_core.images.sets import IMAGE_SETS, check_file, image_set, import_cifar10
 
     place = opened(store, writes=True)
     if name != "cifar10":
         from cka_core.library import arrivals
 
-        if not path.expanduser().is_file():
-            raise ValueError(f"Expected a file, got {path}, which does not exist.")
+        check_file(path.expanduser())
         found = image_set(arrivals.import_images(path.expanduser(), path.name, place, name), place)
         parts = ", ".join(f"{size:,} {PARTS[part]}" for part, size in found.sizes.items())
         print(f"{found.name}: {parts}. In the library.")

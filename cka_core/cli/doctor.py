@@ -259,7 +259,7 @@ def cluster(store: Store) -> Iterator[Finding]:
 
 
 def data(store: Store) -> Iterator[Finding]:
-    from cka_core.images.sets import IMAGE_SETS, is_available
+    from cka_core.images.sets import IMAGE_SETS, from_a_file, is_available
 
     counts = [len(list(folder.glob(ending))) for folder, ending in
               ((shipped.NETWORKS, "*.keras"), (shipped.COMPARISONS, "*.npz"), (shipped.IMAGES, "*.webp"))]  # fmt: skip
@@ -271,7 +271,7 @@ def data(store: Store) -> Iterator[Finding]:
         if not images.bundled and is_available(name, store):
             yield Finding(OK, "data", f"{name} is in the store")
         elif not images.bundled:
-            todo = "It is downloaded when it is asked for, or: python -m cka_core data import cifar10 FILE."
+            todo = f"It is downloaded when it is asked for. Or {from_a_file(name)}."
             yield Finding(OK, "data", f"{name} is not here", todo)
 
 

@@ -32,6 +32,12 @@ def load(path: Path, keras: Any) -> keras.Model:
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
+        if "safe_mode" in str(error):  # Keras advises to switch it off, and that would run the code
+            raise npz.NotReadable(
+                f"{path.name} holds code of its own, as of a Lambda layer: such code is never run here. Save the "
+                "network with layers of Keras in its place, or build it in a Python file, whose code you run yourself: "
+                "python -m cka_core compare mine.py:build_model OTHER."
+            ) from error
         raise npz.NotReadable(
             f"{path.name} could not be loaded as a Keras model ({type(error).__name__}: {error}). Expected a file "
             "written by model.save('name.keras') with layers of Keras itself; code inside a file is never run."
