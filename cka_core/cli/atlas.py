@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cka_core.cli.options import StoreOption, opened, progress_bar, stoppable
 
+if TYPE_CHECKING:
+    from cka_core.base.store import Store
+
 app = typer.Typer(help="Studies of many networks.", no_args_is_help=True)
+AtlasArgument = Annotated[
+    str, typer.Argument(help='The name of an atlas, such as "bundled", or the folder that one was written to.')
+]
 
 
 @app.command("build")
@@ -49,12 +56,14 @@ def build(
             f"{member.name}: test accuracy {member.final.test_accuracy:.3f} ±{error:.3f} on {member.test_images:,} "
             f"images, training accuracy {member.final.train_accuracy:.3f}{fitted}; blocks of layers: {blocks}"
         )
+    where = [str(folder) if out else folder.name, *(["--store", store] if store else [])]
     print(f"Wrote {folder}")
+    print(f"Verify it: python -m cka_core atlas verify {shlex.join(where)}")
 
 
 @app.command("sure")
 def sure(
-    atlas: Annotated[str, typer.Argument(help='The name of an atlas, such as "bundled".')] = "bundled",
+    atlas: AtlasArgument = "bundled",
     store: StoreOption = None,
 ) -> None:
     """Measure how sure the blocks of an atlas are, of those of its networks that are here, and write it into the atlas.
@@ -67,12 +76,10 @@ def sure(
     from cka_core.studies import steps as atlas_steps
 
     place = opened(store)
-    folders = atlases.listed(place)
-    if atlas not in folders:
-        raise ValueError(f"No atlas {atlas!r} here. There are: {', '.join(folders)}.")
+    folder = _folder(atlas, place)
     with progress_bar("networks") as report:
-        found = falls.measure(atlases.Atlas.load(folders[atlas]), place, report)
-    found.save(folders[atlas])
+        found = falls.measure(atlases.Atlas.load(folder), place, report)
+    found.save(folder)
     atlas_steps.forget(found.study, place)
     for member in found.members:
         for block in member.final.blocks:
@@ -86,12 +93,12 @@ def sure(
                     f"{member.name}: half {number + 1} of the images: layers {one.start}–{one.stop - 1}, fall "
                     f"{one.fall:.2f}, on the other half {one.elsewhere:.2f}"
                 )
-    print(f"Wrote {folders[atlas]}")
+    print(f"Wrote {folder}")
 
 
 @app.command("verify")
 def verify(
-    atlas: Annotated[str, typer.Argument(help='The name of an atlas, such as "bundled".')] = "bundled",
+    atlas: AtlasArgument = "bundled",
     share: Annotated[float, typer.Option(help="Share of its networks, drawn at random.")] = 0.1,
     seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
     store: StoreOption = None,
@@ -104,10 +111,8 @@ def verify(
     from cka_core.studies import verify as verifying
 
     place = opened(store)
-    folders = atlases.listed(place)
-    if atlas not in folders:
-        raise ValueError(f"No atlas {atlas!r} here. There are: {', '.join(folders)}.")
-    found = atlases.Atlas.load(folders[atlas])
+    folder = _folder(atlas, place)
+    found = atlases.Atlas.load(folder)
     members, gone = verifying.chosen(found, place, share, seed)
     with progress_bar("networks") as report:
         checks = list(verifying.verify(found, members, place, report))
@@ -117,3 +122,17 @@ def verify(
         print(f"Not here, so not verified ({len(gone)}): {', '.join(gone)}")
     if not all(check.holds for check in checks):
         raise SystemExit(1)
+
+
+def _folder(atlas: str, store: Store) -> Path:
+    """Where an atlas of this name lies: its folder's name, or its study's; or the folder itself."""
+    from cka_core.atlas import result as atlases
+
+    folders = atlases.listed(store)
+    for name in (atlas, atlases.file_name(atlas)):
+        if name in folders:
+            return folders[name]
+    folder = Path(atlas).expanduser()
+    if (folder / "atlas.json").is_file():
+        return folder
+    raise ValueError(f"No atlas {atlas!r} here. There are: {', '.join(folders)}. Or name the folder of one.")
