@@ -137,6 +137,7 @@ def compare(
             for written in _write(result, asked, size=figure_size, dpi=dpi, colours=colours, limits=shown):
                 print(f"Wrote {written}")
 
+    factory.check_named(a, b)
     if factory.is_one(a) or factory.is_one(b):
         if passes != 1 or without:
             raise ValueError("--passes and --without are for networks by name or file, not for those built by code.")
@@ -193,12 +194,10 @@ def compare(
 
 
 def _side(word: str, store: Store) -> NetworkInfo:
-    """What a word names; ValueError, saying how to name it, for a Python file alone and for arrays of activations."""
+    """What a word names; ValueError, saying how to name it, for arrays of activations."""
     from cka_core.base import npz
     from cka_core.library import catalogue
 
-    if word.endswith(".py") and Path(word).expanduser().is_file():
-        raise ValueError(f"Expected a function of {word} that returns a model: {word}:FUNCTION.")
     try:
         return catalogue.find(word, store)
     except npz.NotReadable as error:

@@ -30,6 +30,13 @@ def is_one(network: str) -> bool:
     return _FORM.fullmatch(network) is not None
 
 
+def check_named(*networks: str) -> None:
+    """A ValueError where a Python file is named without a function of it."""
+    for network in networks:
+        if network.endswith(".py"):
+            raise ValueError(f"Expected a function of {network} that returns a model: {network}:FUNCTION.")
+
+
 def built(network: str, store: Store) -> Any:
     """The model: what the function returns when called without arguments, or the one of the library or file.
 
