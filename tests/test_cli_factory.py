@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from cka_core import Comparison
 from cka_core.base.store import Store
-from cka_core.cli import factory
+from cka_core.cli import app, factory
 
 ROOT = Path(__file__).parent.parent
 
@@ -89,6 +91,19 @@ def test_a_package_that_is_an_extra_of_this_one_is_installed_with_it(tmp_path, m
     path.write_text("import torch")
     with pytest.raises(ValueError, match=re.escape('python -m pip install ".[torch]".')):
         factory.built(f"{path}:f", Store())
+
+
+def test_a_result_is_called_after_the_file_and_not_its_folders(tmp_path):
+    path = tmp_path / "mine_of_test.py"
+    path.write_text(
+        "from cka_core import build_network\n\ndef build():\n    return build_network('cifar-resnet-8x1')\n"
+    )
+    words = ["compare", f"{path}:build", "cifar-resnet-8x1", "--samples", "8", "--layers", "*_add", "--bundle"]
+    done = CliRunner().invoke(app, [*words, str(tmp_path / "r.zip")])
+    assert done.exit_code == 0, str(done.exception)
+    result = Comparison.load(tmp_path / "r.zip")
+    assert result.name_a == "mine_of_test.py:build" and str(tmp_path) not in result.provenance["command"]
+    assert str(path.parent) not in str(result.provenance)
 
 
 INTERRUPTED = """

@@ -53,7 +53,7 @@ def passed_on(comparison: Comparison, taken: Iterable[str] = ()) -> Comparison:
         told_apart = f"{side[-1]}-{name}" if clash or name in taken else name
         words[first + index] = told_apart + given[index].removeprefix(file)
         network = provenance.get(side) or {}
-        if network.get("name") == given[index]:
+        if network.get("name") in (given[index], Path(given[index]).name):
             provenance[side] = network | {"name": words[first + index]}
     return dataclasses.replace(comparison, provenance=provenance | {"command": shlex.join(words)})
 
