@@ -34,7 +34,7 @@ def load(path: Path, keras: Any) -> keras.Model:
     except Exception as error:
         if "safe_mode" in str(error):  # Keras advises to switch it off, and that would run the code
             raise npz.NotReadable(
-                f"{path.name} holds code of its own, as of a Lambda layer, and code inside a file is never run. Save the "
+                f"{path.name} holds code, as of a Lambda layer, and code inside a file is never run. Save the "
                 "network with layers of Keras in its place, or build it in a Python file, whose code you run yourself: "
                 "python -m cka_core compare mine.py:build_model OTHER."
             ) from error
