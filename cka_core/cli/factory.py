@@ -138,7 +138,7 @@ def compare(
     described = Sample.of(sample, images).to_json()
     del described["label"]
     named = {
-        side: result.provenance[side] | {"name": Path(name).name}  # a title has no room for folders, nor any business
+        side: result.provenance[side] | {"name": Path(name).name}  # the folders on the way are the user's own
         for side, name in zip(("network_a", "network_b"), networks, strict=True)
     }
     provenance = result.provenance | named | {"images": described, "command": shlex.join(words)}
