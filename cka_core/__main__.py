@@ -1,6 +1,12 @@
 """``python -m cka_core``"""
 
-from cka_core.cli import main
+import sys
 
 if __name__ == "__main__":
-    main()
+    try:  # the imports, too, which take longest where a command was mistyped
+        from cka_core.cli import main
+
+        main()
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        sys.exit(130)

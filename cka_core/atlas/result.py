@@ -266,7 +266,12 @@ def bundled() -> Atlas | None:
 
 def folder_of(study: Study, store: Store) -> Path:
     """Where a study's atlas is written if no folder is given; `listed` finds it there."""
-    return store.scratch("atlases") / study.name.replace(" ", "-")
+    return store.scratch("atlases") / file_name(study.name)
+
+
+def file_name(study: str) -> str:
+    """What the folder of a study of this name is called."""
+    return study.replace(" ", "-")
 
 
 def listed(store: Store) -> dict[str, Path]:

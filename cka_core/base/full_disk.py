@@ -1,15 +1,20 @@
-"""A store that takes nothing more, because its disk is full or it is read-only: how that is recognised and said."""
+"""A folder that takes nothing more, because its disk is full or it is read-only: how that is seen, and said."""
 
 from __future__ import annotations
 
 import errno
+import os
 import shutil
+import tempfile
 from pathlib import Path
 
 from cka_core.base.store import Store
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+MAY_NOT = "it is read-only, or belongs to somebody else"
+OF_ITS_OWN = "Let this user write there, or set CKA_STORE to a folder of its own."
+WRITABLE = "Set CKA_STORE, or --store, to a folder that this user may write to."
 ELSEWHERE = "set CKA_STORE to a folder on another disk"
 
 
@@ -22,13 +27,41 @@ def in_words(error: BaseException, store: Store) -> str | None:
     """Why the store could not keep something and what to do; None for an error that is another."""
     if is_disk_full(error):
         return disk_full(error, store)
-    of_the_store = hasattr(error, "needed") or str(getattr(error, "filename", "")).startswith(store.path(""))
-    if getattr(error, "errno", None) not in READ_ONLY or not of_the_store:
-        return None  # a file that may not be read, say
-    return (
-        f"Nothing can be written to {_place(error, store)}: it is read-only, or belongs to somebody else. Let this "
-        "user write there, or set CKA_STORE to a folder of its own."
-    )
+    if getattr(error, "errno", None) not in READ_ONLY:
+        return None
+    name = str(getattr(error, "filename", ""))
+    if hasattr(error, "needed") or name.startswith(store.path("")):
+        return f"Nothing can be written to {_place(error, store)}: {MAY_NOT}. {OF_ITS_OWN}"
+    if ".tmp-" in Path(name).name:  # on its way to a file that the user named
+        return f"Nothing can be written to {_place(error, store)}: {MAY_NOT}. Name another folder."
+    return None  # a file that may not be read, say
+
+
+def check_store(store: Store, *, writes: bool = True) -> None:
+    """A ValueError, before any work, where a store is no folder or, if it is to be written to, where it cannot be."""
+    root = Path(store.path(""))
+    if store.is_local and root.exists() and not root.is_dir():
+        raise ValueError(f"Expected a folder for the store, got {root}, which is a file. {WRITABLE}")
+    if store.is_local and writes:
+        check_folder(root, WRITABLE)
+
+
+def check_folder(folder: str | os.PathLike[str], todo: str) -> None:
+    """A ValueError, before any work, where no file can be made in a folder, or in the first above it that is there.
+
+    ``todo`` is a sentence that says what to do instead. Nothing is left in the folder.
+    """
+    place = Path(folder)
+    while not os.path.exists(place) and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise ValueError(f"Nothing can be written to {folder}: {place} is a file. {todo}")
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        why = "its disk is full" if is_disk_full(error) else MAY_NOT
+        raise ValueError(f"Nothing can be written to {place}: {why}. {todo}") from error
 
 
 def disk_full(error: BaseException, store: Store) -> str:

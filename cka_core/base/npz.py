@@ -183,12 +183,15 @@ def reading(what: str, name: str | Path = "") -> Iterator[None]:
         raise
     except Exception as error:
         where = f" in {name}" if str(name) else ""
-        raise NotReadable(f"Expected {what}{where}, got something else or a damaged file: {_reason(error)}.") from error
+        why = _reason(error, name)
+        raise NotReadable(f"Expected {what}{where}, got something else or a damaged file: {why}.") from error
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, name: str | Path) -> str:
     if isinstance(error, zipfile.BadZipFile | zlib.error | EOFError):
-        return "it is no npz file, or not all of one; copy it again"
+        ending = Path(name).suffix.lower()
+        kind = ending if ending in (".keras", ".zip") else "npz"
+        return f"it is no {kind} file, or not all of one; copy it again"
     if isinstance(error, KeyError):
         return "CKA Explorer did not write it"
     if isinstance(error, RecursionError):

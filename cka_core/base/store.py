@@ -35,7 +35,13 @@ GRAM_BUDGET = 4_000_000_000
 
 
 def gram_budget() -> int:
-    return int(os.environ.get("CKA_GRAM_BUDGET", GRAM_BUDGET))
+    """Bytes, as `GRAM_BUDGET`; ValueError where the variable holds no whole number."""
+    given = os.environ.get("CKA_GRAM_BUDGET", str(GRAM_BUDGET))
+    if not given.strip().isdecimal():
+        raise ValueError(
+            f"Expected CKA_GRAM_BUDGET to be a whole number of bytes, such as {GRAM_BUDGET}, got {given!r}."
+        )
+    return int(given)
 
 
 def default_root() -> str:
@@ -60,12 +66,16 @@ class Store:
     Parameters
     ----------
     root : str or None
-        A folder or fsspec URL; None means `default_root()`. It is created when first written to.
+        A folder or fsspec URL; None means `default_root()`. It is created when first written to. ValueError for a URL
+        that nothing here reads.
     """
 
     def __init__(self, root: str | os.PathLike[str] | None = None):
         self.root = os.fspath(root) if root is not None else default_root()
-        self.fs, self._base = fsspec.core.url_to_fs(self.root)
+        try:
+            self.fs, self._base = fsspec.core.url_to_fs(self.root)
+        except (ImportError, ValueError) as error:
+            raise ValueError(f"The store {self.root} cannot be opened: {error}. Or name a folder.") from error
         self._base = self._base.rstrip("/")
 
     @property

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
+from pathlib import Path
 
 import typer
 
@@ -30,11 +32,20 @@ def main() -> None:
     """Run a command; an error in what was asked ends in one sentence, not a traceback."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except (ValueError, OSError) as error:
         if os.environ.get("CKA_DEBUG"):
             raise
-        print(f"error: {_in_words(error)}", file=sys.stderr)
+        if isinstance(error, OSError) and _is_of_the_output(error):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes what is left as it ends
+            if isinstance(error, BrokenPipeError):  # whoever read it has seen enough
+                sys.exit(1)
+            print(f"error: The output could not be written: {error.strerror}.", file=sys.stderr)
+        else:
+            print(f"error: {_in_words(error)}", file=sys.stderr)
         sys.exit(2)
 
 
@@ -43,4 +54,13 @@ def _in_words(error: Exception) -> str:
     from cka_core.base import full_disk
     from cka_core.base.store import Store
 
-    return full_disk.in_words(error, Store()) or str(error)
+    try:
+        return full_disk.in_words(error, Store()) or str(error)
+    except ValueError:  # no store can be opened where CKA_STORE says, which is then what was to be told
+        return str(error)
+
+
+def _is_of_the_output(error: OSError) -> bool:
+    """Whether an error came of printing: it names no file, and was raised in this folder, which opens none itself."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return error.filename is None and Path(frame.f_code.co_filename).parent == Path(__file__).parent

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cka_core.base.store import Store
 from cka_core.cli.options import (
     BalancedOption,
     BatchOption,
@@ -21,12 +20,16 @@ from cka_core.cli.options import (
     SplitOption,
     StoreOption,
     check_npz,
+    check_outputs,
     given,
+    opened,
     part_of,
     progress_bar,
+    seed_of,
 )
 
 if TYPE_CHECKING:
+    from cka_core.base.store import Store
     from cka_core.images.sets import SampleSpec
     from cka_core.results.activation_sets import Sample
 
@@ -56,11 +59,12 @@ def extract(
     from cka_core.images.sets import SampleSpec
     from cka_core.library import catalogue
 
-    place = Store(store)
+    check_npz(out)
+    check_outputs(out=out)
+    place = opened(store, writes=True)
     found = catalogue.find(network, place).spec
     split = part_of(context, images, split, place)
-    sample = SampleSpec(images, split, samples, None if first else seed, balanced)
-    check_npz(out)
+    sample = SampleSpec(images, split, samples, seed_of(context, first, seed), balanced)
     try:
         with progress_bar() as report:
             made = extraction.extract(
@@ -103,9 +107,9 @@ def import_(
     from cka_core.images.sets import SampleSpec
     from cka_core.library import arrivals
 
-    place = Store(store)
+    place = opened(store, writes=True)
     sample = _known_images(
-        context, images, split, SampleSpec("", "", samples, None if first else seed, balanced), place
+        context, images, split, SampleSpec("", "", samples, seed_of(context, first, seed), balanced), place
     )
     ids = foreign_arrays.ids_in(sample_ids) if sample_ids else foreign_arrays.ids_beside(file)
     with progress_bar() as report:
@@ -139,7 +143,7 @@ def list_(store: StoreOption = None) -> None:
     """List the activation sets of the library."""
     from cka_core.library import catalogue
 
-    found = catalogue.sets(Store(store))
+    found = catalogue.sets(opened(store))
     for name, one in found.items():
         print(
             f"{name}\n    {len(one.layers)} layers of {one.network['name']}, {one.sample}, batch size {one.batch_size}"
@@ -176,14 +180,15 @@ def convert(
 
     out = out or file.with_suffix(".npz")
     check_npz(out)
+    check_outputs(out=out)
     if out == file:
         raise ValueError(f"{file} would be written over itself. Name another file with --out.")
     if sum(map(bool, (images, images_digest, sample_label))) > 1:
         raise ValueError("Say which images these were in one way: --images, --images-digest or --sample-label.")
     if images_digest and not (len(images_digest) == 32 and set(images_digest) <= set("0123456789abcdef")):
         raise ValueError(f"Expected --images-digest as 32 hex digits, got {images_digest!r}.")
-    draw = SampleSpec("", "", samples, None if first else seed, balanced)
-    sample = _known_images(context, images, split, draw, Store(store))
+    draw = SampleSpec("", "", samples, seed_of(context, first, seed), balanced)
+    sample = _known_images(context, images, split, draw, opened(store))
     made = extraction.convert(
         file, out, trust=trust, name=name or out.stem, batch_size=batch_size, sample=sample,
         images_digest=images_digest, label=sample_label,

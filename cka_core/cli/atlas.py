@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
-import sys
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cka_core.base.store import Store
-from cka_core.cli.options import StoreOption, progress_bar
+from cka_core.cli.options import StoreOption, opened, progress_bar, stoppable
+
+if TYPE_CHECKING:
+    from cka_core.base.store import Store
 
 app = typer.Typer(help="Studies of many networks.", no_args_is_help=True)
+AtlasArgument = Annotated[
+    str, typer.Argument(help='The name of an atlas, such as "bundled", or the folder that one was written to.')
+]
 
 
 @app.command("build")
@@ -31,7 +36,7 @@ def build(
     from cka_core.studies import build
     from cka_core.studies import steps as atlas_steps
 
-    place = Store(store)
+    place = opened(store, writes=True)
     wanted = studies.bundled() if study == "bundled" else studies.read_study(study)
     folder = out or atlases.folder_of(wanted, place)
     if submit or os.environ.get("CKA_SCHEDULER"):
@@ -40,12 +45,8 @@ def build(
         carry_out = study_jobs.build
     else:
         carry_out = build.build
-    try:
-        with progress_bar("steps") as report:
-            atlas = carry_out(wanted, place, folder, report)
-    except KeyboardInterrupt:
-        print("\nStopped. The same command goes on from what is finished.", file=sys.stderr)
-        raise SystemExit(130) from None
+    with stoppable("The same command goes on from what is finished."), progress_bar("steps") as report:
+        atlas = carry_out(wanted, place, folder, report)
     atlas_steps.forget(atlas.study, place)
     for member in atlas.members:
         fitted = "" if member.fitted else ", not fitted"
@@ -55,12 +56,14 @@ def build(
             f"{member.name}: test accuracy {member.final.test_accuracy:.3f} ±{error:.3f} on {member.test_images:,} "
             f"images, training accuracy {member.final.train_accuracy:.3f}{fitted}; blocks of layers: {blocks}"
         )
+    where = [str(folder) if out else folder.name, *(["--store", store] if store else [])]
     print(f"Wrote {folder}")
+    print(f"Verify it: python -m cka_core atlas verify {shlex.join(where)}")
 
 
 @app.command("sure")
 def sure(
-    atlas: Annotated[str, typer.Argument(help='The name of an atlas, such as "bundled".')] = "bundled",
+    atlas: AtlasArgument = "bundled",
     store: StoreOption = None,
 ) -> None:
     """Measure how sure the blocks of an atlas are, of those of its networks that are here, and write it into the atlas.
@@ -72,13 +75,11 @@ def sure(
     from cka_core.studies import falls
     from cka_core.studies import steps as atlas_steps
 
-    place = Store(store)
-    folders = atlases.listed(place)
-    if atlas not in folders:
-        raise ValueError(f"No atlas {atlas!r} here. There are: {', '.join(folders)}.")
+    place = opened(store)
+    folder = _folder(atlas, place)
     with progress_bar("networks") as report:
-        found = falls.measure(atlases.Atlas.load(folders[atlas]), place, report)
-    found.save(folders[atlas])
+        found = falls.measure(atlases.Atlas.load(folder), place, report)
+    found.save(folder)
     atlas_steps.forget(found.study, place)
     for member in found.members:
         for block in member.final.blocks:
@@ -92,14 +93,14 @@ def sure(
                     f"{member.name}: half {number + 1} of the images: layers {one.start}–{one.stop - 1}, fall "
                     f"{one.fall:.2f}, on the other half {one.elsewhere:.2f}"
                 )
-    print(f"Wrote {folders[atlas]}")
+    print(f"Wrote {folder}")
 
 
 @app.command("verify")
 def verify(
-    atlas: Annotated[str, typer.Argument(help='The name of an atlas, such as "bundled".')] = "bundled",
+    atlas: AtlasArgument = "bundled",
     share: Annotated[float, typer.Option(help="Share of its networks, drawn at random.")] = 0.1,
-    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
     store: StoreOption = None,
 ) -> None:
     """Compute a random share of an atlas again from its networks, and say how far off what it says is.
@@ -109,11 +110,9 @@ def verify(
     from cka_core.atlas import result as atlases
     from cka_core.studies import verify as verifying
 
-    place = Store(store)
-    folders = atlases.listed(place)
-    if atlas not in folders:
-        raise ValueError(f"No atlas {atlas!r} here. There are: {', '.join(folders)}.")
-    found = atlases.Atlas.load(folders[atlas])
+    place = opened(store)
+    folder = _folder(atlas, place)
+    found = atlases.Atlas.load(folder)
     members, gone = verifying.chosen(found, place, share, seed)
     with progress_bar("networks") as report:
         checks = list(verifying.verify(found, members, place, report))
@@ -123,3 +122,17 @@ def verify(
         print(f"Not here, so not verified ({len(gone)}): {', '.join(gone)}")
     if not all(check.holds for check in checks):
         raise SystemExit(1)
+
+
+def _folder(atlas: str, store: Store) -> Path:
+    """Where an atlas of this name lies: its folder's name, or its study's; or the folder itself."""
+    from cka_core.atlas import result as atlases
+
+    folders = atlases.listed(store)
+    for name in (atlas, atlases.file_name(atlas)):
+        if name in folders:
+            return folders[name]
+    folder = Path(atlas).expanduser()
+    if (folder / "atlas.json").is_file():
+        return folder
+    raise ValueError(f"No atlas {atlas!r} here. There are: {', '.join(folders)}. Or name the folder of one.")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cka_core.base.store import Store
+from cka_core.base import full_disk
 from cka_core.cli import factory
 from cka_core.cli.options import (
     BalancedOption,
@@ -20,15 +21,24 @@ from cka_core.cli.options import (
     SeedOption,
     SplitOption,
     StoreOption,
+    check_outputs,
     colour_range,
     given,
     inches,
+    opened,
     part_of,
     progress_bar,
+    seed_of,
+    stoppable,
 )
 
 if TYPE_CHECKING:
+    from cka_core.base.store import Store
+    from cka_core.library.catalogue import NetworkInfo
     from cka_core.results.comparison import Comparison
+
+ENDINGS = {"out": (".npz", ".csv"), "figure": (".png", ".svg", ".pdf", ".html"), "bundle": (".zip",)}
+"""Of the files that each option asks for."""
 
 
 def compare(
@@ -66,10 +76,12 @@ def compare(
             "--fit-images", help="Resize images, or make grey colour or colour grey, where a network needs it."
         ),
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="Write the result: .npz or .csv.")] = None,
-    figure: Annotated[Path | None, typer.Option(help="Draw it: .png, .svg, .pdf, or .html (interactive).")] = None,
+    out: Annotated[list[Path] | None, typer.Option(help="Write the result: .npz or .csv; may be repeated.")] = None,
+    figure: Annotated[
+        list[Path] | None, typer.Option(help="Draw it: .png, .svg, .pdf, or .html (interactive); may be repeated.")
+    ] = None,
     package: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             "--bundle", help="Write everything in one .zip: figures, numbers, provenance, a script, a citation."
         ),
@@ -95,60 +107,54 @@ def compare(
 ) -> None:
     """Compare every layer of two networks, by CKA or another measure."""
     from cka_core.images.sets import SampleSpec
-    from cka_core.library import catalogue
     from cka_core.networks.activations import check_batch_norm
     from cka_core.networks.preprocessing import check_form
     from cka_core.results import comparison as results
+    from cka_core.results import paper
     from cka_core.results.activation_sets import shared_sample
 
-    place = Store(store)
+    place = opened(store)
     split = part_of(context, images, split, place)
-    sample = SampleSpec(images, split, samples, None if first else seed, balanced)
+    sample = SampleSpec(images, split, samples, seed_of(context, first, seed), balanced)
     names = _measures(measure)
     check_form(preprocessing)
     check_batch_norm(batch_norm)
     patterns = tuple(layers) if layers else None
     figure_size, shown = inches(size), colour_range(limits)
-    for path, endings in ((out, (".npz", ".csv")), (package, (".zip",)), (figure, (".png", ".svg", ".pdf", ".html"))):
-        if path is not None and path.suffix.lower() not in endings:
-            raise ValueError(f"Expected a file ending in {', '.join(endings)}, got {path.name}.")
+    paths = [*_checked("out", out), *_checked("figure", figure), *_checked("bundle", package)]
+    paper.check(size=figure_size, dpi=dpi, colours=colours, limits=shown)
+    paper.check_pixels(*figure_size, dpi)
+    if not figure and not package and given(context, "limits", "colours", "size", "dpi"):
+        raise ValueError(
+            "--range, --colours, --size and --dpi are of a figure: expected --figure or --bundle with them."
+        )
 
     def tell(result: Comparison, name: str) -> None:
         of_several = f"-{name}" if len(names) > 1 else ""
         _tell(result)
-        if out is not None:
-            for path in _write(result, out.with_stem(out.stem + of_several)):
-                print(f"Wrote {path}")
-        if figure is not None:
-            from cka_core.results import paper
+        for path in paths:
+            asked = path.with_stem(path.stem + of_several)
+            for written in _write(result, asked, size=figure_size, dpi=dpi, colours=colours, limits=shown):
+                print(f"Wrote {written}")
 
-            path = figure.with_stem(figure.stem + of_several)
-            paper.save_figure(result, path, size=figure_size, dpi=dpi, colours=colours, limits=shown)
-            print(f"Wrote {path}")
-        if package is not None:
-            from cka_core.base.atomic import write_atomically
-            from cka_core.results import package as packages
-
-            path = package.with_stem(package.stem + of_several)
-            write_atomically(path, packages.to_bytes(result, colours=colours, limits=shown))
-            print(f"Wrote {path}")
-
+    factory.check_named(a, b)
     if factory.is_one(a) or factory.is_one(b):
         if passes != 1 or without:
             raise ValueError("--passes and --without are for networks by name or file, not for those built by code.")
         for network in dict.fromkeys(filter(factory.is_one, (a, b))):
             print(f"Running the code of {network}, in this process.")
-        model = factory.built(a, place)
-        models = model, model if b == a else factory.built(b, place)
+        with stoppable("Of networks built by code nothing is kept."):
+            model = factory.built(a, place)
+            models = model, model if b == a else factory.built(b, place)
         for name in names:
-            with progress_bar() as report:
+            with stoppable("Of networks built by code nothing is kept."), progress_bar() as report:
                 made = factory.compare(
                     (a, b), models, sample, _command(context), batch_size=batch_size, layers=patterns, store=place,
                     preprocessing=preprocessing, batch_norm=batch_norm, measure=name, report=report,
                 )  # fmt: skip
             tell(made, name)
         return
-    sides = catalogue.find(a, place), catalogue.find(b, place)
+    sides = _side(a, place), _side(b, place)
     sets = [side.activations for side in sides if side.activations is not None]
     if sets:  # made from certain images, in certain minibatches
         shared, size_of_set = shared_sample(sets)
@@ -174,13 +180,31 @@ def compare(
     for name, spec in zip(names, specs, strict=True):
         result = None if again else results.find(spec, place)
         if result is None:
-            from cka_core.comparing import engine
+            full_disk.check_store(place)
+            with (
+                stoppable("The same command goes on from the minibatches that are finished."),
+                progress_bar() as report,
+            ):
+                from cka_core.comparing import engine
 
-            with progress_bar() as report:
                 result = engine.run(spec, place, report)
         else:
             print("Found in the store, nothing to compute.")
         tell(result, name)
+
+
+def _side(word: str, store: Store) -> NetworkInfo:
+    """What a word names; ValueError, saying how to name it, for arrays of activations."""
+    from cka_core.base import npz
+    from cka_core.library import catalogue
+
+    try:
+        return catalogue.find(word, store)
+    except npz.NotReadable as error:
+        if not word.endswith(".npz"):
+            raise
+        first = f"python -m cka_core activations import {shlex.quote(word)} --name NAME"
+        raise ValueError(f"{error} Arrays, one a layer, are brought in first and compared by name: {first}") from error
 
 
 def _tell(result: Comparison) -> None:
@@ -222,13 +246,32 @@ def _measures(words: str) -> list[str]:
     return list(dict.fromkeys(registry.measure(word.strip()).name for word in words.split(",")))
 
 
-def _write(result: Comparison, out: Path) -> Iterator[Path]:
-    """Write a result; beside a matrix in CSV a second file, a row a cell, where there are intervals."""
-    if out.suffix.lower() == ".csv":
-        from cka_core.base.atomic import write_atomically
+def _checked(option: str, paths: list[Path] | None) -> list[Path]:
+    """The files asked for with an option; ValueError for one of another ending, or that cannot be written."""
+    for path in paths or ():
+        if path.suffix.lower() not in ENDINGS[option]:
+            raise ValueError(f"Expected a file ending in {', '.join(ENDINGS[option])}, got {path.name}.")
+        check_outputs(**{option: path})
+    return paths or []
 
-        yield write_atomically(out, result.to_csv().encode())
+
+def _write(
+    result: Comparison, path: Path, *, size: tuple[float, float], dpi: int, colours: str,
+    limits: tuple[float, float] | None,
+) -> Iterator[Path]:  # fmt: skip
+    """Write a result as the ending of the file says; beside a matrix in CSV a second file, a row a cell, where there
+    are intervals."""
+    from cka_core.base.atomic import write_atomically
+    from cka_core.results import package, paper
+
+    ending = path.suffix.lower()
+    if ending == ".npz":
+        yield result.save(path)
+    elif ending == ".csv":
+        yield write_atomically(path, result.to_csv().encode())
         if result.jackknife is not None:
-            yield write_atomically(out.with_stem(f"{out.stem}-cells"), result.to_cells_csv().encode())
+            yield write_atomically(path.with_stem(f"{path.stem}-cells"), result.to_cells_csv().encode())
+    elif ending == ".zip":
+        yield write_atomically(path, package.to_bytes(result, colours=colours, limits=limits))
     else:
-        yield result.save(out)
+        yield paper.save_figure(result, path, size=size, dpi=dpi, colours=colours, limits=limits)

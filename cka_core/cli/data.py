@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cka_core.base.store import Store
-from cka_core.cli.options import StoreOption
+from cka_core.cli.options import StoreOption, opened
 
 app = typer.Typer(help="Image sets: list them, bring in the full CIFAR-10 or your own.", no_args_is_help=True)
 PARTS = {"train": "training images", "test": "test images", "all": "images in all"}
@@ -20,7 +19,7 @@ def list_(store: StoreOption = None) -> None:
     from cka_core.images.sets import image_sets, is_available
     from cka_core.networks.layouts import shape_text
 
-    place = Store(store)
+    place = opened(store)
     for name, images in image_sets(place).items():
         here = "bundled" if images.bundled else "here" if is_available(name, place) else "not here yet"
         here = "yours" if images.own else here
@@ -44,14 +43,13 @@ def import_(
     store: StoreOption = None,
 ) -> None:
     """Bring images into the store from a file: the full CIFAR-10, or your own."""
-    from cka_core.images.sets import IMAGE_SETS, image_set, import_cifar10
+    from cka_core.images.sets import IMAGE_SETS, check_file, image_set, import_cifar10
 
-    place = Store(store)
+    place = opened(store, writes=True)
     if name != "cifar10":
         from cka_core.library import arrivals
 
-        if not path.expanduser().is_file():
-            raise ValueError(f"Expected a file, got {path}, which does not exist.")
+        check_file(path.expanduser())
         found = image_set(arrivals.import_images(path.expanduser(), path.name, place, name), place)
         parts = ", ".join(f"{size:,} {PARTS[part]}" for part, size in found.sizes.items())
         print(f"{found.name}: {parts}. In the library.")

@@ -81,7 +81,8 @@ def findings(store: Store, quick: bool) -> Iterator[Finding]:
         try:
             yield from check()
         except Exception as error:
-            yield Finding(PROBLEM, about, f"could not be looked at: {type(error).__name__}: {error}")
+            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            yield Finding(PROBLEM, about, f"could not be looked at: {kind}{error}")
 
 
 def table(found: Iterable[Finding]) -> Iterator[str]:
@@ -178,16 +179,16 @@ def memory() -> Iterator[Finding]:
 
 
 def place(store: Store) -> Iterator[Finding]:
+    from cka_core.base import full_disk
     from cka_core.library import inventory, usage
 
     try:
+        full_disk.check_store(store, writes=deployment.mode() != deployment.READ_ONLY)
         if deployment.mode() != deployment.READ_ONLY:
             store.write_record("doctor.json", {})
             store.remove(store.path("doctor.json"))
-    except OSError as error:
-        from cka_core.base import full_disk
-
-        yield Finding(PROBLEM, "store", full_disk.in_words(error, store) or f"{store.root}: {error}")
+    except (OSError, ValueError) as error:
+        yield Finding(PROBLEM, "store", full_disk.in_words(error, store) or str(error))
         return
     kept = ", ".join(f"{size_text(size)} {what}" for what, size in usage.sizes(store).items()) or "nothing kept yet"
     yield Finding(OK, "store", f"{store.root}: {kept}")
@@ -258,7 +259,7 @@ def cluster(store: Store) -> Iterator[Finding]:
 
 
 def data(store: Store) -> Iterator[Finding]:
-    from cka_core.images.sets import IMAGE_SETS, is_available
+    from cka_core.images.sets import IMAGE_SETS, from_a_file, is_available
 
     counts = [len(list(folder.glob(ending))) for folder, ending in
               ((shipped.NETWORKS, "*.keras"), (shipped.COMPARISONS, "*.npz"), (shipped.IMAGES, "*.webp"))]  # fmt: skip
@@ -270,7 +271,7 @@ def data(store: Store) -> Iterator[Finding]:
         if not images.bundled and is_available(name, store):
             yield Finding(OK, "data", f"{name} is in the store")
         elif not images.bundled:
-            todo = "It is downloaded when it is asked for, or: python -m cka_core data import cifar10 FILE."
+            todo = f"It is downloaded when it is asked for. Or {from_a_file(name)}."
             yield Finding(OK, "data", f"{name} is not here", todo)
 
 

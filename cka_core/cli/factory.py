@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
+import inspect
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +21,26 @@ from cka_core.results.comparison import Comparison
 
 _FORM = re.compile(r"(?P<path>.+\.py):(?P<function>[A-Za-z_]\w*)")
 
+EXTRAS = {"torch": '".[torch]"', "tensorflow": '".[keras]"', "keras": '".[keras]"'}
+"""What pip is told to install for packages that are extras of this one."""
+
 
 def is_one(network: str) -> bool:
     """Whether an argument names a function of a Python file."""
     return _FORM.fullmatch(network) is not None
 
 
+def check_named(*networks: str) -> None:
+    """A ValueError where a Python file is named without a function of it."""
+    for network in networks:
+        if network.endswith(".py"):
+            raise ValueError(f"Expected a function of {network} that returns a model: {network}:FUNCTION.")
+
+
 def built(network: str, store: Store) -> Any:
     """The model: what the function returns when called without arguments, or the one of the library or file.
 
-    Raises ValueError for a file or function that does not exist, and for what is no model.
+    Raises ValueError for a file or function that does not exist, for one that fails, and for what is no model.
     """
     from cka_core.comparing.torch_models import is_torch
     from cka_core.library import catalogue
@@ -44,16 +57,59 @@ def built(network: str, store: Store) -> Any:
     path, name = Path(match["path"]).expanduser(), match["function"]
     if not path.is_file():
         raise ValueError(f"{path} does not exist. Expected a Python file and a function of it: mine.py:build_model.")
-    function = getattr(_run(path), name, None)
+    with _code_of(path):
+        module = _run(path)
+    function = getattr(module, name, None)
     if not callable(function):
         raise ValueError(f"{path} has no function {name!r}.")
-    model = function()
+    _check_takes_nothing(network, function)
+    with _code_of(path):
+        model = function()
     if not is_torch(model) and not hasattr(model, "input_shape"):
         raise ValueError(
             f"Expected {network} to return a PyTorch or Keras model, got {type(model).__name__}. The function is "
             "called without arguments."
         )
     return model
+
+
+def _check_takes_nothing(network: str, function: Callable[..., Any]) -> None:
+    """A ValueError, naming them, where a function cannot be called without arguments."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # of one that is not written in Python nothing is known
+        return
+    needs = [one.name for one in parameters
+             if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]  # fmt: skip
+    if needs:
+        raise ValueError(
+            f"{network} is called without arguments, and it needs {', '.join(needs)}. Give them defaults, or name a "
+            "function beside it that calls it with them."
+        )
+
+
+@contextlib.contextmanager
+def _code_of(path: Path) -> Iterator[None]:
+    """What goes wrong in somebody's file becomes a ValueError that says what and in which line of it."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        file = str(path.absolute())
+        lines = [at for frame, at in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == file]
+        if isinstance(error, SyntaxError) and error.filename == file and error.lineno:
+            lines.append(error.lineno)
+        where = f"{path}, line {lines[-1]}" if lines else str(path)
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            package = error.name.partition(".")[0]
+            raise ValueError(
+                f"{where} imports {error.name}, which is not here. Install it: python -m pip install "
+                f"{EXTRAS.get(package, package)}."
+            ) from error
+        raise ValueError(f"{where}: {type(error).__name__}: {_text(error)}") from error
+
+
+def _text(error: BaseException) -> str:
+    return (error.msg if isinstance(error, SyntaxError) else str(error)) or "it says no more"
 
 
 def _run(path: Path) -> Any:
@@ -82,7 +138,7 @@ def compare(
     described = Sample.of(sample, images).to_json()
     del described["label"]
     named = {
-        side: result.provenance[side] | {"name": name}
+        side: result.provenance[side] | {"name": Path(name).name}  # the folders on the way are the user's own
         for side, name in zip(("network_a", "network_b"), networks, strict=True)
     }
     provenance = result.provenance | named | {"images": described, "command": shlex.join(words)}

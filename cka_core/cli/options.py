@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from cka_core.base import full_disk
 from cka_core.base.progress import Progress
 from cka_core.base.store import Store
 
@@ -27,13 +28,37 @@ SamplesOption = Annotated[
     int | None, typer.Option("--samples", help="Number of images; all of the split if not given.")
 ]
 FirstOption = Annotated[bool, typer.Option("--first", help="Take the first images instead of drawing them.")]
-SeedOption = Annotated[int, typer.Option("--seed", help="Of the draw.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of the draw.")]
 BalancedOption = Annotated[bool, typer.Option("--balanced", help="As many of each class.")]
 BatchOption = Annotated[int, typer.Option("--batch-size", help="Images in a minibatch.")]
 LayersOption = Annotated[
     list[str] | None,
     typer.Option("--layers", help="Only layers of this name, pattern (*_add) or kind (Conv2D); may be repeated."),
 ]
+
+
+def opened(store: str | None, *, writes: bool = False) -> Store:
+    """The store that was asked for; ValueError, before any work, where it is none or cannot be written to."""
+    place = Store(store)
+    full_disk.check_store(place, writes=writes)
+    return place
+
+
+def check_outputs(**paths: Path | None) -> None:
+    """A ValueError, before any work, where a file that an option of this name asks for cannot be written."""
+    for name, path in paths.items():
+        if path is not None:
+            target, option = path.expanduser().absolute(), f"--{name}"
+            if target.is_dir():
+                raise ValueError(f"Expected a file with {option}, got {path}, which is a folder.")
+            full_disk.check_folder(target.parent, f"Name another file with {option}.")
+
+
+def seed_of(context: typer.Context, first: bool, seed: int) -> int | None:
+    """The seed that images are drawn with, None for the first ones; ValueError where both were typed."""
+    if first and given(context, "seed"):
+        raise ValueError("Expected --first or --seed, got both: the first images are not drawn.")
+    return None if first else seed
 
 
 def given(context: typer.Context, *names: str) -> bool:
@@ -70,6 +95,16 @@ def progress_bar(unit: str = "steps") -> Iterator[Callable[[Progress], None]]:
         yield report
 
 
+@contextmanager
+def stoppable(kept: str) -> Iterator[None]:
+    """A key that stops the work ends the command in a sentence; ``kept`` says what becomes of what is finished."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"\nStopped. {kept}", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
 def inches(text: str) -> tuple[float, float]:
     parts = text.lower().replace("×", "x").split("x")
     try:
@@ -77,7 +112,7 @@ def inches(text: str) -> tuple[float, float]:
     except ValueError:
         raise ValueError(f"Expected a size in inches such as 30x15, got {text!r}.") from None
     if not (0 < width <= 200 and 0 < height <= 200):
-        raise ValueError(f"Expected a size of at most 200 x 200 inches, got {text!r}.")
+        raise ValueError(f"Expected a size above 0 and up to 200 inches each way, such as 30x15, got {text!r}.")
     return width, height
 
 

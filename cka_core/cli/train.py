@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cka_core.base.store import Store
-from cka_core.cli.options import ImagesOption, StoreOption, progress_bar
+from cka_core.cli.options import ImagesOption, StoreOption, check_outputs, opened, progress_bar, stoppable
 
 
 def train(
@@ -21,7 +19,7 @@ def train(
     ] = "paper",
     epochs: Annotated[int | None, typer.Option()] = None,
     batch_size: Annotated[int | None, typer.Option()] = None,
-    seed: Annotated[int, typer.Option(help="Of weights, held-out images, order and augmentation.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, held-out images, order and augmentation.")] = 0,
     optimizer: Annotated[str | None, typer.Option(help="sgd (momentum 0.9) or adam.")] = None,
     learning_rate: Annotated[float | None, typer.Option()] = None,
     schedule: Annotated[str | None, typer.Option(help="cosine or constant.")] = None,
@@ -61,6 +59,8 @@ def train(
     values = PRESETS[preset] | {key: value for key, value in given.items() if value is not None}
     if optimizer == "adam" and learning_rate is None:
         values |= {"learning_rate": PRESETS["notebook"]["learning_rate"]}
+    check_outputs(history=history)
+    place = opened(store, writes=True)
     path = None
     if weights in ("random", "imagenet"):
         values |= {"start": weights}
@@ -72,15 +72,10 @@ def train(
     if store:
         os.environ["CKA_STORE"] = store  # where a recipe looks for images of one's own
     spec = TrainSpec(architecture, images, seed=seed, deterministic=deterministic, **values)
-    place = Store(store)
     if fraction < 1:
         print(f"Training on {spec.training_images:,} images, {fraction:g} of all less those held out.")
-    try:
-        with progress_bar("epochs") as report:
-            record = run(spec, place, name=name, start_path=path, history_path=history, report=report)
-    except KeyboardInterrupt:
-        print("\nStopped. The same command goes on from the last finished epoch.", file=sys.stderr)
-        raise SystemExit(130) from None
+    with stoppable("The same command goes on from the last finished epoch."), progress_bar("epochs") as report:
+        record = run(spec, place, name=name, start_path=path, history_path=history, report=report)
     print(
         f"{record['name']}: test accuracy {record['test_accuracy']:.3f} on {record['test_images']:,} images "
         f"(epoch {record['kept_epoch']} of {spec.epochs} kept)"

@@ -89,7 +89,8 @@ def _names(sets: dict[str, ActivationSet]) -> str:
 def _in_words(asked: SampleSpec) -> str:
     draw = "the first" if asked.seed is None else f"seed {asked.seed}"
     balance = ", balanced over the classes" if asked.balanced else ""
-    return f"{asked.n or 'all'} {asked.split} images of {asked.images} ({draw}{balance})"
+    part = "" if asked.split == "all" else f"{asked.split} "
+    return f"{asked.n or 'all'} {part}images of {asked.images} ({draw}{balance})"
 
 
 def described(sample: Sample) -> dict[str, Any]:

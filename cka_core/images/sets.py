@@ -14,6 +14,7 @@ import io
 import json
 import logging
 import os
+import shlex
 import tempfile
 from functools import lru_cache
 from pathlib import Path
@@ -120,7 +121,9 @@ def image_set(name: str, store: Store | None = None, *, held: str = "") -> Image
             raise ImagesUnavailable(f"The images that were called {name} are not here any more.{other}")
         return found
     if name not in known:
-        raise ValueError(f"Unknown image set {name!r}. Valid: {', '.join(known)}.")
+        todo = f" Bring the file in first: python -m cka_core data import NAME {shlex.quote(name)}"
+        is_file = name.lower().endswith((".npz", ".zip"))
+        raise ValueError(f"Unknown image set {name!r}. Valid: {', '.join(known)}.{todo if is_file else ''}")
     return known[name]
 
 
@@ -162,7 +165,8 @@ def load_images(
         x, y = own.load(found, split, store)
     else:
         x, y = _bundled(split) if found.bundled else _full(name, split, store)
-    order = choose(y, n, seed, balanced=balanced, what=f"the {split} images of {name}")
+    part = "" if split == own.WHOLE else f"{split} "
+    order = choose(y, n, seed, balanced=balanced, what=f"the {part}images of {name}")
     x, y = x[order], y[order]
     return Images(x, y, found.classes, digest(x, y))
 
@@ -231,6 +235,25 @@ def _full(name: str, split: str, store: Store) -> tuple[np.ndarray, np.ndarray]:
         return arrays[f"x_{split}"], arrays[f"y_{split}"].astype(np.int64)
 
 
+def from_a_file(name: str) -> str:
+    """How a set that is not bundled is brought in without a download."""
+    if name == "cifar10":
+        return "python -m cka_core data import cifar10 cifar10.npz, a file with x_train, y_train, x_test, y_test"
+    return "bring in an npz with x_train, y_train, x_test, y_test as images of your own, on the Library page"
+
+
+def check_file(path: Path) -> None:
+    """A ValueError unless images can be read at ``path``, which says what to do with a folder."""
+    if path.is_dir():
+        name = shlex.quote(path.name or "images")
+        raise ValueError(
+            f"Expected a file, got {path}, which is a folder. Of pictures, with a folder a class, make a zip first: "
+            f"python -m zipfile -c {name}.zip {name}"
+        )
+    if not path.is_file():
+        raise ValueError(f"Expected a file, got {path}, which does not exist.")
+
+
 def _download(name: str, store: Store) -> None:
     """Keras' own download, kept as npz in the store."""
     title = "The full CIFAR-10" if name == "cifar10" else IMAGE_SETS[name].title
@@ -239,10 +262,10 @@ def _download(name: str, store: Store) -> None:
     except Exception as error:
         ways = "Three ways to get it" if name == "cifar10" else "Two ways to get it"
         files = (
-            "(2) python -m cka_core data import cifar10 cifar10.npz, a file with x_train, y_train, x_test, y_test; "
+            f"(2) {from_a_file(name)}; "
             "(3) python -m cka_core data import cifar10 cifar-10-binary.tar.gz, the official binary archive."
             if name == "cifar10"
-            else "(2) bring in an npz with x_train, y_train, x_test, y_test as images of your own, on the Library page."
+            else f"(2) {from_a_file(name)}."
         )
         raise ImagesUnavailable(
             f"{title} is not here and could not be downloaded ({type(error).__name__}: {error}). {ways}: (1) connect "
@@ -260,8 +283,7 @@ def import_cifar10(path: str | os.PathLike[str], store: Store | None = None) -> 
     ``cifar-10-binary.tar.gz``. Nothing in it is unpickled or unpacked to disk. Returns the number of images a split.
     """
     source = Path(path).expanduser()
-    if not source.is_file():
-        raise ValueError(f"Expected a file, got {source}, which does not exist.")
+    check_file(source)
     arrays = cifar10_files.read(source)
     x_train, y_train, x_test, y_test = _checked(*arrays, source.name, IMAGE_SETS["cifar10"])
     sizes = {"train": len(x_train), "test": len(x_test)}

@@ -8,6 +8,7 @@ layers against all layers are one matrix product a minibatch, and the ratio is t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,8 @@ def minibatches(n: int, size: int) -> list[slice]:
     """Cut ``n`` images into minibatches of ``size``; a remainder of fewer than 4 joins the minibatch before it."""
     if n < MIN_IMAGES:
         raise ValueError(f"Expected at least {MIN_IMAGES} images, got {n}.")
-    if not hasattr(size, "__index__"):
-        raise ValueError(f"Expected batch_size as a whole number of images, got {size!r}.")
+    if not isinstance(size, Integral):
+        raise ValueError(f"Expected batch_size to be a whole number of images, got {size!r}.")
     if size < MIN_IMAGES:
         raise ValueError(f"Expected a batch_size of at least {MIN_IMAGES}, got {size}.")
     starts = list(range(0, n, size))

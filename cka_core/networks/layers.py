@@ -78,9 +78,12 @@ def check_patterns(patterns: Choice, networks: dict[str, Sequence[Layer]]) -> No
     for pattern in () if patterns is None or callable(patterns) else patterns:
         if not any(matching(layers, [pattern]) for layers in networks.values()):
             names = sorted({layer.name for layers in networks.values() for layer in layers})
-            near = difflib.get_close_matches(pattern, names, 3, 0.4) or names[:3]
+            near = difflib.get_close_matches(pattern, names, 3, 0.4)
+            told = (
+                f"Near it: {', '.join(near)}." if near else "None is near it: a comparison as .csv lists all of them."
+            )
             raise ValueError(
-                f"No layer is called {pattern!r} in {' or '.join(networks)}. Near it: {', '.join(near)}. "
+                f"No layer is called {pattern!r} in {' or '.join(networks)}. {told} "
                 "A pattern such as '*_add' or a kind such as 'Conv2D' is understood too."
             )
     for network, layers in networks.items():

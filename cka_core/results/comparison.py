@@ -225,7 +225,9 @@ class Comparison:
         return html_of(self)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write an npz file, in one piece or not at all; `load` reads it back."""
+        """Write an npz file, in one piece or not at all; `load` reads it back. ValueError for an ending but .npz or
+        none."""
+        files.check_ending(path)
         return write_atomically(path, self.to_bytes())
 
     def to_bytes(self) -> bytes:
@@ -261,7 +263,7 @@ class Comparison:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Comparison:
-        """Read a file that `save` wrote.
+        """Read a file that `save` wrote, or the result in a zip of `compare --bundle`.
 
         Raises
         ------
@@ -270,8 +272,10 @@ class Comparison:
         ValueError
             If it is no comparison or is damaged.
         """
+        from cka_core.results import package
+
         try:
-            return cls.from_bytes(Path(path).expanduser().read_bytes())
+            return cls.from_bytes(package.result_of(Path(path).expanduser()))
         except ValueError as error:
             raise npz.NotReadable(f"{path}: {error} Save the comparison again, or compare again.") from error
 

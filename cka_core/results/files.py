@@ -11,6 +11,7 @@ import json
 import os
 import zipfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -22,6 +23,15 @@ FORMAT = "cka-explorer comparison 1"
 WHAT = "a saved comparison (.npz)"
 LARGEST = 400 << 20
 """Bytes unpacked: 5,700 x 5,700 layers."""
+
+
+def check_ending(path: str | os.PathLike[str]) -> None:
+    """A ValueError for a path whose ending says another kind of file than `write` makes."""
+    if Path(path).suffix.lower() not in ("", ".npz"):
+        raise ValueError(
+            f"Expected a file ending in .npz, got {os.fspath(path)!r}: it holds a result for Comparison.load. "
+            "The matrix as text is to_csv(), a figure is drawn by savefig, everything in one .zip by compare --bundle."
+        )
 
 
 def write(matrix: np.ndarray, about: Mapping[str, Any], errors: Mapping[str, np.ndarray]) -> bytes:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import zipfile
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from cka_core.base import npz
-from cka_core.results import files, paper, report, words
+from cka_core.results import figures, files, paper, passed_on, report, words
+from cka_core.results.provenance import command_words
 
 if TYPE_CHECKING:
     from cka_core.results.comparison import Comparison
@@ -20,18 +23,23 @@ if TYPE_CHECKING:
 RESULT, PROVENANCE = "result.npz", "provenance.json"
 WHAT = "a result with its figures (.zip)"
 BOUNDS = npz.Bounds(members=64, unpacked=files.LARGEST + (64 << 20))
+MEMBERS = {
+    "README.txt", "report.html", "figure.png", "figure.svg", "figure.pdf", "matrix.csv", "cells.csv", RESULT,
+    PROVENANCE, "again.py", "CITATION.bib", "again.npz", "again.png",
+}  # fmt: skip
+"""What lies in the zip, and what its script writes beside it."""
 WHEN = (2000, 1, 1, 0, 0, 0)
 """Of every member, so that the same result is the same bytes."""
 README = """{title}
 {facts}
-
+{notes}
 report.html      the map, offline; click a cell
 figure.*         the map for a paper, PNG, SVG and PDF
 matrix.csv       the numbers, layers named
 cells.csv        a row a cell, with its 95 % interval (where there are intervals)
 result.npz       everything: cka_core.Comparison.load("result.npz"), or drop this zip on the Library page
 provenance.json  networks, images, preprocessing, versions
-again.py         computes it again, with cka_core installed
+again.py         {again}
 CITATION.bib     what to cite
 """
 CITATION = """@misc{{cka_explorer,
@@ -49,28 +57,41 @@ CITATION = """@misc{{cka_explorer,
   note = {{arXiv:2010.15327}}
 }}
 """
-AGAIN = '''"""Computes this result again: {title}."""
+AGAIN = '''"""Computes this result again, into again.npz and again.png beside this script, with cka_core installed."""
 
-import shlex
 import subprocess
 import sys
+from pathlib import Path
 
+TITLE = {title!r}
 COMMAND = {command!r}
+HERE = Path(__file__).resolve().parent
+BESIDE = {beside!r}  # files that must lie beside this script, and their digests
+WORDS = [{words}]
 
-words = shlex.split(COMMAND)
-sys.exit(subprocess.call([sys.executable, *words[1:]]))
+missing = [f"{{name}} (digest {{digest}})" if digest else name for name, digest in BESIDE.items()
+           if not (HERE / name).is_file()]
+if missing:
+    sys.exit(f"Missing beside {{Path(__file__).name}}: {{', '.join(missing)}}. Put it there and run this again.")
+sys.exit(subprocess.call([sys.executable, "-m", "cka_core", *map(str, WORDS)]))
 '''
-BY_HAND = '''"""{title}: made in Python of models or arrays that are not here. This draws the result that is kept."""
+BY_HAND = '''"""This result was made in Python, of models or arrays that are not here. This draws it as it is kept."""
 
 from pathlib import Path
 
 from cka_core import Comparison
 
-result = Comparison.load(Path(__file__).with_name("result.npz"))
+TITLE = {title!r}
+HERE = Path(__file__).resolve().parent
+
+result = Comparison.load(HERE / "result.npz")
 print(result)
-result.savefig("again.png")
-# The numbers themselves: cka_core.compare(model_a, model_b, images, batch_size={batch_size})
+result.savefig(HERE / "again.png", limits={limits!r}, colours={colours!r})
+# The numbers themselves: cka_core.compare(model_a, model_b, images, batch_size={batch_size!r})
 '''
+OWN = ("python", "-m", "cka_core", "compare")
+"""How the command of a result begins that `AGAIN` runs. A result comes from anywhere, and so does its command."""
+WRITTEN = {"--out": "again.npz", "--figure": "again.png"}
 
 
 def to_bytes(
@@ -78,12 +99,15 @@ def to_bytes(
     limits: tuple[float, float] | None = None,
 ) -> bytes:  # fmt: skip
     """The zip; ``titles``, ``colours`` and ``limits`` are those of its figures."""
+    comparison = passed_on.passed_on(comparison, MEMBERS)
     title = " × ".join(titles or (comparison.name_a, comparison.name_b))
-    facts, command = words.facts(comparison), comparison.provenance.get("command")
+    facts = words.provenance_text({**comparison.provenance, "seconds": None})
     year = str(comparison.provenance.get("created") or "")[:4]
-    batch_size = comparison.provenance.get("batch_size")
+    notes = [*words.pixels_because(comparison.provenance), *words.fitted(comparison.provenance), *comparison.warnings]
+    about = comparison.provenance | ({"warnings": list(comparison.warnings)} if comparison.warnings else {})
+    again, what = _again(comparison, title, colours, limits)
     members: dict[str, str | bytes] = {
-        "README.txt": README.format(title=title, facts=facts),
+        "README.txt": README.format(title=title, facts=facts, notes="".join(f"{note}\n" for note in notes), again=what),
         "report.html": report.to_html(comparison, titles=titles, colours=colours, limits=limits),
         **{
             f"figure.{format}": paper.paper_figure(
@@ -94,10 +118,8 @@ def to_bytes(
         "matrix.csv": comparison.to_csv(),
         **({"cells.csv": comparison.to_cells_csv()} if comparison.jackknife is not None else {}),
         RESULT: comparison.to_bytes(),
-        PROVENANCE: json.dumps(comparison.provenance, indent=2, default=str) + "\n",
-        "again.py": AGAIN.format(title=title, command=command)
-        if command
-        else BY_HAND.format(title=title, batch_size=batch_size),
+        PROVENANCE: json.dumps(about, indent=2, default=str) + "\n",
+        "again.py": again,
         "CITATION.bib": CITATION.format(title=title, facts=facts, version=_version(), year=year or "n.d."),
     }
     file = io.BytesIO()
@@ -105,6 +127,30 @@ def to_bytes(
         for name, content in members.items():
             archive.writestr(zipfile.ZipInfo(name, WHEN), content, zipfile.ZIP_DEFLATED)
     return file.getvalue()
+
+
+def _again(comparison: Comparison, title: str, colours: str, limits: tuple[float, float] | None) -> tuple[str, str]:
+    """The script that computes it again, or draws what is kept, and a line about it."""
+    limits = limits and (float(limits[0]), float(limits[1]))
+    given, first = command_words(comparison.provenance)
+    if tuple(given[:first]) != OWN:
+        batch_size = comparison.provenance.get("batch_size")
+        script = BY_HAND.format(title=title, batch_size=batch_size, limits=limits, colours=colours)
+        return script, "draws the result again, with cka_core installed; it was made in Python"
+    command = words.command(comparison)
+    command += f" --range {limits[0]!r}:{limits[1]!r}" if limits else ""
+    command += f" --colours {colours}" if colours != figures.COLOURS[0] else ""
+    code, asked = [], shlex.split(command)[len(OWN) - 1 :]
+    for index, (before, word) in enumerate(zip(["", *asked], asked, strict=False)):
+        name = WRITTEN.get(before) or (word if index in (1, 2) and passed_on.file_in(word) else "")
+        code.append(f"HERE / {name!r}" if name else repr(word))
+    needed = passed_on.needed(comparison)
+    beside = {one.name: one.digest for one in needed if one.is_file}
+    what = "computes it again, into again.npz and again.png, with cka_core installed"
+    for where, those in (("beside it", True), ("in the library", False)):
+        there = "; ".join(str(one) for one in needed if one.is_file == those)
+        what += f"\n                 {where} must be: {there}" if there else ""
+    return AGAIN.format(title=title, command=command, beside=beside, words=", ".join(code)), what
 
 
 def is_one(names: set[str]) -> bool:
@@ -116,6 +162,17 @@ def result_in(source: IO[bytes], file_name: str) -> bytes:
     """The saved comparison in a zip; `npz.NotReadable` for anything else. What else is in it is not looked at."""
     with npz.reading(WHAT, file_name), npz.opened(source, BOUNDS) as archive:
         return archive.read(RESULT)
+
+
+def result_of(path: Path) -> bytes:
+    """The saved comparison in such a zip; of any other file all of its bytes. `npz.NotReadable` for a zip too large."""
+    with open(path, "rb") as source:
+        if zipfile.is_zipfile(source):
+            with npz.reading(WHAT, path.name), npz.opened(source, BOUNDS) as archive:
+                if is_one(set(archive.namelist())):
+                    return archive.read(RESULT)
+        source.seek(0)
+        return source.read()
 
 
 def _version() -> str:

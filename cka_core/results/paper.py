@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cka_core.base.atomic import write_atomically
 from cka_core.results import views, words
 from cka_core.results.differences import is_difference
-from cka_core.results.figures import DIVERGING, NO_CKA, PAPER_FORMATS, check_colours, lowest, to_html
+from cka_core.results.figures import COLOURS, DIVERGING, NO_CKA, PAPER_FORMATS, check_colours, lowest, to_html
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 SMALLEST = 0.7
 """Text that does not fit becomes smaller, down to this share of its size, before names in it are cut."""
+
+LARGEST_SIDE = 200
+"""Inches."""
+
+MOST_PIXELS = 300_000_000
+"""Of a figure: they take 4 bytes each, twice while it is written."""
 
 FREE = 0.97
 """The share of the figure's width, or of an axis, that a text may take."""
@@ -87,11 +94,11 @@ def drawn(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    check_colours(colours)
+    check(size=size, dpi=dpi, colours=colours, width=width, font_size=font_size, limits=limits)
     low, high = limits or (lowest(comparison), 1.0)
-    check_limits((low, high))
     rows, columns = comparison.matrix.shape
     width, height = size or _paper_size(rows, columns, width)
+    check_pixels(width, height, dpi)
     text = font_size / 10 if font_size else min(2.5, max(1.0, min(width, height) / 6.5))  # a poster's letters grow
     title_a, title_b = titles or (comparison.name_a, comparison.name_b)
     figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
@@ -137,12 +144,21 @@ def drawn(
     return figure
 
 
+OPTIONS = ("width", "font_size", "stages", "limits", "colours", "titles", "dpi", "size")
+"""Of `save_figure`."""
+
+
 def save_figure(comparison: Comparison, path: str | os.PathLike[str], **options: Any) -> Path:
     """Write the map to a file; its ending says the format: .png, .svg, .pdf for paper, .html for the browser.
 
-    ``options`` are those of `paper_figure`, or of `to_html` for .html. Raises ValueError for another ending.
+    ``options`` are those of `paper_figure`, or of `to_html` for .html. Raises ValueError for another ending and for an
+    option's value that cannot be, TypeError for an option that there is not.
     """
+    unknown = next((name for name in options if name not in OPTIONS), None)
+    if unknown is not None:
+        raise TypeError(f"savefig() has no option {unknown!r}. It has: {', '.join(OPTIONS)}.")
     ending = Path(path).suffix.lower().removeprefix(".")
+    check(**{name: value for name, value in options.items() if name not in ("stages", "titles")})
     if ending == "html":
         of_screen = {"titles", "colours", "limits"}  # the others say something about paper
         options = {name: value for name, value in options.items() if name in of_screen}
@@ -225,18 +241,54 @@ def _paper_size(rows: int, columns: int, width: float | None = None) -> tuple[fl
     """Inches: the longer side of the map 5, and room for the labels; or as wide as asked, of the same shape."""
     longer = max(rows, columns, 1)
     usual = 5 * max(columns / longer, 0.2) + 1.5, 5 * max(rows / longer, 0.2) + 0.9
-    if width is None:
-        return usual
-    if not 1 <= width <= 200:
-        raise ValueError(f"Expected a width of 1 to 200 inches, got {width:g}.")
-    return width, usual[1] * width / usual[0]
+    return usual if width is None else (width, usual[1] * width / usual[0])
+
+
+def check(
+    *,
+    size: tuple[float, float] | None = None,
+    dpi: float = 300,
+    colours: str = COLOURS[0],
+    width: float | None = None,
+    font_size: float | None = None,
+    limits: tuple[float, float] | None = None,
+) -> None:
+    """A ValueError, naming the option, unless a figure can be drawn so; before anything is computed for it."""
+    check_colours(colours)
+    if limits is not None:
+        check_limits(limits)
+    if size is not None and not (_numbers(size, 2) and all(0 < side <= LARGEST_SIDE for side in size)):
+        raise ValueError(f"Expected size as width and height, above 0 to {LARGEST_SIDE} inches, got {size!r}.")
+    for name, value, low, high, unit in (
+        ("width", width, 1, LARGEST_SIDE, "inches"),
+        ("font_size", font_size, 1, 400, "points"),
+        ("dpi", dpi, 1, 10_000, "dots per inch"),
+    ):
+        if value is not None and not (_numbers([value], 1) and low <= value <= high):
+            raise ValueError(f"Expected {name} from {low} to {high:,} {unit}, got {value!r}.")
+
+
+def check_pixels(width: float, height: float, dpi: float) -> None:
+    """A ValueError where a figure of so many inches would have more than `MOST_PIXELS`."""
+    pixels = width * height * dpi**2
+    if pixels > MOST_PIXELS:
+        raise ValueError(
+            f"A figure of {width:g} x {height:g} inches at {dpi:g} dpi has {pixels / 1e6:,.0f} million pixels, at most "
+            f"{MOST_PIXELS / 1e6:,.0f} million are drawn. Make it smaller, or dpi lower."
+        )
 
 
 def check_limits(limits: tuple[float, float]) -> None:
-    """A ValueError unless the first is the smaller."""
-    low, high = limits
-    if not -10 <= low < high <= 10:
-        raise ValueError(f"Expected the darkest colour's value below the lightest's, got {low:g} and {high:g}.")
+    """A ValueError unless these are two numbers and the first is the smaller."""
+    if not (_numbers(limits, 2) and -10 <= limits[0] < limits[1] <= 10):
+        raise ValueError(
+            "Expected limits as the darkest colour's value and the lightest's, the first below the second, such as "
+            f"(0.9, 1), got {limits!r}."
+        )
+
+
+def _numbers(values: Any, count: int) -> bool:
+    return isinstance(values, Sequence) and len(values) == count and all(isinstance(one, Real) for one in values)
 
 
 def _plain(text: str) -> str:

@@ -28,7 +28,7 @@ def swapped(provenance: Mapping[str, Any]) -> dict[str, Any]:
     found = {key: provenance[other(key)] for key in provenance}
     if "of" in found:  # the side a measure that is not symmetric is of
         found["of"] = "columns" if found["of"] == "rows" else "rows"
-    words, first = _command(found)
+    words, first = command_words(found)
     if first and "of" not in found:
         words[first], words[first + 1] = words[first + 1], words[first]
         found["command"] = shlex.join(words)
@@ -44,7 +44,7 @@ def renamed(provenance: Mapping[str, Any], names: Mapping[str, tuple[str, str]])
         if provenance.get(side) and provenance[side].get("name") != name
     }
     found = {**provenance, **changed}
-    words, first = _command(found)
+    words, first = command_words(found)
     if first and changed:
         for position, side in enumerate(("network_a", "network_b"), first):
             if side in changed:
@@ -53,7 +53,7 @@ def renamed(provenance: Mapping[str, Any], names: Mapping[str, tuple[str, str]])
     return found
 
 
-def _command(provenance: Mapping[str, Any]) -> tuple[list[str], int]:
+def command_words(provenance: Mapping[str, Any]) -> tuple[list[str], int]:
     """The words of the command that computes it again, and where the first network stands in them; 0 where nowhere."""
     try:
         words = shlex.split(provenance.get("command") or "")

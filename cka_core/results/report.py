@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core.results import figures, views, words
+from cka_core.results import figures, passed_on, views, words
 
 if TYPE_CHECKING:
     from cka_core.results.comparison import Comparison
@@ -45,6 +45,7 @@ def to_html(
     limits: tuple[float, float] | None = None,
 ) -> str:  # fmt: skip
     """The report. plotly.js is inside (about 5 MB); nothing is fetched."""
+    comparison = passed_on.passed_on(comparison)
     title_a, title_b = titles or (comparison.name_a, comparison.name_b)
     low, high = limits or (None, None)
     figure = figures.heatmap(comparison, titles=titles, colours=colours, height=820, zmin=low, zmax=high).update_layout(

@@ -70,4 +70,5 @@ class Sample:
             return f"{self.n:,} images {f'with digest {self.digest[:8]}' if self.digest else which}"
         draw = "the first" if self.seed is None else f"seed {self.seed}"
         balance = ", balanced over the classes" if self.balanced else ""
-        return f"{self.n:,} {self.split} images of {self.images} ({draw}{balance}, digest {self.digest[:8]})"
+        part = "" if self.split == "all" else f"{self.split} "
+        return f"{self.n:,} {part}images of {self.images} ({draw}{balance}, digest {self.digest[:8]})"

@@ -133,24 +133,20 @@ class TrainSpec:
                 f"There are no ImageNet weights for {self.architecture}, only for {', '.join(APPLICATIONS)}. "
                 'Start with "random" weights, or from a file.'
             )
-        if not (1 <= self.epochs <= 10_000 and 1 <= self.batch_size <= LARGEST_BATCH and self.seed >= 0):
-            raise ValueError(
-                f"Expected at least 1 epoch, a batch size from 1 to {LARGEST_BATCH:,} and a seed from 0, "
-                f"got {self.epochs}, {self.batch_size} and {self.seed}."
-            )
+        for holds, expected, got in (
+            (1 <= self.epochs <= 10_000, "at least 1 epoch, at most 10,000", self.epochs),
+            (1 <= self.batch_size <= LARGEST_BATCH, f"a batch size from 1 to {LARGEST_BATCH:,}", self.batch_size),
+            (self.seed >= 0, "a seed from 0", self.seed),
+            (0 < self.fraction <= 1, "0 < fraction <= 1", self.fraction),
+            (0 <= self.held_out < 1, "0 <= held_out < 1", self.held_out),
+            (0 < self.learning_rate < math.inf, "learning_rate > 0", self.learning_rate),
+            (0 <= self.l2 < math.inf, "l2 >= 0", self.l2),
+        ):
+            if not holds:
+                raise ValueError(f"Expected {expected}, got {got}.")
         if not 0 <= self.keep_every <= self.epochs:
             raise ValueError(
                 f"Expected weights to be kept every 1 to {self.epochs} epochs, or never (0), got {self.keep_every}."
-            )
-        if not (
-            0 < self.fraction <= 1
-            and 0 <= self.held_out < 1
-            and 0 < self.learning_rate < math.inf
-            and 0 <= self.l2 < math.inf
-        ):
-            raise ValueError(
-                "Expected 0 < fraction <= 1, 0 <= held_out < 1, learning_rate > 0 and l2 >= 0, "
-                f"got {self.fraction}, {self.held_out}, {self.learning_rate} and {self.l2}."
             )
         if not 0 <= self.epoch_images <= self.chosen_images:
             raise ValueError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -150,3 +151,10 @@ def test_objects_and_records_are_renamed_moved_and_measured(store):
     assert store.names("elsewhere") == ["elsewhere/b.json"]
     assert store.size("things") == 3 and store.size("nothing") == 0
     assert store.free() > 0 and Store("memory://cka-free").free() is None
+
+
+def test_a_store_that_nothing_here_reads_is_refused_in_a_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, "s3fs", None)  # as where it is not installed
+    for root, why in (("s3://nosuch/bucket", "Install s3fs to access S3"), ("nowhere://x", "Protocol not known")):
+        with pytest.raises(ValueError, match=f"^The store {root} cannot be opened: {why}.* Or name a folder.$"):
+            Store(root)

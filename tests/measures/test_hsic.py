@@ -55,6 +55,10 @@ def test_too_few_images_and_too_small_minibatches_are_refused():
         minibatches(3, 256)
     with pytest.raises(ValueError, match="batch_size of at least 4, got 3"):
         minibatches(100, 3)
+    for wrong in ("x", 32.0, None):
+        with pytest.raises(ValueError, match=f"batch_size to be a whole number of images, got {wrong!r}"):
+            minibatches(100, wrong)
+    assert minibatches(100, np.int64(50)) == minibatches(100, 50)
 
 
 @pytest.mark.parametrize("parts", [minibatches(64, 64), minibatches(129, 64), minibatches(150, 64)], ids=len)

@@ -326,7 +326,7 @@ def test_a_minibatch_is_a_whole_number_of_images(x, size):
     import keras
 
     model = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten()])
-    with pytest.raises(ValueError, match="Expected batch_size as a whole number of images, got"):
+    with pytest.raises(ValueError, match="Expected batch_size to be a whole number of images, got"):
         compare(model, model, x, batch_size=size)
 
 

@@ -235,4 +235,4 @@ def test_ids_are_looked_up_as_they_are_where_the_input_is_of_floats(dtype):
     of = keras.Model(model.inputs, [layer.output for layer in model.layers]).predict(ids.astype(np.float32), verbose=0)
     arrays = [np.asarray(array, np.float64).reshape(N, -1) for array in of]
     assert np.abs(result.matrix - reference.matrix(arrays, arrays)).max() <= 1e-5
-    assert result.provenance["preprocessing"] == "none"
+    assert result.provenance["preprocessing"] == "as given"

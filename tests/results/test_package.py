@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,9 +24,10 @@ from cka_core.base.progress import Progress, shown, silent
 from cka_core.cli import app
 from cka_core.library import arrivals
 from cka_core.networks.layers import Layer
-from cka_core.results import figures, package, paper, report, views
+from cka_core.results import figures, package, paper, passed_on, report, views
 from tests.synthetic import comparison
 
+ROOT = Path(__file__).parent.parent.parent
 EVIL = "</script><img src=x onerror=alert(1)>"
 
 
@@ -43,6 +48,32 @@ def test_a_zip_has_everything_and_is_the_comparison_again_elsewhere(store, tmp_p
     assert np.array_equal(Comparison.from_bytes(store.get(kind, key)).matrix, result.matrix)
 
 
+def test_python_reads_the_zip_as_it_reads_the_file_in_it(tmp_path):
+    result = comparison()
+    (tmp_path / "r.zip").write_bytes(package.to_bytes(result))
+    read = Comparison.load(tmp_path / "r.zip")
+    assert np.array_equal(read.matrix, result.matrix) and read.provenance == result.provenance
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("pictures/a.png", b"no picture")
+    with pytest.raises(ValueError, match="other.zip: Expected a saved comparison"):
+        Comparison.load(tmp_path / "other.zip")
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("provenance.json", "{}")
+        archive.writestr("result.npz", bytes(100 << 20))
+    with pytest.raises(ValueError, match="far more than its own"):
+        Comparison.load(tmp_path / "bomb.zip")
+
+
+def test_a_result_is_saved_under_a_name_that_says_what_it_is(tmp_path):
+    result = comparison()
+    for name in ("x.csv", "x.txt", "x.zip", "x.png"):
+        with pytest.raises(ValueError, match=r"ending in .npz, got .*to_csv\(\).*savefig.*--bundle"):
+            result.save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+    for name in ("x", "x.npz", "X.NPZ"):
+        assert np.array_equal(Comparison.load(result.save(tmp_path / name)).matrix, result.matrix)
+
+
 def test_the_script_of_a_result_made_in_python_draws_what_is_kept(tmp_path):
     result = comparison()
     made = replace(result, provenance={key: value for key, value in result.provenance.items() if key != "command"})
@@ -53,6 +84,106 @@ def test_the_script_of_a_result_made_in_python_draws_what_is_kept(tmp_path):
                             env={"PYTHONPATH": ":".join(sys.path)})  # fmt: skip
     assert answer.returncode == 0, answer.stderr
     assert "Comparison(" in answer.stdout and (tmp_path / "again.png").stat().st_size > 10_000
+
+
+def from_files() -> Comparison:
+    """A comparison of a file and a function in a folder of somebody's, of images that are assumed."""
+    result = comparison()
+    provenance = result.provenance | {
+        "network_a": result.provenance["network_a"] | {"name": "grey net é", "source": "file", "weights": "abc123"},
+        "command": shlex.join(
+            [
+                "python",
+                "-m",
+                "cka_core",
+                "compare",
+                "/home/somebody/grey net é.keras",
+                "cifar-resnet-38x1",
+                "--out",
+                "result.npz",
+            ]
+        ),
+    }
+    return replace(result, provenance=provenance, warnings=("The order of the images is assumed.",))
+
+
+def members(result: Comparison, **options) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(package.to_bytes(result, **options))) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_what_is_passed_on_names_files_without_folders_and_says_what_is_assumed():
+    result = from_files()
+    words = shlex.split(result.provenance["command"])
+    words[5] = "/home/somebody/mine.py:build"
+    provenance = result.provenance | {"command": shlex.join(words)}
+    provenance["network_b"] = provenance["network_b"] | {"name": words[5]}
+    found = members(replace(result, provenance=provenance))
+    assert not [name for name, content in found.items() if b"somebody" in content]
+    kept = Comparison.from_bytes(found["result.npz"])
+    assert b"somebody" not in json.dumps(kept.provenance).encode() and kept.name_b == "mine.py:build"
+    readme, about = found["README.txt"].decode(), json.loads(found["provenance.json"])
+    assert "beside it must be: grey net é.keras (digest abc123); mine.py" in readme
+    assert "order of the images is assumed" in readme and about["warnings"] == ["The order of the images is assumed."]
+    assert "'compare', HERE / 'grey net é.keras', HERE / 'mine.py:build'" in found["again.py"].decode()
+    assert "somebody" not in report.to_html(replace(result, provenance=provenance))
+
+
+def test_two_files_of_one_name_are_told_apart():
+    result = from_files()
+    words = shlex.split(result.provenance["command"])
+    for other, expected in (
+        ("/elsewhere/grey net é.keras", ["a-grey net é.keras", "b-grey net é.keras"]),
+        ("/home/somebody/grey net é.keras", ["grey net é.keras", "grey net é.keras"]),
+        ("/elsewhere/result.npz", ["grey net é.keras", "b-result.npz"]),
+    ):
+        words[5] = other
+        asked = replace(result, provenance=result.provenance | {"command": shlex.join(words)})
+        told = passed_on.passed_on(asked, package.MEMBERS)
+        assert shlex.split(told.provenance["command"])[4:6] == expected
+
+
+def test_the_script_computes_it_again_beside_itself_and_says_what_is_missing(tmp_path):
+    from cka_core import build_network
+
+    given, elsewhere = tmp_path / "mine", tmp_path / "elsewhere"
+    build_network("cifar-resnet-8x1", seed=5).save((given.mkdir(), given / "a net é.keras")[1])
+    words = ["compare", str(given / "a net é.keras"), "cifar-resnet-8x1", "--samples", "16"]
+    done = CliRunner().invoke(app, [*words, "--bundle", str(tmp_path / "b.zip"), "--range", "0.25:1"])
+    assert done.exit_code == 0, done.output
+    with zipfile.ZipFile(tmp_path / "b.zip") as archive:
+        archive.extractall(elsewhere)
+    before = (elsewhere / "result.npz").read_bytes()
+    start = [sys.executable, elsewhere / "again.py"]
+    how = {"capture_output": True, "text": True, "cwd": ROOT}
+    answer = subprocess.run(start, **how)
+    kept = Comparison.load(elsewhere / "result.npz")
+    digest = kept.provenance["network_a"]["weights"]
+    assert answer.returncode == 1
+    assert answer.stderr.strip() == (
+        f"Missing beside again.py: a net é.keras (digest {digest}). Put it there and run this again."
+    )
+    shutil.copy(given / "a net é.keras", elsewhere)
+    answer = subprocess.run(start, **how)
+    assert answer.returncode == 0, answer.stderr
+    assert np.array_equal(Comparison.load(elsewhere / "again.npz").matrix, kept.matrix)
+    assert (elsewhere / "again.png").exists() and (elsewhere / "result.npz").read_bytes() == before
+    assert not (elsewhere / "result.png").exists() and "'--range', '0.25:1.0'" in (elsewhere / "again.py").read_text()
+
+
+def test_a_command_that_is_not_ours_is_not_put_into_the_script():
+    result = comparison()
+    evil = replace(result, provenance=result.provenance | {"command": "python -c 'exit(7)' compare a b"})
+    found = members(evil, titles=('"""\nexit(7)\n"""', "b"))
+    script = ast.parse(found["again.py"])
+    assert not [node for node in ast.walk(script) if isinstance(node, ast.Name) and node.id == "exit"]
+    assert "exit(7)' compare" not in found["again.py"].decode()
+
+
+def test_how_long_it_took_is_no_part_of_what_is_cited():
+    found = members(comparison())
+    for name in ("README.txt", "CITATION.bib"):
+        assert "768 test images · unbiased CKA" in found[name].decode() and "0.4 s" not in found[name].decode()
 
 
 def test_a_report_is_one_file_in_which_names_are_text():
@@ -84,6 +215,37 @@ def test_a_figure_is_as_wide_as_asked_with_letters_and_colours_as_asked(tmp_path
         or views.value_range(result)[1] < 1
     )
     assert figures.heatmap(result, zmin=0.5).data[0].zmin == 0.5
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"limits": 1}, "Expected limits as .*, got 1"),
+        ({"limits": (0, "x")}, r"Expected limits as .*, got \(0, 'x'\)"),
+        ({"limits": (0.5, float("nan"))}, "Expected limits as"),
+        ({"width": "a"}, "Expected width from 1 to 200 inches, got 'a'"),
+        ({"dpi": 1e9}, "Expected dpi from 1 to 10,000 dots per inch, got 1000000000.0"),
+        ({"dpi": 0}, "Expected dpi from 1 to"),
+        ({"font_size": 0}, "Expected font_size from 1 to 400 points, got 0"),
+        ({"font_size": -3}, "Expected font_size from 1 to 400 points, got -3"),
+        ({"size": (0, 5)}, r"Expected size as width and height, above 0 to 200 inches, got \(0, 5\)"),
+        ({"size": (200, 200), "dpi": 400}, "has 6,400 million pixels, at most 300 million are drawn"),
+        ({"colours": "jet"}, "Unknown colour map 'jet'"),
+    ],
+)
+def test_a_figure_that_cannot_be_is_refused_in_a_sentence(tmp_path, options, message):
+    for ending in ("png", "svg", "html"):
+        if ending == "html" and "pixels" in message:  # of paper only
+            continue
+        with pytest.raises(ValueError, match=message):
+            comparison().savefig(tmp_path / f"a.{ending}", **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_option_that_there_is_not_is_told_of_savefig(tmp_path):
+    for ending in ("png", "html"):
+        with pytest.raises(TypeError, match=r"^savefig\(\) has no option 'colour'. It has: width, font_size, "):
+            comparison().savefig(tmp_path / f"a.{ending}", colour="magma")
 
 
 def test_a_notebook_shows_the_map_and_says_what_it_rests_on():
