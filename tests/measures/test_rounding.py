@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from cka_core.measures import spectra
 from cka_core.measures.grams import grams
 from cka_core.measures.matrices import doubly_centred_layer
 from cka_core.measures.measure import MeasureMeans
 from cka_core.measures.registry import MEASURES
+from cka_core.measures.rsa_spearman import ranks
 from tests.measures.test_registry import REFERENCE, value
 
 TYPES = (np.float32, np.float64)
@@ -58,7 +60,7 @@ class TestComponents:
             np.maximum(noise(256, 3), 0),
             np.eye(10)[rng.integers(0, 10, 256)],
             5 * noise(256, 10) + 20,
-            noise(256, 10) @ noise(10, 3000, 5),
+            noise(256, 10) @ noise(10, 200, 5),
             rng.random((256, 12)) > 0.5,
         ):
             x = x.astype(dtype)
@@ -94,3 +96,46 @@ def share_left_out(x: np.ndarray) -> float:
     batch = grams([x])
     gram, stored = doubly_centred_layer(batch, 0), spectra.stored_norms(batch)[0]
     return spectra.left_out(gram, spectra.factor(gram, stored=stored)[0], stored)
+
+
+class TestTies:
+    """Distances that are the same in the activations, and that float32 makes different."""
+
+    @pytest.mark.parametrize("dtype", TYPES)
+    def test_one_scale_changes_no_rank(self, dtype):
+        rng = np.random.default_rng(0)
+        codes, classes = (rng.random((200, 12)) > 0.5).astype(dtype), np.eye(10, dtype=dtype)[rng.integers(0, 10, 200)]
+        for x, y in (
+            (classes[:, :2], 3 * classes[:, :2]),
+            (np.eye(2, dtype=dtype)[rng.integers(0, 2, 256)], None),
+            (classes, dtype(0.1) * classes[:, ::-1] + 7),
+            (codes, codes[:, ::-1]),
+            (np.eye(2, dtype=dtype)[(np.arange(256) > 245).astype(int)], None),  # a rare class
+        ):
+            assert value("rsa-spearman", x, 3 * x if y is None else y) == pytest.approx(1, abs=1e-9)
+
+    @pytest.mark.parametrize("dtype", TYPES)
+    def test_ties_have_the_mean_rank_of_exact_distances(self, dtype):
+        rng = np.random.default_rng(1)
+        codes = (rng.random((200, 12)) > 0.5).astype(dtype)  # whose squared distances are whole numbers
+        others = rng.integers(-2, 3, (200, 5)).astype(dtype)
+        y = (codes[:, :6] @ rng.integers(-3, 4, (6, 9))).astype(dtype)
+        for x, z in (
+            (codes, others),
+            (codes, y),
+            (others, noise(200, 8).astype(dtype)),
+            (np.maximum(others, 0), codes),
+        ):
+            assert value("rsa-spearman", x, z) == pytest.approx(REFERENCE["rsa-spearman"](x, z), abs=1e-6)
+
+    def test_values_within_rounding_are_one_value(self):
+        rng = np.random.default_rng(2)
+        exact = rng.integers(0, 50, 5000) / 7
+        rounded = np.maximum(exact + rng.uniform(-1, 1, 5000) * 1e-6, 0)
+        assert np.array_equal(ranks(rounded, 1e-6), scipy.stats.rankdata(exact) - 2500.5)
+        assert not ranks(np.full(100, 3.0), 1e-6).any()
+
+    def test_values_that_lie_densely_everywhere_keep_their_order(self):
+        values = np.random.default_rng(3).uniform(1, 1.01, 1 << 19)
+        got = ranks(values, 1e-6)
+        assert abs(got - scipy.stats.rankdata(values) + (len(got) + 1) / 2).max() < 4e-4 * len(got)
