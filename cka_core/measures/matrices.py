@@ -101,16 +101,14 @@ ROUNDING = 8 * 2.0**-24
 """A distance may be this share away from the true one, of itself and of what it was made of: eight roundings."""
 
 
-def distance_rounding(batch: GramBatch, layer: int) -> float:
-    """What float32 may leave of a distance of 0 in `distance_triangle`.
-
-    The largest number that a distance is made of is rounded. One image in a hundred, and one more, has no say in it:
-    those far from all others are rounded apart from them.
-    """
-    m, d = batch.m, norms(batch, "a distance")[layer]
-    part = np.abs(d * (m / (m - 2)) - d.sum() / ((m - 1) * (m - 2)))
-    most = m - 2 - m // 100
-    return ROUNDING * 2 * float(np.partition(part, most)[most])
+def distance_rounding(batch: GramBatch, layer: int, distances: np.ndarray) -> np.ndarray:
+    """How far each of `distance_triangle` may be from the true one, float32 (m(m-1)/2,): the numbers it is made of are
+    rounded, and with the entry of the triangle itself the norms are bounded too."""
+    terms = np.abs(batch.triangles[layer])
+    terms *= 2
+    terms += distances
+    terms *= np.float32(ROUNDING)
+    return terms
 
 
 def norm_products(a: GramBatch, b: GramBatch) -> tuple[np.ndarray, np.ndarray]:

@@ -98,6 +98,16 @@ def share_left_out(x: np.ndarray) -> float:
     return spectra.left_out(gram, spectra.factor(gram, stored=stored)[0], stored)
 
 
+def rounding(n: int) -> np.ndarray:
+    return np.full(n, 2e-6, np.float32)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_images_of_one_class_but_a_few_have_no_rbf_kernel(dtype):
+    x = np.eye(2, dtype=dtype)[(np.arange(256) < 13).astype(int)]
+    assert reasons("cka-rbf", x, noise(256, 20).astype(dtype)) == ("half of all pairs of images coincide", None)
+
+
 class TestTies:
     """Distances that are the same in the activations, and that float32 makes different."""
 
@@ -132,10 +142,20 @@ class TestTies:
         rng = np.random.default_rng(2)
         exact = rng.integers(0, 50, 5000) / 7
         rounded = np.maximum(exact + rng.uniform(-1, 1, 5000) * 1e-6, 0)
-        assert np.array_equal(ranks(rounded, 1e-6), scipy.stats.rankdata(exact) - 2500.5)
-        assert not ranks(np.full(100, 3.0), 1e-6).any()
+        assert np.array_equal(ranks(rounded, rounding(5000)), scipy.stats.rankdata(exact) - 2500.5)
+        assert not ranks(np.full(100, 3.0), rounding(100)).any()
 
     def test_values_that_lie_densely_everywhere_keep_their_order(self):
         values = np.random.default_rng(3).uniform(1, 1.01, 1 << 19)
-        got = ranks(values, 1e-6)
+        got = ranks(values, rounding(len(values)))
         assert abs(got - scipy.stats.rankdata(values) + (len(got) + 1) / 2).max() < 4e-4 * len(got)
+
+    @pytest.mark.parametrize("dtype", TYPES)
+    @pytest.mark.parametrize("name", ["rsa-spearman", "cka-rbf"])
+    @pytest.mark.parametrize("images", [1, 2])
+    def test_images_far_from_all_others_make_no_others_coincide(self, name, images, dtype):
+        for n, factor in ((256, 3e4), (48, 1e4)):
+            x, y = noise(n, 30), noise(n, 30)[:, :20] + 0.5 * noise(n, 20, 1)
+            x[:images] *= factor
+            x, y = x.astype(dtype), y.astype(dtype)
+            assert value(name, x, y) == pytest.approx(REFERENCE[name](x, y), abs=1e-3)
