@@ -43,11 +43,8 @@ def _kernels(batch: GramBatch, bandwidth: float) -> np.ndarray:
             return
         squares = distance_triangle(batch, layer)
         median = _median_distance(squares)
-        others = np.ones(len(squares), bool)
-        for image in np.argsort(norms(batch, "a distance")[layer])[-FAR:]:
-            others[row(m, image)] = False
-        rounding = np.median(distance_rounding(batch, layer, squares))
-        if median**2 <= max(rounding, COINCIDE * squares[others].mean()):
+        # Ten times what could be rounding: few layers have to be looked at closely.
+        if median**2 <= 10 * COINCIDE * squares.mean() and median**2 <= _rounding(batch, layer, squares):
             return
         kernel = np.exp(squares / (-2 * (bandwidth * median) ** 2))
         sums = u_centred(kernel, m).sum(axis=1)
@@ -58,6 +55,14 @@ def _kernels(batch: GramBatch, bandwidth: float) -> np.ndarray:
 
     in_threads(one, range(len(stack)))
     return stack
+
+
+def _rounding(batch: GramBatch, layer: int, squares: np.ndarray) -> float:
+    """What float32 may leave of a median squared distance of zero."""
+    others = np.ones(len(squares), bool)
+    for image in np.argsort(norms(batch, "a distance")[layer])[-FAR:]:
+        others[row(batch.m, image)] = False
+    return float(max(np.median(distance_rounding(batch, layer, squares)), COINCIDE * squares[others].mean()))
 
 
 def _median_distance(squares: np.ndarray) -> float:
