@@ -8,7 +8,7 @@ from cka_core.measures.cka_linear import none
 from cka_core.measures.grams import GramBatch, in_threads
 from cka_core.measures.hsic import inner_products
 from cka_core.measures.kernels import ONE_IMAGE_LIMIT
-from cka_core.measures.matrices import cosines, distance_triangle, u_centred, upper
+from cka_core.measures.matrices import cosines, distance_rounding, distance_triangle, norms, row, u_centred, upper
 from cka_core.measures.measure import Measure
 
 BANDWIDTH = 1.0
@@ -17,11 +17,15 @@ BANDWIDTH = 1.0
 COINCIDE = 1e-6
 """A squared distance of this share of the mean one is what float32 leaves of zero."""
 
+FAR = 2
+"""So many images furthest from the mean have no part in that mean: they cost the distances of the others no digits."""
+
 
 def pairs(a: GramBatch, b: GramBatch, *, bandwidth: float = BANDWIDTH) -> np.ndarray:
     """The cosine of U(K~), K_ij = exp(-D²_ij / (2 (s median)²)), float64 (layers_a, layers_b).
 
-    NaN for a layer in which half of all pairs of images are at distance 0. See `kernels.rbf_gram`.
+    NaN for a layer in which half of all pairs of images are at distance 0, as near as float32 can tell. See
+    `kernels.rbf_gram`.
     """
     kernels_a = _kernels(a, bandwidth)
     kernels_b = kernels_a if b is a else _kernels(b, bandwidth)
@@ -39,7 +43,8 @@ def _kernels(batch: GramBatch, bandwidth: float) -> np.ndarray:
             return
         squares = distance_triangle(batch, layer)
         median = _median_distance(squares)
-        if median**2 <= COINCIDE * squares.mean():
+        # Ten times what could be rounding: few layers have to be looked at closely.
+        if median**2 <= 10 * COINCIDE * squares.mean() and median**2 <= _rounding(batch, layer, squares):
             return
         kernel = np.exp(squares / (-2 * (bandwidth * median) ** 2))
         sums = u_centred(kernel, m).sum(axis=1)
@@ -50,6 +55,14 @@ def _kernels(batch: GramBatch, bandwidth: float) -> np.ndarray:
 
     in_threads(one, range(len(stack)))
     return stack
+
+
+def _rounding(batch: GramBatch, layer: int, squares: np.ndarray) -> float:
+    """What float32 may leave of a median squared distance of zero."""
+    others = np.ones(len(squares), bool)
+    for image in np.argsort(norms(batch, "a distance")[layer])[-FAR:]:
+        others[row(batch.m, image)] = False
+    return float(max(np.median(distance_rounding(batch, layer, squares)), COINCIDE * squares[others].mean()))
 
 
 def _median_distance(squares: np.ndarray) -> float:

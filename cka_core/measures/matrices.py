@@ -97,6 +97,20 @@ def distance_triangle(batch: GramBatch, layer: int) -> np.ndarray:
     return np.maximum(distances, 0.0, out=distances)
 
 
+ROUNDING = 8 * 2.0**-24
+"""A distance may be this share away from the true one, of itself and of what it was made of: eight roundings."""
+
+
+def distance_rounding(batch: GramBatch, layer: int, distances: np.ndarray) -> np.ndarray:
+    """How far each of `distance_triangle` may be from the true one, float32 (m(m-1)/2,): the numbers it is made of are
+    rounded, and with the entry of the triangle itself the norms are bounded too."""
+    terms = np.abs(batch.triangles[layer])
+    terms *= 2
+    terms += distances
+    terms *= np.float32(ROUNDING)
+    return terms
+
+
 def norm_products(a: GramBatch, b: GramBatch) -> tuple[np.ndarray, np.ndarray]:
     """What the norms add to products of whole matrices: (<p, q>, mean d * mean e), float64 (layers_a, layers_b) each.
 

@@ -19,6 +19,8 @@ MOST_PAIRS = 4000
 Pairs = Callable[[GramBatch, GramBatch], np.ndarray]
 """Two batches of one minibatch -> float64 (layers_a, layers_b); what a layer without variance gets is not looked at."""
 
+NOT_DEFINED = "not defined"
+
 NO_INTERVAL = (
     "no closed form leaves one image out of it, and the bootstrap is no way either: an image drawn twice is its own "
     "neighbour"
@@ -42,7 +44,7 @@ class Measure:
     symmetric : whether A against B is B against A
     no_interval : why it has no interval, as the second half of a sentence; "" where it has
     residual_only : whether it is too slow for every pair of layers (`MOST_PAIRS`), and is for residual outputs
-    undefined : why a layer that has variance may have none of it
+    undefined : why a layer that has variance may have none of it, with any layer or with itself
     """
 
     name: str
@@ -57,7 +59,7 @@ class Measure:
     symmetric: bool = True
     no_interval: str = NO_INTERVAL
     residual_only: bool = False
-    undefined: str = "not defined"
+    undefined: str = NOT_DEFINED
 
 
 class MeasureMeans:
@@ -90,10 +92,11 @@ class MeasureMeans:
         self._sum += np.where(alive, a.m * values, 0.0)
         self._weight += np.where(alive, a.m, 0)
         self.images += a.m
-        for known, batch in zip(self._seen, (a, b), strict=True):
+        for known, batch, found in zip(self._seen, (a, b), (alive.any(axis=1), alive.any(axis=0)), strict=True):
             for layer, reason in enumerate(batch.reasons):
-                if reason is None or (known[layer] == NO_VARIANCE and reason == ONE_IMAGE):
-                    known[layer] = reason
+                if reason is None and not found[layer]:
+                    reason = self._undefined(batch, layer)
+                known[layer] = _told(known[layer], reason)
         for batch in (a,) if b is a else (a, b):
             self._outliers.note(batch)
 
@@ -105,7 +108,7 @@ class MeasureMeans:
         self._weight += other._weight
         self.images += other.images
         for known, more in zip(self._seen, other._seen, strict=True):
-            known[:] = [one and (two if two != NO_VARIANCE else one) for one, two in zip(known, more, strict=True)]
+            known[:] = [_told(one, two) for one, two in zip(known, more, strict=True)]
 
     def matrix(self) -> np.ndarray:
         """float64 (layers of A, layers of B), NaN where a layer has none."""
@@ -113,21 +116,34 @@ class MeasureMeans:
 
     @property
     def reasons_a(self) -> tuple[str | None, ...]:
-        """Why a layer of A has no value: no minibatch of it was usable."""
-        return self._reasons(self._seen[0], self._weight.max(axis=1) > 0)
+        """Why a layer of A has no value: no minibatch of it was usable. None where another layer says it."""
+        return self._reasons(0, self._weight.max(axis=1) > 0)
 
     @property
     def reasons_b(self) -> tuple[str | None, ...]:
-        return self._reasons(self._seen[1], self._weight.max(axis=0) > 0)
+        return self._reasons(1, self._weight.max(axis=0) > 0)
 
-    def _reasons(self, seen: list[str | None], some: np.ndarray) -> tuple[str | None, ...]:
+    def _reasons(self, side: int, some: np.ndarray) -> tuple[str | None, ...]:
+        unexplained = NOT_DEFINED if None in self._seen[1 - side] else None
         return tuple(
-            reason if reason or found else self.measure.undefined for reason, found in zip(seen, some, strict=True)
+            reason or (None if found else unexplained) for reason, found in zip(self._seen[side], some, strict=True)
         )
+
+    def _undefined(self, batch: GramBatch, layer: int) -> str | None:
+        """Why a layer that varies has no value with any other: None where it has one with itself."""
+        alone = batch.select([layer])
+        return None if np.isfinite(self.measure.pairs(alone, alone)).all() else self.measure.undefined
 
     @property
     def warnings(self) -> tuple[str, ...]:
         return self._outliers.sentences()
+
+
+def _told(one: str | None, two: str | None) -> str | None:
+    """Why a layer has no value by two minibatches: None if one of them is usable, else what says most."""
+    if one is None or two is None:
+        return None
+    return max(one, two, key=lambda reason: (reason != NO_VARIANCE) + (reason not in (NO_VARIANCE, ONE_IMAGE)))
 
 
 def own_measure(function: Callable[..., Any]) -> Measure:

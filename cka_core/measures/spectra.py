@@ -6,12 +6,18 @@ All from the Gram matrix with its norms. The first components' scores are `compo
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from cka_core.measures import eigen
+from cka_core.measures.grams import GramBatch
 
 NOISE = 1e-6
 """Eigenvalues under this share of the largest are what float32 leaves of zero."""
+
+ROUNDINGS = 4 * 2.0**-24
+"""Four roundings of float32, in shares of a Gram matrix' Frobenius norm: a sum of its eigenvalues is known to that."""
 
 
 def spectrum(gram: np.ndarray) -> np.ndarray:
@@ -43,10 +49,11 @@ def load_scipy() -> None:
     import scipy.linalg  # noqa: F401
 
 
-def factor(gram: np.ndarray, components: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def factor(gram: np.ndarray, components: int | None = None, stored: float = math.inf) -> tuple[np.ndarray, np.ndarray]:
     """The largest eigenvalues of HKH (m, m), falling, and their vectors: float64 (r,), (m, r).
 
-    At most ``components`` of them (None: all), and none under 1e-6 of the largest: r may be less.
+    At most ``components`` of them (None: all), and none under 1e-6 of the largest or of ``stored``, whichever is less:
+    r may be less. ``stored`` is one of `stored_norms`, where it is known.
     """
     from scipy.linalg import eigh
 
@@ -55,8 +62,26 @@ def factor(gram: np.ndarray, components: int | None = None) -> tuple[np.ndarray,
     else:
         values, vectors = eigh(gram, check_finite=False)
     values, vectors = values[::-1], vectors[:, ::-1]
-    kept = values > NOISE * max(values[0], 0.0)
+    kept = values > NOISE * min(max(values[0], 0.0), stored)
     return values[kept], vectors[:, kept]
+
+
+def left_out(gram: np.ndarray, values: np.ndarray, stored: float = math.inf) -> float:
+    """The share of the variance of HKH (m, m) that is not in its eigenvalues ``values`` (r,).
+
+    Exactly 0 where float32's rounding may be all that is left, as in a layer of r directions.
+    """
+    trace = float(np.trace(gram))
+    left = trace - float(values.sum())
+    return left / trace if left > ROUNDINGS * min(float(np.linalg.norm(gram)), stored) else 0.0
+
+
+def stored_norms(batch: GramBatch) -> np.ndarray:
+    """Frobenius norms of the U-centred matrices as they are stored, float64 (layers,): what float32 rounds is of them.
+
+    The images' own norms are not among it, so that one image far from all others costs them no digits.
+    """
+    return np.sqrt(2 * batch.squares)
 
 
 def neighbours(distances: np.ndarray, image: int, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from cka_core.measures.grams import GramBatch, in_threads
 from cka_core.measures.hsic import inner_products
 from cka_core.measures.matrices import doubly_centred_layer, packed
 from cka_core.measures.measure import Measure
-from cka_core.measures.spectra import factor, load_scipy
+from cka_core.measures.spectra import factor, left_out, load_scipy, stored_norms
 
 COMPONENTS = 20
 
@@ -18,7 +18,8 @@ def pairs(a: GramBatch, b: GramBatch, *, components: int = COMPONENTS) -> np.nda
 
     U (m, r) and V (m, s) are the scores of the first 20 components, or of all that a layer has, made orthonormal:
     float64 (layers_a, layers_b). As exact as the components themselves are: float32 Gram matrices turn two of nearly
-    equal variance, 1e-7 of the largest divided by the gap between the last kept and the first left out.
+    equal variance, 1e-7 of the largest divided by the gap between the last kept and the first left out. NaN for a layer
+    whose first component has over a million times the variance of others among the 20: they cannot be told from it.
     """
     spaces_a, ranks_a = _spaces(a, components)
     spaces_b, ranks_b = (spaces_a, ranks_a) if b is a else _spaces(b, components)
@@ -34,14 +35,20 @@ def expected(a: GramBatch, b: GramBatch, *, components: int = COMPONENTS) -> np.
 
 
 def _spaces(batch: GramBatch, components: int) -> tuple[np.ndarray, np.ndarray]:
-    """Projections U U' of each layer as `matrices.packed`, and how many components are in them, int (layers,)."""
-    count, m = len(batch.triangles), batch.m
+    """Projections U U' of each layer as `matrices.packed`, and how many components are in them, int (layers,).
+
+    Zeros for a layer that has none, or that has components which cannot be told from rounding.
+    """
+    count, m, stored = len(batch.triangles), batch.m, stored_norms(batch)
     ranks = np.zeros(count, np.int64)
     stack = np.zeros((count, m * (m + 1) // 2), np.float32)
 
     def one(layer: int) -> None:
         if batch.reasons[layer] is None:
-            _, vectors = factor(doubly_centred_layer(batch, layer), components)
+            gram = doubly_centred_layer(batch, layer)
+            values, vectors = factor(gram, components, stored[layer])
+            if len(values) < min(components, m - 1) and left_out(gram, values, stored[layer]) > 0:
+                return
             ranks[layer] = vectors.shape[1]
             stack[layer] = packed(vectors @ vectors.T)
 
@@ -61,4 +68,5 @@ MEASURE = Measure(
     "Kornblith et al. 2019, arXiv 1905.00414",
     pairs=pairs,
     expected=expected,
+    undefined="the first component has over a million times the variance of others of the first 20",
 )

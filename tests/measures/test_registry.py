@@ -237,6 +237,26 @@ def test_half_of_all_pairs_at_one_place_have_no_rbf_kernel():
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_sound_layer_is_not_told_the_reason_of_another(name):
+    x, y = two()
+    means = MeasureMeans(MEASURES[name], 1, 1)
+    means.add(grams([np.ones((60, 5))]), grams([y]))
+    assert np.isnan(means.matrix()).all()
+    assert (means.reasons_a, means.reasons_b) == ((kernels.NO_VARIANCE,), (None,))
+
+
+def test_a_layer_without_a_kernel_does_not_lend_its_reason():
+    x, y = two()
+    few = np.where(np.arange(60) < 8, 1.0, 0.0)[:, None] * x[:, :3]
+    parts = [MeasureMeans(MEASURES["cka-rbf"], 2, 1) for _ in range(2)]
+    for means in parts:
+        means.add(grams([few, np.ones((60, 2))]), grams([y]))
+    parts[0].merge(parts[1])
+    assert parts[0].reasons_a == (MEASURES["cka-rbf"].undefined, kernels.NO_VARIANCE)
+    assert parts[0].reasons_b == (None,)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_minibatches_are_averaged_by_their_images(name):
     x, y = two(70)
     means = MeasureMeans(MEASURES[name], 1, 1)
@@ -293,6 +313,12 @@ class TestOwn:
         means.add(grams([x]), grams([y]))
         assert means.matrix()[0, 0] == pytest.approx(np.vdot(reference.gram(x), reference.gram(y)), rel=1e-5)
         assert measure(self.nuclear).title == "nuclear"
+
+    def test_without_any_value_is_not_defined(self):
+        x, y = two()
+        means = MeasureMeans(measure(lambda a, b: np.full((len(a), len(b)), np.nan if b is not a else 1.0)), 1, 1)
+        means.add(grams([x]), grams([y]))
+        assert means.reasons_a == means.reasons_b == ("not defined",)
 
     def test_of_another_shape_is_refused(self):
         x, y = two()
