@@ -27,9 +27,9 @@ COLUMNS = 4096
 SHIFT_IMAGES = 32
 """At least this many images, evenly spread over the minibatch, make the shift."""
 
-SMALL_MEAN = 32.0
+SMALL_MEAN = 16.0
 """A mean is small if its square is at most this many times the typical entry of U(K~), off the diagonal. Of float32's
-24 bits a product without a shift then keeps 19 in such an entry."""
+24 bits a product without a shift then keeps 20 in such an entry."""
 
 LISTED = 1024
 """Up to this many images the positions of the triangle are kept in a list (4 MB), above rows are copied one by one."""

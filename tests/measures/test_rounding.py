@@ -159,3 +159,17 @@ class TestTies:
             x[:images] *= factor
             x, y = x.astype(dtype), y.astype(dtype)
             assert value(name, x, y) == pytest.approx(REFERENCE[name](x, y), abs=1e-3)
+
+
+@pytest.mark.parametrize("mean", [1.5, 2.0, 2.5, 3.0, 3.5, 5.0])
+@pytest.mark.parametrize("features", [15, 64, 4096])
+def test_a_mean_does_not_make_a_layer_of_few_directions_one_that_lost_some(features, mean):
+    """It may be multiplied with them (`centring.SMALL_MEAN`), and what float32 leaves of that is no direction."""
+    rng = np.random.default_rng(features)
+    x = rng.standard_normal((256, 10)) @ rng.standard_normal((10, features))
+    other = rng.standard_normal((256, 40))
+    given = (x + mean * x.std() * rng.choice([1, -1], features)).astype(np.float32)
+    value, exact = (
+        MEASURES["svcca"].pairs(grams([layer]), grams([other]))[0, 0] for layer in (given, given.astype(np.float64))
+    )
+    assert value == pytest.approx(exact, abs=1e-5)
