@@ -27,7 +27,8 @@ LARGEST = 400 << 20
 
 def check_ending(path: str | os.PathLike[str]) -> None:
     """A ValueError for a path whose ending says another kind of file than `write` makes."""
-    if Path(path).suffix.lower() not in ("", ".npz"):
+    ending = Path(path).suffix.lower()
+    if ending not in ("", ".npz") and not ending[1:].isdigit():  # "run-0.5" is a name
         raise ValueError(
             f"Expected a file ending in .npz, got {os.fspath(path)!r}: it holds a result for Comparison.load. "
             "The matrix as text is to_csv(), a figure is drawn by savefig, everything in one .zip by compare --bundle."

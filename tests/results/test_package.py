@@ -70,7 +70,7 @@ def test_a_result_is_saved_under_a_name_that_says_what_it_is(tmp_path):
         with pytest.raises(ValueError, match=r"ending in .npz, got .*to_csv\(\).*savefig.*--bundle"):
             result.save(tmp_path / name)
     assert not list(tmp_path.iterdir())
-    for name in ("x", "x.npz", "X.NPZ"):
+    for name in ("x", "x.npz", "X.NPZ", "run-0.5"):
         assert np.array_equal(Comparison.load(result.save(tmp_path / name)).matrix, result.matrix)
 
 
