@@ -67,7 +67,7 @@ def screen() -> None:
         measure = measuring.picker()
         control = controlling.picker()
     with form, the_map.folded("What to compare"):
-        spec, a, b, problem = choosing.choose(networks, store)
+        spec, a, b, problem, to_undo = choosing.choose(networks, store)
         button = st.container(gap="small")
     spec = replace(spec, measure=measure)
     from_library = which.opened(spec, store)
@@ -95,6 +95,8 @@ def screen() -> None:
     with notes:  # known when all widgets are drawn
         address.show_notes(WORDS)
     history.note()
+    with to_undo:
+        history.undo_button()
     choosing.start(spec, a, b, store)
 
 

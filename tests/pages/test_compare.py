@@ -714,6 +714,7 @@ def test_the_last_choice_is_undone_and_the_one_before(store):
     page = open_page(**PAIR)
     assert button(page, "Undo").disabled
     button(page, "Show ResNet 38x1 with itself").click().run()
+    assert not button(page, "Undo").disabled, "the first choice can be undone at once"
     page.selectbox(key="colours").set_value("viridis").run()  # is no choice of what to compare
     page.selectbox(key="la").set_value("stem_conv").run()
     button(page, "Undo").click().run()
