@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from cka_core.base.store import Store
+from cka_core.images.sets import image_sets
 from cka_core.jobs import submit
 from cka_core.library import catalogue
 from cka_core.library import words as network_words
@@ -71,6 +72,7 @@ def screen() -> None:
         button = st.container(gap="small")
     spec = replace(spec, measure=measure)
     from_library = which.opened(spec, store)
+    in_vain = which.not_here(spec)
     result = find(spec, store)
     job = choosing.job_of(spec, store) if result is None else None
     with button:
@@ -80,6 +82,8 @@ def screen() -> None:
         walk.strip(spec)
         notes = st.container()
         above = st.container()  # what comes and goes stands in it, so that the map keeps its place in the page
+        if in_vain:
+            above.warning(in_vain, icon=":material/link_off:")
         if from_library is not None:
             above.info(
                 "Opened from the Library. Choose at the left to compare something else.", icon=":material/inventory_2:"
@@ -164,7 +168,8 @@ def explore(
             elif not on.faded:
                 reading.story(as_it_is, networks)
             usual = blocks.worth_looking_at(as_it_is.comparison)
-            cell = card.cell_card(comparison, titles, beside, usual=usual, shown=shown)
+            layers = on.a.layers, on.b.layers
+            cell = card.cell_card(comparison, titles, beside, usual=usual, shown=shown, layers=layers)
         with map_place:
             the_map.heatmap(
                 shown,
@@ -192,7 +197,7 @@ def explore(
     )
     history.shelf(as_it_is)
     if on.spec is not None:
-        reading.how_to_read(comparison, on.a, on.b, networks)
+        reading.how_to_read(comparison, on.a, on.b, networks, image_sets(store).get(on.spec.sample.images))
     below.tabs(on, shown, cell, (kinds, search), colours, networks, store, limits)
 
 

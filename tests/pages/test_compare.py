@@ -18,7 +18,8 @@ from cka_core.atlas.numbers import inside_and_outside
 from cka_core.atlas.result import bundled as bundled_atlas
 from cka_core.base.progress import Progress
 from cka_core.base.store import Store
-from cka_core.images.sets import SampleSpec
+from cka_core.images.image_set import ImageSet
+from cka_core.images.sets import SampleSpec, image_sets
 from cka_core.jobs import records, submit
 from cka_core.library import catalogue
 from cka_core.measures.chance import BestMatchChance
@@ -26,6 +27,7 @@ from cka_core.measures.estimators import estimates
 from cka_core.results import best_match, estimators, views
 from cka_core.results.blocks import network_blocks
 from cka_core.results.comparison import CompareSpec, find
+from pages.parts.compare import reading
 from tests.synthetic import comparison
 
 APP = Path(__file__).parent.parent.parent / "app.py"
@@ -174,6 +176,30 @@ def test_another_map_begins_with_its_own_cell_unless_one_was_chosen(store):
 
 def cell_of(page: AppTest) -> tuple[str, str]:
     return page.selectbox(key="la").value, page.selectbox(key="lb").value
+
+
+def test_a_chosen_cell_outlives_a_map_that_has_not_its_layers(store):
+    cell = {"la": "stage2_block3_add", "lb": "stage2_block3_relu2"}
+    page = open_page(**cell)
+    value = page.metric[0].value
+    page.selectbox(key="measure").set_value("procrustes").run()
+    assert dict(page.query_params) == {**cell, "measure": "procrustes"} and not page.metric
+    assert "B’s layer `stage2_block3_relu2` is not among the " in texts(page) and not page.exception
+    page.selectbox(key="measure").set_value("cka").run()
+    assert dict(page.query_params) == cell and cell_of(page) == tuple(cell.values()) and page.metric[0].value == value
+    page = open_page(**cell, measure="procrustes")
+    assert dict(page.query_params) == {**cell, "measure": "procrustes"} and not page.warning
+
+
+def test_only_partners_are_offered_that_take_the_images(store):
+    networks = catalogue.comparable(store)
+    own = replace(networks[A], spec=replace(networks[A].spec, name="tokens"), input_shape=(7,))
+    tokens, grey = (ImageSet("mine", "Mine", {"all": 60}, False, shape=shape) for shape in ((7,), (28, 28)))
+    assert reading.partner(own, {"tokens": own, **networks}, tokens) == ""
+    other = replace(own, spec=replace(own.spec, name="other"))
+    assert reading.partner(own, {"tokens": own, **networks, "other": other}, tokens) == "other"
+    for images in (grey, image_sets(store)["cifar10-mini"]):
+        assert reading.partner(networks[BLOCK], networks, images) == SEED_1
 
 
 def test_the_six_maps_of_the_notebook_are_one_click_each(store, monkeypatch):
