@@ -97,7 +97,7 @@ def screen() -> None:
                 reading.tell_job(job)
             wait_for_result(spec, network_words.pair_title(a, b), bool(problem), job, networks, store, head, above)
     with notes:  # known when all widgets are drawn
-        address.show_notes(WORDS)
+        address.show_notes(WORDS, {"measure": measuring.title})
     history.note()
     with to_undo:
         history.undo_button()
@@ -142,7 +142,7 @@ def explore(
     comparison, titles = on.comparison, on.titles
     with head:
         st.subheader(on.title, anchor=False)
-        trusting.line(comparison, faded=on.faded)
+        trusting.line(comparison, store, faded=on.faded)
     with place:
         trusting.intervals(as_it_is, store)
         for line in result_words.fitted(comparison.provenance):

@@ -20,6 +20,11 @@ def enlarged(x: np.ndarray, factor: int = 6) -> np.ndarray:
     return x.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
+def are_pictures(shape: Sequence[int]) -> bool:
+    """Whether images of a shape (h, w), (h, w, channels) or (channels, h, w) can be seen."""
+    return len(shape) == 2 or (len(shape) == 3 and (shape[0] in CHANNELS or shape[2] in CHANNELS))
+
+
 def seen(x: np.ndarray, chosen: Sequence[int] | np.ndarray | slice = slice(None)) -> np.ndarray | None:
     """Images of any kind as one sees them: square, in colour, no side above 64 pixels.
 
@@ -33,7 +38,7 @@ def seen(x: np.ndarray, chosen: Sequence[int] | np.ndarray | slice = slice(None)
     """
     if x.ndim == 4 and x.shape[3] not in CHANNELS and x.shape[1] in CHANNELS:
         x = x.transpose(0, 2, 3, 1)
-    if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] not in CHANNELS):
+    if not are_pictures(x.shape[1:]):
         return None
     images = x[chosen]
     images = images[..., :3] if images.ndim == 4 else images[..., None]

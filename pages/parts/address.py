@@ -155,8 +155,9 @@ def _note(key: str, asked: str) -> None:
     st.session_state.setdefault("refused in the address", {})[key] = {"asked": asked}
 
 
-def show_notes(words: dict[str, str]) -> None:
-    """A line for each thing a link asked for in vain. ``words``: what each key is called."""
+def show_notes(words: dict[str, str], titles: Mapping[str, Callable[[str], str]] | None = None) -> None:
+    """A line for each thing a link asked for in vain. ``words``: what each key is called; ``titles``: what its values
+    are called on the screen, where that is not their name."""
     notes = st.session_state.get("refused in the address", {})
     lines = []
     for key in list(notes):
@@ -164,7 +165,10 @@ def show_notes(words: dict[str, str]) -> None:
         if notes[key].setdefault("instead", now) != now:  # the reader has chosen since
             del notes[key]
             continue
-        shown = "nothing is chosen" if now in (None, "") else f"{code(str(now))} is taken"
+        shown = "nothing is chosen"
+        if now not in (None, ""):
+            titled = (titles or {}).get(key)
+            shown = f"{titled(str(now)) if titled else code(str(now))} is taken"
         lines.append(
             f"The link asks for {words.get(key, key)} {code(notes[key]['asked'])}, which cannot be had here: {shown}."
         )

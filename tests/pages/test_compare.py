@@ -18,7 +18,9 @@ from cka_core.atlas.numbers import inside_and_outside
 from cka_core.atlas.result import bundled as bundled_atlas
 from cka_core.base.progress import Progress
 from cka_core.base.store import Store
+from cka_core.images import own
 from cka_core.images.image_set import ImageSet
+from cka_core.images.own_files import OwnImages
 from cka_core.images.sets import SampleSpec, image_sets
 from cka_core.jobs import records, submit
 from cka_core.library import catalogue
@@ -193,11 +195,11 @@ def test_a_chosen_cell_outlives_a_map_that_has_not_its_layers(store):
 
 def test_only_partners_are_offered_that_take_the_images(store):
     networks = catalogue.comparable(store)
-    own = replace(networks[A], spec=replace(networks[A].spec, name="tokens"), input_shape=(7,))
+    mine = replace(networks[A], spec=replace(networks[A].spec, name="tokens"), input_shape=(7,))
     tokens, grey = (ImageSet("mine", "Mine", {"all": 60}, False, shape=shape) for shape in ((7,), (28, 28)))
-    assert reading.partner(own, {"tokens": own, **networks}, tokens) == ""
-    other = replace(own, spec=replace(own.spec, name="other"))
-    assert reading.partner(own, {"tokens": own, **networks, "other": other}, tokens) == "other"
+    assert reading.partner(mine, {"tokens": mine, **networks}, tokens) == ""
+    other = replace(mine, spec=replace(mine.spec, name="other"))
+    assert reading.partner(mine, {"tokens": mine, **networks, "other": other}, tokens) == "other"
     for images in (grey, image_sets(store)["cifar10-mini"]):
         assert reading.partner(networks[BLOCK], networks, images) == SEED_1
 
@@ -572,6 +574,25 @@ def test_the_page_says_in_what_form_pixels_entered_and_why(store):
         assert len(told) == 1
         told_why = told[0].help.replace("\\", "")  # the names are escaped
         assert "as they are (a Rescaling of its own, rescale)." in told_why
+
+
+def test_what_are_no_pictures_have_no_pixels(store):
+    own.put("mine", OwnImages({"all": (np.arange(70).reshape(10, 7), np.zeros(10, np.int64))}, ()), "Mine", store)
+    wanted = spec()
+    keep(store, wanted)
+    result = find(wanted, store)
+    form = {side: result.provenance[side] | {"preprocessing": {"form": "none", "why": ""}} for side in
+            ("network_a", "network_b")}  # fmt: skip
+    for name, words in (("cifar10-mini", "pixels as they are"), ("mine", "inputs as they are")):
+        of = {"images": result.provenance["images"] | {"images": name}}
+        for entry in store.entries("comparisons"):
+            store.remove(entry.path)
+        store.put("comparisons", wanted.key, replace(result, provenance=result.provenance | form | of).to_bytes())
+        assert words in texts(open_page(a=A, b=B))
+
+
+def test_a_measure_that_is_not_known_is_answered_with_the_title_of_the_one_taken():
+    assert "the measure `foo`, which cannot be had here: unbiased CKA is taken." in texts(open_page(measure="foo"))
 
 
 def test_a_bundled_result_says_how_its_pixels_entered():
