@@ -68,6 +68,9 @@ def choose(store: Store) -> tuple[Path, list[str]] | None:
             icon=":material/grid_view:",
         )
         return None
+    if len(found) == 1:  # there is no picker, which would say what a link asks for in vain
+        st.session_state["atlas"] = next(iter(found))
+        address.check("atlas", found.__contains__)
     name = st.session_state.get("atlas") or st.query_params.get("atlas")
     return found.get(name or "", next(iter(found.values()))), list(found)
 

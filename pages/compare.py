@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from cka_core.base.store import Store
+from cka_core.images.sets import image_sets
 from cka_core.jobs import submit
 from cka_core.library import catalogue
 from cka_core.library import words as network_words
@@ -67,10 +68,11 @@ def screen() -> None:
         measure = measuring.picker()
         control = controlling.picker()
     with form, the_map.folded("What to compare"):
-        spec, a, b, problem = choosing.choose(networks, store)
+        spec, a, b, problem, to_undo = choosing.choose(networks, store)
         button = st.container(gap="small")
     spec = replace(spec, measure=measure)
     from_library = which.opened(spec, store)
+    in_vain = which.not_here(spec)
     result = find(spec, store)
     job = choosing.job_of(spec, store) if result is None else None
     with button:
@@ -80,6 +82,8 @@ def screen() -> None:
         walk.strip(spec)
         notes = st.container()
         above = st.container()  # what comes and goes stands in it, so that the map keeps its place in the page
+        if in_vain:
+            above.warning(in_vain, icon=":material/link_off:")
         if from_library is not None:
             above.info(
                 "Opened from the Library. Choose at the left to compare something else.", icon=":material/inventory_2:"
@@ -93,8 +97,10 @@ def screen() -> None:
                 reading.tell_job(job)
             wait_for_result(spec, network_words.pair_title(a, b), bool(problem), job, networks, store, head, above)
     with notes:  # known when all widgets are drawn
-        address.show_notes(WORDS)
+        address.show_notes(WORDS, {"measure": measuring.title})
     history.note()
+    with to_undo:
+        history.undo_button()
     choosing.start(spec, a, b, store)
 
 
@@ -136,7 +142,7 @@ def explore(
     comparison, titles = on.comparison, on.titles
     with head:
         st.subheader(on.title, anchor=False)
-        trusting.line(comparison, faded=on.faded)
+        trusting.line(comparison, store, faded=on.faded)
     with place:
         trusting.intervals(as_it_is, store)
         for line in result_words.fitted(comparison.provenance):
@@ -162,7 +168,8 @@ def explore(
             elif not on.faded:
                 reading.story(as_it_is, networks)
             usual = blocks.worth_looking_at(as_it_is.comparison)
-            cell = card.cell_card(comparison, titles, beside, usual=usual, shown=shown)
+            layers = on.a.layers, on.b.layers
+            cell = card.cell_card(comparison, titles, beside, usual=usual, shown=shown, layers=layers)
         with map_place:
             the_map.heatmap(
                 shown,
@@ -190,7 +197,7 @@ def explore(
     )
     history.shelf(as_it_is)
     if on.spec is not None:
-        reading.how_to_read(comparison, on.a, on.b, networks)
+        reading.how_to_read(comparison, on.a, on.b, networks, image_sets(store).get(on.spec.sample.images))
     below.tabs(on, shown, cell, (kinds, search), colours, networks, store, limits)
 
 

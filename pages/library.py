@@ -18,6 +18,7 @@ from pages.parts.glossary import hint
 
 ARRAYS = "from any framework an array for each layer, a row for each image: .npz, .npy, .safetensors, .h5."
 EXTRACT = "python -m cka_core activations extract NETWORK --samples 768 --out acts.npz"
+DAMAGED, TRASH = "Damaged", "Trash"
 # Of the columns that differ from table to table, in pixels: name, what it is, how it was made.
 WIDTHS = {
     "Networks": (230, 210, 410),
@@ -43,24 +44,26 @@ def head(store: Store) -> None:
             arriving.zone(store)
 
 
-def undo(store: Store) -> None:
-    """What was just removed, and the way back."""
+def answer(place: str, store: Store) -> None:
+    """Under a heading, where it was pressed: why it could not be done; what was just removed, and the way back."""
+    refused = st.session_state.get("problem")
+    if refused and refused[0] == place:
+        del st.session_state["problem"]
+        st.error(address.plain(refused[1]), icon=":material/error:")
     removed = st.session_state.get("removed")
-    problem = st.session_state.pop("problem", None)
-    if problem:
-        st.error(address.plain(problem), icon=":material/error:")
-    if not removed:
+    if not removed or removed[0] != place:
         return
-    if not removed[0]:
-        st.markdown(f"{address.code(removed[1])} is yours no longer. Others made it, too, and it stays for them.")
+    _, identifier, name = removed
+    if not identifier:
+        st.markdown(f"{address.code(name)} is yours no longer. Others made it, too, and it stays for them.")
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"Removed {address.code(removed[1])}.", width="content")
-        st.button("Undo", icon=":material/undo:", type="tertiary", on_click=put_back, args=(removed[0], store))
+        st.markdown(f"Removed {address.code(name)}.", width="content")
+        st.button("Undo", icon=":material/undo:", type="tertiary", on_click=put_back, args=(identifier, place, store))
 
 
-def put_back(identifier: str, store: Store) -> None:
-    _attempt(lambda: keeping.restore(identifier, store, visitor.here()))
+def put_back(identifier: str, place: str, store: Store) -> None:
+    _attempt(lambda: keeping.restore(identifier, store, visitor.here()), place)
     st.session_state.pop("removed", None)
 
 
@@ -80,6 +83,7 @@ def shelf(title: str, rows: Sequence[Row], empty: str, store: Store) -> None:
     """One table of one kind, and under it what can be done with the row chosen."""
     st.markdown(f"#### {title} :gray[:small[{len(rows)}]]")
     if not rows:
+        answer(title, store)
         st.markdown(empty, help=hint("layer", "representation") if "layer" in empty else None)
         return
     # A table that changed is another table: a choice never slides to the row below a removed one.
@@ -93,15 +97,16 @@ def shelf(title: str, rows: Sequence[Row], empty: str, store: Store) -> None:
         height="auto" if len(rows) <= 8 else 335,
         alt=f"{title}, newest first",
     )
+    answer(title, store)
     chosen = event["selection"]["rows"]
     if not chosen or chosen[0] >= len(rows):
         st.caption("Choose a row to open, download, rename or delete it.")
         return
-    actions(rows[chosen[0]], store)
+    actions(rows[chosen[0]], title, store)
 
 
-def actions(row: Row, store: Store) -> None:
-    """What can be done with one thing."""
+def actions(row: Row, place: str, store: Store) -> None:
+    """What can be done with one thing of the table under the heading ``place``."""
     st.markdown(f"{address.code(row.name, 100)}  \n:small[{address.plain(row.what)} · {address.plain(row.how)}]")
     with st.container(horizontal=True):
         if row.address:
@@ -125,34 +130,34 @@ def actions(row: Row, store: Store) -> None:
             return
         if row.kind in keeping.NAMED:
             with st.popover("Rename", icon=":material/edit:"):
-                naming.field(row.kind, row.key, store, button="Rename", attempt=_attempt)
+                naming.field(row.kind, row.key, store, button="Rename", attempt=lambda rename: _attempt(rename, place))
         st.button(
             "Delete",
             key=f"delete {row.kind}",
             icon=":material/delete:",
             help="It can be put back for 7 days. Comparisons made with it stay.",
             on_click=delete,
-            args=(row, store),
+            args=(row, place, store),
         )
 
 
-def delete(row: Row, store: Store) -> None:
+def delete(row: Row, place: str, store: Store) -> None:
     def remove() -> None:
         identifier = keeping.remove(row.kind, row.key, row.name, store, visitor.here())
-        st.session_state["removed"] = identifier, row.name
+        st.session_state["removed"] = place, identifier, row.name
 
-    _attempt(remove)
+    _attempt(remove, place)
 
 
-def _attempt(action: Callable[[], object]) -> None:
-    """Do something; where it cannot be done, the reason stands at the top of the page."""
+def _attempt(action: Callable[[], object], place: str) -> None:
+    """Do something; where it cannot be done, the reason stands under the heading ``place``."""
     try:
         action()
     except ValueError as error:
-        st.session_state["problem"] = str(error)
+        st.session_state["problem"] = place, str(error)
     except OSError as error:
         said = full_disk.in_words(error, Store())
-        st.session_state["problem"] = said or f"The store could not be changed: {error.strerror or error}."
+        st.session_state["problem"] = place, said or f"The store could not be changed: {error.strerror or error}."
 
 
 def _download(row: Row, store: Store) -> tuple[Callable[[], bytes], str]:
@@ -164,9 +169,9 @@ def _download(row: Row, store: Store) -> tuple[Callable[[], bytes], str]:
 def damaged(store: Store) -> None:
     """What cannot be used, and what to do about it; nothing where all is well."""
     found = inventory.damaged(store)
-    if not found:
-        return
-    st.markdown(f"#### Damaged :gray[:small[{len(found)}]]")
+    if found:
+        st.markdown(f"#### {DAMAGED} :gray[:small[{len(found)}]]")
+    answer(DAMAGED, store)
     for damage in found:
         with st.container(horizontal=True, vertical_alignment="center"):
             what = f"{address.plain(damage.what)}.  \n:small[{address.plain(damage.advice)}]"
@@ -182,27 +187,28 @@ def discard(file: str, store: Store) -> None:
     def remove() -> None:
         identifier = keeping.discard(file, store, visitor.here())
         if identifier:
-            st.session_state["removed"] = identifier, Path(file).name
+            st.session_state["removed"] = DAMAGED, identifier, Path(file).name
 
-    _attempt(remove)
+    _attempt(remove, DAMAGED)
 
 
 def trash(store: Store) -> None:
     """What was removed in the last days: put it back, or let it go."""
     found = [one for one in keeping.trash(store) if visitor.owns(one.owned, store)]
+    answer(TRASH, store)
     if not found:
         return
-    with st.expander(f"Trash, {words.size_text(sum(one.size for one in found))}", icon=":material/delete:"):
+    with st.expander(f"{TRASH}, {words.size_text(sum(one.size for one in found))}", icon=":material/delete:"):
         st.caption("Emptied by itself after 7 days.")
         for one in found:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(f"{address.code(one.title)} :small[{words.size_text(one.size)}]", width="stretch")
-                st.button("Put back", key=f"put back {one.id}", on_click=put_back, args=(one.id, store))
+                st.button("Put back", key=f"put back {one.id}", on_click=put_back, args=(one.id, TRASH, store))
         st.button("Empty the trash", icon=":material/delete_forever:", on_click=empty, args=(store,))
 
 
 def empty(store: Store) -> None:
-    _attempt(lambda: keeping.empty_trash(store, by=visitor.here()))
+    _attempt(lambda: keeping.empty_trash(store, by=visitor.here()), TRASH)
     st.session_state.pop("removed", None)
 
 
@@ -211,7 +217,6 @@ def screen() -> None:
     store = Store()
     keeping.expire_trash(store)
     head(store)
-    undo(store)
     shelf("Networks", inventory.networks(store), "None yet: train one on the page Train.", store)
     sets = f"None yet. Where a network is, write its activations to a file, and drop it above: `{EXTRACT}`, or {ARRAYS}"
     shelf("Activation sets", inventory.activation_sets(store), sets, store)

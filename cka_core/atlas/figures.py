@@ -49,7 +49,7 @@ def large_map(
     _blocks(figure, view)
     layers = views.labels(view.comparison.layers_a)
     if before is None:
-        _strip(figure, 3, STRIPS[0], "first<br>component")
+        _strip(figure, 3, STRIPS[0], "first<br>comp." if narrow else "first<br>component")
         _line(figure, 3, layers, view.shares, CURVE_A, "first component: %{y:.0%} of the variance", fill=True)
         _strip(figure, 4, STRIPS[1], "linear<br>probe")
         _line(

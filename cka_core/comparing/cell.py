@@ -16,6 +16,7 @@ import numpy as np
 from cka_core.base.store import Store
 from cka_core.comparing.kept_grams import KeptGrams
 from cka_core.images import pictures
+from cka_core.images.image_set import Images
 from cka_core.measures import deciding
 from cka_core.measures.grams import NO_NORMS, GramBatch
 from cka_core.measures.hsic import HsicSums
@@ -60,9 +61,9 @@ def overview(
         "layers": [_named(comparison.layers_a), _named(comparison.layers_b)],
         "reasons": [list(comparison.reasons_a), list(comparison.reasons_b)],
         "classes": list(images.classes) if images else [],
-        "labels": images.y[: a.m].tolist() if images else [],
+        "labels": images.y[: a.m].tolist() if images and images.classes else [],
         "predicted": [predicted and predicted[: a.m] for predicted in kept.predicted],
-        "sheet": pictures.sheet(images.x[: a.m], SHEET) if images else "", "columns": SHEET,
+        "sheet": _sheet(images, slice(a.m), SHEET), "columns": SHEET,
     }  # fmt: skip
     few = a.cka(b)
     if only is not None:
@@ -72,6 +73,12 @@ def overview(
     for side, made in (("a", a),) if b is a else (("a", a), ("b", b)):
         arrays |= {f"{side}.{name}": array for name, array in _arrays(made).items()}
     return pack(about, arrays)
+
+
+def _sheet(images: Images | None, chosen: Sequence[int] | np.ndarray | slice, columns: int) -> str:
+    """Pictures of some images, in rows of ``columns``; "" where the images are not here, or are no pictures."""
+    found = None if images is None else pictures.seen(images.x, chosen)
+    return "" if found is None else pictures.sheet(found, columns)
 
 
 def _title(comparison: Comparison) -> str:
@@ -130,12 +137,12 @@ def cell(kept: KeptGrams, row: int, column: int, store: Store, most: int = MOST_
         "images": [
             {
                 "at": int(image), "adds": float(adds[image]), "shares": [float(own[image]) for own in shares],
-                "label": images.classes[images.y[image]] if images else "",
+                "label": images.classes[images.y[image]] if images and images.classes else "",
             }
             for image in chosen
         ],
         "without": _without_one(pairs, chosen),
-        "sheet": pictures.sheet(images.x[chosen], most) if images else "",
+        "sheet": _sheet(images, chosen, most),
     }  # fmt: skip
 
 
@@ -191,9 +198,8 @@ def influential(kept: KeptGrams, count: int) -> list[int]:
 def packed_left(kept: KeptGrams, left: Left, palette: np.ndarray, store: Store, about: Mapping[str, Any]) -> bytes:
     """Both maps and their ``difference``, after less before, as float32, packed (`pack`) for the browser; with pictures
     of the images left out, the ``palette`` uint8 (256, 3), and what is told ``about`` them."""
-    images = kept.images(store)
     arrays = {"before": left.before, "after": left.after, "difference": left.after - left.before}
-    sheet = pictures.sheet(images.x[left.images], max(len(left.images), 1)) if images else ""
+    sheet = _sheet(kept.images(store), left.images, max(len(left.images), 1))
     return pack(
         {**about, "images": left.images, "sheet": sheet},
         {name: values.astype(np.float32) for name, values in arrays.items()} | {"palette": palette},

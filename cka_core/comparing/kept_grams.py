@@ -15,7 +15,7 @@ from typing import Any
 from cka_core.base import npz, shipped
 from cka_core.base.store import Store, gram_budget
 from cka_core.comparing.sources import grams_key, stored_batch
-from cka_core.images.sets import IMAGE_SETS, Images, SampleSpec, is_available
+from cka_core.images.sets import Images, SampleSpec, image_sets, is_available
 from cka_core.library import catalogue
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import minibatches
@@ -71,10 +71,8 @@ class KeptGrams:
 
     def images(self, store: Store) -> Images | None:
         """The images themselves, where they are here; nothing is fetched."""
-        if self.sample is None or self.sample.images not in IMAGE_SETS or not is_available(self.sample.images, store):
-            return None
-        found = self.sample.load(store)
-        return found if len(found) == self.n and self.digest in ("", found.digest) else None
+        found = None if self.sample is None else _loaded(self.sample, store)
+        return found if found is not None and len(found) == self.n and self.digest in ("", found.digest) else None
 
 
 def find(a: NetworkSpec, b: NetworkSpec, comparison: Comparison, store: Store) -> KeptGrams | None:
@@ -90,7 +88,7 @@ def _found(a: NetworkSpec, b: NetworkSpec, comparison: Comparison, store: Store)
     n, size = told.get("n"), comparison.provenance.get("batch_size")
     if not isinstance(n, int) or not isinstance(size, int) or not isinstance(told.get("digest"), str):
         return None
-    sample = _sample(told)
+    sample = _sample(told, store)
     whole = _of(a, b, comparison, n, told["digest"], store)
     if whole is not None:
         predicted = _predicted(a, sample), _predicted(b, sample)
@@ -108,19 +106,19 @@ def _found(a: NetworkSpec, b: NetworkSpec, comparison: Comparison, store: Store)
             for made, layers in ((one, comparison.layers_a), (other, comparison.layers_b))
         ]
         return KeptGrams(FEW, one.slices, False, few, digest, comparison.is_self, reads[0], reads[1], predicted)
-    if not is_available(sample.images, store):
+    images = _loaded(few, store)
+    if images is None:
         return None
-    digest = few.load(store).digest
-    kept = _of(a, b, comparison, FEW, digest, store)
-    return kept and KeptGrams(FEW, minibatches(FEW, size), False, few, digest, comparison.is_self, *kept)
+    kept = _of(a, b, comparison, FEW, images.digest, store)
+    return kept and KeptGrams(FEW, minibatches(FEW, size), False, few, images.digest, comparison.is_self, *kept)
 
 
-def asking(a: NetworkSpec, b: NetworkSpec, comparison: Comparison) -> CompareSpec | None:
+def asking(a: NetworkSpec, b: NetworkSpec, comparison: Comparison, store: Store | None = None) -> CompareSpec | None:
     """The comparison to be run so that `find` finds something: this one once more, or that of few of its images where
     the store would not keep so many Gram matrices. None where no run can make them: these are activation sets, or it is
     not known which images they were."""
     told, size = comparison.provenance.get("images") or {}, comparison.provenance.get("batch_size")
-    sample = _sample(told)
+    sample = _sample(told, store)
     if {a.source, b.source} == {"activations"} or sample is None or not isinstance(size, int):
         return None
     layers = len(comparison.layers_a) + (0 if comparison.is_self else len(comparison.layers_b))
@@ -130,14 +128,30 @@ def asking(a: NetworkSpec, b: NetworkSpec, comparison: Comparison) -> CompareSpe
             return None
         sample = dataclasses.replace(sample, n=FEW)
     norm = comparison.provenance.get("batch_norm") or INFERENCE
-    return CompareSpec(a, b, sample, size, batch_norm=norm)
+    return CompareSpec(a, b, sample, size, batch_norm=norm, fit=_is_fitted(comparison))
 
 
-def _sample(told: dict[str, Any]) -> SampleSpec | None:
-    """Which images a provenance names; None where it does not say."""
-    if told.get("images") not in IMAGE_SETS or not told.get("split") or not isinstance(told.get("n"), int):
+def _sample(told: dict[str, Any], store: Store | None) -> SampleSpec | None:
+    """Which images a provenance names; None where it does not say, or no set of that name is here that has them."""
+    found, n = image_sets(store).get(str(told.get("images"))), told.get("n")
+    if found is None or not isinstance(n, int) or n > found.sizes.get(str(told.get("split")), 0):
         return None
-    return SampleSpec(told["images"], told["split"], told["n"], told.get("seed"), bool(told.get("balanced")))
+    return SampleSpec(found.name, told["split"], n, told.get("seed"), bool(told.get("balanced")))
+
+
+def _loaded(sample: SampleSpec, store: Store) -> Images | None:
+    """Images that are here; None where they are not, or not any more. Nothing is fetched."""
+    if sample.images not in image_sets(store) or not is_available(sample.images, store):
+        return None
+    try:
+        return sample.load(store)
+    except ValueError:  # damaged, or another set is called so now
+        return None
+
+
+def _is_fitted(comparison: Comparison) -> bool:
+    """Whether images were changed for one of the networks."""
+    return any((comparison.provenance.get(one) or {}).get("fit") for one in ("network_a", "network_b"))
 
 
 def _of(
@@ -146,7 +160,7 @@ def _of(
     """Where to read the minibatches of both networks on ``n`` images; None if one of them is missing."""
     size = comparison.provenance["batch_size"]
     norm = comparison.provenance.get("batch_norm") or INFERENCE
-    fit = any((comparison.provenance.get(one) or {}).get("fit") for one in ("network_a", "network_b"))
+    fit = _is_fitted(comparison)
     found = []
     for side, layers in ((a, comparison.layers_a), (b, comparison.layers_b)):
         if side.source == "activations":

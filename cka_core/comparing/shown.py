@@ -78,7 +78,8 @@ def assumed(spec: CompareSpec, sets: dict[str, ActivationSet], sample: Sample) -
         told = []
     else:
         named = [side.name for side in (spec.a, spec.b) if side.source != "activations"]
-        told = [activation_sets.assumption(one, sample, f"the images of {named[0]}") for one in found.values()]
+        whose = f"the images of {named[0]}"
+        told = [activation_sets.assumption(one, sample, whose, both_files=False) for one in found.values()]
     return [sentence for sentence in told if sentence]
 
 

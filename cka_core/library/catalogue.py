@@ -25,7 +25,7 @@ from cka_core.library.schemas import NetworkRecord, OwnNetworkRecord
 from cka_core.networks.architectures import SUGGESTED, NetworkSpec, UnknownNetwork, architecture, is_architecture
 from cka_core.networks.building import build_network
 from cka_core.networks.layers import Layer
-from cka_core.networks.layouts import shape_text
+from cka_core.networks.layouts import counted_text
 from cka_core.results import activation_sets
 from cka_core.results.activation_sets import ActivationSet
 
@@ -208,7 +208,7 @@ def _trained(record: Any, source: str) -> NetworkInfo:
 
 
 def _own(name: str, record: OwnNetworkRecord) -> NetworkInfo:
-    takes = shape_text(tuple(record["input_shape"]))
+    takes = counted_text(tuple(record["input_shape"]))
     layers = tuple(
         Layer(one["name"], one["kind"], tuple(one["shape"]), one.get("stage", "")) for one in record["layers"]
     )

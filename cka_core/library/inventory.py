@@ -21,7 +21,7 @@ from cka_core.library.damage import damaged as damaged  # what cannot be used is
 from cka_core.measures.hsic import minibatches
 from cka_core.networks import layers
 from cka_core.networks.architectures import NetworkSpec, UnknownNetwork, is_architecture
-from cka_core.networks.layouts import shape_text
+from cka_core.networks.layouts import counted_text
 from cka_core.results import comparison
 from cka_core.results import words as result_words
 from cka_core.results.activation_sets import Sample
@@ -122,7 +122,7 @@ def images(store: Store) -> list[Row]:
             continue
         count = sum(found.sizes[part] for part in found.parts)
         labels = f"{len(found.classes)} classes" if found.classes else "no labels"
-        what, how = f"{count:,} images of {shape_text(found.shape)}", f"{labels} · from {found.title}"
+        what, how = f"{count:,} images of {counted_text(found.shape)}", f"{labels} · from {found.title}"
         to = {"images": name, "split": found.parts[0]}
         rows.append(Row("images", name, name, what, how, "brought in", found.created, sizes.get(name, 0), to))
     return _newest_first(rows)

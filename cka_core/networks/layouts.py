@@ -62,3 +62,8 @@ def shape_text(shape: tuple[int | None, ...]) -> str:
     if len(shape) == 3 and shape[2] == 3:
         return " × ".join(str(side or "any") for side in shape[:2]) + ", colour"
     return sides
+
+
+def counted_text(shape: tuple[int | None, ...]) -> str:
+    """The same with what it is that is counted, where that is no side of a picture: "77 numbers"."""
+    return f"{shape_text(shape)} numbers" if len(shape) == 1 else shape_text(shape)

@@ -281,10 +281,10 @@ def shared_sample(sets: Iterable[ActivationSet]) -> tuple[Sample, int]:
     return knows.sample, first.batch_size
 
 
-def assumption(one: ActivationSet, other: Sample, whose: str) -> str:
+def assumption(one: ActivationSet, other: Sample, whose: str, *, both_files: bool = True) -> str:
     """What comparing a set with something made of ``other`` takes for granted, in a sentence; "" where nothing.
 
-    ``whose`` is what the other is called.
+    ``whose`` is what the other is called. ``both_files``: it is a file too, not a network that is shown the images.
     """
     if one.sample.is_sure_to_be(other) or not one.sample.may_be(other):
         return ""
@@ -293,7 +293,7 @@ def assumption(one: ActivationSet, other: Sample, whose: str) -> str:
     which = " and ".join(dict.fromkeys(silent or [name for name, _ in both]))
     return (
         f"The order of the images is assumed: nothing in {which} says that its row i is the image of row i of the "
-        "other. sample_ids in both files are checked."
+        f"other.{' sample_ids in both files are checked.' if both_files else ''}"
     )
 
 

@@ -38,7 +38,13 @@ def difference(one: Comparison, other: Comparison, what: str) -> Comparison:
         matrix=one.matrix - other.matrix,
         reasons_a=reasons[0],
         reasons_b=reasons[1],
-        provenance=one.provenance | {"measure": f"{names[0]} less {what}", "less": what, "command": None},
+        provenance=one.provenance
+        | {
+            "measure": f"{names[0]} less {what}",
+            "less": what,
+            "command": None,
+            "commands": [result.provenance.get("command") for result in (one, other)],
+        },
         jackknife=None,
     )
 

@@ -30,6 +30,10 @@ LARGEST_SIDE = 200
 MOST_PIXELS = 300_000_000
 """Of a figure: they take 4 bytes each, twice while it is written."""
 
+SHORTEST = 0.2
+"""What the shorter side of the map is at least of the longer one, so that labels and title fit; below it the cells are
+not square."""
+
 FREE = 0.97
 """The share of the figure's width, or of an axis, that a text may take."""
 
@@ -112,7 +116,7 @@ def drawn(
         vmax=high,
         origin="lower",
         interpolation="nearest",
-        aspect="equal",
+        aspect="equal" if min(rows, columns) >= SHORTEST * max(rows, columns) else "auto",
     )
     axes.set_xlabel(" ", fontsize=10 * text)
     axes.set_ylabel(" ", fontsize=10 * text)
@@ -240,7 +244,7 @@ def _span(label: Text, upright: bool) -> tuple[float, float]:
 def _paper_size(rows: int, columns: int, width: float | None = None) -> tuple[float, float]:
     """Inches: the longer side of the map 5, and room for the labels; or as wide as asked, of the same shape."""
     longer = max(rows, columns, 1)
-    usual = 5 * max(columns / longer, 0.2) + 1.5, 5 * max(rows / longer, 0.2) + 0.9
+    usual = 5 * max(columns / longer, SHORTEST) + 1.5, 5 * max(rows / longer, SHORTEST) + 0.9
     return usual if width is None else (width, usual[1] * width / usual[0])
 
 

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cka_core.measures import mutual_knn, svcca
 from cka_core.measures.chance import ABOVE
 from cka_core.measures.jackknife import FEW_IMAGES
+from cka_core.networks.architectures import is_architecture
 from cka_core.results import intervals, words
 
 if TYPE_CHECKING:
+    from cka_core.measures.measure import Measure
     from cka_core.networks.layers import Layer
     from cka_core.results.comparison import Comparison
 
@@ -22,6 +25,8 @@ CHANCE_MISLEADS = 0.1
 
 FEW = "few images decide"
 MOST_NAMED = 8
+OF_THE_OTHERS = {mutual_knn.MEASURE.name: mutual_knn.NEIGHBOURS, svcca.MEASURE.name: svcca.COMPONENTS}
+"""By measure how many of the n - 1 other images, or of as many directions, make its level of chance."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,8 +74,9 @@ def _minibatches(result: Comparison) -> Fact | None:
 
 def _batch_norm(result: Comparison) -> Fact | None:
     networks = [result.provenance.get(side) or {} for side in ("network_a", "network_b")]
-    if not any(network.get("architecture") for network in networks):
-        return None  # not of networks that are known here
+    known = any(is_architecture(str(network.get("architecture") or "")) for network in networks)  # all of them have it
+    if not known and not any("BatchNorm" in layer.kind for layer in (*result.layers_a, *result.layers_b)):
+        return None
     if result.provenance.get("batch_norm") == "train":
         return Fact("batch norm in train mode", "Batch norm took the statistics of each minibatch, as while training.")
     if any(network.get("source") == "untrained" for network in networks):
@@ -94,13 +100,21 @@ def _chance(result: Comparison) -> Fact | None:
     except ValueError:
         if measure is None:
             return None
-        short = re.split("[:,]", measure.chance)[0]
+        short = _level(measure, intervals.sizes(result)) or re.split("[:,]", measure.chance)[0]
         return Fact(f"chance: {short}", f"Its level where nothing is shared: {measure.chance}.")
     hint = (
         f"With one network's images in another order CKA is 0 on average; {ABOVE} standard deviations are "
         f"{reached:.3f}. What lies above is more than chance, which is not yet alike."
     )
     return Fact(f"chance reaches {reached:.2g}", hint, misleads=reached >= CHANCE_MISLEADS)
+
+
+def _level(measure: Measure, sizes: Sequence[int]) -> str:
+    """The level of chance in a number, where it depends on how many images there are and on nothing else; else ""."""
+    count = OF_THE_OTHERS.get(measure.name)
+    if count is None or not sizes or min(sizes) < 2:
+        return ""
+    return f"{sum(m * min(1, count / (m - 1)) for m in sizes) / sum(sizes):.2g}"  # as values are averaged
 
 
 def _deciding(result: Comparison) -> Fact | None:

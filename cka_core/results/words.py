@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -63,23 +64,27 @@ FORMS = {
 }
 
 
-def pixels(provenance: Mapping[str, Any]) -> str:
-    """In what form pixels entered the networks, in few words; empty where the result does not say."""
+def pixels(provenance: Mapping[str, Any], what: str = "pixels") -> str:
+    """In what form pixels entered the networks, in few words; empty where the result does not say.
+
+    ``what`` are they called, of images that are no pictures.
+    """
     forms = {told["form"] for _, told in _preprocessing(provenance)}
     if not forms and provenance.get("preprocessing") == "uint8 / 255":
         forms = {"divide-by-255"}
     if len(forms) > 1:
-        return "pixels as each network expects them"
-    return "".join(f"pixels {FORMS.get(form, form)}" for form in forms)
+        return f"{what} as each network expects them"
+    return "".join(f"{what} {FORMS.get(form, form)}" for form in forms)
 
 
-def pixels_because(provenance: Mapping[str, Any]) -> list[str]:
+def pixels_because(provenance: Mapping[str, Any], what: str = "pixels") -> list[str]:
     """The same and why, a sentence a network; one where it is the same for both."""
     told = _preprocessing(provenance)
     if len(told) == 2 and told[0][1] == told[1][1]:
         told = [("each network", told[0][1])]
     return [
-        f"Pixels entered {name} {FORMS.get(how['form'], how['form'])}" + (f" ({how['why']})." if how["why"] else ".")
+        f"{what.capitalize()} entered {name} {FORMS.get(how['form'], how['form'])}"
+        + (f" ({how['why']})." if how["why"] else ".")
         for name, how in told
     ]
 
@@ -135,12 +140,27 @@ def sample_text(sample: Sample) -> str:
     return f"{sample.n:,} {part}images of {sample.images}{draw}{balance}"
 
 
+_WRITTEN = re.compile(r" --(?:out|figure) (?:'[^']*'|\S+)")
+"""The files that a command writes."""
+
+
 def command(comparison: Comparison) -> str:
-    """The line that computes the same result again, its numbers and its figure in files."""
-    line = comparison.provenance.get("command")
-    if not line:
+    """The line that computes the same result again, its numbers and its figure in files; of one result less another
+    both lines, and the subtraction."""
+    line, both = comparison.provenance.get("command"), comparison.provenance.get("commands") or [None]
+    if line:
+        return _with(_with(line, "--out", "result.npz"), "--figure", "result.png")
+    if not all(isinstance(one, str) and one for one in both):
         return "# made in Python: no command was kept with this result"
-    for option, value in (("--out", "result.npz"), ("--figure", "result.png")):
-        if f" {option} " not in f"{line} ":
-            line = f"{line} {option} {value}"
-    return line
+    files = [f"{name}.npz" for name in ("first", "second")]
+    lines = [f"{_WRITTEN.sub('', one)} --out {file}" for one, file in zip(both, files, strict=True)]
+    loaded = ", ".join(f"Comparison.load({file!r})" for file in files)
+    less = (
+        "from cka_core import Comparison; from cka_core.results.differences import difference; "
+        f"difference({loaded}, {str(comparison.provenance.get('less'))!r}).save('result.npz')"
+    )
+    return "\n".join(["# made in Python of two results, the first less the second", *lines, f'python -c "{less}"'])
+
+
+def _with(line: str, option: str, value: str) -> str:
+    return line if f" {option} " in f"{line} " else f"{line} {option} {value}"

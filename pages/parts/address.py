@@ -7,11 +7,12 @@ be had is said above the map, once, until the reader chooses something else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
+from streamlit.runtime.state.session_state_proxy import get_session_state
 
 from pages.parts import holding
 
@@ -55,19 +56,38 @@ def read(key: str, default: Any, valid: Callable[[str], bool], parse: Callable[[
 
 def write(key: str, value: str, default: str) -> None:
     """Say in the address what the widget holds; nothing where it is the default."""
-    _say(key, None if value == default else value)
+    write_together({key: (value, default)})
 
 
-def _say(key: str, text: str | None) -> None:
-    now, written = st.query_params.get(key), st.session_state.get(_written(key))
-    under_way = bool(_older(key)) and written != text  # the browser may yet be told what was written before
-    if now != text or under_way:
-        st.session_state[_before(key)] = {*_older(key), now, written} - {text}, holding.say()
-        if text is not None or now is None:  # Streamlit tells the browser of a deletion only where there was something
-            st.query_params[key] = text or ""
-        if text is None:
-            del st.query_params[key]
-    st.session_state[_written(key)] = text
+def write_together(held: Mapping[str, tuple[str, str]]) -> None:
+    """The same of several widgets, what each holds and its default, as one step of the browser's history: Back leads to
+    none where some of them have changed and others have not."""
+    _say({key: None if value == default else value for key, (value, default) in held.items()})
+
+
+def _say(texts: Mapping[str, str | None]) -> None:
+    changed = {}
+    for key, text in texts.items():
+        now, written = st.query_params.get(key), st.session_state.get(_written(key))
+        under_way = bool(_older(key)) and written != text  # the browser may yet be told what was written before
+        if now != text or under_way:
+            st.session_state[_before(key)] = {*_older(key), now, written} - {text}, holding.say()
+            changed[key] = text
+        st.session_state[_written(key)] = text
+    if changed:
+        _tell(changed)
+
+
+def _tell(changed: Mapping[str, str | None]) -> None:
+    """Change the address in one message. What `st.query_params` offers deletes in a message of its own, and only where
+    there was something; and each message is a step of the browser's history."""
+    with get_session_state().query_params() as params:
+        said = {key: params.get_all(key) for key in params} | changed
+        params.clear_with_no_forward_msg(preserve_embed=True)
+        for key, text in said.items():
+            if text is not None:
+                params.set_with_no_forward_msg(key, text)
+        params.update(())
 
 
 def _written(key: str) -> str:
@@ -101,7 +121,7 @@ def put(key: str, value: Any) -> None:
 def forget(key: str) -> None:
     """Let the widget of a key take its default again (from a callback, or before it is drawn)."""
     holding.put(key, holding.NOTHING)
-    _say(key, None)
+    _say({key: None})
 
 
 def check(key: str, valid: Callable[[str], bool]) -> None:
@@ -135,8 +155,9 @@ def _note(key: str, asked: str) -> None:
     st.session_state.setdefault("refused in the address", {})[key] = {"asked": asked}
 
 
-def show_notes(words: dict[str, str]) -> None:
-    """A line for each thing a link asked for in vain. ``words``: what each key is called."""
+def show_notes(words: dict[str, str], titles: Mapping[str, Callable[[str], str]] | None = None) -> None:
+    """A line for each thing a link asked for in vain. ``words``: what each key is called; ``titles``: what its values
+    are called on the screen, where that is not their name."""
     notes = st.session_state.get("refused in the address", {})
     lines = []
     for key in list(notes):
@@ -144,7 +165,10 @@ def show_notes(words: dict[str, str]) -> None:
         if notes[key].setdefault("instead", now) != now:  # the reader has chosen since
             del notes[key]
             continue
-        shown = "nothing is chosen" if now in (None, "") else f"{code(str(now))} is taken"
+        shown = "nothing is chosen"
+        if now not in (None, ""):
+            titled = (titles or {}).get(key)
+            shown = f"{titled(str(now)) if titled else code(str(now))} is taken"
         lines.append(
             f"The link asks for {words.get(key, key)} {code(notes[key]['asked'])}, which cannot be had here: {shown}."
         )

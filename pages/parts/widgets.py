@@ -22,7 +22,10 @@ PRESSED_FOR = 10.0
 
 
 def network_picker(side: str, networks: Mapping[str, NetworkInfo], default: str, store: Store) -> NetworkInfo:
-    """Choose a network of the library; a link may name any other architecture too. ``side`` is "a" or "b"."""
+    """Choose a network of the library; a link may name any other architecture too. ``side`` is "a" or "b".
+
+    Whoever draws both says in the address what they hold, at once.
+    """
 
     def known(name: str) -> NetworkInfo | None:
         if name in networks or name.endswith((".keras", ".npz")):  # a link opens no files
@@ -46,9 +49,7 @@ def network_picker(side: str, networks: Mapping[str, NetworkInfo], default: str,
         format_func=labels.__getitem__,
         key=side,
     )
-    name = chosen or default
-    address.write(side, name, default)
-    info = choices[name]
+    info = choices[chosen or default]
     at_epoch = "@" in info.spec.name
     said = not at_epoch and (info.trained_on or info.spec.source == "untrained")  # all of it, by the label
     facts, hint = [] if said else [info.subtitle], None

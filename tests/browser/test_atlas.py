@@ -193,6 +193,10 @@ def test_on_a_phone_three_widths_fit_and_can_be_read(page: Page, atlas_app: str)
     assert box["x"] + box["width"] <= 390
     assert cell(page, "14x4").locator("canvas").bounding_box()["width"] >= 88
     page.wait_for_function("document.querySelector('.st-key-map .js-plotly-plot')?.clientHeight < 600")
+    settled(page)
+    assert page.locator(".st-key-map .modebar").count() == 0, "no row of buttons over the strips"
+    first, probe = (page.locator(f".st-key-map .{axis}title").bounding_box() for axis in ("y3", "y4"))
+    assert probe["y"] + probe["height"] + 6 < first["y"], "what the strips are called is not read as one word"
 
 
 def test_the_keyboard_opens_a_network(page: Page, atlas_app: str):
@@ -203,6 +207,17 @@ def test_the_keyboard_opens_a_network(page: Page, atlas_app: str):
 
 
 # The atlas that ships.
+
+
+def test_of_an_epoch_that_was_not_kept_nothing_is_told(page: Page, reader: str):
+    open_atlas(page, f"{reader}/atlas?epoch=15")
+    for gone in page.locator(".cell[data-kept=no]").all():
+        expect(gone.locator(".gap")).to_have_text("not kept")
+        expect(gone.locator(".line").first).to_have_text(re.compile(r"^before it, epoch \d+$"))
+        expect(gone.locator(".accuracy")).to_have_text("")
+        expect(gone.locator(".blocks")).to_have_text("")
+        assert "test" not in (gone.get_attribute("aria-label") or "")
+    assert page.locator(".cell[data-kept=no]").count() and page.locator(".cell[data-kept=yes]").count()
 
 
 @pytest.mark.own_tab

@@ -344,6 +344,25 @@ def test_the_browsers_back_is_back_in_the_app(page: Page, reader: str):
     expect(page.get_by_role("heading", name="ResNet 38x1 × ResNet 14x4")).to_be_visible()
 
 
+def test_the_browsers_back_leads_to_no_pair_that_was_never_chosen(page: Page, reader: str):
+    open_map(page, reader)
+    trained, untrained = (
+        page.get_by_role("heading", name=f"ResNet 38x1{which} × itself", exact=True) for which in ("", ", untrained")
+    )
+    page.get_by_text("before training", exact=True).click()
+    expect(untrained).to_be_visible()
+    settled(page)
+    page.get_by_text("a network and its block", exact=True).click()
+    expect(trained).to_be_visible()
+    settled(page)
+    assert urlsplit(page.url).query == ""
+    for heading, query in ((untrained, "a=cifar-resnet-38x1&b=cifar-resnet-38x1"), (trained, "")):
+        page.go_back()
+        expect(heading).to_be_visible()
+        settled(page)
+        assert urlsplit(page.url).query == query
+
+
 def test_a_new_comparison_is_computed_and_appears(page: Page, app: str):
     page.goto(app + TWO_SMALL)
     button = page.get_by_role("button", name="Compare", exact=True)

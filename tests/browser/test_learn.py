@@ -173,6 +173,18 @@ def test_the_whole_lesson_fits_the_window(browser: Browser, reader: str, size: t
     context.close()
 
 
+def test_on_a_phone_the_maps_of_a_row_are_in_line_whatever_their_captions_are(page: Page, reader: str):
+    page.set_viewport_size({"width": 390, "height": 844})
+    open_chapter(page, reader, 5, 1)
+    captions = page.locator(".paper-grid figcaption").evaluate_all(
+        "(all) => all.slice(0, 5).map((c) => c.clientHeight)"
+    )
+    tops = page.locator(".paper-grid .heat-box").evaluate_all(
+        "(all) => all.slice(0, 5).map((box) => box.getBoundingClientRect().top)"
+    )
+    assert len(set(captions)) > 1 and max(tops) - min(tops) < 1
+
+
 # Chapter 1
 
 

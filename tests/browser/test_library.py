@@ -105,6 +105,11 @@ def test_a_set_is_renamed_downloaded_deleted_and_put_back(page: Page, app: str, 
     bring_in(page, files["left"])
     choose(page, "Activation sets")
     button(page, "Rename").click()
+    page.get_by_role("textbox", name="New name").fill("resnet50")
+    page.locator("[data-testid=stForm]").get_by_role("button", name="Rename").click()
+    expect(page.get_by_text("resnet50 is what the untrained network is called")).to_be_in_viewport()
+    settled(page)
+    button(page, "Rename").click()
     page.get_by_role("textbox", name="New name").fill("mine")
     page.locator("[data-testid=stForm]").get_by_role("button", name="Rename").click()
     expect(button(page, "Download")).to_have_count(0)  # a table with another name in it has no row chosen
@@ -118,8 +123,9 @@ def test_a_set_is_renamed_downloaded_deleted_and_put_back(page: Page, app: str, 
     activation_sets.check(saved)
     assert saved.name == "mine" and saved.digest == activation_sets.read(files["left"]).digest
     button(page, "Delete").click()
-    expect(page.get_by_text("Removed mine.")).to_be_visible()
     expect(page.get_by_text("None yet. Where a network is")).to_be_visible()
+    expect(page.get_by_text("Removed mine.")).to_be_in_viewport()
+    expect(button(page, "Undo")).to_be_in_viewport()
     button(page, "Undo").click()
     expect(page.get_by_text("None yet. Where a network is")).to_have_count(0)
     settled(page)

@@ -10,6 +10,8 @@ import pytest
 
 from cka_core.comparing import arrays, cell, engine, kept_grams
 from cka_core.comparing.kept_grams import KeptGrams
+from cka_core.images import own
+from cka_core.images.own_files import OwnImages
 from cka_core.images.sets import SampleSpec
 from cka_core.library import arrivals, catalogue, keeping
 from cka_core.measures.grams import grams
@@ -84,6 +86,40 @@ def test_pictures_and_classes_where_the_images_are_here(store):
     assert about["sheet"].startswith("data:image/webp;base64,")
     made = cell.cell(kept(sample), 1, 0, store)
     assert [one["label"] for one in made["images"]] == [images.classes[images.y[one["at"]]] for one in made["images"]]
+
+
+OF_ONES_OWN = {
+    "grey": np.random.default_rng(0).integers(0, 256, (N, 28, 28), np.uint8),
+    "float": np.random.default_rng(0).random((N, 1, 20, 30), np.float32) * 5 - 2,
+    "tokens": np.arange(7 * N).reshape(N, 7),
+}
+
+
+@pytest.mark.parametrize("kind, labelled", [("grey", True), ("grey", False), ("float", True), ("tokens", True)])
+def test_images_of_ones_own_have_pictures_where_they_are_some_and_classes_where_they_have_labels(store, kind, labelled):
+    x, y = OF_ONES_OWN[kind], np.arange(N) % 3 if labelled else np.zeros(N, np.int64)
+    classes = ("circle", "square", "star") if labelled else ()
+    own.put("mine", OwnImages({"all": (x, y)}, classes), "Mine", store)
+    about, _ = unpacked(cell.overview(kept(SampleSpec("mine", "all", N, None)), comparison(), store))
+    assert (about["classes"], about["labels"]) == (list(classes), y[:45].tolist() if labelled else [])
+    made = cell.cell(kept(SampleSpec("mine", "all", N, None)), 1, 0, store)
+    assert [one["label"] for one in made["images"]] == [
+        classes[y[one["at"]]] if labelled else "" for one in made["images"]
+    ]
+    assert [sheet.startswith("data:image/webp;base64,") for sheet in (about["sheet"], made["sheet"])] == [
+        kind != "tokens"
+    ] * 2
+
+
+def test_an_own_set_that_is_gone_or_another_one_by_now_shows_no_pictures(store):
+    own.put("mine", OwnImages({"all": (OF_ONES_OWN["grey"], np.arange(N) % 3)}, ("a", "b", "c")), "Mine", store)
+    of = kept(SampleSpec("mine", "all", N, None))
+    assert of.images(store) is not None
+    assert dataclasses.replace(of, digest="of others").images(store) is None
+    keeping.remove("images", "mine", "mine", store)
+    assert of.images(store) is None
+    own.put("mine", OwnImages({"all": (OF_ONES_OWN["grey"][:50], np.arange(50) % 3)}, ("a", "b", "c")), "Mine", store)
+    assert of.images(store) is None
 
 
 def test_what_images_add_sums_to_the_value_and_without_them_it_is_that_of_the_others(store):
@@ -172,6 +208,24 @@ def test_the_gram_matrices_of_all_images_or_of_few_are_found_where_a_comparison_
     found = kept_grams.find(a, b, result, store)
     assert (found.n, found.whole) == (64, False)
     assert np.abs(cell.without(found, 1).before - few.matrix).max() < 1e-6
+
+
+def test_a_map_of_ones_own_images_that_were_made_to_fit_is_opened_and_asked_for_as_it_was_made(store, monkeypatch):
+    own.put("mine", OwnImages({"all": (OF_ONES_OWN["grey"], np.arange(N) % 3)}, ("a", "b", "c")), "Mine", store)
+    a = catalogue.find("cifar-resnet-8x1", store).spec
+    spec = CompareSpec(a, a, SampleSpec("mine", "all", N, 0), 45, fit=True)
+    result = engine.run(spec, store)
+    found = kept_grams.find(a, a, result, store)
+    assert found.whole and found.images(store).classes == ("a", "b", "c")
+    assert kept_grams.asking(a, a, result, store) == spec
+    store.remove_folder("grams")
+    monkeypatch.setenv("CKA_GRAM_BUDGET", str(30 * N * 4))
+    asked = kept_grams.asking(a, a, result, store)
+    assert asked == dataclasses.replace(spec, sample=dataclasses.replace(spec.sample, n=64))
+    monkeypatch.delenv("CKA_GRAM_BUDGET")
+    engine.run(asked, store)
+    few = kept_grams.find(a, a, result, store)
+    assert (few.n, few.whole, len(few.images(store))) == (64, False, 64)
 
 
 def test_activation_sets_of_unknown_images_are_opened_too_and_old_ones_say_what_they_lack(store, tmp_path):

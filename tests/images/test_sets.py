@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from cka_core.base.npz import NotReadable
-from cka_core.images import cifar10_files, sets
+from cka_core.images import cifar10_files, pictures, sets
 from cka_core.images.sets import ImagesUnavailable, choose, import_cifar10, load_images
 
 
@@ -255,3 +255,24 @@ def test_as_many_images_as_cifar10_that_are_not_its_own_are_noted(tmp_path, stor
 def test_the_small_file_that_once_ended_in_a_traceback_is_refused_in_a_sentence(store):
     with pytest.raises(NotReadable, match=r"Expected an npz with x_train.* in zlib\.npz"):
         import_cifar10(Path(__file__).parent.parent / "data" / "faults" / "zlib.npz", store)
+
+
+def test_images_of_any_kind_are_seen_in_colour_as_squares_and_what_is_none_is_not():
+    rng = np.random.default_rng(0)
+    colour = rng.integers(0, 256, (4, 32, 32, 3), np.uint8)
+    assert (pictures.seen(colour) == colour).all() and (pictures.seen(colour, [2, 0]) == colour[[2, 0]]).all()
+    assert (pictures.seen(colour.transpose(0, 3, 1, 2)) == colour).all()
+    assert (pictures.seen(np.concatenate([colour, colour[..., :1]], axis=3)) == colour).all(), "without transparency"
+    grey = colour[..., 0]
+    for x in (grey, grey[..., None], grey[:, None]):
+        assert (pictures.seen(x) == grey[..., None]).all() and pictures.seen(x).shape == colour.shape
+    assert (pictures.seen(np.float32(colour) / 255) == colour).all()
+    unit = np.float64(grey) / 255
+    unit[0, 0, :2] = 0, 1
+    assert (pictures.seen(3 * unit - 1) == np.rint(255 * unit)[..., None]).all(), "from the smallest to the largest"
+    assert (pictures.seen(np.ones((2, 8, 8), np.int32)) == 0).all()
+    oblong = pictures.seen(colour[:, 8:24])
+    assert (oblong[:, 8:24] == colour[:, 8:24]).all() and not oblong[:, :8].any() and not oblong[:, 24:].any()
+    assert pictures.seen(np.zeros((1, 300, 200, 3), np.uint8)).shape == (1, 64, 64, 3)
+    for none in (np.zeros((4, 7)), np.zeros((4, 5, 6, 7)), np.zeros((4, 2, 3, 4, 3))):
+        assert pictures.seen(none) is None

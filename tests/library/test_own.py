@@ -23,7 +23,7 @@ from cka_core.images import own, sets
 from cka_core.images.sets import SampleSpec, load_images
 from cka_core.jobs import trainings
 from cka_core.library import arrivals, belongings, catalogue, incoming, inventory, keeping
-from cka_core.networks import fitting
+from cka_core.networks import fitting, layouts
 from cka_core.networks.building import build_network
 from cka_core.results import comparison, words
 from cka_core.results.comparison import CompareSpec
@@ -66,6 +66,13 @@ def pictures(sizes=((16, 12),), grey: bool = False) -> bytes:
 
 
 # Networks
+
+
+def test_what_is_no_picture_is_counted_in_numbers(store):
+    _, name = take(store, "tokens.npz", npz(images=RNG.integers(0, 9, (60, 7), np.int32)))
+    (row,) = [row for row in inventory.images(store) if row.name == name]
+    assert row.what == "60 images of 7 numbers"
+    assert layouts.counted_text((28, 28, 1)) == "28 × 28, grey"
 
 
 def test_a_network_is_read_in_another_process_described_and_compared_on_its_own_images(store, tmp_path):

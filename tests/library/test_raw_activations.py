@@ -16,7 +16,7 @@ from cka_core.comparing import engine
 from cka_core.images.sets import SampleSpec
 from cka_core.library import arrivals, catalogue, incoming
 from cka_core.measures.centring import NonFiniteActivation
-from cka_core.results.activation_sets import shared_sample
+from cka_core.results.activation_sets import Sample, assumption, shared_sample
 from cka_core.results.comparison import CompareSpec
 from tests.base.test_foreign_arrays import MALFORMED, npz, safetensors
 
@@ -52,6 +52,10 @@ def test_without_ids_the_order_is_said_to_be_assumed(store):
     a, b = taken(store), taken(store, B, "b.npz", sample_ids=IDS)
     (warning,) = compared(store, a, b).warnings
     assert "order of the images is assumed: nothing in a says" in warning
+    assert warning.endswith("of the other. sample_ids in both files are checked.")
+    shown = Sample("mine", "all", N, None, False, "of the images")
+    network = assumption(catalogue.find(a, store).activations, shown, "the images of mine", both_files=False)
+    assert network.endswith("is the image of row i of the other."), "of which one is no file"
     c = taken(store, A, "c.npz", sample_ids=IDS)
     assert compared(store, c, b).warnings == ()
     assert compared(store, a, a).warnings == ()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from cka_core.atlas.result import listed
 from cka_core.base import shipped
 from cka_core.base.store import Store
 from cka_core.measures.blocks import RULE
@@ -297,3 +298,11 @@ def test_opening_and_using_the_page_imports_neither_tensorflow_nor_dask():
 def test_an_atlas_of_one_or_two_networks_has_every_view(store, members, view):
     synthetic_atlas.build(members).save(Path(store.root) / "atlases" / "synthetic")
     assert len(grid(open_page(view=view))["cells"]) == members
+
+
+def test_a_link_to_an_atlas_that_is_not_here_says_so_and_which_is_shown(store):
+    page = open_page(atlas="no-such-atlas")
+    assert "The link asks for the atlas `no-such-atlas`, which cannot be had here: `" in texts(page)
+    assert grid(page) == grid(open_page()) and "atlas" not in page.query_params
+    known = next(iter(listed(store)))
+    assert "cannot be had here" not in texts(open_page(atlas=known))

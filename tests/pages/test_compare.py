@@ -18,7 +18,10 @@ from cka_core.atlas.numbers import inside_and_outside
 from cka_core.atlas.result import bundled as bundled_atlas
 from cka_core.base.progress import Progress
 from cka_core.base.store import Store
-from cka_core.images.sets import SampleSpec
+from cka_core.images import own
+from cka_core.images.image_set import ImageSet
+from cka_core.images.own_files import OwnImages
+from cka_core.images.sets import SampleSpec, image_sets
 from cka_core.jobs import records, submit
 from cka_core.library import catalogue
 from cka_core.measures.chance import BestMatchChance
@@ -26,6 +29,7 @@ from cka_core.measures.estimators import estimates
 from cka_core.results import best_match, estimators, views
 from cka_core.results.blocks import network_blocks
 from cka_core.results.comparison import CompareSpec, find
+from pages.parts.compare import reading
 from tests.synthetic import comparison
 
 APP = Path(__file__).parent.parent.parent / "app.py"
@@ -174,6 +178,30 @@ def test_another_map_begins_with_its_own_cell_unless_one_was_chosen(store):
 
 def cell_of(page: AppTest) -> tuple[str, str]:
     return page.selectbox(key="la").value, page.selectbox(key="lb").value
+
+
+def test_a_chosen_cell_outlives_a_map_that_has_not_its_layers(store):
+    cell = {"la": "stage2_block3_add", "lb": "stage2_block3_relu2"}
+    page = open_page(**cell)
+    value = page.metric[0].value
+    page.selectbox(key="measure").set_value("procrustes").run()
+    assert dict(page.query_params) == {**cell, "measure": "procrustes"} and not page.metric
+    assert "B’s layer `stage2_block3_relu2` is not among the " in texts(page) and not page.exception
+    page.selectbox(key="measure").set_value("cka").run()
+    assert dict(page.query_params) == cell and cell_of(page) == tuple(cell.values()) and page.metric[0].value == value
+    page = open_page(**cell, measure="procrustes")
+    assert dict(page.query_params) == {**cell, "measure": "procrustes"} and not page.warning
+
+
+def test_only_partners_are_offered_that_take_the_images(store):
+    networks = catalogue.comparable(store)
+    mine = replace(networks[A], spec=replace(networks[A].spec, name="tokens"), input_shape=(7,))
+    tokens, grey = (ImageSet("mine", "Mine", {"all": 60}, False, shape=shape) for shape in ((7,), (28, 28)))
+    assert reading.partner(mine, {"tokens": mine, **networks}, tokens) == ""
+    other = replace(mine, spec=replace(mine.spec, name="other"))
+    assert reading.partner(mine, {"tokens": mine, **networks, "other": other}, tokens) == "other"
+    for images in (grey, image_sets(store)["cifar10-mini"]):
+        assert reading.partner(networks[BLOCK], networks, images) == SEED_1
 
 
 def test_the_six_maps_of_the_notebook_are_one_click_each(store, monkeypatch):
@@ -548,6 +576,25 @@ def test_the_page_says_in_what_form_pixels_entered_and_why(store):
         assert "as they are (a Rescaling of its own, rescale)." in told_why
 
 
+def test_what_are_no_pictures_have_no_pixels(store):
+    own.put("mine", OwnImages({"all": (np.arange(70).reshape(10, 7), np.zeros(10, np.int64))}, ()), "Mine", store)
+    wanted = spec()
+    keep(store, wanted)
+    result = find(wanted, store)
+    form = {side: result.provenance[side] | {"preprocessing": {"form": "none", "why": ""}} for side in
+            ("network_a", "network_b")}  # fmt: skip
+    for name, words in (("cifar10-mini", "pixels as they are"), ("mine", "inputs as they are")):
+        of = {"images": result.provenance["images"] | {"images": name}}
+        for entry in store.entries("comparisons"):
+            store.remove(entry.path)
+        store.put("comparisons", wanted.key, replace(result, provenance=result.provenance | form | of).to_bytes())
+        assert words in texts(open_page(a=A, b=B))
+
+
+def test_a_measure_that_is_not_known_is_answered_with_the_title_of_the_one_taken():
+    assert "the measure `foo`, which cannot be had here: unbiased CKA is taken." in texts(open_page(measure="foo"))
+
+
 def test_a_bundled_result_says_how_its_pixels_entered():
     assert "pixels divided by 255" in texts(open_page())
 
@@ -714,6 +761,7 @@ def test_the_last_choice_is_undone_and_the_one_before(store):
     page = open_page(**PAIR)
     assert button(page, "Undo").disabled
     button(page, "Show ResNet 38x1 with itself").click().run()
+    assert not button(page, "Undo").disabled, "the first choice can be undone at once"
     page.selectbox(key="colours").set_value("viridis").run()  # is no choice of what to compare
     page.selectbox(key="la").set_value("stem_conv").run()
     button(page, "Undo").click().run()

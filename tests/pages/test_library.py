@@ -13,6 +13,7 @@ from cka_core.base import shipped
 from cka_core.comparing import extraction
 from cka_core.images.sets import SampleSpec
 from cka_core.library import arrivals, catalogue, inventory, keeping
+from pages.parts import address
 from tests.library.test_catalogue import BUNDLED, keep, trained
 from tests.pages.test_compare import APP, button, has_map, open_page, texts
 from tests.results.test_activation_sets import KNOWN, made
@@ -145,7 +146,7 @@ def test_a_comparison_of_networks_that_are_gone_is_opened_by_its_key_until_somet
     spec = keep(store, "mine", BUNDLED)
     keeping.remove("networks", "mine", "mine", store)
     page = open_page(result=spec.key)
-    assert has_map(page) and "Opened from the Library" in texts(page)
+    assert has_map(page) and "Opened from the Library" in texts(page) and "which is not here" not in texts(page)
     assert page.subheader[0].value == f"mine × {BUNDLED}"
     page.selectbox(key="b").set_value("resnet50").run()
     assert "Opened from the Library" not in texts(page) and "result" not in page.query_params
@@ -155,6 +156,14 @@ def test_a_comparison_of_networks_that_are_gone_is_opened_by_its_key_until_somet
 def test_a_link_to_a_result_that_is_not_here_shows_the_page_as_ever(key):
     page = open_page(result=key)
     assert has_map(page) and page.subheader[0].value == "ResNet 38x1 × itself"
+    assert [
+        one.value for one in page.warning if f"asks for the result {address.code(key)}, which is not here" in one.value
+    ]
+    page.run()
+    assert "which is not here" in texts(page)
+    page.selectbox(key="la").set_value("stem_conv").run()
+    page.selectbox(key="b").set_value("resnet50").run()
+    assert "which is not here" not in texts(page)
 
 
 def test_an_opened_comparison_from_elsewhere_is_only_shown(store, tmp_path):

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cka_core import Comparison
 from cka_core.results import figures, paper, trust, words
 from cka_core.results.differences import difference, is_difference, same_axes
 from tests.synthetic import comparison
+
+ROOT = str(Path(__file__).parents[2])
 
 
 def test_it_is_one_less_the_other_where_both_have_a_number():
@@ -23,6 +30,23 @@ def test_it_is_one_less_the_other_where_both_have_a_number():
     assert is_difference(found) and not is_difference(one)
     assert words.value_text(found.provenance) == "CKA less untrained"
     assert words.command(found).startswith("# made in Python")
+
+
+def test_its_commands_make_both_and_subtract_them(tmp_path):
+    one, other = comparison(seed=0), comparison(seed=1)
+    other = dataclasses.replace(other, provenance=other.provenance | {
+        "command": "python -m cka_core compare x y --out 'a file.npz' --figure b.png"})  # fmt: skip
+    found = difference(one, other, "untrained")
+    told, first, second, less = words.command(found).splitlines()
+    assert told == "# made in Python of two results, the first less the second"
+    assert first == f"{one.provenance['command']} --out first.npz"
+    assert second == "python -m cka_core compare x y --out second.npz"
+    one.save(tmp_path / "first.npz")
+    other.save(tmp_path / "second.npz")
+    subprocess.run([sys.executable, *shlex.split(less)[1:]], check=True, cwd=tmp_path, env={"PYTHONPATH": ROOT})
+    assert np.array_equal(Comparison.load(tmp_path / "result.npz").matrix, found.matrix, equal_nan=True)
+    unknown = dataclasses.replace(other, provenance=other.provenance | {"command": None})
+    assert words.command(difference(one, unknown, "x")) == "# made in Python: no command was kept with this result"
 
 
 def test_its_colours_go_from_minus_one_to_one_and_are_white_at_zero():

@@ -195,6 +195,21 @@ def test_a_report_is_one_file_in_which_names_are_text():
     assert about["a"][0].startswith(EVIL) and np.allclose(about["values"], result.matrix, atol=1e-4)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_very_unequal_map_is_no_strip_and_its_stages_are_named(turned):
+    result = comparison().select(list(range(2, 50, 10)), list(range(50)))
+    result = result.transpose() if turned else result
+    axes = paper.drawn(result, titles=("a network with a name", "another one")).axes[0]
+    sides = [side / 300 for side in axes.bbox.size]
+    assert min(sides) > 1, "inches"
+    for axis, layers in ((axes.xaxis, result.layers_b), (axes.yaxis, result.layers_a)):
+        shown = [label.get_text() for label in axis.get_ticklabels() if label.get_visible() and label.get_text()]
+        assert shown == [stage.name for stage in views.stages(layers)]
+    assert axes.get_xlabel().startswith("B: an") and axes.get_ylabel().startswith("A: a")
+    square = paper.drawn(comparison().select(list(range(30)), list(range(50)))).axes[0]
+    assert square.bbox.width / square.bbox.height == pytest.approx(5 / 3, rel=0.01), "others have square cells"
+
+
 def test_a_figure_is_as_wide_as_asked_with_letters_and_colours_as_asked(tmp_path):
     result = comparison()
     path = result.savefig(tmp_path / "a.svg", width=3.3, font_size=8, limits=(0.9, 1.0))

@@ -45,6 +45,16 @@ def test_the_line_says_images_measure_minibatches_batch_norm_chance_and_who_deci
     assert not misleading(sure(**TRAINED))
 
 
+def test_of_networks_without_batch_norm_nothing_is_said_of_it():
+    result = sure(**{side: {"name": "mine", "architecture": "mine"} for side in ("network_a", "network_b")})
+    assert "batch norm at inference" in texts(result), "by its layers"
+    dense = {
+        side: tuple(dataclasses.replace(layer, kind="Dense") for layer in getattr(result, side))
+        for side in ("layers_a", "layers_b")
+    }
+    assert not [text for text in texts(dataclasses.replace(result, **dense)) if "batch norm" in text]
+
+
 def test_only_what_would_mislead_is_marked():
     assert misleading(sure(**TRAINED | {"images": {"n": 64}})) == ["chance reaches 0.11"]
     assert misleading(sure(slice(3, 6), **TRAINED)) == ["few images decide: 11"]
@@ -75,7 +85,11 @@ def test_layers_without_a_number_are_counted_and_named_with_the_reason():
 
 def test_a_measure_without_intervals_tells_its_own_level_of_chance():
     told = texts(sure(measure="mutual-knn", **TRAINED))
-    assert any(text.startswith("chance: k / (n - 1)") for text in told)
+    assert "chance: 0.039" in told, "10 / 255, the number"
+    hints = [fact.hint for fact in trust.line(sure(measure="mutual-knn", **TRAINED)) if fact.text.startswith("chance")]
+    assert [hint for hint in hints if "k / (n - 1) for the k = 10 nearest of n images" in hint], "and how it comes"
+    assert "chance: 0.078" in texts(sure(measure="svcca", **TRAINED)), "20 / 255"
+    assert any(text.startswith("chance: not 0") for text in texts(sure(measure="procrustes", **TRAINED)))
     assert not trust.could_have_intervals(dataclasses.replace(sure(measure="mutual-knn"), jackknife=None))
     assert trust.could_have_intervals(comparison())
 

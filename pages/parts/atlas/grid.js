@@ -69,14 +69,17 @@ function say(item, frame) {
   parts.marks.replaceChildren();
   button.dataset.kept = frame && !frame.kept ? 'no' : 'yes';
   parts.gap.textContent = frame && !frame.kept ? 'not kept' : '';
-  parts.accuracy.textContent = frame ? `test ${frame.test}` : '';
-  parts.training.textContent = frame
-    ? `epoch ${frame.epoch}, training ${frame.train}${frame.fitted || frame.epoch !== cell.last ? '' : ', not fitted'}` : 'no map';
-  parts.blocks.textContent = frame ? frame.blocks : '';
+  const kept = frame && frame.kept; // of another epoch nothing is told but that it is the last one
+  parts.accuracy.textContent = kept ? `test ${frame.test}` : '';
+  parts.training.textContent = kept
+    ? `epoch ${frame.epoch}, training ${frame.train}${frame.fitted || frame.epoch !== cell.last ? '' : ', not fitted'}`
+    : frame ? `before it, epoch ${frame.epoch}` : 'no map';
+  parts.blocks.textContent = kept ? frame.blocks : '';
   // What is read aloud begins with what is read by eye.
   button.setAttribute('aria-label', frame
-    ? `${cell.size} ${parts.accuracy.textContent} ${parts.training.textContent} ${frame.blocks}: ${cell.title}` : cell.title);
-  for (const [start, stop] of frame ? frame.marks : []) {
+    ? [cell.size, parts.gap, parts.accuracy, parts.training, parts.blocks].map((one) => one.textContent ?? one)
+      .filter(Boolean).join(' ') + `: ${cell.title}` : cell.title);
+  for (const [start, stop] of kept ? frame.marks : []) {
     for (const [side, extent] of [['left', 'width'], ['bottom', 'height']]) {
       const mark = element('i', side);
       mark.style[side] = `${100 * start}%`;

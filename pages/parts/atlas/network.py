@@ -12,7 +12,7 @@ from cka_core.base.store import Store
 from cka_core.images import pictures
 from cka_core.images.sets import Images, is_available
 from cka_core.measures.blocks import RULE
-from pages.parts import address, drawn, holding
+from pages.parts import address, drawn, holding, phone
 from pages.parts.atlas import grid as atlas_grid
 
 REMOVALS = {"first component": "component", "influential images": "images"}
@@ -79,7 +79,8 @@ def maps(shown: OneNetwork, colours: str) -> None:
         st.markdown(f"**As it is**, after epoch {shown.facts.epoch}")
         figure = atlas_figures.large_map(shown.view, shown.title, colours=colours, narrow=narrow)
         alt = atlas_figures.large_alt(shown.view, shown.title, "as it is")
-        st.plotly_chart(drawn.readable(figure), width="stretch", key="map", alt=alt, config=atlas_figures.CONFIG)
+        config = phone.chart(atlas_figures.CONFIG, narrow=narrow)
+        st.plotly_chart(drawn.readable(figure), width="stretch", key="map", alt=alt, config=config)
     with right:
         if without.view is None:
             st.info("This atlas was not asked for this map.")
@@ -97,9 +98,7 @@ def maps(shown: OneNetwork, colours: str) -> None:
             without.view, shown.title, colours=colours, narrow=narrow, before=without.before
         )
         alt = atlas_figures.large_alt(without.view, shown.title, without.words)
-        st.plotly_chart(
-            drawn.readable(figure), width="stretch", key="map without", alt=alt, config=atlas_figures.CONFIG
-        )
+        st.plotly_chart(drawn.readable(figure), width="stretch", key="map without", alt=alt, config=config)
     st.markdown(f"Without {without.removed}: {without.blocks}; before: {without.blocks_before}.")
 
 

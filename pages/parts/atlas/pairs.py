@@ -13,7 +13,7 @@ from cka_core.atlas import views as atlas_views
 from cka_core.atlas.result import Atlas, Member
 from cka_core.results import figures, views
 from cka_core.results.comparison import Comparison
-from pages.parts import address, drawn, widgets
+from pages.parts import address, drawn, phone, widgets
 from pages.parts.atlas import grid as atlas_grid
 
 KEYS = {"A": "one", "B": "other"}
@@ -61,7 +61,8 @@ def pair_map(atlas: Atlas, a: Member, b: Member, which: str, kinds: str, colours
         figure = figures.heatmap(comparison, titles=titles, colours=colours, narrow=narrow, height=height)
     atlas_figures.mark_blocks(figure, {"y": _ranges(a, comparison, 0), "x": _ranges(b, comparison, 1)})
     alt = f"{which} of {titles[0]}, up the side, and {titles[1]}, along the bottom. Blocks are marked on the axes."
-    st.plotly_chart(drawn.readable(figure), width="stretch", key="pair", alt=alt, config=atlas_figures.CONFIG)
+    config = phone.chart(atlas_figures.CONFIG, narrow=narrow)
+    st.plotly_chart(drawn.readable(figure), width="stretch", key="pair", alt=alt, config=config)
     st.caption(f"{said} The thick lines along the axes are each network’s block.")
 
 

@@ -146,7 +146,7 @@ def _ask(
     store: Store,
 ) -> None:
     """The one button that has the Gram matrices of a map computed by a worker."""
-    wanted = kept_grams.asking(a.spec, b.spec, comparison)
+    wanted = kept_grams.asking(a.spec, b.spec, comparison, store)
     told = comparison.provenance.get("images") or {}
     few = kept is not None and wanted is not None and wanted.sample.n == kept.n
     if wanted is None and kept is None:

@@ -15,8 +15,8 @@ from cka_core.results import words as result_words
 from cka_core.results.best_match import BestMatchSpec
 from cka_core.results.best_match import find as find_by_chance
 from cka_core.results.comparison import MEASURE, Comparison
-from pages.parts import address, drawn, hiding
-from pages.parts.compare import estimating, many_maps, measuring, missing, two_maps
+from pages.parts import address, drawn, hiding, phone
+from pages.parts.compare import estimating, many_maps, measuring, missing, the_map, two_maps
 from pages.parts.compare.which import OnScreen
 from pages.parts.glossary import explain
 
@@ -83,7 +83,7 @@ def best_match(on: OnScreen, shown: Comparison, store: Store) -> None:
         width="stretch",
         key="curve",
         alt=f"Along the depth of {titles[0]} and of {titles[1]}: CKA of each layer with its best match in the other.",
-        config={"displaylogo": False},
+        config=phone.chart({"displaylogo": False}, narrow=the_map.is_narrow()),
     )
     if by_chance is not None:
         told = (

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
+from cka_core.networks.layers import Layer
 from cka_core.results import differences, trust, views
 from cka_core.results import words as result_words
 from cka_core.results.comparison import Comparison
@@ -42,32 +43,44 @@ def cell_card(
     *,
     usual: tuple[int, int] | None = None,
     shown: Comparison | None = None,
+    layers: tuple[Sequence[Layer], Sequence[Layer]] = ((), ()),
 ) -> tuple[str, str] | None:
     """One cell in words: its two layers, their CKA, the best match of either; and two pickers. Returns the layers.
 
-    ``usual`` is the cell to begin with, ``shown`` what the map shows of the comparison.
+    ``usual`` is the cell to begin with, ``shown`` what the map shows of the comparison. ``layers`` are all of either
+    network: one of them that was chosen stays so while a map is shown that has it not.
     """
     names = views.unique_names(comparison.layers_a), views.unique_names(comparison.layers_b)
+    choices: list[list[str]] = []
     for side, (key, own) in enumerate(zip(("la", "lb"), names, strict=True)):
-        address.check(key, own.__contains__)
+        known = {*own, *views.unique_names(layers[side])}
+        address.check(key, known.__contains__)
         begins = None if usual is None else own[usual[side]]
         now, began = st.session_state.get(key, begins), st.session_state.get(f"{key} to begin with")
         opened = (st.session_state.get(OPENED) or (None, None))[side]
-        if now not in own or (now == began and now != opened and usual is not None):  # nobody chose it
+        if now not in known or (now == began and now != opened and usual is not None):  # nobody chose it
             address.put(key, begins)
+        held = st.session_state.get(key) or st.query_params.get(key)
+        choices.append([*own, held] if held in known and held not in own else own)
         st.session_state[f"{key} to begin with"] = begins
     with st.container(border=True, gap="xsmall"):
         with st.container(horizontal=True, gap="small"):
             chosen = [
                 st.selectbox(
-                    f"Layer of {side}", own, index=None if usual is None else usual[position], key=key, width="stretch",
-                    placeholder="choose a layer", bind="query-params",
+                    f"Layer of {side}", given, index=None if usual is None else usual[position], key=key,
+                    width="stretch", placeholder="choose a layer", bind="query-params",
                 )
-                for position, (side, key, own) in enumerate(zip("AB", ("la", "lb"), names, strict=True))
+                for position, (side, key, given) in enumerate(zip("AB", ("la", "lb"), choices, strict=True))
             ]  # fmt: skip
         layer_a, layer_b = chosen
         if layer_a is None or layer_b is None:
             st.caption("No cell of this map has a number.")
+            return None
+        gone = [f"{side}’s layer {address.code(layer)}" for side, layer, own in zip("AB", chosen, names, strict=True)
+                if layer not in own]  # fmt: skip
+        if gone:
+            counts = " × ".join(str(len(own)) for own in names)
+            st.caption(f"{' and '.join(gone)} is not among the {counts} layers of this map. Another map may have it.")
             return None
         cell = views.cell(comparison, names[0].index(layer_a), names[1].index(layer_b))
         _cell_text(comparison, cell, titles, names, beside or {})

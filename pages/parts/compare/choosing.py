@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from cka_core.base import deployment, words
 from cka_core.base.store import Store
@@ -16,24 +17,28 @@ from cka_core.library.catalogue import NetworkInfo
 from cka_core.measures import registry
 from cka_core.results.comparison import MEASURE, CompareSpec
 from pages.parts import address, holding, images, visitor, widgets
-from pages.parts.compare import card, epochs, history
+from pages.parts.compare import card, epochs
 from pages.parts.compare.which import LABELS
 
 DEFAULT = "cifar-resnet-38x1-plain-s0"
 """The app opens with this network and itself: it has a block."""
 
 
-def choose(networks: dict[str, NetworkInfo], store: Store) -> tuple[CompareSpec, NetworkInfo, NetworkInfo, str]:
-    """The form, down to the button: what to compare, and why it cannot be, or ""."""
+def choose(
+    networks: dict[str, NetworkInfo], store: Store
+) -> tuple[CompareSpec, NetworkInfo, NetworkInfo, str, DeltaGenerator]:
+    """The form, down to the button: what to compare, why it cannot be, or "", and the place of Undo, which knows what
+    was chosen when all is drawn."""
     st.caption("Do two neural networks learn the same things?")
     default = DEFAULT if DEFAULT in networks else next(iter(networks))
     a = widgets.network_picker("a", networks, default, store)
     epochs.slider("a", a, store)
     b = widgets.network_picker("b", networks, default, store)
     epochs.slider("b", b, store)
+    address.write_together({side: (st.session_state[side] or default, default) for side in "ab"})
     with st.container(horizontal=True):
         st.button("Swap A and B", key="swap", icon=":material/swap_vert:", type="tertiary", on_click=_swap)
-        history.undo_button()
+        to_undo = st.container(width="content")
     problem = ""
     if a.activations or b.activations:
         sample, batch_size, problem = images.images_of_sets(a, b, store)
@@ -41,7 +46,7 @@ def choose(networks: dict[str, NetworkInfo], store: Store) -> tuple[CompareSpec,
     else:
         sample, batch_size, passes = images.images_picker(store)
     spec, unfit = images.fitting(CompareSpec(a.spec, b.spec, sample, batch_size, passes=passes), a, b, store)
-    return spec, a, b, problem or unfit
+    return spec, a, b, problem or unfit, to_undo
 
 
 def show(a: NetworkInfo | str, b: NetworkInfo | str) -> None:

@@ -9,8 +9,8 @@ from cka_core.comparing import estimate
 from cka_core.results import estimators, views
 from cka_core.results.comparison import Comparison
 from cka_core.results.estimators import MOST_IMAGES, EstimatorSpec
-from pages.parts import address, drawn
-from pages.parts.compare import missing
+from pages.parts import address, drawn, phone
+from pages.parts.compare import missing, the_map
 from pages.parts.compare.measuring import example
 from pages.parts.compare.which import OnScreen
 from pages.parts.glossary import explain
@@ -73,5 +73,6 @@ def _features(comparison: Comparison, layers: tuple[str, str]) -> tuple[int, int
 
 def _chart(figure: object, key: str, alt: str) -> None:
     st.plotly_chart(
-        drawn.readable(figure), width="stretch", key=f"estimator chart {key}", alt=alt, config={"displaylogo": False}
-    )
+        drawn.readable(figure), width="stretch", key=f"estimator chart {key}", alt=alt,
+        config=phone.chart({"displaylogo": False}, narrow=the_map.is_narrow()),
+    )  # fmt: skip

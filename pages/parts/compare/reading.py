@@ -5,12 +5,15 @@ from __future__ import annotations
 import streamlit as st
 
 from cka_core.base import shipped
+from cka_core.images.image_set import ImageSet
 from cka_core.jobs import submit
 from cka_core.library import words as network_words
 from cka_core.library.catalogue import NetworkInfo
 from cka_core.measures import registry
 from cka_core.measures.blocks import RULE
+from cka_core.networks.fitting import DoesNotFit, plan
 from cka_core.results import blocks, views
+from cka_core.results.activation_sets import shared_sample
 from cka_core.results.comparison import Comparison
 from pages.parts import address, hiding, holding
 from pages.parts.compare import card, walk
@@ -79,8 +82,14 @@ def _between(atlas_in: str, weights_a: str, weights_b: str) -> str:
     return pairs.two_seeds_text(atlas, weights_a, weights_b) if atlas is not None else ""
 
 
-def how_to_read(comparison: Comparison, a: NetworkInfo, b: NetworkInfo, networks: dict[str, NetworkInfo]) -> None:
-    """Three sentences under the map, each with something to click."""
+def how_to_read(
+    comparison: Comparison,
+    a: NetworkInfo,
+    b: NetworkInfo,
+    networks: dict[str, NetworkInfo],
+    images: ImageSet | None = None,
+) -> None:
+    """Three sentences under the map, each with something to click that can be compared on its ``images``."""
     if hiding.hides("reading"):
         return
     cell, block, untrained = st.columns(3, gap="medium")
@@ -98,23 +107,27 @@ def how_to_read(comparison: Comparison, a: NetworkInfo, b: NetworkInfo, networks
         said = "**A bright block** is a run of layers that change little: they represent the images almost alike."
         st.markdown(said, help=hint("block"))
         if comparison.is_self:
-            target = partner(a, networks)
+            target = partner(a, networks, images)
             seen = "Back to" if "before itself" in st.session_state else "Show"
-            label = f"{seen} {network_words.pair_title(a, networks[target])}"
+            label = f"{seen} {network_words.pair_title(a, networks[target])}" if target else ""
         else:
             st.session_state["before itself"] = b.spec.name
             label, target = f"Show {a.title} with itself", a.spec.name
-        st.button(label, icon=":material/grid_view:", type="tertiary", on_click=show, args=(a, target))
+        if target:
+            st.button(label, icon=":material/grid_view:", type="tertiary", on_click=show, args=(a, target))
     with untrained:
         st.markdown("**Untrained networks** show what the architecture does alone; the rest was learned.")
         to_untrained = bool(a.trained_on or b.trained_on)
         label = "Show both untrained" if to_untrained else "Show both trained"
+        possible = True
         if not _counterparts((a, b), networks, untrained=to_untrained):
             label = "Show a trained pair"
-        st.button(
-            label, icon=":material/model_training:", type="tertiary", on_click=_show_counterparts,
-            args=((a, b), networks, to_untrained),
-        )  # fmt: skip
+            possible = all(_takes(networks[name], images) for name in (walk.DEEP, walk.WIDE) if name in networks)
+        if possible:
+            st.button(
+                label, icon=":material/model_training:", type="tertiary", on_click=_show_counterparts,
+                args=((a, b), networks, to_untrained),
+            )  # fmt: skip
 
 
 def _counterparts(
@@ -138,11 +151,38 @@ def _show_counterparts(
     show(*(_counterparts(chosen, networks, untrained=untrained) or (walk.DEEP, walk.WIDE)))
 
 
-def partner(a: NetworkInfo, networks: dict[str, NetworkInfo]) -> str:
-    """Whom to compare a network with that was compared with itself: the one before, as trained or untrained as it."""
+def partner(a: NetworkInfo, networks: dict[str, NetworkInfo], images: ImageSet | None = None) -> str:
+    """Whom to compare a network with that was compared with itself: the one before, as trained or untrained as it.
+
+    Only one that can be compared with it on these ``images``; "" where there is none.
+    """
+    able = {name for name, info in networks.items() if name != a.spec.name and _go_together(a, info, images)}
     for name in (st.session_state.get("before itself"), walk.SECOND_SEED, walk.BLOCK):
         if name in networks and bool(networks[name].trained_on) != bool(a.trained_on):
             name = network_words.counterpart(networks[name], networks)
-        if name in networks and name != a.spec.name:
-            return name
-    return next(name for name in networks if name != a.spec.name)
+        if name in able:
+            return str(name)
+    return next((name for name in networks if name in able), "")
+
+
+def _go_together(a: NetworkInfo, other: NetworkInfo, images: ImageSet | None) -> bool:
+    """Whether two can be compared: networks on these images, an activation set on its own."""
+    sets = [info.activations for info in (a, other) if info.activations is not None]
+    if not sets:
+        return _takes(other, images)
+    try:
+        sample, _ = shared_sample(sets)
+    except ValueError:
+        return False
+    return len(sets) == 2 or (bool(sample.images) and all(_takes(info, images) for info in (a, other)))
+
+
+def _takes(network: NetworkInfo, images: ImageSet | None) -> bool:
+    """Whether images of a set enter a network, made to fit if need be."""
+    if network.activations is not None or images is None or not network.input_shape:
+        return True
+    try:
+        plan(images.shape, network.input_shape)
+    except DoesNotFit:
+        return False
+    return True

@@ -5,6 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from cka_core.base.store import Store
+from cka_core.images.pictures import are_pictures
+from cka_core.images.sets import image_sets
 from cka_core.results import trust
 from cka_core.results import words as result_words
 from cka_core.results.comparison import Comparison
@@ -13,15 +15,17 @@ from pages.parts.compare import missing
 from pages.parts.compare.which import OnScreen
 
 
-def line(comparison: Comparison, *, faded: bool = False) -> None:
+def line(comparison: Comparison, store: Store, *, faded: bool = False) -> None:
     """One line; red is only what would mislead a reader who passes it over. The hint has a sentence for each part."""
     facts = trust.line(comparison)
     parts = [f":red[**{address.plain(fact.text)}**]" if fact.misleads else address.plain(fact.text) for fact in facts]
     hints = [f"**{address.plain(fact.text)}:** {address.plain(fact.hint)}" for fact in facts]
-    pixels = result_words.pixels(comparison.provenance)
+    images = image_sets(store).get(str((comparison.provenance.get("images") or {}).get("images")))
+    what = "pixels" if images is None or are_pictures(images.shape) else "inputs"
+    pixels = result_words.pixels(comparison.provenance, what)
     if pixels:
         parts.append(address.plain(pixels))
-        hints.append(address.plain(" ".join(result_words.pixels_because(comparison.provenance))))
+        hints.append(address.plain(" ".join(result_words.pixels_because(comparison.provenance, what))))
     text, hint = ("Still showing: " if faded else "") + " · ".join(parts), "\n\n".join(filter(None, hints))
     if any(fact.misleads for fact in facts):  # in a caption, which is faint, red is too faint to be read
         st.markdown(f":small[{text}]", help=hint)

@@ -15,7 +15,7 @@ from cka_core.library import words as network_words
 from cka_core.library.catalogue import NetworkInfo
 from cka_core.measures import registry
 from cka_core.results.comparison import MEASURE, CompareSpec, Comparison, find
-from pages.parts import visitor
+from pages.parts import address, visitor
 
 LABELS = {"failed": "Try again", "stopped": "Resume", "interrupted": "Resume"}
 """What the button says after a job that came to no end."""
@@ -74,10 +74,21 @@ def opened(spec: CompareSpec, store: Store) -> OnScreen | None:
     chosen = st.session_state.setdefault(f"chosen when {key} was opened", asdict(spec))
     found = inventory.opened(key, store) if chosen == asdict(spec) else None
     if found is None:
+        if chosen == asdict(spec):
+            st.session_state["result that is not here"] = key, chosen
         del st.query_params["result"]
         st.session_state.pop(f"chosen when {key} was opened")
         return None
     return OnScreen(*found, None)
+
+
+def not_here(spec: CompareSpec) -> str:
+    """That a link asked for a result that is not here; until something is chosen. "" else."""
+    key, chosen = st.session_state.get("result that is not here", ("", None))
+    if chosen != asdict(spec):
+        st.session_state.pop("result that is not here", None)
+        return ""
+    return f"The link asks for the result {address.code(key)}, which is not here. What is chosen at the left is shown."
 
 
 def why_no_map(spec: CompareSpec, title: str, refused: bool, job: submit.JobStatus | None, below: bool) -> str:
