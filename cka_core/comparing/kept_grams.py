@@ -15,7 +15,7 @@ from typing import Any
 from cka_core.base import npz, shipped
 from cka_core.base.store import Store, gram_budget
 from cka_core.comparing.sources import grams_key, stored_batch
-from cka_core.images.sets import Images, SampleSpec, image_sets, is_available
+from cka_core.images.sets import Images, SampleSpec, image_set, image_sets, is_available
 from cka_core.library import catalogue
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import minibatches
@@ -132,9 +132,13 @@ def asking(a: NetworkSpec, b: NetworkSpec, comparison: Comparison, store: Store 
 
 
 def _sample(told: dict[str, Any], store: Store | None) -> SampleSpec | None:
-    """Which images a provenance names; None where it does not say, or no set of that name is here that has them."""
-    found, n = image_sets(store).get(str(told.get("images"))), told.get("n")
-    if found is None or not isinstance(n, int) or n > found.sizes.get(str(told.get("split")), 0):
+    """Which images a provenance names, whatever their set is called now; None where it does not say, or no set is here
+    that has them."""
+    try:
+        found, n = image_set(str(told.get("images")), store, held=str(told.get("held") or "")), told.get("n")
+    except ValueError:
+        return None
+    if not isinstance(n, int) or n > found.sizes.get(str(told.get("split")), 0):
         return None
     return SampleSpec(found.name, told["split"], n, told.get("seed"), bool(told.get("balanced")))
 

@@ -36,12 +36,12 @@ README = """{title}
 report.html      the map, offline; click a cell
 figure.*         the map for a paper, PNG, SVG and PDF
 matrix.csv       the numbers, layers named
-cells.csv        a row a cell, with its 95 % interval (where there are intervals)
-result.npz       everything: cka_core.Comparison.load("result.npz"), or drop this zip on the Library page
+{cells}result.npz       everything: cka_core.Comparison.load("result.npz"), or drop this zip on the Library page
 provenance.json  networks, images, preprocessing, versions
 again.py         {again}
 CITATION.bib     what to cite
 """
+CELLS = "cells.csv        a row a cell, with its 95 % interval\n"
 CITATION = """@misc{{cka_explorer,
   title = {{CKA Explorer {version}: which layers of two neural networks represent images alike}},
   note = {{{title}: {facts}}},
@@ -75,7 +75,7 @@ if missing:
     sys.exit(f"Missing beside {{Path(__file__).name}}: {{', '.join(missing)}}. Put it there and run this again.")
 sys.exit(subprocess.call([sys.executable, "-m", "cka_core", *map(str, WORDS)]))
 '''
-BY_HAND = '''"""This result was made in Python, of models or arrays that are not here. This draws it as it is kept."""
+BY_HAND = '''"""This result was made in Python{of}. This draws it as it is kept."""
 
 from pathlib import Path
 
@@ -87,7 +87,7 @@ HERE = Path(__file__).resolve().parent
 result = Comparison.load(HERE / "result.npz")
 print(result)
 result.savefig(HERE / "again.png", limits={limits!r}, colours={colours!r})
-# The numbers themselves: cka_core.compare(model_a, model_b, images, batch_size={batch_size!r})
+# The numbers themselves{how}
 '''
 OWN = ("python", "-m", "cka_core", "compare")
 """How the command of a result begins that `AGAIN` runs. A result comes from anywhere, and so does its command."""
@@ -107,7 +107,13 @@ def to_bytes(
     about = comparison.provenance | ({"warnings": list(comparison.warnings)} if comparison.warnings else {})
     again, what = _again(comparison, title, colours, limits)
     members: dict[str, str | bytes] = {
-        "README.txt": README.format(title=title, facts=facts, notes="".join(f"{note}\n" for note in notes), again=what),
+        "README.txt": README.format(
+            title=title,
+            facts=facts,
+            notes="".join(f"{note}\n" for note in notes),
+            again=what,
+            cells="" if comparison.jackknife is None else CELLS,
+        ),
         "report.html": report.to_html(comparison, titles=titles, colours=colours, limits=limits),
         **{
             f"figure.{format}": paper.paper_figure(
@@ -134,8 +140,13 @@ def _again(comparison: Comparison, title: str, colours: str, limits: tuple[float
     limits = limits and (float(limits[0]), float(limits[1]))
     given, first = command_words(comparison.provenance)
     if tuple(given[:first]) != OWN:
-        batch_size = comparison.provenance.get("batch_size")
-        script = BY_HAND.format(title=title, batch_size=batch_size, limits=limits, colours=colours)
+        of = ", of models or arrays that are not here"
+        how = f": cka_core.compare(model_a, model_b, images, batch_size={comparison.provenance.get('batch_size')!r})"
+        lines = words.command(comparison).splitlines()[1:]  # of one result less another
+        if lines:
+            of = ", one result less another"
+            how = ", in a shell:" + "".join(f"\n#   {line}" for line in lines)
+        script = BY_HAND.format(title=title, of=of, how=how, limits=limits, colours=colours)
         return script, "draws the result again, with cka_core installed; it was made in Python"
     command = words.command(comparison)
     command += f" --range {limits[0]!r}:{limits[1]!r}" if limits else ""

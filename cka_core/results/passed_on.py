@@ -39,6 +39,10 @@ def passed_on(comparison: Comparison, taken: Iterable[str] = ()) -> Comparison:
 
     Two files of one name, and one called as in ``taken``, are told apart by "a-" and "b-" before it.
     """
+    both = comparison.provenance.get("commands")
+    if both:
+        provenance = comparison.provenance | {"commands": [line and _bare(line) for line in both]}
+        return dataclasses.replace(comparison, provenance=provenance)
     words, first = provenances.command_words(comparison.provenance)
     if not first or not any(map(file_in, words[first : first + 2])):
         return comparison
@@ -56,6 +60,15 @@ def passed_on(comparison: Comparison, taken: Iterable[str] = ()) -> Comparison:
         if network.get("name") in (given[index], Path(given[index]).name):
             provenance[side] = network | {"name": words[first + index]}
     return dataclasses.replace(comparison, provenance=provenance | {"command": shlex.join(words)})
+
+
+def _bare(line: str) -> str:
+    """A command that names files without their folders."""
+    words, first = provenances.command_words({"command": line})
+    for index in range(first, first + 2) if first else ():
+        file = file_in(words[index])
+        words[index] = Path(file).name + words[index].removeprefix(file) if file else words[index]
+    return shlex.join(words)
 
 
 def needed(comparison: Comparison) -> list[Needed]:

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from cka_core.base.keys import canonical_json
 from cka_core.cli import app
-from cka_core.comparing import engine
+from cka_core.comparing import engine, kept_grams
 from cka_core.images import own, sets
 from cka_core.images.sets import SampleSpec, load_images
 from cka_core.jobs import trainings
@@ -281,6 +281,8 @@ def test_a_name_that_goes_to_other_images_answers_for_them(store):
     assert row.address["images"] == "old"
 
     take(store, "shots.npz", npz(images=colour[1], labels=LABELS))
+    seen = kept_grams.find(network, network, first, store).images(store)
+    assert (seen.x == load_images("old", "all", 40, 0, store=store).x).all(), "an opened cell shows its own images"
     now, other_training = asked("shots")
     assert now.key != before.key and other_training.key != training.key
     assert comparison.find(now, store) is None

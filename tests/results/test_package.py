@@ -25,6 +25,7 @@ from cka_core.cli import app
 from cka_core.library import arrivals
 from cka_core.networks.layers import Layer
 from cka_core.results import figures, package, paper, passed_on, report, views
+from cka_core.results.differences import difference
 from tests.synthetic import comparison
 
 ROOT = Path(__file__).parent.parent.parent
@@ -84,6 +85,22 @@ def test_the_script_of_a_result_made_in_python_draws_what_is_kept(tmp_path):
                             env={"PYTHONPATH": ":".join(sys.path)})  # fmt: skip
     assert answer.returncode == 0, answer.stderr
     assert "Comparison(" in answer.stdout and (tmp_path / "again.png").stat().st_size > 10_000
+
+
+def test_one_result_less_another_says_so_and_how_both_are_made(tmp_path):
+    one, other = comparison(seed=0), from_files()
+    found = members(difference(one, other, "untrained"))
+    script = found["again.py"].decode()
+    assert "made in Python, one result less another" in script and b"somebody" not in b"".join(found.values())
+    commands = [line.removeprefix("#   ") for line in script.splitlines() if line.startswith("#   ")]
+    assert commands[0] == f"{one.provenance['command']} --out first.npz"
+    assert (
+        "'grey net é.keras'" in commands[1]
+        and commands[1].endswith("--out second.npz")
+        and "difference(" in commands[2]
+    )
+    assert "cells.csv" not in found and "cells.csv" not in found["README.txt"].decode()
+    compile(script, "again.py", "exec")
 
 
 def from_files() -> Comparison:
