@@ -82,7 +82,8 @@ def _tell(changed: Mapping[str, str | None]) -> None:
     """Change the address in one message. What `st.query_params` offers deletes in a message of its own, and only where
     there was something; and each message is a step of the browser's history."""
     with get_session_state().query_params() as params:
-        said = {key: params.get_all(key) for key in params} | changed
+        said: dict[str, str | list[str] | None] = {key: params.get_all(key) for key in params}
+        said.update(changed)
         params.clear_with_no_forward_msg(preserve_embed=True)
         for key, text in said.items():
             if text is not None:

@@ -76,7 +76,8 @@ def cell_card(
         if layer_a is None or layer_b is None:
             st.caption("No cell of this map has a number.")
             return None
-        gone = [f"{side}’s layer {address.code(layer)}" for side, layer, own in zip("AB", chosen, names, strict=True)
+        both = layer_a, layer_b
+        gone = [f"{side}’s layer {address.code(layer)}" for side, layer, own in zip("AB", both, names, strict=True)
                 if layer not in own]  # fmt: skip
         if gone:
             counts = " × ".join(str(len(own)) for own in names)
