@@ -279,7 +279,11 @@ def test_another_recipe_does_not_replace_a_network(short):
 def test_a_name_that_is_taken_or_unsafe_is_refused_before_training(short):
     store, record = short
     other = dataclasses.replace(SHORT, epochs=1, keep_every=0)
-    for name, message in ((record["name"], "already"), ("../up", r"letters \(a to z, A to Z\), digits"), ("resnet50", "untrained")):
+    for name, message in (
+        (record["name"], "already"),
+        ("../up", r"letters \(a to z, A to Z\), digits"),
+        ("resnet50", "untrained"),
+    ):
         with pytest.raises(ValueError, match=message):
             train(other, store, name=name)
 
