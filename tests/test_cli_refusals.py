@@ -166,7 +166,8 @@ def test_what_is_named_in_another_way_is_said(tmp_path, store):
         (("compare", layers, layers), f"python -m cka_core activations import '{layers}' --name NAME"),
         (("compare", script, PAIR[0]), f"Expected a function of {script} that returns a model: {script}:FUNCTION."),
         (("compare", f"{script}:build", script), f"Expected a function of {script} that returns a model"),
-        (("compare", damaged, PAIR[0], "--samples", "8"), "it is no .keras file, or not all of one; copy it again."),
+        (("compare", damaged, PAIR[0], "--samples", "8"), "it is no .keras file, or not all of one; copy it again, or "
+         "write it again."),
         (("compare", *PAIR, "--images", "my.npz"), "in first: python -m cka_core data import NAME my.npz"),
         (("data", "import", "pets", folder), f"got {folder}, which is a folder. Of pictures, with a folder a class, "
          "make a zip first: python -m zipfile -c 'pets and more'.zip 'pets and more'"),
@@ -182,8 +183,8 @@ def test_code_inside_a_network_is_not_advised_to_be_run(tmp_path):
     model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Lambda(lambda x: x)(inputs)))
     model.save(tmp_path / "lambda.keras")
     said = str(run("compare", tmp_path / "lambda.keras", tmp_path / "lambda.keras", "--samples", "8").exception)
-    assert said.startswith("lambda.keras holds code, as of a Lambda layer, and code inside a file is never run.")
-    assert "compare mine.py:build_model" in said and "safe_mode" not in said
+    assert said.startswith("lambda.keras has a Lambda layer. It holds code, and code inside a file is never run: ")
+    assert "compare mine.py:build OTHER" in said and "safe_mode" not in said
 
 
 def test_layers_that_are_not_near_are_not_called_near():

@@ -30,6 +30,7 @@ CODE = {
     "TFSMLayer": "a SavedModel as a layer",
 }  # fmt: skip
 """What of Keras itself holds code, by its class."""
+BUILD = "build it in a Python file, whose code you run yourself (python -m cka_core compare mine.py:build OTHER)"
 INSTEAD = "write its activations to a file where it runs, and bring in that (docs/activations.md)."
 
 
@@ -49,7 +50,7 @@ def _refusal(name: str, described: Any, error: Exception, version: str) -> str:
     found = list(_objects(described))
     code = next((kind for kind, _ in found if kind in CODE), None)
     if code is not None:
-        return f"{name} has {CODE[code]}. It holds code, and code inside a file is never run: {INSTEAD}"
+        return f"{name} has {CODE[code]}. It holds code, and code inside a file is never run: {BUILD}, or {INSTEAD}"
     foreign = next((kind for kind, module in found if module.partition(".")[0] != "keras"), None)
     if foreign is not None:
         return (

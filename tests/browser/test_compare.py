@@ -450,6 +450,8 @@ def test_a_reader_questions_the_opening_map_within_two_clicks_each_time(page: Pa
     page.wait_for_function("location.search.includes('bntrain=true')")
     settled(page)
     choose(page, "Control", "as it is")
+    bar_title(page, "CKA")
+    settled(page)  # of two choices in one run of the page one step is remembered
     choose(page, "Measure", "SVCCA")
     bar_title(page, "SVCCA")
     assert "measure=svcca" in page.url
