@@ -27,9 +27,12 @@ COLUMNS = 4096
 SHIFT_IMAGES = 32
 """At least this many images, evenly spread over the minibatch, make the shift."""
 
-SMALL_MEAN = 16.0
+SMALL_MEAN = 32.0
 """A mean is small if its square is at most this many times the typical entry of U(K~), off the diagonal. Of float32's
-24 bits a product without a shift then keeps 20 in such an entry."""
+24 bits a product without a shift then keeps 19 in such an entry."""
+
+SEEMS_SMALL = 20.0
+"""It is looked for by few images first, whose answer is rough: so many times, that the product is seldom made twice."""
 
 LISTED = 1024
 """Up to this many images the positions of the triangle are kept in a list (4 MB), above rows are copied one by one."""
@@ -125,12 +128,12 @@ def _may_be_plain(x: np.ndarray) -> bool:
 
 
 def seems_small(k: np.ndarray) -> bool:
-    """`mean_is_small` by the K = X X' of a few images, (images, images)."""
+    """Whether a mean may be small, by the K = X X' of a few images, (images, images)."""
     k = k.astype(np.float64)
     mean, n = k.mean(), len(k)
     k += mean - k.mean(axis=0) - k.mean(axis=1)[:, None]
     off = float(np.vdot(k, k)) - float(np.square(k.diagonal()).sum())
-    return bool(mean <= SMALL_MEAN * math.sqrt(max(off, 0.0) / (n * (n - 1))))
+    return bool(mean <= SEEMS_SMALL * math.sqrt(max(off, 0.0) / (n * (n - 1))))
 
 
 def mean_is_small(made: LayerGram, rows: np.ndarray) -> bool:
