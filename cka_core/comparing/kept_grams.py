@@ -15,7 +15,7 @@ from typing import Any
 from cka_core.base import npz, shipped
 from cka_core.base.store import Store, gram_budget
 from cka_core.comparing.sources import grams_key, stored_batch
-from cka_core.images.sets import Images, SampleSpec, image_set, image_sets, is_available
+from cka_core.images.sets import Images, SampleSpec, image_set, is_available
 from cka_core.library import catalogue
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import minibatches
@@ -145,11 +145,9 @@ def _sample(told: dict[str, Any], store: Store | None) -> SampleSpec | None:
 
 def _loaded(sample: SampleSpec, store: Store) -> Images | None:
     """Images that are here; None where they are not, or not any more. Nothing is fetched."""
-    if sample.images not in image_sets(store) or not is_available(sample.images, store):
-        return None
     try:
-        return sample.load(store)
-    except ValueError:  # damaged, or another set is called so now
+        return sample.load(store) if is_available(sample.images, store) else None
+    except ValueError:  # removed, damaged, or another set is called so now
         return None
 
 

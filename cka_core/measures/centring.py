@@ -109,7 +109,7 @@ def gram(x: Any, layer: str = "layer", *, first: int = 0, out: np.ndarray | None
             k, shift_square = _product(x, x.dtype)
         rows = k.sum(axis=1, dtype=np.float64)
         outlier = _outlier(k, rows)
-        in_shift = outlier is not None and outlier[0] % _step(len(x)) == 0
+        in_shift = outlier is not None and outlier[0] % step_of(len(x)) == 0
         if not in_shift and not (plain and outlier is not None):
             made = _centred(k, rows, shift_square, exponent, outlier, out)
             if not plain or mean_is_small(made, rows):
@@ -123,7 +123,7 @@ def _may_be_plain(x: np.ndarray) -> bool:
     """Whether X X' needs neither another type nor, by the look of a few dozen images, a shift; K tells afterwards."""
     if x.dtype != precision(x) or not (x.flags.c_contiguous and x.flags.aligned):
         return False
-    some = x[:: _step(len(x))]
+    some = x[:: step_of(len(x))]
     return seems_small(some @ some.T)
 
 
@@ -145,7 +145,7 @@ def mean_is_small(made: LayerGram, rows: np.ndarray) -> bool:
     return float(rows.sum()) / len(rows) ** 2 <= SMALL_MEAN * entry
 
 
-def _step(m: int) -> int:
+def step_of(m: int) -> int:
     """Every how many images one makes the shift."""
     return max(1, m // SHIFT_IMAGES)
 
@@ -153,7 +153,7 @@ def _step(m: int) -> int:
 def _product(x: np.ndarray, dtype: np.dtype[Any], without: int | None = None) -> tuple[np.ndarray, float]:
     """K = Z Z' of the shifted activations Z = X - 1s', and m|s|². Image ``without`` has no part in the shift s."""
     m, features = x.shape
-    step = _step(m)
+    step = step_of(m)
     some = x[::step]
     average = np.ones((1, len(some)), dtype)
     if without is not None:

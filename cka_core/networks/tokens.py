@@ -62,8 +62,9 @@ def _masked_array(x: np.ndarray, tokens: str, mask: np.ndarray) -> np.ndarray:
 
 
 def _sum_type(x: Any) -> Any:
+    """As the Gram matrix of these numbers is multiplied."""
     if isinstance(x, np.ndarray):
         return precision(x)
-    import torch
+    from cka_core.networks.torch_gram import dtype_of
 
-    return torch.float64 if x.dtype in (torch.float64, torch.int32, torch.int64) else torch.float32
+    return dtype_of(x)

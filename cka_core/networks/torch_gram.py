@@ -15,7 +15,6 @@ import numpy as np
 from cka_core.measures.centring import (
     EASY,
     OUTLIER,
-    SHIFT_IMAGES,
     LayerGram,
     NonFiniteActivation,
     finished,
@@ -23,6 +22,7 @@ from cka_core.measures.centring import (
     outlier_of,
     removal,
     seems_small,
+    step_of,
     upper,
 )
 
@@ -130,7 +130,7 @@ def _may_be_plain(x: torch.Tensor) -> bool:
     is a third of the time."""
     if x.device.type != "cpu" or x.dtype != dtype_of(x) or not x.is_contiguous():
         return False
-    some = x[:: max(1, len(x) // SHIFT_IMAGES)]
+    some = x[:: step_of(len(x))]
     return seems_small((some @ some.T).numpy())
 
 
