@@ -123,7 +123,8 @@ class Atlas:
         arrays: dict[str, Any] = {name: _packed(name, np.asarray(self._maps[name])) for name in self._maps}
         np.savez_compressed(buffer, **arrays)
         write_atomically(Path(folder) / "maps.npz", buffer.getvalue())
-        about = {**self._about, "format": FORMAT, "facts": {**self.facts, "in_steps": packing.IN_STEPS}}
+        how = {"in_steps": packing.IN_STEPS, "scores": packing.SCORES}
+        about = {**self._about, "format": FORMAT, "facts": {**self.facts, **how}}
         text = json.dumps(about, separators=(",", ":"), allow_nan=False) + "\n"
         write_atomically(Path(folder) / "atlas.json", text.encode())
 
@@ -244,8 +245,10 @@ def _has_8_bits(values: np.ndarray) -> bool:
 
 
 def _packed(name: str, values: np.ndarray) -> np.ndarray:
-    """An array as it stands in the file: maps in steps, unless they have 8 bits, and all others as they are."""
+    """An array as it stands in the file: maps in steps, unless they have 8 bits; scores rounded; others as they are."""
     kind = name.split("/")[0]
+    if kind == "scores":
+        return packing.in_bits(values)
     if kind not in MAPS or values.dtype == np.uint8:
         return values
     return packing.in_steps(values, symmetric=kind != "pair")

@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from cka_core.atlas.packing import IN_STEPS, LARGEST, PLANES, as_read, from_bytes, from_steps, in_bytes, in_steps
+from cka_core.atlas.packing import (
+    IN_STEPS,
+    LARGEST,
+    PLANES,
+    SCORES,
+    as_read,
+    from_bytes,
+    from_steps,
+    in_bits,
+    in_bytes,
+    in_steps,
+)
 from cka_core.atlas.result import FORMAT, Atlas
 from tests import synthetic_atlas
 
@@ -67,6 +78,20 @@ def test_eight_bits_are_steps_of_a_254th():
     assert np.array_equal(as_read(in_bytes(matrix)), from_bytes(in_bytes(matrix)), equal_nan=True)
 
 
+@given(arrays(np.float32, (3, 5), elements=st.one_of(st.floats(-(2.0**99), 2.0**99, width=32), st.just(np.nan))))
+def test_scores_keep_twelve_bits_and_are_the_same_when_rounded_again(scores):
+    kept = in_bits(scores)
+    assert kept.dtype == np.float32
+    assert np.allclose(kept, scores, rtol=2.0**-12, atol=np.finfo(np.float32).smallest_subnormal, equal_nan=True)
+    assert np.array_equal(in_bits(kept), kept, equal_nan=True)
+
+
+def test_shares_of_a_component_are_those_of_all_digits_to_a_thousandth_of_each():
+    scores = np.random.default_rng(0).standard_normal((4, 512))
+    shares, kept = np.square(scores), np.square(in_bits(scores).astype(np.float64))
+    assert np.allclose(kept / kept.sum(1, keepdims=True), shares / shares.sum(1, keepdims=True), rtol=1e-3, atol=0)
+
+
 def test_an_atlas_of_the_format_before_is_read_and_saved_in_steps(tmp_path):
     atlas = synthetic_atlas.build()
     maps = {name: np.asarray(values) for name, values in atlas._maps.items()}
@@ -76,7 +101,7 @@ def test_an_atlas_of_the_format_before_is_read_and_saved_in_steps(tmp_path):
     before.save(tmp_path / "now")
     after = Atlas.load(tmp_path / "now")
     assert json.loads((tmp_path / "now" / "atlas.json").read_text())["format"] == FORMAT
-    assert after.facts["in_steps"] == IN_STEPS
+    assert after.facts["in_steps"] == IN_STEPS and after.facts["scores"] == SCORES
     packed = np.load(tmp_path / "now" / "maps.npz")
     for one, other in atlas.pairs():
         assert np.array_equal(before.pair(one.name, other.name), atlas.pair(one.name, other.name))
