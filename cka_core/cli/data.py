@@ -43,7 +43,8 @@ def import_(
     store: StoreOption = None,
 ) -> None:
     """Bring images into the store from a file: the full CIFAR-10, or your own."""
-    from cka_core.images.sets import IMAGE_SETS, check_file, image_set, import_cifar10
+    from cka_core.images.full_sets import check_file
+    from cka_core.images.sets import IMAGE_SETS, image_set, import_cifar10
 
     place = opened(store, writes=True)
     if name != "cifar10":

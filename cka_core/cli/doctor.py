@@ -259,7 +259,8 @@ def cluster(store: Store) -> Iterator[Finding]:
 
 
 def data(store: Store) -> Iterator[Finding]:
-    from cka_core.images.sets import IMAGE_SETS, from_a_file, is_available
+    from cka_core.images.full_sets import from_a_file
+    from cka_core.images.sets import IMAGE_SETS, is_available
 
     counts = [len(list(folder.glob(ending))) for folder, ending in
               ((shipped.NETWORKS, "*.keras"), (shipped.COMPARISONS, "*.npz"), (shipped.IMAGES, "*.webp"))]  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
+from cka_core.images.cifar10_files import Arrays
 
 LOADERS = {"cifar10": "cifar10", "cifar100": "cifar100", "mnist": "mnist", "fashion-mnist": "fashion_mnist"}
 """Names of image sets, and what ``keras.datasets`` calls them."""
@@ -21,7 +21,7 @@ DIGITS = tuple("0123456789")
 FASHION = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 
 
-def fetched(name: str) -> tuple[np.ndarray, ...]:
+def fetched(name: str) -> Arrays:
     """x_train, y_train, x_test, y_test, by Keras' own loader; whatever it raises where that does not work."""
     from keras import datasets
 

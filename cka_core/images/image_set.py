@@ -38,6 +38,10 @@ class ImageSet:
         return ("all",) if "all" in self.sizes else tuple(self.sizes)
 
 
+class ImagesUnavailable(ValueError):
+    """The image set cannot be had here; the message says the ways to get it."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Images:
     """A sample of an image set.

@@ -10,12 +10,9 @@ CIFAR-10: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images"
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
-import logging
 import os
 import shlex
-import tempfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,14 +22,12 @@ import numpy as np
 from cka_core.base import shipped
 from cka_core.base.keys import LATER
 from cka_core.base.store import Store
-from cka_core.images import cifar10_files, downloads, own
-from cka_core.images.cifar10_files import Arrays
+from cka_core.images import downloads, full_sets, own
 from cka_core.images.image_set import CIFAR10_CLASSES as CIFAR10_CLASSES
 from cka_core.images.image_set import Images as Images
 from cka_core.images.image_set import ImageSet as ImageSet
+from cka_core.images.image_set import ImagesUnavailable as ImagesUnavailable
 from cka_core.images.image_set import digest as digest
-
-log = logging.getLogger(__name__)
 
 SPLITS = ("test", "train")
 
@@ -89,10 +84,6 @@ class SampleSpec:
         return load_images(
             self.images, self.split, self.n, self.seed, balanced=self.balanced, held=self.held, store=store
         )
-
-
-class ImagesUnavailable(ValueError):
-    """The image set cannot be had here; the message says the ways to get it."""
 
 
 def image_sets(store: Store | None = None) -> dict[str, ImageSet]:
@@ -164,7 +155,7 @@ def load_images(
     if found.own:
         x, y = own.load(found, split, store)
     else:
-        x, y = _bundled(split) if found.bundled else _full(name, split, store)
+        x, y = _bundled(split) if found.bundled else full_sets.read(found, split, store)
     part = "" if split == own.WHOLE else f"{split} "
     order = choose(y, n, seed, balanced=balanced, what=f"the {part}images of {name}")
     x, y = x[order], y[order]
@@ -224,114 +215,13 @@ def _bundled(split: str) -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
-def _full(name: str, split: str, store: Store) -> tuple[np.ndarray, np.ndarray]:
-    data = store.get("images", name)
-    if data is None:
-        _download(name, store)
-        data = store.get("images", name)
-    if data is None:
-        raise ImagesUnavailable(f"{IMAGE_SETS[name].title} was downloaded, but cannot be read back from {store.root}.")
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        return arrays[f"x_{split}"], arrays[f"y_{split}"].astype(np.int64)
-
-
-def from_a_file(name: str) -> str:
-    """How a set that is not bundled is brought in without a download."""
-    if name == "cifar10":
-        return "python -m cka_core data import cifar10 cifar10.npz, a file with x_train, y_train, x_test, y_test"
-    return "bring in an npz with x_train, y_train, x_test, y_test as images of your own, on the Library page"
-
-
-def check_file(path: Path) -> None:
-    """A ValueError unless images can be read at ``path``, which says what to do with a folder."""
-    if path.is_dir():
-        name = shlex.quote(path.name or "images")
-        raise ValueError(
-            f"Expected a file, got {path}, which is a folder. Of pictures, with a folder a class, make a zip first: "
-            f"python -m zipfile -c {name}.zip {name}"
-        )
-    if not path.is_file():
-        raise ValueError(f"Expected a file, got {path}, which does not exist.")
-
-
-def _download(name: str, store: Store) -> None:
-    """Keras' own download, kept as npz in the store."""
-    title = "The full CIFAR-10" if name == "cifar10" else IMAGE_SETS[name].title
-    try:
-        arrays = downloads.fetched(name)
-    except Exception as error:
-        ways = "Three ways to get it" if name == "cifar10" else "Two ways to get it"
-        files = (
-            f"(2) {from_a_file(name)}; "
-            "(3) python -m cka_core data import cifar10 cifar-10-binary.tar.gz, the official binary archive."
-            if name == "cifar10"
-            else f"(2) {from_a_file(name)}."
-        )
-        raise ImagesUnavailable(
-            f"{title} is not here and could not be downloaded ({type(error).__name__}: {error}). {ways}: (1) connect "
-            f"to the internet and try again, Keras downloads it; {files} Meanwhile cifar10-mini is bundled and "
-            "needs no download."
-        ) from error
-    x_train, y_train, x_test, y_test = arrays
-    _keep(store, *_checked(x_train, y_train, x_test, y_test, "the download", IMAGE_SETS[name]), name=name)
-
-
 def import_cifar10(path: str | os.PathLike[str], store: Store | None = None) -> dict[str, int]:
     """Bring the full CIFAR-10 into the store from a file.
 
     ``path`` is an npz with x_train, y_train, x_test, y_test, or the official binary archive
     ``cifar-10-binary.tar.gz``. Nothing in it is unpickled or unpacked to disk. Returns the number of images a split.
     """
-    source = Path(path).expanduser()
-    check_file(source)
-    arrays = cifar10_files.read(source)
-    x_train, y_train, x_test, y_test = _checked(*arrays, source.name, IMAGE_SETS["cifar10"])
-    sizes = {"train": len(x_train), "test": len(x_test)}
-    if sizes == IMAGE_SETS["cifar10"].sizes and not _has_the_bundled_images(x_train, y_train, x_test, y_test):
-        log.warning("%s has as many images as CIFAR-10, but not its images in their order.", source.name)
-    _keep(store or Store(), x_train, y_train, x_test, y_test)
-    return sizes
-
-
-def _has_the_bundled_images(*arrays: np.ndarray) -> bool:
-    """Whether arrays of CIFAR-10's size hold the images of ``cifar10-mini`` where those stand in CIFAR-10."""
-    facts = json.loads((shipped.IMAGES / "cifar10-mini.json").read_text())
-    x_train, y_train, x_test, y_test = arrays
-    for split, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
-        places = facts[split]["index_in_cifar10"]
-        if digest(x[places], y[places]) != facts[split]["digest"]:
-            return False
-    return True
-
-
-def _checked(
-    x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray, where: str, found: ImageSet
-) -> Arrays:
-    checked, shape, last = [], found.shape, len(found.classes) - 1
-    for split, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
-        x, y = np.asarray(x), np.asarray(y).reshape(-1)
-        if x.dtype != np.uint8 or x.ndim != 4 or x.shape[1:] != shape:
-            sides = ", ".join(map(str, shape))
-            raise ValueError(f"{where}: expected x_{split} as uint8 (n, {sides}), got {x.dtype} {x.shape}.")
-        if len(x) != len(y) or y.dtype.kind not in "iu":
-            raise ValueError(f"{where}: expected {len(x):,} whole numbers in y_{split}, got {y.dtype} {y.shape}.")
-        if len(y) == 0 or y.min() < 0 or y.max() > last:
-            raise ValueError(f"{where}: expected classes 0 to {last} in y_{split}, got {set(np.unique(y).tolist())}.")
-        checked += [x, y.astype(np.uint8)]
-    return tuple(checked)  # type: ignore[return-value]
-
-
-def _keep(store: Store, *arrays: np.ndarray, name: str = "cifar10") -> None:
-    """Put a full set into the store, by way of a file: as bytes it would be in memory three times."""
-    x_train, y_train, x_test, y_test = arrays
-    old = [entry.path for entry in store.entries("images") if entry.key == name]
-    with tempfile.TemporaryDirectory(dir=store.scratch("scratch"), prefix=f"incoming-{os.getpid()}-") as folder:
-        path = Path(folder) / "images.npz"
-        np.savez(path, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
-        kept = store.put_file("images", name, path)
-    for other in old:
-        if other != kept:
-            store.remove(other)
+    return full_sets.import_cifar10(IMAGE_SETS["cifar10"], Path(path).expanduser(), store or Store())
 
 
 def build_mini(store: Store, folder: Path = shipped.IMAGES) -> None:
@@ -341,7 +231,7 @@ def build_mini(store: Store, folder: Path = shipped.IMAGES) -> None:
     facts = {}
     folder.mkdir(parents=True, exist_ok=True)
     for split, count, columns in (("train", 3125, 25), ("test", 1000, 25)):
-        x, y = _full("cifar10", split, store)
+        x, y = full_sets.read(IMAGE_SETS["cifar10"], split, store)
         source = np.sort(choose(y, count, 0, balanced=True))
         x, y = x[source], y[source]
         rows = -(-count // columns)
