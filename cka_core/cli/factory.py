@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import importlib.util
 import inspect
-import re
 import shlex
 import sys
 import traceback
@@ -18,8 +17,7 @@ from cka_core.base.progress import Report
 from cka_core.base.store import Store
 from cka_core.images.sets import SampleSpec
 from cka_core.results.comparison import Comparison
-
-_FORM = re.compile(r"(?P<path>.+\.py):(?P<function>[A-Za-z_]\w*)")
+from cka_core.results.passed_on import FUNCTION
 
 EXTRAS = {"torch": '".[torch]"', "tensorflow": '".[keras]"', "keras": '".[keras]"'}
 """What pip is told to install for packages that are extras of this one."""
@@ -27,7 +25,7 @@ EXTRAS = {"torch": '".[torch]"', "tensorflow": '".[keras]"', "keras": '".[keras]
 
 def is_one(network: str) -> bool:
     """Whether an argument names a function of a Python file."""
-    return _FORM.fullmatch(network) is not None
+    return FUNCTION.fullmatch(network) is not None
 
 
 def check_named(*networks: str) -> None:
@@ -45,7 +43,7 @@ def built(network: str, store: Store) -> Any:
     from cka_core.comparing.torch_models import is_torch
     from cka_core.library import catalogue
 
-    match = _FORM.fullmatch(network)
+    match = FUNCTION.fullmatch(network)
     if match is None:
         found = catalogue.find(network, store)
         if found.activations is not None:

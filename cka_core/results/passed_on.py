@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from cka_core.results.comparison import Comparison
 
 SIDES = ("network_a", "network_b")
-_FUNCTION = re.compile(r"(?P<file>.+\.py):\w+")
+FUNCTION = re.compile(r"(?P<path>.+\.py):(?P<function>[A-Za-z_]\w*)")
+"""How the command line names a function of a Python file that builds a network."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +90,7 @@ def needed(comparison: Comparison) -> list[Needed]:
 
 def file_in(word: str) -> str:
     """The path in a word that says which network; empty where it names one of the library."""
-    function = _FUNCTION.fullmatch(word)
+    function = FUNCTION.fullmatch(word)
     if function:
-        return function["file"]
+        return function["path"]
     return word if word.endswith(".keras") or Path(word).name != word else ""
