@@ -183,8 +183,9 @@ def notes(result: Comparison) -> np.ndarray | None:
     n_eff = result.n_eff
     told = np.char.add(np.char.add(np.char.mod("[%.3f, ", low), np.char.mod("%.3f", high)), "]").astype(object)
     few = n_eff < FEW_IMAGES
+    told[np.isnan(low)] = ""  # four images have no interval, nor has what hardly varies without one of them
     told[few] = [f"{FEW} ({count:.0f})" for count in n_eff[few]]
-    told[np.isnan(result.matrix) | np.isnan(low)] = ""
+    told[np.isnan(result.matrix)] = ""
     return told
 
 
