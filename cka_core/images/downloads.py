@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from cka_core.base import extras
+
 LOADERS = {"cifar10": "cifar10", "cifar100": "cifar100", "mnist": "mnist", "fashion-mnist": "fashion_mnist"}
 """Names of image sets, and what ``keras.datasets`` calls them."""
 CIFAR100_CLASSES = tuple(
@@ -21,6 +23,7 @@ DIGITS = tuple("0123456789")
 FASHION = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 
 
+@extras.told()
 def fetched(name: str) -> tuple[np.ndarray, ...]:
     """x_train, y_train, x_test, y_test, by Keras' own loader; whatever it raises where that does not work."""
     from keras import datasets

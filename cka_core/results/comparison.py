@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core.base import npz, shipped
+from cka_core.base import extras, npz, shipped
 from cka_core.base.atomic import write_atomically
 from cka_core.base.store import Store
 from cka_core.measures import registry as measures
@@ -177,6 +177,7 @@ class Comparison:
 
     # Ways out.
 
+    @extras.told()
     def to_frame(self) -> pandas.DataFrame:
         """pandas, rows and columns labelled with the layers' names and the networks' names."""
         import pandas

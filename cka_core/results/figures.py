@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cka_core.base import extras
 from cka_core.results import differences, trust, views, words
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ LABEL_PIXELS = 6.2
 OUTLINES = (("#ffffff", 3.5), ("#000000", 1.2))  # seen on dark and on light cells
 
 
+@extras.told()
 def heatmap(
     comparison: Comparison,
     *,

@@ -9,6 +9,7 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cka_core.base import extras
 from cka_core.base.atomic import write_atomically
 from cka_core.results import views, words
 from cka_core.results.differences import is_difference
@@ -152,6 +153,7 @@ OPTIONS = ("width", "font_size", "stages", "limits", "colours", "titles", "dpi",
 """Of `save_figure`."""
 
 
+@extras.told()
 def save_figure(comparison: Comparison, path: str | os.PathLike[str], **options: Any) -> Path:
     """Write the map to a file; its ending says the format: .png, .svg, .pdf for paper, .html for the browser.
 
