@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from cka_core import Comparison
+import cka_core
+from cka_core import Comparison, compare_activations
 from cka_core.base.progress import Progress, shown, silent
 from cka_core.cli import app
 from cka_core.library import arrivals
@@ -85,6 +86,32 @@ def test_the_script_of_a_result_made_in_python_draws_what_is_kept(tmp_path):
                             env={"PYTHONPATH": ":".join(sys.path)})  # fmt: skip
     assert answer.returncode == 0, answer.stderr
     assert "Comparison(" in answer.stdout and (tmp_path / "again.png").stat().st_size > 10_000
+
+
+def made_in_python(**options) -> Comparison:
+    rng = np.random.default_rng(0)
+    a = {f"layer{i}": rng.standard_normal((40, 4, 6)) for i in range(2)}
+    return compare_activations(a, {"one": a["layer0"] ** 3}, **options)
+
+
+def test_the_script_of_a_result_of_arrays_has_the_call_that_computes_it_again():
+    given = {"batch_size": 25, "tokens": "mean", "measure": "svcca"}
+    result = made_in_python(**given)
+    (call,) = [line for line in members(result)["again.py"].decode().splitlines() if line.startswith("# The numbers")]
+    named = ast.parse(call.partition("cka_core.")[2]).body[0].value
+    assert named.func.id == "compare_activations"
+    assert {option.arg: ast.literal_eval(option.value) for option in named.keywords} == given
+    own = members(made_in_python(measure=lambda a, b: np.ones((len(a), len(b)))))["again.py"].decode()
+    assert "compare_activations(a, b, batch_size=40, measure=…)" in own
+    less = members(difference(result, made_in_python(**given), "itself"))["again.py"].decode()
+    assert "one result less another" in less and "difference(one, other" in less and "batch_size" not in less
+
+
+def test_a_citation_names_the_version_and_can_be_read_by_tex():
+    said = members(made_in_python(name_a="my_net 50%", name_b="a & b {x\\"))["CITATION.bib"].decode()
+    assert f"CKA Explorer {cka_core.__version__}: which" in said
+    assert r"my\_net 50\% × a \& b {\textbraceleft}x{\textbackslash}" in said
+    assert said.count("{") == said.count("}")
 
 
 def test_one_result_less_another_says_so_and_how_both_are_made(tmp_path):
