@@ -330,10 +330,10 @@ def _positions(which: Any, count: int, network: str) -> np.ndarray:
         if which.shape != (count,):
             raise ValueError(f"Expected a mask of {count} values, one a layer of {network}, got {which.shape}.")
         return np.flatnonzero(which)
-    positions = which.astype(np.intp)
-    if positions.size and not (0 <= positions.min() and positions.max() < count):
-        raise ValueError(f"Expected positions 0 to {count - 1} in the layers of {network}, got {which.tolist()}.")
-    return positions
+    whole = which.ndim == 1 and (which.dtype.kind in "iu" or not which.size)
+    if not whole or (which.size and not (0 <= which.min() and which.max() < count)):
+        raise ValueError(f"Expected a list of positions 0 to {count - 1} in the layers of {network}, got {which!r}.")
+    return which.astype(np.intp)
 
 
 def cell_text(name: str) -> str:

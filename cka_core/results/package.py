@@ -147,7 +147,7 @@ def to_bytes(
 
 def _again(comparison: Comparison, title: str, colours: str, limits: tuple[float, float] | None) -> tuple[str, str]:
     """The script that computes it again, or draws what is kept, and a line about it."""
-    limits = limits and (float(limits[0]), float(limits[1]))
+    limits = None if limits is None else (float(limits[0]), float(limits[1]))
     given, first = command_words(comparison.provenance)
     if tuple(given[:first]) != OWN:
         of, how = ", of models or arrays that are not here", f": cka_core.{_call(comparison)}"

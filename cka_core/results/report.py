@@ -47,7 +47,7 @@ def to_html(
     """The report. plotly.js is inside (about 5 MB); nothing is fetched."""
     comparison = passed_on.passed_on(comparison)
     title_a, title_b = titles or (comparison.name_a, comparison.name_b)
-    low, high = limits or (None, None)
+    low, high = (None, None) if limits is None else limits
     figure = figures.heatmap(comparison, titles=titles, colours=colours, height=820, zmin=low, zmax=high).update_layout(
         template="plotly_white", width=980
     )

@@ -276,6 +276,28 @@ def test_a_figure_is_as_wide_as_asked_with_letters_and_colours_as_asked(tmp_path
     assert figures.heatmap(result, zmin=0.5).data[0].zmin == 0.5
 
 
+def test_limits_may_be_what_numpy_computes_of_the_matrix(tmp_path):
+    result = comparison()
+    limits = np.quantile(result.matrix, [0.05, 0.95])
+    assert paper.drawn(result, limits=limits).axes[0].images[0].get_clim() == tuple(limits)
+    assert (
+        f'"zmin":{limits[0]!r}'.replace("np.float64(", "").rstrip(")")
+        in result.savefig(tmp_path / "a.html", limits=limits).read_text()
+    )
+    assert (
+        f"limits=({float(limits[0])!r}, "
+        in members(replace(result, provenance={**result.provenance, "command": None}), limits=limits)[
+            "again.py"
+        ].decode()
+    )
+
+
+@pytest.mark.parametrize(("zmin", "zmax"), [(1, 0), (0.5, 0.5), (float("nan"), 1), (None, -3)])
+def test_a_map_on_screen_needs_a_darkest_value_below_the_lightest(zmin, zmax):
+    with pytest.raises(ValueError, match="Expected a darkest colour's value below the lightest's, got zmin"):
+        comparison().heatmap(zmin=zmin, zmax=zmax)
+
+
 @pytest.mark.parametrize(
     "options, message",
     [
@@ -290,6 +312,10 @@ def test_a_figure_is_as_wide_as_asked_with_letters_and_colours_as_asked(tmp_path
         ({"size": (0, 5)}, r"Expected size as width and height, above 0 to 200 inches, got \(0, 5\)"),
         ({"size": (200, 200), "dpi": 400}, "has 6,400 million pixels, at most 300 million are drawn"),
         ({"colours": "jet"}, "Unknown colour map 'jet'"),
+        ({"titles": "AB"}, "Expected titles as two texts, what to call A and B, got 'AB'"),
+        ({"titles": ("A",)}, "Expected titles as two texts"),
+        ({"titles": ("A", 2)}, "Expected titles as two texts"),
+        ({"size": (6, 5), "width": 3.3}, "Expected size or width, got both"),
     ],
 )
 def test_a_figure_that_cannot_be_is_refused_in_a_sentence(tmp_path, options, message):
