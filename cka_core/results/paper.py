@@ -264,7 +264,7 @@ def check(
     check_colours(colours)
     if limits is not None:
         check_limits(limits)
-    if titles is not None and (isinstance(titles, str) or [type(title) for title in titles] != [str, str]):
+    if titles is not None and not (isinstance(titles, list | tuple) and [type(one) for one in titles] == [str, str]):
         raise ValueError(f"Expected titles as two texts, what to call A and B, got {titles!r:.80}.")
     if size is not None and width is not None:
         raise ValueError(

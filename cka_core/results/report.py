@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core.results import figures, passed_on, views, words
+from cka_core.results import figures, passed_on, trust, views, words
 
 if TYPE_CHECKING:
     from cka_core.results.comparison import Comparison
@@ -30,7 +30,8 @@ const show = (row, column) => {
   const value = about.values[row][column];
   const why = about.why_a[row] || about.why_b[column] || 'not known';
   line(value === null ? 'No value: ' + why : about.measure + '  ' + value);
-  if (value !== null && about.low) line('95 % interval  ' + about.low[row][column] + ' to ' + about.high[row][column]);
+  const sure = about.sure ? about.sure[row][column] : '';
+  if (sure) line(sure.startsWith('[') ? '95 % interval  ' + sure : sure);
 };
 const chart = document.querySelector('.js-plotly-plot');
 chart.on('plotly_click', (event) => {
@@ -80,9 +81,8 @@ def _about(comparison: Comparison) -> dict[str, Any]:
         **named, "values": _rounded(comparison.matrix), "measure": words.measure_text(comparison.provenance),
         "why_a": comparison.reasons_a, "why_b": comparison.reasons_b,
     }  # fmt: skip
-    if comparison.jackknife is not None:
-        about["low"], about["high"] = (_rounded(bound) for bound in comparison.interval())
-    return about
+    notes = trust.notes(comparison)
+    return about if notes is None else about | {"sure": notes.tolist()}
 
 
 def _rounded(matrix: np.ndarray) -> list[list[float | None]]:
@@ -98,5 +98,6 @@ def _table(comparison: Comparison) -> str:
         for layer, at, value in zip(comparison.layers_a, best.tolist(), values.tolist(), strict=True)
         if at >= 0 and value == value
     )
-    head = "<tr><th>layer of A</th><th>its best match in B</th><th>CKA</th></tr>"
+    head = "<tr><th>layer of A</th><th>its best match in B</th>"
+    head += f"<th>{html.escape(words.value_text(comparison.provenance))}</th></tr>"
     return f"<details><summary>Best match of each layer of A</summary><table>{head}{rows}</table></details>"

@@ -25,7 +25,7 @@ from cka_core.base.progress import Progress, shown, silent
 from cka_core.cli import app
 from cka_core.library import arrivals
 from cka_core.networks.layers import Layer
-from cka_core.results import figures, package, paper, passed_on, report, views
+from cka_core.results import figures, package, paper, passed_on, report, trust, views
 from cka_core.results.differences import difference
 from tests.synthetic import comparison
 
@@ -239,6 +239,21 @@ def test_a_report_is_one_file_in_which_names_are_text():
     assert about["a"][0].startswith(EVIL) and np.allclose(about["values"], result.matrix, atol=1e-4)
 
 
+def test_a_report_says_of_a_cell_what_the_page_says():
+    rng = np.random.default_rng(0)
+    far = rng.standard_normal((60, 8))
+    far[7] *= 100
+    result = compare_activations({"usual": rng.standard_normal((60, 8)), "far": far}, {"one": far[:, :5] ** 3})
+    about = json.loads(re.search(r'id="about">(.*?)</script>', report.to_html(result))[1])
+    assert about["sure"] == trust.notes(result).tolist() and about["sure"][1][0].startswith("few images decide (")
+    assert "sure" not in json.loads(re.search(r'id="about">(.*?)</script>', report.to_html(comparison()))[1])
+
+
+def test_a_table_of_a_report_has_the_name_of_its_measure():
+    assert "<th>SVCCA</th>" in report.to_html(made_in_python(measure="svcca"))
+    assert "<th>CKA</th>" in report.to_html(made_in_python())
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_very_unequal_map_is_no_strip_and_its_stages_are_named(turned):
     result = comparison().select(list(range(2, 50, 10)), list(range(50)))
@@ -315,6 +330,7 @@ def test_a_map_on_screen_needs_a_darkest_value_below_the_lightest(zmin, zmax):
         ({"titles": "AB"}, "Expected titles as two texts, what to call A and B, got 'AB'"),
         ({"titles": ("A",)}, "Expected titles as two texts"),
         ({"titles": ("A", 2)}, "Expected titles as two texts"),
+        ({"titles": 2}, "Expected titles as two texts"),
         ({"size": (6, 5), "width": 3.3}, "Expected size or width, got both"),
     ],
 )
