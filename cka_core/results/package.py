@@ -111,14 +111,13 @@ def to_bytes(
     title = " × ".join(titles or (comparison.name_a, comparison.name_b))
     facts = words.provenance_text({**comparison.provenance, "seconds": None})
     year = str(comparison.provenance.get("created") or "")[:4]
-    notes = [*words.pixels_because(comparison.provenance), *words.fitted(comparison.provenance), *comparison.warnings]
     about = comparison.provenance | ({"warnings": list(comparison.warnings)} if comparison.warnings else {})
     again, what = _again(comparison, title, colours, limits)
     members: dict[str, str | bytes] = {
         "README.txt": README.format(
             title=title,
             facts=facts,
-            notes="".join(f"{note}\n" for note in notes),
+            notes="".join(f"{note}\n" for note in report.notes(comparison)),
             again=what,
             cells="" if comparison.jackknife is None else CELLS,
         ),

@@ -55,12 +55,12 @@ def to_html(
     chart = figure.to_html(include_plotlyjs=True, full_html=False, div_id="map", config={"displaylogo": False})
     title = html.escape(f"{title_a} × {title_b}")
     facts = html.escape(words.facts(comparison))
-    notes = "".join(f"<p>{html.escape(note)}</p>" for note in _notes(comparison))
+    told = "".join(f"<p>{html.escape(note)}</p>" for note in notes(comparison))
     about = json.dumps(_about(comparison), separators=(",", ":")).replace("<", "\\u003c")
     provenance = html.escape(json.dumps(comparison.provenance, indent=2, default=str))
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f"<style>{STYLE}</style></head><body><h1>{title}</h1><p>{facts}</p>{notes}{chart}"
+        f"<style>{STYLE}</style></head><body><h1>{title}</h1><p>{facts}</p>{told}{chart}"
         '<p id="cell" aria-live="polite">Click a cell of the map.</p>'
         f"{_table(comparison)}<h2>The same again</h2><pre>{html.escape(words.command(comparison))}</pre>"
         f"<h2>Where it comes from</h2><pre>{provenance}</pre>"
@@ -68,8 +68,11 @@ def to_html(
     )
 
 
-def _notes(comparison: Comparison) -> list[str]:
-    return [*words.pixels_because(comparison.provenance), *words.fitted(comparison.provenance), *comparison.warnings]
+def notes(comparison: Comparison) -> list[str]:
+    """What a reader should know beside the numbers, a sentence or two each."""
+    provenance = comparison.provenance
+    told = [*words.pixels_because(provenance), *words.fitted(provenance), *trust.misleading(comparison)]
+    return [*told, *comparison.warnings]
 
 
 def _about(comparison: Comparison) -> dict[str, Any]:
@@ -81,8 +84,8 @@ def _about(comparison: Comparison) -> dict[str, Any]:
         **named, "values": _rounded(comparison.matrix), "measure": words.measure_text(comparison.provenance),
         "why_a": comparison.reasons_a, "why_b": comparison.reasons_b,
     }  # fmt: skip
-    notes = trust.notes(comparison)
-    return about if notes is None else about | {"sure": notes.tolist()}
+    sure = trust.notes(comparison)
+    return about if sure is None else about | {"sure": sure.tolist()}
 
 
 def _rounded(matrix: np.ndarray) -> list[list[float | None]]:

@@ -46,6 +46,11 @@ def line(result: Comparison) -> tuple[Fact, ...]:
     return tuple(fact for fact in facts if fact is not None)
 
 
+def misleading(result: Comparison) -> list[str]:
+    """Of `line` what a reader must not pass over, in sentences, for what is read away from the page."""
+    return [f"{fact.text[:1].upper()}{fact.text[1:]}. {fact.hint}" for fact in line(result) if fact.misleads]
+
+
 def _images(result: Comparison) -> Fact | None:
     text = words.images_text(result.provenance)
     return Fact(text, "Both networks were shown these images, and no others.") if text else None

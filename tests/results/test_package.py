@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import html
 import io
 import json
 import re
@@ -247,6 +248,19 @@ def test_a_report_says_of_a_cell_what_the_page_says():
     about = json.loads(re.search(r'id="about">(.*?)</script>', report.to_html(result))[1])
     assert about["sure"] == trust.notes(result).tolist() and about["sure"][1][0].startswith("few images decide (")
     assert "sure" not in json.loads(re.search(r'id="about">(.*?)</script>', report.to_html(comparison()))[1])
+
+
+def test_what_misleads_on_the_page_is_said_wherever_a_result_goes():
+    result = made_in_python()  # of 40 images, of which chance makes 0.18
+    chance, few = trust.misleading(result)
+    assert chance.startswith("Chance reaches 0.18. With one network's images in another order")
+    assert few.startswith("Few images decide: ")
+    found = members(result)
+    for said in (chance, few):
+        assert said in found["README.txt"].decode() and html.escape(said) in found["report.html"].decode()
+        assert html.escape(said, quote=False) in result._repr_html_()
+    trained = {side: comparison().provenance[side] | {"source": "trained"} for side in ("network_a", "network_b")}
+    assert trust.misleading(replace(comparison(), provenance=comparison().provenance | trained)) == [], "768 images"
 
 
 def test_a_table_of_a_report_has_the_name_of_its_measure():
