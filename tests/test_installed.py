@@ -13,6 +13,8 @@ import pytest
 from packaging.metadata import Metadata
 from packaging.requirements import Requirement
 
+from cka_core.base.extras import EXTRAS
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -66,6 +68,13 @@ def test_without_extras_it_is_light(installed):
     heavy = {"tensorflow", "keras", "streamlit", "torch", "pandas", "plotly", "matplotlib", "distributed"}
     assert not heavy & set(found[""])
     assert set(found["keras"]) >= {"tensorflow", "keras"} and set(found["torch"]) == {"torch"}
+
+
+def test_what_is_told_of_a_missing_package_names_the_extra_that_brings_it(installed):
+    found = required(installed)
+    assert {extra: set(packages) for extra, packages in EXTRAS.items()} == {
+        extra: set(found[extra]) - {"cka-explorer"} for extra in ("keras", "torch", "app")
+    }
 
 
 def test_with_the_app_it_is_all_of_requirements_txt(installed):
@@ -137,6 +146,62 @@ from cka_core.cli import main
 main()
 """,
     )
+
+
+@pytest.mark.parametrize(
+    ("asked", "package", "extra"),
+    [
+        ("build_network('cifar-resnet-8x1')", "keras", "keras"),
+        ("compare(1, 2, x)", "keras", "keras"),
+        ("load_images('mnist')", "keras", "keras"),
+        ("result.to_frame()", "pandas", "app"),
+        ("result.heatmap()", "plotly", "app"),
+        ("result.savefig('a.pdf')", "matplotlib", "app"),
+        ("result.savefig('a.html')", "plotly", "app"),
+    ],
+)
+def test_light_it_says_how_to_install_what_is_missing(installed, asked, package, extra):
+    code = f"""
+import numpy as np
+from cka_core import *
+x = np.random.default_rng(0).normal(size=(16, 6))
+result = compare_activations({{"a": x}}, {{"b": x}})
+try:
+    {asked}
+except Exception as error:
+    print(error)
+"""
+    said = run(installed, "-c", LIGHT.replace("NAMES", repr(sorted(required(installed)[""]))) + code)
+    assert f"This needs {package}, which is not installed" in said and f'pip install ".[{extra}]"' in said
+
+
+@pytest.mark.parametrize(
+    ("words", "package", "extra"),
+    [
+        (["train", "cifar-resnet-8x1"], "keras", "keras"),
+        (["compare", "cifar-resnet-8x1", "cifar-resnet-8x1", "--samples", "8"], "keras", "keras"),
+        (["compare", "{first}", "{second}", "--samples", "768", "--figure", "a.png"], "matplotlib", "app"),
+        (["cluster", "start"], "distributed", "app"),
+        (["cluster", "check"], "distributed", "app"),
+    ],
+    ids=lambda words: " ".join(words[:2]) if isinstance(words, list) else None,
+)
+def test_light_its_command_line_says_so_in_one_sentence(installed, words, package, extra):
+    first, second = "cifar-resnet-14x1-cifar10-mini-s0", "cifar-resnet-38x1-cifar10-mini-s0"
+    words = [word.format(first=first, second=second) for word in words]
+    code = f"""
+import os
+sys.argv = ["cka_core", *{words!r}]
+os.dup2(1, 2)  # the harness shows what is printed where it ends well
+from cka_core.cli import main
+try:
+    main()
+except SystemExit as ended:
+    print("ended with", ended.code)
+"""
+    said = run(installed, "-c", LIGHT.replace("NAMES", repr(sorted(required(installed)[""]))) + code)
+    assert f"error: This needs {package}, which is not installed" in said and f'pip install ".[{extra}]"' in said
+    assert "Traceback" not in said and "ended with 2" in said
 
 
 def test_every_module_of_it_can_be_imported(installed):

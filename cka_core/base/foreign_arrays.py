@@ -272,9 +272,12 @@ def _ids_member(file: IO[bytes], size: int) -> tuple[str, ...]:
 
 
 def _check_rows(found: NamedArrays) -> None:
-    """A ValueError unless there are arrays, all of one number of images, and as many ids if there are any."""
+    """A ValueError unless there are arrays, all of one number of images, and as many ids for all of them if any."""
     if not found.arrays:
         raise ValueError(f"there is no array in it. {RECIPES}")
+    inside = next((name for name in found.arrays if name.rpartition("/")[2] == IDS), None)
+    if inside is not None:
+        raise ValueError(f"{inside} lies in a folder or group; expected {IDS} at the top, one list for all layers")
     (first, rows), *others = found.arrays.items()
     for name, other in others:
         if other.shape[0] != rows.shape[0]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import typer
 
+from cka_core.base import extras
 from cka_core.cli import activations, atlas, cluster, compare, data, demo, doctor, networks, train
 
 app = typer.Typer(
@@ -33,10 +34,11 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         try:
-            app()
+            with extras.told():
+                app()
         finally:
             sys.stdout.flush()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, extras.NotInstalled) as error:
         if os.environ.get("CKA_DEBUG"):
             raise
         if isinstance(error, OSError) and _is_of_the_output(error):

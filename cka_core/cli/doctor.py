@@ -24,6 +24,7 @@ from typing import Annotated
 import typer
 
 from cka_core.base import deployment, shipped, visitors
+from cka_core.base.extras import EXTRAS
 from cka_core.base.store import Store, gram_budget
 from cka_core.base.words import size_text
 from cka_core.cli.options import StoreOption
@@ -31,8 +32,6 @@ from cka_core.cli.options import StoreOption
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 PYTHONS = ((3, 10), (3, 13))
 NEEDED = ("numpy", "scipy", "threadpoolctl", "pillow", "fsspec", "platformdirs", "msgspec", "psutil", "typer", "tqdm")
-FOR_KERAS = ("tensorflow", "keras", "h5py")
-FOR_THE_PAGE = ("streamlit", "plotly", "pandas", "matplotlib", "distributed", "cryptography", "segno")
 SETTINGS = {
     "CKA_STORE", "CKA_GRAM_BUDGET", "CKA_SCHEDULER", "CKA_IDLE_MINUTES", "CKA_MODE", "CKA_TEACHER_KEY", "CKA_ADDRESS",
     "CKA_DEBUG", "CKA_BROWSER", *(limit.variable for limit in deployment.LIMITS.values()),
@@ -108,8 +107,8 @@ def python() -> Iterator[Finding]:
 def packages() -> Iterator[Finding]:
     for names, state, what, todo in (
         (NEEDED, PROBLEM, "what everything needs", "Run make setup, or python scripts/setup.py."),
-        (FOR_KERAS, NOTE, "Keras models", 'For them: python -m pip install ".[keras]", or make setup.'),
-        (FOR_THE_PAGE, NOTE, "the page", 'For it: python -m pip install ".[app]", or make setup.'),
+        (EXTRAS["keras"], NOTE, "Keras models", 'For them: python -m pip install ".[keras]", or make setup.'),
+        (EXTRAS["app"], NOTE, "the page", 'For it: python -m pip install ".[app]", or make setup.'),
     ):
         here = {name: _version(name) for name in names}
         missing = [name for name, version in here.items() if not version]

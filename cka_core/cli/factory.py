@@ -13,14 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from cka_core.base.extras import how_to_install
 from cka_core.base.progress import Report
 from cka_core.base.store import Store
 from cka_core.images.sets import SampleSpec
 from cka_core.results.comparison import Comparison
 from cka_core.results.passed_on import FUNCTION
-
-EXTRAS = {"torch": '".[torch]"', "tensorflow": '".[keras]"', "keras": '".[keras]"'}
-"""What pip is told to install for packages that are extras of this one."""
 
 
 def is_one(network: str) -> bool:
@@ -100,8 +98,7 @@ def _code_of(path: Path) -> Iterator[None]:
         if isinstance(error, ModuleNotFoundError) and error.name:
             package = error.name.partition(".")[0]
             raise ValueError(
-                f"{where} imports {error.name}, which is not here. Install it: python -m pip install "
-                f"{EXTRAS.get(package, package)}."
+                f"{where} imports {error.name}, which is not here. Install it: {how_to_install(package)}."
             ) from error
         raise ValueError(f"{where}: {type(error).__name__}: {_text(error)}") from error
 

@@ -157,6 +157,10 @@ def _arrays(values: Mapping[str, Any], side: str, ids: Any) -> tuple[dict[str, A
         if name == sample_ids.IDS:
             ids = array[:] if ids is None else ids
             continue
+        if str(path[-1]) == sample_ids.IDS:
+            raise ValueError(
+                f"Expected {sample_ids.IDS} at the top of {side}, one list for all layers, got them inside: {name!r}."
+            )
         arrays[name], keys[name] = array, path
     if not arrays:
         raise ValueError(f"Expected the activations of at least one layer in {side}, got an empty mapping.")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from cka_core.base import extras
 from cka_core.base.progress import Report, shown
 from cka_core.comparing import streams, tallies, torch_models
 from cka_core.comparing.arrays import compare_activations
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["compare", "compare_activations", "run"]
 
 
+@extras.told()
 def compare(
     model_a: keras.Model | torch.nn.Module,
     model_b: keras.Model | torch.nn.Module,

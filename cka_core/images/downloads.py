@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cka_core.base import extras
 from cka_core.images.cifar10_files import Arrays
 
 LOADERS = {"cifar10": "cifar10", "cifar100": "cifar100", "mnist": "mnist", "fashion-mnist": "fashion_mnist"}
@@ -21,6 +22,7 @@ DIGITS = tuple("0123456789")
 FASHION = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 
 
+@extras.told()
 def fetched(name: str) -> Arrays:
     """x_train, y_train, x_test, y_test, by Keras' own loader; whatever it raises where that does not work."""
     from keras import datasets

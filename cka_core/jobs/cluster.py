@@ -158,6 +158,8 @@ def _woken(home: Path, cluster: Cluster) -> Cluster | None:
 
 
 def _spawn(home: Path, digest: str, root: str, role: str) -> Cluster:
+    import distributed  # noqa: F401 - where it is not installed the process would say so in its log only
+
     files.address_file(home, digest).unlink(missing_ok=True)
     detached: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
@@ -239,6 +241,8 @@ def _unreachable(address: str, error: Exception) -> str:
 
 def command_start(store: Store) -> None:
     """Run the local cluster in the foreground until Ctrl-C, or until it leaves by itself."""
+    import distributed  # noqa: F401 - its output goes to the log
+
     log = files.log_file(files.folder(store))
     print(f"The cluster of {store.root} runs until Ctrl-C or until it is idle. Its output goes to {log}", flush=True)
     terminal = os.dup(1)

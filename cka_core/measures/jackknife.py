@@ -30,6 +30,9 @@ FEW_IMAGES = 30
 CLIPPED = 0.99999
 """Fisher's transform of a CKA is that of at most this."""
 
+LEAST_LEFT = 1e-5
+"""The share of a layer's HSIC that has to be left without any one image: of less, float32 keeps too few digits."""
+
 PARTS = 32
 """Images of a minibatch are taken in at most this many parts; a part's deviations are summed in float32."""
 
@@ -45,7 +48,7 @@ class Jackknife:
 
     Attributes
     ----------
-    errors : float64 (layers_a, layers_b), NaN where there is no CKA
+    errors : float64 (layers_a, layers_b), NaN where there is no CKA, or hardly any of a layer's HSIC without one image
     n_eff_a, n_eff_b : float64 (layers,), NaN where a layer has no CKA
         1 / sum h_i², with h_i = c_i(A, A) / T(A, A) the share of image i in the layer's HSIC: from 1 to the number of
         images. A cell's is the lesser of its two layers'.
@@ -73,7 +76,8 @@ def jackknife(batches: Iterable[tuple[GramBatch, GramBatch]], sums: HsicSums) ->
     """The `Jackknife` of a map whose ``sums`` over the same minibatches, ``batches`` of A and of B, are complete.
 
     For a network compared with itself the two of a pair are the same object. Each image costs one float32 product of
-    the layers' rows of it: all of them as much as the map itself, twice. Standard errors are exact to 1e-6 of 1.
+    the layers' rows of it: all of them as much as the map itself, twice. Standard errors are exact to 1e-6 of 1, and to
+    1e-3 where without an image hardly more than `LEAST_LEFT` is left.
     """
     rho, images = sums.matrix(), 0
     rho = np.where(np.isfinite(rho), rho, 0.0)
@@ -157,9 +161,9 @@ class _Minibatch:
         """A few images' rows of a network's layers, multiplied by all that belongs to the network; float32 1 + u less 1
         (layers, images); and the sum of squared shares in each layer."""
         rows = np.take((self.a if side == 0 else self.b).triangles, positions, axis=1)
-        own = np.einsum("lij,lij->li", rows, rows).astype(np.float64) * self.units[side][:, None] ** 2
+        own = np.einsum("lij,lij->li", rows, rows, dtype=np.float64) * self.units[side][:, None] ** 2
         left = 1 + self.gain * self.own[side][:, None] - self.factor * own
-        change = np.where(left > 0, 1 / np.sqrt(np.where(left > 0, left, 1.0)) - 1, np.nan)
+        change = np.where(left > LEAST_LEFT, 1 / np.sqrt(np.maximum(left, LEAST_LEFT)) - 1, np.nan)
         scale = self.units[side][:, None] * (1 + change) * (self.factor if side == 0 else 1.0)
         rows *= scale[:, :, None].astype(np.float32)
         return rows, change.astype(np.float32), np.square(self.weight * own).sum(1)

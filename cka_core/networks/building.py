@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core.base import failures
+from cka_core.base import extras, failures
 from cka_core.networks.architectures import APPLICATIONS, CLASSES, IMAGE_SHAPE, depth_and_width
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ BATCH_NORM_MOMENTUM = 0.9
 """Of the CIFAR ResNets: Keras' 0.99 lags behind in trainings of a few hundred steps."""
 
 
+@extras.told()
 def build_network(name: str, *, weights: str | os.PathLike[str] | None = None, seed: int = 0) -> keras.Model:
     """Build a network.
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core.base import npz, shipped
+from cka_core.base import extras, npz, shipped
 from cka_core.base.atomic import write_atomically
 from cka_core.base.store import Store
 from cka_core.measures import registry as measures
@@ -51,7 +51,7 @@ class Comparison:
     layers_a, layers_b : tuple of Layer
         What the rows and the columns are, from the input to the output.
     reasons_a, reasons_b : tuple of str or None
-        Why a layer has no CKA ("no variance", "one image only"); None for a layer that has.
+        Why a layer has no CKA ("no variance", "no two images share anything"); None for a layer that has.
     provenance : dict of JSON values
         ``network_a``, ``network_b`` (name, architecture, weights, source, seed), ``images``, ``batch_size``,
         ``measure``, ``versions``, ``seconds``, ``command``, ``created``, …
@@ -157,8 +157,8 @@ class Comparison:
     def interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
         """(low, high) of every cell of unbiased CKA, float64 like ``matrix``, NaN where that is (`jackknife.interval`).
 
-        Where few images decide (`n_eff` under 30) it is too short. ValueError for another measure, and for a result
-        that was kept without standard errors.
+        Where few images decide (`n_eff` under 30) it is too short, and NaN where a layer hardly varies without one of
+        them. ValueError for another measure, and for a result that was kept without standard errors.
         """
         return intervals.interval(self, level)
 
@@ -177,6 +177,7 @@ class Comparison:
 
     # Ways out.
 
+    @extras.told()
     def to_frame(self) -> pandas.DataFrame:
         """pandas, rows and columns labelled with the layers' names and the networks' names."""
         import pandas
@@ -329,10 +330,10 @@ def _positions(which: Any, count: int, network: str) -> np.ndarray:
         if which.shape != (count,):
             raise ValueError(f"Expected a mask of {count} values, one a layer of {network}, got {which.shape}.")
         return np.flatnonzero(which)
-    positions = which.astype(np.intp)
-    if positions.size and not (0 <= positions.min() and positions.max() < count):
-        raise ValueError(f"Expected positions 0 to {count - 1} in the layers of {network}, got {which.tolist()}.")
-    return positions
+    whole = which.ndim == 1 and (which.dtype.kind in "iu" or not which.size)
+    if not whole or (which.size and not (0 <= which.min() and which.max() < count)):
+        raise ValueError(f"Expected a list of positions 0 to {count - 1} in the layers of {network}, got {which!r}.")
+    return which.astype(np.intp)
 
 
 def cell_text(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cka_core.base import extras
 from cka_core.results import differences, trust, views, words
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ LABEL_PIXELS = 6.2
 OUTLINES = (("#ffffff", 3.5), ("#000000", 1.2))  # seen on dark and on light cells
 
 
+@extras.told()
 def heatmap(
     comparison: Comparison,
     *,
@@ -64,6 +66,9 @@ def heatmap(
     import plotly.graph_objects as go
 
     check_colours(colours)
+    low, high = lowest(comparison) if zmin is None else zmin, 1.0 if zmax is None else zmax
+    if not low < high:
+        raise ValueError(f"Expected a darkest colour's value below the lightest's, got zmin {low!r} and zmax {high!r}.")
     title_a, title_b = titles or (comparison.name_a, comparison.name_b)
     rows = views.labels(comparison.layers_a, comparison.reasons_a)
     columns = views.labels(comparison.layers_b, comparison.reasons_b)
@@ -80,8 +85,8 @@ def heatmap(
             z=z,
             x=columns,
             y=rows,
-            zmin=lowest(comparison) if zmin is None else zmin,
-            zmax=1.0 if zmax is None else zmax,
+            zmin=low,
+            zmax=high,
             colorscale=colour_scale(DIVERGING if differences.is_difference(comparison) else colours),
             colorbar=bar,
             opacity=0.45 if faded else 1.0,
@@ -314,7 +319,7 @@ def to_html(
     limits: tuple[float, float] | None = None,
 ) -> str:  # fmt: skip
     """The map as one HTML file that works without a network connection (plotly.js is inside, about 5 MB)."""
-    low, high = limits or (None, None)
+    low, high = (None, None) if limits is None else limits
     figure = heatmap(comparison, titles=titles, colours=colours, height=820, zmin=low, zmax=high)
     title_a, title_b = titles or (comparison.name_a, comparison.name_b)
     value = words.value_text(comparison.provenance)

@@ -6,7 +6,7 @@ import base64
 import html
 from typing import TYPE_CHECKING
 
-from cka_core.results import words
+from cka_core.results import trust, words
 
 if TYPE_CHECKING:
     from cka_core.results.comparison import Comparison
@@ -18,7 +18,7 @@ WIDTH, DPI = 6.5, 110
 def html_of(comparison: Comparison) -> str:
     """HTML that needs no network and no script; without matplotlib the words alone."""
     told = [html.escape(words.facts(comparison), quote=False)]
-    told += [html.escape(warning, quote=False) for warning in comparison.warnings]
+    told += [html.escape(text, quote=False) for text in (*trust.misleading(comparison), *comparison.warnings)]
     below = "".join(f'<div style="font-size:85%">{line}</div>' for line in told)
     title = html.escape(repr(comparison))
     try:

@@ -9,12 +9,13 @@ import io
 import json
 import shlex
 import zipfile
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from cka_core.base import npz
-from cka_core.results import figures, files, paper, passed_on, report, words
+from cka_core.base.version import VERSION
+from cka_core.results import figures, files, intervals, paper, passed_on, report, words
+from cka_core.results.differences import is_difference
 from cka_core.results.provenance import command_words
 
 if TYPE_CHECKING:
@@ -57,6 +58,11 @@ CITATION = """@misc{{cka_explorer,
   note = {{arXiv:2010.15327}}
 }}
 """
+FOR_TEX = str.maketrans({
+    **{letter: f"\\{letter}" for letter in "%&#_$"}, "\\": r"{\textbackslash}", "{": r"{\textbraceleft}",
+    "}": r"{\textbraceright}", "~": r"{\textasciitilde}", "^": r"{\textasciicircum}", "\n": " ",
+})  # fmt: skip
+"""What TeX reads as the letters that stand in a name; BibTeX counts braces, a backslash before them or not."""
 AGAIN = '''"""Computes this result again, into again.npz and again.png beside this script, with cka_core installed."""
 
 import subprocess
@@ -91,6 +97,8 @@ result.savefig(HERE / "again.png", limits={limits!r}, colours={colours!r})
 '''
 OWN = ("python", "-m", "cka_core", "compare")
 """How the command of a result begins that `AGAIN` runs. A result comes from anywhere, and so does its command."""
+USUAL = ("cka", "cka-linear-unbiased", "flatten", "inference")
+"""What options of `compare` are where nothing is said."""
 WRITTEN = {"--out": "again.npz", "--figure": "again.png"}
 
 
@@ -103,14 +111,13 @@ def to_bytes(
     title = " × ".join(titles or (comparison.name_a, comparison.name_b))
     facts = words.provenance_text({**comparison.provenance, "seconds": None})
     year = str(comparison.provenance.get("created") or "")[:4]
-    notes = [*words.pixels_because(comparison.provenance), *words.fitted(comparison.provenance), *comparison.warnings]
     about = comparison.provenance | ({"warnings": list(comparison.warnings)} if comparison.warnings else {})
     again, what = _again(comparison, title, colours, limits)
     members: dict[str, str | bytes] = {
         "README.txt": README.format(
             title=title,
             facts=facts,
-            notes="".join(f"{note}\n" for note in notes),
+            notes="".join(f"{note}\n" for note in report.notes(comparison)),
             again=what,
             cells="" if comparison.jackknife is None else CELLS,
         ),
@@ -126,7 +133,9 @@ def to_bytes(
         RESULT: comparison.to_bytes(),
         PROVENANCE: json.dumps(about, indent=2, default=str) + "\n",
         "again.py": again,
-        "CITATION.bib": CITATION.format(title=title, facts=facts, version=_version(), year=year or "n.d."),
+        "CITATION.bib": CITATION.format(
+            title=title.translate(FOR_TEX), facts=facts.translate(FOR_TEX), version=VERSION, year=year or "n.d."
+        ),
     }
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -137,15 +146,15 @@ def to_bytes(
 
 def _again(comparison: Comparison, title: str, colours: str, limits: tuple[float, float] | None) -> tuple[str, str]:
     """The script that computes it again, or draws what is kept, and a line about it."""
-    limits = limits and (float(limits[0]), float(limits[1]))
+    limits = None if limits is None else (float(limits[0]), float(limits[1]))
     given, first = command_words(comparison.provenance)
     if tuple(given[:first]) != OWN:
-        of = ", of models or arrays that are not here"
-        how = f": cka_core.compare(model_a, model_b, images, batch_size={comparison.provenance.get('batch_size')!r})"
-        lines = words.command(comparison).splitlines()[1:]  # of one result less another
-        if lines:
-            of = ", one result less another"
-            how = ", in a shell:" + "".join(f"\n#   {line}" for line in lines)
+        of, how = ", of models or arrays that are not here", f": cka_core.{_call(comparison)}"
+        if is_difference(comparison):
+            of, lines = ", one result less another", words.command(comparison).splitlines()[1:]
+            how = ", in a shell:" + "".join(f"\n#   {line}" for line in lines) if lines else (
+                ": cka_core.results.differences.difference(one, other, …), of two results made in Python"
+            )  # fmt: skip
         script = BY_HAND.format(title=title, of=of, how=how, limits=limits, colours=colours)
         return script, "draws the result again, with cka_core installed; it was made in Python"
     command = words.command(comparison)
@@ -162,6 +171,23 @@ def _again(comparison: Comparison, title: str, colours: str, limits: tuple[float
         there = "; ".join(str(one) for one in needed if one.is_file == those)
         what += f"\n                 {where} must be: {there}" if there else ""
     return AGAIN.format(title=title, command=command, beside=beside, words=", ".join(code)), what
+
+
+def _call(comparison: Comparison) -> str:
+    """The call that made a result of models or arrays, as far as the result says it."""
+    about = comparison.provenance
+    arrays = (about.get("network_a") or {}).get("source") == "arrays"
+    options = {
+        "batch_size": about.get("batch_size"),
+        "tokens": about.get("tokens"),
+        "batch_norm": about.get("batch_norm"),
+    }
+    options |= {"measure": about.get("measure"), "layers": about.get("layers")}
+    given = {name: repr(value) for name, value in options.items() if value not in (None, *USUAL)}
+    if intervals.measure_of(comparison) is None:
+        given["measure"] = "…"  # a function of one's own
+    call = "compare_activations(a, b" if arrays else "compare(model_a, model_b, images"
+    return ", ".join([call, *(f"{name}={value}" for name, value in given.items())]) + ")"
 
 
 def is_one(names: set[str]) -> bool:
@@ -184,10 +210,3 @@ def result_of(path: Path) -> bytes:
                     return archive.read(RESULT)
         source.seek(0)
         return source.read()
-
-
-def _version() -> str:
-    try:
-        return version("cka-explorer")
-    except PackageNotFoundError:
-        return ""

@@ -9,6 +9,7 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cka_core.base import extras
 from cka_core.base.atomic import write_atomically
 from cka_core.results import views, words
 from cka_core.results.differences import is_difference
@@ -98,10 +99,10 @@ def drawn(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    check(size=size, dpi=dpi, colours=colours, width=width, font_size=font_size, limits=limits)
-    low, high = limits or (lowest(comparison), 1.0)
+    check(size=size, dpi=dpi, colours=colours, titles=titles, width=width, font_size=font_size, limits=limits)
+    low, high = (lowest(comparison), 1.0) if limits is None else limits
     rows, columns = comparison.matrix.shape
-    width, height = size or _paper_size(rows, columns, width)
+    width, height = _paper_size(rows, columns, width) if size is None else size
     check_pixels(width, height, dpi)
     text = font_size / 10 if font_size else min(2.5, max(1.0, min(width, height) / 6.5))  # a poster's letters grow
     title_a, title_b = titles or (comparison.name_a, comparison.name_b)
@@ -152,6 +153,7 @@ OPTIONS = ("width", "font_size", "stages", "limits", "colours", "titles", "dpi",
 """Of `save_figure`."""
 
 
+@extras.told()
 def save_figure(comparison: Comparison, path: str | os.PathLike[str], **options: Any) -> Path:
     """Write the map to a file; its ending says the format: .png, .svg, .pdf for paper, .html for the browser.
 
@@ -162,7 +164,7 @@ def save_figure(comparison: Comparison, path: str | os.PathLike[str], **options:
     if unknown is not None:
         raise TypeError(f"savefig() has no option {unknown!r}. It has: {', '.join(OPTIONS)}.")
     ending = Path(path).suffix.lower().removeprefix(".")
-    check(**{name: value for name, value in options.items() if name not in ("stages", "titles")})
+    check(**{name: value for name, value in options.items() if name != "stages"})
     if ending == "html":
         of_screen = {"titles", "colours", "limits"}  # the others say something about paper
         options = {name: value for name, value in options.items() if name in of_screen}
@@ -253,6 +255,7 @@ def check(
     size: tuple[float, float] | None = None,
     dpi: float = 300,
     colours: str = COLOURS[0],
+    titles: tuple[str, str] | None = None,
     width: float | None = None,
     font_size: float | None = None,
     limits: tuple[float, float] | None = None,
@@ -261,6 +264,12 @@ def check(
     check_colours(colours)
     if limits is not None:
         check_limits(limits)
+    if titles is not None and not (isinstance(titles, list | tuple) and [type(one) for one in titles] == [str, str]):
+        raise ValueError(f"Expected titles as two texts, what to call A and B, got {titles!r:.80}.")
+    if size is not None and width is not None:
+        raise ValueError(
+            f"Expected size or width, got both: size {size!r} and width {width!r}. The width is in the size."
+        )
     if size is not None and not (_numbers(size, 2) and all(0 < side <= LARGEST_SIDE for side in size)):
         raise ValueError(f"Expected size as width and height, above 0 to {LARGEST_SIDE} inches, got {size!r}.")
     for name, value, low, high, unit in (
@@ -292,7 +301,8 @@ def check_limits(limits: tuple[float, float]) -> None:
 
 
 def _numbers(values: Any, count: int) -> bool:
-    return isinstance(values, Sequence) and len(values) == count and all(isinstance(one, Real) for one in values)
+    listed = isinstance(values, Sequence) or (hasattr(values, "ndim") and values.ndim == 1)
+    return listed and len(values) == count and all(isinstance(one, Real) for one in values)
 
 
 def _plain(text: str) -> str:

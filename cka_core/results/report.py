@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core.results import figures, passed_on, views, words
+from cka_core.results import figures, passed_on, trust, views, words
 
 if TYPE_CHECKING:
     from cka_core.results.comparison import Comparison
@@ -30,7 +30,8 @@ const show = (row, column) => {
   const value = about.values[row][column];
   const why = about.why_a[row] || about.why_b[column] || 'not known';
   line(value === null ? 'No value: ' + why : about.measure + '  ' + value);
-  if (value !== null && about.low) line('95 % interval  ' + about.low[row][column] + ' to ' + about.high[row][column]);
+  const sure = about.sure ? about.sure[row][column] : '';
+  if (sure) line(sure.startsWith('[') ? '95 % interval  ' + sure : sure);
 };
 const chart = document.querySelector('.js-plotly-plot');
 chart.on('plotly_click', (event) => {
@@ -47,19 +48,19 @@ def to_html(
     """The report. plotly.js is inside (about 5 MB); nothing is fetched."""
     comparison = passed_on.passed_on(comparison)
     title_a, title_b = titles or (comparison.name_a, comparison.name_b)
-    low, high = limits or (None, None)
+    low, high = (None, None) if limits is None else limits
     figure = figures.heatmap(comparison, titles=titles, colours=colours, height=820, zmin=low, zmax=high).update_layout(
         template="plotly_white", width=980
     )
     chart = figure.to_html(include_plotlyjs=True, full_html=False, div_id="map", config={"displaylogo": False})
     title = html.escape(f"{title_a} × {title_b}")
     facts = html.escape(words.facts(comparison))
-    notes = "".join(f"<p>{html.escape(note)}</p>" for note in _notes(comparison))
+    told = "".join(f"<p>{html.escape(note)}</p>" for note in notes(comparison))
     about = json.dumps(_about(comparison), separators=(",", ":")).replace("<", "\\u003c")
     provenance = html.escape(json.dumps(comparison.provenance, indent=2, default=str))
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f"<style>{STYLE}</style></head><body><h1>{title}</h1><p>{facts}</p>{notes}{chart}"
+        f"<style>{STYLE}</style></head><body><h1>{title}</h1><p>{facts}</p>{told}{chart}"
         '<p id="cell" aria-live="polite">Click a cell of the map.</p>'
         f"{_table(comparison)}<h2>The same again</h2><pre>{html.escape(words.command(comparison))}</pre>"
         f"<h2>Where it comes from</h2><pre>{provenance}</pre>"
@@ -67,8 +68,11 @@ def to_html(
     )
 
 
-def _notes(comparison: Comparison) -> list[str]:
-    return [*words.pixels_because(comparison.provenance), *words.fitted(comparison.provenance), *comparison.warnings]
+def notes(comparison: Comparison) -> list[str]:
+    """What a reader should know beside the numbers, a sentence or two each."""
+    provenance = comparison.provenance
+    told = [*words.pixels_because(provenance), *words.fitted(provenance), *trust.misleading(comparison)]
+    return [*told, *comparison.warnings]
 
 
 def _about(comparison: Comparison) -> dict[str, Any]:
@@ -80,9 +84,8 @@ def _about(comparison: Comparison) -> dict[str, Any]:
         **named, "values": _rounded(comparison.matrix), "measure": words.measure_text(comparison.provenance),
         "why_a": comparison.reasons_a, "why_b": comparison.reasons_b,
     }  # fmt: skip
-    if comparison.jackknife is not None:
-        about["low"], about["high"] = (_rounded(bound) for bound in comparison.interval())
-    return about
+    sure = trust.notes(comparison)
+    return about if sure is None else about | {"sure": sure.tolist()}
 
 
 def _rounded(matrix: np.ndarray) -> list[list[float | None]]:
@@ -98,5 +101,6 @@ def _table(comparison: Comparison) -> str:
         for layer, at, value in zip(comparison.layers_a, best.tolist(), values.tolist(), strict=True)
         if at >= 0 and value == value
     )
-    head = "<tr><th>layer of A</th><th>its best match in B</th><th>CKA</th></tr>"
+    head = "<tr><th>layer of A</th><th>its best match in B</th>"
+    head += f"<th>{html.escape(words.value_text(comparison.provenance))}</th></tr>"
     return f"<details><summary>Best match of each layer of A</summary><table>{head}{rows}</table></details>"

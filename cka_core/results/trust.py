@@ -46,6 +46,11 @@ def line(result: Comparison) -> tuple[Fact, ...]:
     return tuple(fact for fact in facts if fact is not None)
 
 
+def misleading(result: Comparison) -> list[str]:
+    """Of `line` what a reader must not pass over, in sentences, for what is read away from the page."""
+    return [f"{fact.text[:1].upper()}{fact.text[1:]}. {fact.hint}" for fact in line(result) if fact.misleads]
+
+
 def _images(result: Comparison) -> Fact | None:
     text = words.images_text(result.provenance)
     return Fact(text, "Both networks were shown these images, and no others.") if text else None
@@ -183,8 +188,9 @@ def notes(result: Comparison) -> np.ndarray | None:
     n_eff = result.n_eff
     told = np.char.add(np.char.add(np.char.mod("[%.3f, ", low), np.char.mod("%.3f", high)), "]").astype(object)
     few = n_eff < FEW_IMAGES
+    told[np.isnan(low)] = ""  # four images have no interval, nor has what hardly varies without one of them
     told[few] = [f"{FEW} ({count:.0f})" for count in n_eff[few]]
-    told[np.isnan(result.matrix) | np.isnan(low)] = ""
+    told[np.isnan(result.matrix)] = ""
     return told
 
 

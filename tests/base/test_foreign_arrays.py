@@ -222,6 +222,17 @@ MALFORMED = {
     "unequal": ("a.npz", npz(x=np.ones((5, 2)), y=np.ones((6, 2))), "x has 5, y 6"),
     "fewer ids": ("a.npz", npz(x=X["first"], sample_ids=IDS[:5]), "5 sample_ids for 20 images"),
     "one id twice": ("a.npz", npz(x=X["first"], sample_ids=np.zeros(20, int)), "two rows have the id '0'"),
+    "ids in a group": ("a.npz", npz(x=X["first"], net__sample_ids=np.arange(20)), "expected sample_ids at the top"),
+    "ids in a folder": (
+        "a.zip",
+        zipped({"x.npy": GOOD, "net/sample_ids.npy": npy(np.arange(20))}),
+        "expected sample_ids at the top",
+    ),
+    "ids in a tensor": (
+        "a.safetensors",
+        safetensors(X | {"net/sample_ids": np.arange(20, dtype=np.int64)}),
+        "expected sample_ids at the top",
+    ),
     "damaged": ("a.npz", damaged(), "its checksum is another"),
     "Fortran": ("a.npz", npz(True, x=np.asfortranarray(np.ones((5, 2)))), "np.ascontiguousarray"),
 }
@@ -252,6 +263,7 @@ def virtual(file: h5py.File) -> None:
         (lambda f: f.__setitem__("x", h5py.ExternalLink("/etc/passwd", "/y")), "a link to another place"),
         (lambda f: f.__setitem__("x", f["/"]), "deep"),
         (lambda f: f.create_dataset("x", (4,), h5py.string_dtype()), "object; expected float16"),
+        (lambda f: f.create_dataset("net/sample_ids", data=range(4)), "expected sample_ids at the top"),
         (lambda f: f.attrs.__setitem__("keras_version", "3"), "a Keras model's weights"),
     ],
 )

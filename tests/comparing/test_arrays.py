@@ -230,6 +230,12 @@ def test_groups_of_an_hdf5_file_are_layers_by_their_full_path(tmp_path):
     assert [layer.name for layer in nested.layers_a] == ["stage1/block0/output"]
 
 
+def test_ids_of_a_part_of_the_layers_are_no_layer():
+    x = reference.network(1, 12, layers=1)[0]
+    with pytest.raises(ValueError, match="Expected sample_ids at the top of a, one list for all .*'net/sample_ids'"):
+        compare_activations({"net": {"x": x, "sample_ids": np.arange(12)}}, {"x": x})
+
+
 def test_mappings_inside_mappings_that_clash_or_never_end_are_refused(tmp_path):
     with pytest.raises(ValueError, match="two keys that read 'a/b'"):
         compare_activations({"a/b": np.eye(8), "a": {"b": np.eye(8)}}, stored(1, 8))

@@ -89,6 +89,37 @@ def test_a_layer_dead_in_one_minibatch_counts_in_the_others():
     assert found.errors[0, 0] == pytest.approx(exact, abs=1e-7)
 
 
+def outlying(times, n=40):
+    """A layer with an image so many times further from the mean than it was, and another that shares something."""
+    x = np.random.default_rng(1).standard_normal((n, 20))
+    y = x[:, :8] + np.random.default_rng(2).standard_normal((n, 8))
+    x[n // 3] *= times
+    return x, y
+
+
+@pytest.mark.parametrize("times", [10, 100, 1000])
+def test_of_an_image_far_from_all_others_three_digits_are_right(times):
+    x, y = outlying(times)
+    found = made([x], [y], [slice(0, 40)])[1]
+    assert found.errors[0, 0] == pytest.approx(leaving_out(x, y, [slice(0, 40)]), rel=1e-3)
+    assert found.n_eff_a[0] < 11
+
+
+@pytest.mark.parametrize("times", [1e4, 1e6])
+def test_where_nothing_is_left_without_one_image_there_is_no_error_and_not_that_of_rounding(times):
+    x, y = outlying(times)
+    found = made([x, y], [y], [slice(0, 40)])[1]
+    assert np.isnan(found.errors[0, 0]) and np.isfinite(found.errors[1, 0])
+    assert found.n_eff_a[0] < 5, "that few images decide is known all the same"
+
+
+def test_a_layer_that_is_gone_without_one_image_has_no_error():
+    one = np.eye(10)[[0, 0, 1, 2, 3, 4, 5, 6, 7, 8]]  # two alike, each other one for itself
+    y = np.random.default_rng(0).standard_normal((10, 6))
+    sums, found = made([one], [one, y], [slice(0, 10)])
+    assert np.isfinite(sums.matrix()).all() and np.isnan(found.errors).all()
+
+
 def test_four_images_have_no_error():
     a = reference.network(1, 4, layers=1)
     assert np.isnan(made(a, a, [slice(0, 4)])[1].errors).all()

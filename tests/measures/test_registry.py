@@ -217,13 +217,56 @@ def test_images_given_twice_are_neighbours_of_no_consequence_to_ranks():
     assert value("rsa-spearman", x, y) == pytest.approx(REFERENCE["rsa-spearman"](x, y), abs=1e-4)
 
 
+def classes(labels):
+    return np.eye(int(labels.max()) + 1, dtype=np.float32)[labels]
+
+
+def equal_parts(x, k=10):
+    """How much of whom is near whom, of whole numbers: those equally far share the places left for them."""
+    x = np.asarray(x, np.int64)
+    far = np.square(x[:, None] - x[None]).sum(axis=-1).astype(float)
+    np.fill_diagonal(far, np.inf)
+    weights = np.zeros(far.shape)
+    for image, row in enumerate(far):
+        edge = np.sort(row)[k - 1]
+        weights[image, row < edge] = 1
+        weights[image, row == edge] = (k - (row < edge).sum()) / (row == edge).sum()
+    return weights
+
+
+def test_images_equally_far_are_neighbours_in_equal_parts():
+    rng = np.random.default_rng(0)
+    x, y = classes(rng.integers(0, 10, 80)), rng.integers(0, 4, (80, 3)).astype(np.float32)
+    near, there = equal_parts(x), equal_parts(y)
+    cosine = np.vdot(near, there) / np.linalg.norm(near) / np.linalg.norm(there)
+    assert value("mutual-knn", x + 0.7, 3.3 * y) == pytest.approx(cosine, abs=5e-4)
+    assert value("mutual-knn", x, 2 * x[:, ::-1]) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_order_of_the_images_is_no_part_of_it_where_many_coincide(name):
+    rng = np.random.default_rng(0)
+    x, y = classes(rng.integers(0, 10, 120)), classes(rng.integers(0, 3, 120))
+    order = rng.permutation(120)
+    assert value(name, x[order], y[order]) == pytest.approx(value(name, x, y), abs=1e-6)
+
+
+def test_classes_that_have_nothing_in_common_share_as_many_neighbours_as_chance():
+    rng = np.random.default_rng(0)
+    made, a = MEASURES["mutual-knn"], grams([classes(rng.integers(0, 10, 120))])
+    b = grams([classes(rng.integers(0, 3, 120)) for _ in range(400)])
+    drawn, level = made.pairs(a, b)[0], made.expected(a, b)[0]
+    assert level.min() > 10 / 119, "more than of images that all differ"
+    assert abs((drawn - level).mean()) < 4 * (drawn - level).std() / np.sqrt(400)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_layer_without_variance_has_no_value_and_says_why(name):
     x, y = two()
     means = MeasureMeans(MEASURES[name], 3, 2)
     means.add(grams([x, np.ones((60, 5)), np.eye(60)[:, :1]]), grams([y, x]))
     assert np.isnan(means.matrix()[1:]).all() and np.isfinite(means.matrix()[0]).all()
-    assert means.reasons_a == (None, kernels.NO_VARIANCE, kernels.ONE_IMAGE)
+    assert means.reasons_a == (None, kernels.NO_VARIANCE, kernels.NOTHING_SHARED)
     assert means.reasons_b == (None, None)
 
 

@@ -101,6 +101,9 @@ class TestComparison:
             made().select([True, False])
         with pytest.raises(ValueError, match="positions 0 to 2 in the layers of wide"):
             made().select(None, [3])
+        for wrong in ([-1], [0.5], ["dense1"], 1, [[0]], [np.nan]):
+            with pytest.raises(ValueError, match="Expected a list of positions 0 to 2 in the layers of wide, got "):
+                made().select(None, wrong)
 
     def test_best_matches_know_no_nan(self):
         matrix = np.array([[0.1, 0.9, np.nan], [np.nan] * 3, [0.8, -0.2, np.nan], [np.nan, -0.5, np.nan]])

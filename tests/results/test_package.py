@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import html
 import io
 import json
 import re
@@ -19,12 +20,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from cka_core import Comparison
+import cka_core
+from cka_core import Comparison, compare_activations
 from cka_core.base.progress import Progress, shown, silent
 from cka_core.cli import app
 from cka_core.library import arrivals
 from cka_core.networks.layers import Layer
-from cka_core.results import figures, package, paper, passed_on, report, views
+from cka_core.results import figures, package, paper, passed_on, report, trust, views
 from cka_core.results.differences import difference
 from tests.synthetic import comparison
 
@@ -85,6 +87,32 @@ def test_the_script_of_a_result_made_in_python_draws_what_is_kept(tmp_path):
                             env={"PYTHONPATH": ":".join(sys.path)})  # fmt: skip
     assert answer.returncode == 0, answer.stderr
     assert "Comparison(" in answer.stdout and (tmp_path / "again.png").stat().st_size > 10_000
+
+
+def made_in_python(**options) -> Comparison:
+    rng = np.random.default_rng(0)
+    a = {f"layer{i}": rng.standard_normal((40, 4, 6)) for i in range(2)}
+    return compare_activations(a, {"one": a["layer0"] ** 3}, **options)
+
+
+def test_the_script_of_a_result_of_arrays_has_the_call_that_computes_it_again():
+    given = {"batch_size": 25, "tokens": "mean", "measure": "svcca"}
+    result = made_in_python(**given)
+    (call,) = [line for line in members(result)["again.py"].decode().splitlines() if line.startswith("# The numbers")]
+    named = ast.parse(call.partition("cka_core.")[2]).body[0].value
+    assert named.func.id == "compare_activations"
+    assert {option.arg: ast.literal_eval(option.value) for option in named.keywords} == given
+    own = members(made_in_python(measure=lambda a, b: np.ones((len(a), len(b)))))["again.py"].decode()
+    assert "compare_activations(a, b, batch_size=40, measure=…)" in own
+    less = members(difference(result, made_in_python(**given), "itself"))["again.py"].decode()
+    assert "one result less another" in less and "difference(one, other" in less and "batch_size" not in less
+
+
+def test_a_citation_names_the_version_and_can_be_read_by_tex():
+    said = members(made_in_python(name_a="my_net 50%", name_b="a & b {x\\"))["CITATION.bib"].decode()
+    assert f"CKA Explorer {cka_core.__version__}: which" in said
+    assert r"my\_net 50\% × a \& b {\textbraceleft}x{\textbackslash}" in said
+    assert said.count("{") == said.count("}")
 
 
 def test_one_result_less_another_says_so_and_how_both_are_made(tmp_path):
@@ -212,6 +240,34 @@ def test_a_report_is_one_file_in_which_names_are_text():
     assert about["a"][0].startswith(EVIL) and np.allclose(about["values"], result.matrix, atol=1e-4)
 
 
+def test_a_report_says_of_a_cell_what_the_page_says():
+    rng = np.random.default_rng(0)
+    far = rng.standard_normal((60, 8))
+    far[7] *= 100
+    result = compare_activations({"usual": rng.standard_normal((60, 8)), "far": far}, {"one": far[:, :5] ** 3})
+    about = json.loads(re.search(r'id="about">(.*?)</script>', report.to_html(result))[1])
+    assert about["sure"] == trust.notes(result).tolist() and about["sure"][1][0].startswith("few images decide (")
+    assert "sure" not in json.loads(re.search(r'id="about">(.*?)</script>', report.to_html(comparison()))[1])
+
+
+def test_what_misleads_on_the_page_is_said_wherever_a_result_goes():
+    result = made_in_python()  # of 40 images, of which chance makes 0.18
+    chance, few = trust.misleading(result)
+    assert chance.startswith("Chance reaches 0.18. With one network's images in another order")
+    assert few.startswith("Few images decide: ")
+    found = members(result)
+    for said in (chance, few):
+        assert said in found["README.txt"].decode() and html.escape(said) in found["report.html"].decode()
+        assert html.escape(said, quote=False) in result._repr_html_()
+    trained = {side: comparison().provenance[side] | {"source": "trained"} for side in ("network_a", "network_b")}
+    assert trust.misleading(replace(comparison(), provenance=comparison().provenance | trained)) == [], "768 images"
+
+
+def test_a_table_of_a_report_has_the_name_of_its_measure():
+    assert "<th>SVCCA</th>" in report.to_html(made_in_python(measure="svcca"))
+    assert "<th>CKA</th>" in report.to_html(made_in_python())
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_very_unequal_map_is_no_strip_and_its_stages_are_named(turned):
     result = comparison().select(list(range(2, 50, 10)), list(range(50)))
@@ -249,6 +305,28 @@ def test_a_figure_is_as_wide_as_asked_with_letters_and_colours_as_asked(tmp_path
     assert figures.heatmap(result, zmin=0.5).data[0].zmin == 0.5
 
 
+def test_limits_may_be_what_numpy_computes_of_the_matrix(tmp_path):
+    result = comparison()
+    limits = np.quantile(result.matrix, [0.05, 0.95])
+    assert paper.drawn(result, limits=limits).axes[0].images[0].get_clim() == tuple(limits)
+    assert (
+        f'"zmin":{limits[0]!r}'.replace("np.float64(", "").rstrip(")")
+        in result.savefig(tmp_path / "a.html", limits=limits).read_text()
+    )
+    assert (
+        f"limits=({float(limits[0])!r}, "
+        in members(replace(result, provenance={**result.provenance, "command": None}), limits=limits)[
+            "again.py"
+        ].decode()
+    )
+
+
+@pytest.mark.parametrize(("zmin", "zmax"), [(1, 0), (0.5, 0.5), (float("nan"), 1), (None, -3)])
+def test_a_map_on_screen_needs_a_darkest_value_below_the_lightest(zmin, zmax):
+    with pytest.raises(ValueError, match="Expected a darkest colour's value below the lightest's, got zmin"):
+        comparison().heatmap(zmin=zmin, zmax=zmax)
+
+
 @pytest.mark.parametrize(
     "options, message",
     [
@@ -263,6 +341,11 @@ def test_a_figure_is_as_wide_as_asked_with_letters_and_colours_as_asked(tmp_path
         ({"size": (0, 5)}, r"Expected size as width and height, above 0 to 200 inches, got \(0, 5\)"),
         ({"size": (200, 200), "dpi": 400}, "has 6,400 million pixels, at most 300 million are drawn"),
         ({"colours": "jet"}, "Unknown colour map 'jet'"),
+        ({"titles": "AB"}, "Expected titles as two texts, what to call A and B, got 'AB'"),
+        ({"titles": ("A",)}, "Expected titles as two texts"),
+        ({"titles": ("A", 2)}, "Expected titles as two texts"),
+        ({"titles": 2}, "Expected titles as two texts"),
+        ({"size": (6, 5), "width": 3.3}, "Expected size or width, got both"),
     ],
 )
 def test_a_figure_that_cannot_be_is_refused_in_a_sentence(tmp_path, options, message):

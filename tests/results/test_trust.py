@@ -103,6 +103,14 @@ def test_every_cell_has_its_interval_or_says_that_few_images_decide():
     assert views.cell(result, 0, 1).note == notes[0, 1]
 
 
+def test_a_cell_without_an_interval_says_that_few_images_decide_too():
+    result = sure(slice(3, 6))
+    errors = result.jackknife.errors.copy()
+    errors[3:6] = np.nan
+    found = dataclasses.replace(result, jackknife=dataclasses.replace(result.jackknife, errors=errors))
+    assert set(trust.notes(found)[3:6].ravel()) == {"few images decide (11)"}
+
+
 def test_a_cell_without_a_number_has_no_note():
     result = sure()
     matrix = result.matrix.copy()
