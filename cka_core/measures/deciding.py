@@ -13,7 +13,7 @@ import numpy as np
 
 from cka_core.measures.grams import GramBatch, in_threads
 from cka_core.measures.hsic import summed
-from cka_core.measures.kernels import MIN_IMAGES, NO_VARIANCE, NOTHING_SHARED, ONE_IMAGE_LIMIT, u_centre
+from cka_core.measures.kernels import MIN_IMAGES, NO_VARIANCE, ONE_IMAGE, ONE_IMAGE_LIMIT, u_centre
 from cka_core.measures.matrices import row, u_centred, upper
 
 
@@ -85,7 +85,7 @@ def without_images(batch: GramBatch, images: Any) -> GramBatch:
         centred = u_centre(whole)
         reason = batch.reasons[layer]
         if reason is None and not np.linalg.norm(centred) > ONE_IMAGE_LIMIT * np.sqrt(2 * batch.squares[layer]):
-            reason = NOTHING_SHARED if whole.any() else NO_VARIANCE
+            reason = ONE_IMAGE if whole.any() else NO_VARIANCE
         triangle = np.zeros(m * (m - 1) // 2) if reason else centred.ravel()[upper(m)]
         left.triangles[layer] = triangle
         left.exponents[layer], left.reasons[layer] = batch.exponents[layer], reason

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from cka_core.measures.grams import GramBatch, each_in_threads
-from cka_core.measures.kernels import MIN_IMAGES, NO_VARIANCE, NOTHING_SHARED
+from cka_core.measures.kernels import MIN_IMAGES, NO_VARIANCE, ONE_IMAGE
 
 WARNINGS = 10
 """Images warned of one by one; the others are counted."""
@@ -259,7 +259,7 @@ class _Side:
         self.squares[at] = self.squares[at] * before**2 + weight * relative**2 * batch.squares
         self.exponents[at] = exponents
         self.usable[at] += live
-        self.one_image[at] |= np.array([reason not in (None, NO_VARIANCE) for reason in batch.reasons], bool)
+        self.one_image[at] |= np.array([reason == ONE_IMAGE for reason in batch.reasons], bool)
         return relative, before
 
     def units(self, batch: GramBatch) -> np.ndarray:
@@ -280,6 +280,6 @@ class _Side:
 
     def reasons(self) -> tuple[str | None, ...]:
         return tuple(
-            None if usable else NOTHING_SHARED if one_image else NO_VARIANCE
+            None if usable else ONE_IMAGE if one_image else NO_VARIANCE
             for usable, one_image in zip(self.usable, self.one_image, strict=True)
         )

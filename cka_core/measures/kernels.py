@@ -22,8 +22,8 @@ MIN_IMAGES = 4
 """HSIC1 divides by n - 3."""
 
 NO_VARIANCE = "no variance"
-NOTHING_SHARED = "no two images share anything"
-"""One image alone makes a layer vary, or each varies for itself. Earlier versions said "one image only" of both."""
+ONE_IMAGE = "one image only"
+"""Nothing in a layer is common to two images: one alone makes it vary, or each varies for itself."""
 
 VARIANCE_LIMIT = 4 * float(np.finfo(np.float32).eps)
 ONE_IMAGE_LIMIT = 1e-6
@@ -99,7 +99,7 @@ def degenerate_reason(deviation: float, magnitude: float, shared: float, total: 
     if not deviation > VARIANCE_LIMIT * magnitude:
         return NO_VARIANCE
     if not shared > ONE_IMAGE_LIMIT * total:
-        return NOTHING_SHARED
+        return ONE_IMAGE
     return None
 
 
@@ -145,7 +145,7 @@ def cka(x: Any, y: Any, *, kernel: str = "linear", unbiased: bool = True, bandwi
 
 _WHY = {
     NO_VARIANCE: "the same values for every image",
-    NOTHING_SHARED: "nothing that two images share",
+    ONE_IMAGE: "nothing that two images share",
 }
 
 

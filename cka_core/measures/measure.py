@@ -10,7 +10,7 @@ import numpy as np
 
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import Outliers, check_same_images
-from cka_core.measures.kernels import NO_VARIANCE, NOTHING_SHARED
+from cka_core.measures.kernels import NO_VARIANCE, ONE_IMAGE
 from cka_core.measures.matrices import doubly_centred, live
 
 MOST_PAIRS = 4000
@@ -143,7 +143,7 @@ def _told(one: str | None, two: str | None) -> str | None:
     """Why a layer has no value by two minibatches: None if one of them is usable, else what says most."""
     if one is None or two is None:
         return None
-    return max(one, two, key=lambda reason: (reason != NO_VARIANCE) + (reason not in (NO_VARIANCE, NOTHING_SHARED)))
+    return max(one, two, key=lambda reason: (reason != NO_VARIANCE) + (reason not in (NO_VARIANCE, ONE_IMAGE)))
 
 
 def own_measure(function: Callable[..., Any]) -> Measure:

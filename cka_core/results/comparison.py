@@ -51,7 +51,7 @@ class Comparison:
     layers_a, layers_b : tuple of Layer
         What the rows and the columns are, from the input to the output.
     reasons_a, reasons_b : tuple of str or None
-        Why a layer has no CKA ("no variance", "no two images share anything"); None for a layer that has.
+        Why a layer has no CKA ("no variance", "one image only"); None for a layer that has.
     provenance : dict of JSON values
         ``network_a``, ``network_b`` (name, architecture, weights, source, seed), ``images``, ``batch_size``,
         ``measure``, ``versions``, ``seconds``, ``command``, ``created``, …
@@ -157,8 +157,8 @@ class Comparison:
     def interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
         """(low, high) of every cell of unbiased CKA, float64 like ``matrix``, NaN where that is (`jackknife.interval`).
 
-        Where few images decide (`n_eff` under 30) it is too short, and NaN where a layer hardly varies without one of
-        them. ValueError for another measure, and for a result that was kept without standard errors.
+        Where few images decide (`n_eff` under 30) it is too short. ValueError for another measure, and for a result
+        that was kept without standard errors.
         """
         return intervals.interval(self, level)
 

@@ -10,7 +10,7 @@ import pytest
 
 from cka_core.measures import centring, kernels
 from cka_core.measures.centring import NonFiniteActivation, gram
-from cka_core.measures.kernels import NO_VARIANCE, NOTHING_SHARED
+from cka_core.measures.kernels import NO_VARIANCE, ONE_IMAGE
 from tests import reference
 
 
@@ -124,11 +124,11 @@ def test_every_type_of_number_is_taken(x):
         (300 + np.float32(3e-5) * draw(64, 900), NO_VARIANCE),
         (np.tile(draw(1, 900), (64, 1)), NO_VARIANCE),
         (np.tile(100 * draw(1, 900), (257, 1)), NO_VARIANCE),
-        (np.eye(64, 1, -2, np.float32) * draw(1, 900), NOTHING_SHARED),
-        (np.eye(64, 1, -3, np.float32) * draw(1, 900), NOTHING_SHARED),
-        (np.eye(64, 1, -3, np.float32) * 1e12 * draw(1, 900), NOTHING_SHARED),
-        (np.eye(64, 1, -3, np.float32) * draw(1, 900) + 5, NOTHING_SHARED),
-        (np.eye(64, dtype=np.float32), NOTHING_SHARED),
+        (np.eye(64, 1, -2, np.float32) * draw(1, 900), ONE_IMAGE),
+        (np.eye(64, 1, -3, np.float32) * draw(1, 900), ONE_IMAGE),
+        (np.eye(64, 1, -3, np.float32) * 1e12 * draw(1, 900), ONE_IMAGE),
+        (np.eye(64, 1, -3, np.float32) * draw(1, 900) + 5, ONE_IMAGE),
+        (np.eye(64, dtype=np.float32), ONE_IMAGE),
     ],
 )
 def test_a_layer_that_says_nothing_is_told_by_its_reason(x, reason):

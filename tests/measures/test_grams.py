@@ -11,7 +11,7 @@ import threadpoolctl
 from cka_core.measures import grams as module
 from cka_core.measures.centring import gram
 from cka_core.measures.grams import GramBatch, NonFiniteActivation, grams
-from cka_core.measures.kernels import NO_VARIANCE, NOTHING_SHARED
+from cka_core.measures.kernels import NO_VARIANCE, ONE_IMAGE
 
 
 def draw(*shape, seed=0):
@@ -51,7 +51,7 @@ def test_many_layers_are_the_same_as_one_by_one():
         assert np.array_equal(batch.triangles[position], alone.triangle)
         assert (batch.exponents[position], batch.squares[position]) == (alone.exponent, alone.square)
         assert (batch.reasons[position], batch.outliers[position]) == (alone.reason, alone.outlier)
-    assert batch.reasons == [None, None, NO_VARIANCE, None, None, NOTHING_SHARED]
+    assert batch.reasons == [None, None, NO_VARIANCE, None, None, ONE_IMAGE]
     assert batch.outliers[4] is not None and batch.outliers[4][0] == 7
     assert batch.outliers[:4] == [None] * 4
 

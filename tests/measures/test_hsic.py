@@ -9,7 +9,7 @@ import pytest
 
 from cka_core.measures.grams import grams
 from cka_core.measures.hsic import HsicSums, minibatches
-from cka_core.measures.kernels import NO_VARIANCE, NOTHING_SHARED
+from cka_core.measures.kernels import NO_VARIANCE, ONE_IMAGE
 from tests import reference
 
 PROMISE = 1e-5
@@ -213,27 +213,13 @@ def test_layers_that_say_nothing_are_nan_with_their_reason():
     one_each[20] = rng.standard_normal(40)
     a = [live[0], np.full((n, 9), 0.1, np.float32), one, one_each, live[1]]
     sums = sums_of(a, live, minibatches(n, 16))
-    assert sums.reasons_a == (None, NO_VARIANCE, NOTHING_SHARED, NOTHING_SHARED, None)
+    assert sums.reasons_a == (None, NO_VARIANCE, ONE_IMAGE, ONE_IMAGE, None)
     assert sums.reasons_b == (None, None)
     got = sums.matrix()
     assert np.isnan(got[1:4]).all()
     assert np.abs(got[[0, 4]] - reference.matrix([a[0], a[4]], live, minibatches(n, 16))).max() <= PROMISE
     turned = sums_of(live, a, minibatches(n, 16))
     assert turned.reasons_b == sums.reasons_a and np.isnan(turned.matrix()[:, 1:4]).all()
-
-
-def test_images_that_each_vary_for_themselves_are_told_so_and_not_that_there_is_one():
-    live = reference.network(1, 32, layers=1)
-    sums = sums_of([np.eye(32, dtype=np.float32)], live, minibatches(32, 32))
-    assert sums.reasons_a == ("no two images share anything",)
-
-
-def test_what_earlier_versions_called_one_image_only_is_told_in_the_words_of_now():
-    live, said = grams(reference.network(1, 32, layers=1)), grams([np.eye(32, 1)])
-    said.reasons = ["one image only"]  # as a kept Gram matrix has it
-    sums = HsicSums(1, 1)
-    sums.add(said, live)
-    assert sums.reasons_a == (NOTHING_SHARED,)
 
 
 def test_two_images_alone_in_one_minibatch_are_a_layer():

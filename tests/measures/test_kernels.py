@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cka_core.measures import kernels
-from cka_core.measures.kernels import NO_VARIANCE, NOTHING_SHARED, cka, degenerate_reason
+from cka_core.measures.kernels import NO_VARIANCE, ONE_IMAGE, cka, degenerate_reason
 from tests import reference
 
 
@@ -142,7 +142,7 @@ def test_a_wide_rbf_kernel_is_nearly_linear():
         (np.full((10, 3), 0.1, np.float32), NO_VARIANCE),
         (np.full((10, 3), 0.1) + 1e-9 * draw(10, 3), NO_VARIANCE),
         (np.zeros((10, 3)), NO_VARIANCE),
-        (np.eye(10)[:, :1] * [[1.0, 2.0, 3.0]], NOTHING_SHARED),
+        (np.eye(10)[:, :1] * [[1.0, 2.0, 3.0]], ONE_IMAGE),
     ],
 )
 def test_a_layer_without_usable_variance_is_nan_with_its_reason(x, reason):
@@ -165,9 +165,9 @@ def test_a_small_deviation_from_a_large_mean_is_alive(x):
         ((5e-7, 1, 1, 1), None),
         ((0, 0, 0, 0), NO_VARIANCE),
         ((float("nan"), 1, 1, 1), NO_VARIANCE),
-        ((1, 1, 9e-7, 1), NOTHING_SHARED),
+        ((1, 1, 9e-7, 1), ONE_IMAGE),
         ((1, 1, 1.1e-6, 1), None),
-        ((1e20, 1e20, 1e30, 1e40), NOTHING_SHARED),
+        ((1e20, 1e20, 1e30, 1e40), ONE_IMAGE),
     ],
 )
 def test_both_degenerate_tests_are_relative(norms, reason):

@@ -266,7 +266,7 @@ def test_a_layer_without_variance_has_no_value_and_says_why(name):
     means = MeasureMeans(MEASURES[name], 3, 2)
     means.add(grams([x, np.ones((60, 5)), np.eye(60)[:, :1]]), grams([y, x]))
     assert np.isnan(means.matrix()[1:]).all() and np.isfinite(means.matrix()[0]).all()
-    assert means.reasons_a == (None, kernels.NO_VARIANCE, kernels.NOTHING_SHARED)
+    assert means.reasons_a == (None, kernels.NO_VARIANCE, kernels.ONE_IMAGE)
     assert means.reasons_b == (None, None)
 
 
