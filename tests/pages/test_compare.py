@@ -918,3 +918,14 @@ def test_several_networks_are_a_grid_of_small_maps_that_open_their_pairs(store, 
     assert kind == "several" and {one.a.name for one in wanted.specs} == {B}
     button(page, "ResNet 38x1 × ResNet 14x1").click().run()
     assert page.subheader[0].value == "ResNet 38x1 × ResNet 14x1" and has_map(page)
+
+
+def test_small_maps_tell_each_network_from_all_others_and_hold_one_that_a_link_names(store):
+    listed = [PLAIN_A, PLAIN_A.replace("s0", "s1"), PLAIN_B]
+    page = open_page(tab="Several networks", networks=",".join(listed))
+    titles = [one.label for one in page.button if (one.key or "").startswith("open cifar-")]
+    assert len(titles) == len(set(titles)) == 6
+    assert {"ResNet 14x1, seed 0 × itself", "ResNet 38x1 × ResNet 14x1, seed 1"} <= set(titles)
+    keep(store, spec(A, f"{A}:7"))
+    page = open_page(a=A, b=f"{A}:7", tab="Several networks")
+    assert page.multiselect(key="networks").value == [A, f"{A}:7"] and len(page.get("image")) == 1
