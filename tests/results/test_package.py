@@ -19,12 +19,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from cka_core import Comparison
+from cka_core import Comparison, compare_activations
 from cka_core.base.progress import Progress, shown, silent
 from cka_core.cli import app
 from cka_core.library import arrivals
 from cka_core.networks.layers import Layer
-from cka_core.results import figures, package, paper, passed_on, report, views
+from cka_core.results import figures, package, paper, passed_on, report, trust, views
 from cka_core.results.differences import difference
 from tests.synthetic import comparison
 
@@ -210,6 +210,21 @@ def test_a_report_is_one_file_in_which_names_are_text():
     assert not re.search(r"<(script|link|img)[^>]+(src|href)=", page) and EVIL not in page
     about = json.loads(re.search(r'id="about">(.*?)</script>', page)[1])
     assert about["a"][0].startswith(EVIL) and np.allclose(about["values"], result.matrix, atol=1e-4)
+
+
+def test_a_report_says_of_a_cell_and_of_the_map_what_the_page_says():
+    x = np.random.default_rng(0).standard_normal((3, 40, 6))
+    x[1, 0] *= 50  # one image decides
+    result = compare_activations({"wide": x[0], "rare": x[1]}, {"b": x[2]})
+    page = report.to_html(result)
+    about = json.loads(re.search(r'id="about">(.*?)</script>', page)[1])
+    assert about["notes"] == trust.notes(result).tolist()
+    assert about["notes"][0][0].startswith("[") and about["notes"][1][0].startswith("few images decide")
+    for fact in trust.line(result):
+        assert fact.text in page
+    assert "its best match in B</th><th>CKA</th>" in page
+    less = report.to_html(difference(result, result, "itself"))
+    assert "Best match" not in less and "CKA less itself" in less
 
 
 @pytest.mark.parametrize("turned", [False, True])
