@@ -15,7 +15,7 @@ from cka_core.library import words as network_words
 from cka_core.library.catalogue import NetworkInfo
 from cka_core.results import blocks, figures, views
 from cka_core.results import words as result_words
-from cka_core.results.comparison import CompareSpec, find
+from cka_core.results.comparison import CompareSpec, Comparison, find
 from pages.parts import address, colour_range, widgets
 from pages.parts.cell import cell as opened_cell
 from pages.parts.compare import (
@@ -153,7 +153,7 @@ def explore(
     with row.container(key=the_map.column_key(comparison), gap="xsmall"):
         map_place = st.container(key=the_map.PLACE, gap=None)  # shows what the controls below it say
         map_place.space(1)  # has its height from now on: a place with nothing in it has none
-        kinds, search, colours, limits = map_controls(as_it_is)
+        kinds, search, colours, limits = map_controls(as_it_is, comparison)
         shown = comparison
         try:
             shown = views.filtered(comparison, kinds, search)
@@ -201,8 +201,9 @@ def explore(
     below.tabs(on, shown, cell, (kinds, search), colours, networks, store, limits)
 
 
-def map_controls(on: OnScreen) -> tuple[str, str, str, tuple[float, float] | None]:
-    """Under the map: which layers, the colours and the values they are for, and a pin."""
+def map_controls(on: OnScreen, comparison: Comparison) -> tuple[str, str, str, tuple[float, float] | None]:
+    """Under the map of a ``comparison``: which layers, the colours and the values they are for, and a pin of the map
+    ``on`` screen as it is."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         kinds = widgets.choice("Layers", tuple(views.KINDS), "kinds", width=140, labelled=False)
         search = st.text_input(
@@ -211,7 +212,7 @@ def map_controls(on: OnScreen) -> tuple[str, str, str, tuple[float, float] | Non
         )  # fmt: skip
         with st.popover("Colours", icon=":material/palette:", width="content"):
             colours = widgets.choice("Colours", figures.COLOURS, "colours")
-            limits = colour_range.picker(on.comparison)
+            limits = colour_range.picker(comparison)
         history.pin_button(on)
     return kinds, search, colours, limits
 

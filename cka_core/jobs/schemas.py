@@ -72,6 +72,12 @@ class ComparisonAsked(TypedDict):
     layers: NotRequired[list[Text] | None]
 
 
+class SeveralAsked(TypedDict):
+    """The spec of a job of the kind "several"."""
+
+    specs: list[ComparisonAsked]
+
+
 class ClusterRecord(TypedDict):
     """Where a local cluster listens: ``cluster/<host>/<digest>.json``."""
 

@@ -22,7 +22,7 @@ from cka_core.jobs import admission, cluster, worker
 from cka_core.jobs import records as files
 from cka_core.jobs.cluster_files import SILENT_AFTER, root
 from cka_core.jobs.records import DONE, FAILED, QUEUED, ROLES, RUNNING, STOPPED
-from cka_core.jobs.schemas import ComparisonAsked
+from cka_core.jobs.schemas import ComparisonAsked, SeveralAsked
 
 INTERRUPTED = "interrupted"
 FORGET_AFTER = 3600.0  # seconds after which a job that went silent is not looked for among the active ones
@@ -186,7 +186,8 @@ def listed(kind: str, store: Store, only: Collection[str] | None = None) -> list
 
 def _is_readable(job: JobStatus) -> bool:
     """A page offers to show a comparison that is at work, and reads its spec for that."""
-    return job.kind != "compare" or records.wrong(job.spec, ComparisonAsked) is None
+    schema = {"compare": ComparisonAsked, "several": SeveralAsked}.get(job.kind)
+    return schema is None or records.wrong(job.spec, schema) is None
 
 
 def remove(key: str, store: Store, by: Visitor | None = None) -> None:

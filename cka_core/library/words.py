@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from cka_core.library.catalogue import NetworkInfo
 
@@ -75,16 +75,28 @@ def _group(info: NetworkInfo) -> tuple[int, str, str, bool, int, int, int]:
 
 
 def titles(a: NetworkInfo, b: NetworkInfo) -> tuple[str, str]:
-    """What to call the two sides of a map: short, by the name that somebody gave, with what tells them apart, never the
-    same for two networks."""
-    short = [f"{_called(info)}, untrained" if _state(info) == "untrained" else _called(info) for info in (a, b)]
-    if short[0] != short[1] or a.spec == b.spec:
-        return short[0], short[1]
-    for facts in zip(list(_facts(a))[1:-1], list(_facts(b))[1:-1], strict=True):
-        if facts[0] != facts[1]:
-            first, second = (f"{title}, {fact}" if fact else title for title, fact in zip(short, facts, strict=True))
-            return first, second
-    return a.spec.name, b.spec.name
+    """What to call the two sides of a map, as `titles_of` calls both."""
+    first, second = titles_of([a, b])
+    return first, second
+
+
+def titles_of(networks: Sequence[NetworkInfo]) -> list[str]:
+    """What to call each of a few networks: short, by the name that somebody gave, with what tells it from the others,
+    never the same for two."""
+    short = [f"{_called(info)}, untrained" if _state(info) == "untrained" else _called(info) for info in networks]
+    facts = [list(_facts(info))[1:-1] for info in networks]
+    return [_told_apart(place, networks, short, facts) for place in range(len(networks))]
+
+
+def _told_apart(place: int, networks: Sequence[NetworkInfo], short: list[str], facts: list[list[str]]) -> str:
+    """The title of the network at a place: its short one, and a fact wherever others with the same differ from it."""
+    like = [i for i, info in enumerate(networks) if short[i] == short[place] and info.spec != networks[place].spec]
+    title = [short[place]]
+    for fact, own in enumerate(facts[place]):
+        alike = [i for i in like if facts[i][fact] == own]
+        title += [own] if own and len(alike) < len(like) else []
+        like = alike
+    return networks[place].spec.name if like else ", ".join(title)
 
 
 def pair_title(a: NetworkInfo, b: NetworkInfo) -> str:

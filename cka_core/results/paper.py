@@ -9,6 +9,8 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cka_core.base import extras
 from cka_core.base.atomic import write_atomically
 from cka_core.results import views, words
@@ -34,6 +36,12 @@ MOST_PIXELS = 300_000_000
 SHORTEST = 0.2
 """What the shorter side of the map is at least of the longer one, so that labels and title fit; below it the cells are
 not square."""
+
+MOST_STEPS = 10
+"""In which a layout comes to rest; two or three are usual."""
+
+LABELS = 0.35
+"""The share of the figure's width that labels of layers may take, and of its height where they are turned."""
 
 FREE = 0.97
 """The share of the figure's width, or of an axis, that a text may take."""
@@ -131,6 +139,7 @@ def drawn(
         for stage in views.stages(layers)[1:] if stages else ():
             draw(stage.start - 0.5, color="#8c8c8c", linewidth=0.6 * text, alpha=0.8)
     axes.tick_params(length=0, labelsize=8 * text)
+    _cut_names(axes.yaxis, LABELS * figure.bbox.width)
     bar = figure.colorbar(image, cax=axes.inset_axes((1 + 0.1 / width, 0.0, 0.2 * text / width, 1.0)))
     value = words.value_text(comparison.provenance)
     bar.set_label(value, fontsize=10 * text)
@@ -144,8 +153,10 @@ def drawn(
         axes.yaxis.label, lambda most: [f"A: {_cut(title_a, most)}"], 2 * min(up, figure.bbox.height - up), upright=True
     )
     figure.draw_without_rendering()
-    _thin_out(axes.xaxis, upright=False)
-    _thin_out(axes.yaxis, upright=True)
+    _turn(axes.xaxis, figure)
+    _settle(figure)
+    _leave_out(axes.xaxis, upright=False)
+    _leave_out(axes.yaxis, upright=True)
     return figure
 
 
@@ -209,26 +220,39 @@ def _cut(name: str, most: int) -> str:
     return f"{name[: most - 1 - end]}…{name[len(name) - end :]}"
 
 
-def _thin_out(axis: Axis, *, upright: bool) -> None:
-    """Labels of an axis that would touch the one before are turned, along the bottom, or else left out."""
-    labels = [label for label in axis.get_ticklabels() if label.get_text()]
-    if upright or not _touching(labels, upright):
-        _leave_out(labels, upright)
+def _turn(axis: Axis, figure: Figure) -> None:
+    """Labels along the bottom that would touch, or leave the figure, are turned, and cut where they are too long."""
+    spans = [_span(label, upright=False) for label in axis.get_ticklabels()]
+    apart = all(start >= stop for (_, stop), (start, _) in zip(spans, spans[1:], strict=False))
+    if apart and all(0 <= start and stop <= figure.bbox.width for start, stop in spans):
         return
-    for label in labels:
-        label.set_rotation(90)
-    _leave_out(labels, upright)
+    axis.set_tick_params(rotation=90)
+    _cut_names(axis, LABELS * figure.bbox.height)
 
 
-def _touching(labels: Sequence[Text], upright: bool) -> bool:
-    spans = [_span(label, upright) for label in labels]
-    return any(start < stop for (_, stop), (start, _) in zip(spans, spans[1:], strict=False))
+def _cut_names(axis: Axis, room: float) -> None:
+    """Cut the labels of an axis to the letters for which it has room (pixels), across the axis."""
+    names = [label.get_text().replace(r"\$", "$") for label in axis.get_ticklabels()]
+    for most in (16, 13, 10, 8, 6, 4, 3):
+        axis.set_ticks(axis.get_ticklocs(), [_plain(_cut(name, most)) for name in names])
+        boxes = [label.get_window_extent() for label in axis.get_ticklabels()]
+        if max((max(box.width, box.height) for box in boxes), default=0) <= room:
+            return
 
 
-def _leave_out(labels: Sequence[Text], upright: bool) -> None:
-    """Hide what would touch the last label that is shown."""
+def _settle(figure: Figure) -> None:
+    """Draw until the layout stays: matplotlib finds the room that turned labels take in steps, one a time it draws."""
+    for _ in range(MOST_STEPS):
+        before = [axes.get_position().bounds for axes in figure.axes]
+        figure.draw_without_rendering()
+        if np.allclose(before, [axes.get_position().bounds for axes in figure.axes], atol=1e-4):
+            return
+
+
+def _leave_out(axis: Axis, *, upright: bool) -> None:
+    """Hide the labels of an axis that would touch the last one that is shown."""
     end = float("-inf")
-    for label in labels:
+    for label in axis.get_ticklabels():
         start, stop = _span(label, upright)
         if start < end:
             label.set_visible(False)

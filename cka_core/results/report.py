@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cka_core.results import figures, passed_on, trust, views, words
+from cka_core.results.differences import is_difference
 
 if TYPE_CHECKING:
     from cka_core.results.comparison import Comparison
@@ -54,7 +55,9 @@ def to_html(
     )
     chart = figure.to_html(include_plotlyjs=True, full_html=False, div_id="map", config={"displaylogo": False})
     title = html.escape(f"{title_a} × {title_b}")
-    facts = html.escape(words.facts(comparison))
+    first = words.facts(comparison)
+    more = [fact.text for fact in trust.line(comparison) if fact.text not in first]
+    facts = "<br>".join(html.escape(line) for line in (first, " · ".join(more)))
     told = "".join(f"<p>{html.escape(note)}</p>" for note in notes(comparison))
     about = json.dumps(_about(comparison), separators=(",", ":")).replace("<", "\\u003c")
     provenance = html.escape(json.dumps(comparison.provenance, indent=2, default=str))
@@ -93,14 +96,16 @@ def _rounded(matrix: np.ndarray) -> list[list[float | None]]:
 
 
 def _table(comparison: Comparison) -> str:
-    """The best match of each layer of A."""
+    """The best match of each layer of A; a difference has none."""
+    if is_difference(comparison):
+        return ""
     best, values = comparison.best_match()
     rows = "".join(
         f"<tr><td>{html.escape(layer.name)}</td><td>{html.escape(comparison.layers_b[at].name)}</td>"
-        f"<td>{value:.3f}</td></tr>"
-        for layer, at, value in zip(comparison.layers_a, best.tolist(), values.tolist(), strict=True)
-        if at >= 0 and value == value
+        f"<td>{alike:.3f}</td></tr>"
+        for layer, at, alike in zip(comparison.layers_a, best.tolist(), values.tolist(), strict=True)
+        if at >= 0 and alike == alike
     )
-    head = "<tr><th>layer of A</th><th>its best match in B</th>"
-    head += f"<th>{html.escape(words.value_text(comparison.provenance))}</th></tr>"
+    value = html.escape(words.value_text(comparison.provenance))
+    head = f"<tr><th>layer of A</th><th>its best match in B</th><th>{value}</th></tr>"
     return f"<details><summary>Best match of each layer of A</summary><table>{head}{rows}</table></details>"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cka_core.results import trust, words
+from cka_core.results.differences import is_difference
 
 if TYPE_CHECKING:
     import pandas
@@ -254,9 +255,15 @@ def sample_steps(total: int, also: int | None = None) -> list[int]:
 
 
 def value_range(comparison: Comparison) -> tuple[float, float]:
-    """The lowest and the highest value of a map, rounded outwards to hundredths; 0 and 1 where it has none."""
+    """The lowest and the highest value of a map, rounded outwards to hundredths; 0 and 1 where it has none.
+
+    Of a difference as far below 0 as above, so that its white stays 0.
+    """
     values = comparison.matrix[np.isfinite(comparison.matrix)]
     if not values.size:
         return 0.0, 1.0
-    low, high = np.floor(values.min() * 100) / 100, np.ceil(values.max() * 100) / 100
+    if is_difference(comparison):
+        values = np.array([-1, 1]) * abs(values).max()
+    rounding = 1e-6  # of a layer with itself, a little above 1
+    low, high = np.floor((values.min() + rounding) * 100) / 100, np.ceil((values.max() - rounding) * 100) / 100
     return float(low), float(high if high > low else low + 0.01)

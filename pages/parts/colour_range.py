@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import streamlit as st
+
 from cka_core.results import views
 from cka_core.results.comparison import Comparison
+from cka_core.results.differences import is_difference
 from pages.parts import widgets
 
 WHOLE, OWN = "all values", "this map's"
@@ -11,6 +14,14 @@ RANGES: dict[str, tuple[float, float] | None] = {WHOLE: None, "0.5 to 1": (0.5, 
 
 
 def picker(comparison: Comparison) -> tuple[float, float] | None:
-    """The values of the darkest and the lightest colour; None: from 0 to 1, of a difference from -1."""
+    """The values of the darkest and the lightest colour; None: from 0 to 1, of a difference from -1.
+
+    A range of CKA is none of a difference, whose white is 0.
+    """
     chosen = widgets.choice("Colour range", tuple(RANGES), "range", width=130)
-    return views.value_range(comparison) if chosen == OWN else RANGES[chosen]
+    if chosen == OWN:
+        return views.value_range(comparison)
+    if is_difference(comparison) and RANGES[chosen] is not None:
+        st.caption("A difference is shown from −1 to 1, white at 0.")
+        return None
+    return RANGES[chosen]

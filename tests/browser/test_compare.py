@@ -480,6 +480,30 @@ def test_two_maps_point_at_the_same_layers(page: Page, reader: str):
     expect(page.locator(".st-key-two-the-other .linked-cell")).to_be_hidden()
 
 
+def test_two_maps_of_networks_of_another_width_point_at_the_same_layers(page: Page, reader: str):
+    narrow, wide = (f"cifar-resnet-14x{width}-cifar10-mini-s0" for width in (1, 4))
+    open_map(page, f"{reader}/?a={narrow}&b={wide}&tab=Two+maps")
+    page.get_by_role("combobox", name="Beside this map").click()
+    page.get_by_role("combobox", name="Beside this map").fill(f"{wide} × itself")
+    page.get_by_role("option").first.click()
+    page.wait_for_selector(".st-key-two-difference .heatmaplayer image")
+    settled(page)
+    for which in ("this", "the-other", "difference"):
+        area = page.locator(f".st-key-two-{which} .nsewdrag")
+        area.hover(position=at(area, 0.5, 0.3))
+        told = re.compile(
+            r"^A stage\d_\w+ × B stage\d_\w+:  this  (\d\.\d+)   the other  (\d\.\d+)   difference  (-?\d\.\d+)$"
+        )
+        expect(page.locator(".readout")).to_have_text(told)
+        found = told.search(page.locator(".readout").inner_text())
+        assert found
+        this, other, difference = map(float, found.groups())
+        assert abs(this - other - difference) < 0.0016
+        shown = [name for name in ("this", "the-other", "difference") if name != which]
+        for name in shown:
+            expect(page.locator(f".st-key-two-{name} .linked-cell")).to_be_visible()
+
+
 def test_small_maps_of_several_networks_open_their_pairs(page: Page, reader: str):
     names = ",".join(f"cifar-resnet-{size}-cifar10-mini-s0" for size in ("14x1", "38x1", "14x4"))
     open_map(page, f"{reader}/?tab=Several+networks&networks={names}")

@@ -60,3 +60,16 @@ def test_titles_of_two_networks_say_what_tells_them_apart(networks):
     assert titles(PLAIN, "cifar-resnet-38x1-plain-s1") == ("ResNet 38x1, seed 0", "ResNet 38x1, seed 1")
     assert titles(PLAIN, PLAIN) == ("ResNet 38x1", "ResNet 38x1")
     assert titles(PLAIN, "cifar-resnet-38x1") == ("ResNet 38x1", "ResNet 38x1, untrained")
+
+
+def test_titles_of_several_networks_tell_each_from_all_others(networks):
+    second_seed, other = "cifar-resnet-38x1-plain-s1", "cifar-resnet-14x1-plain-s0"
+    assert words.titles_of([networks[name] for name in (PLAIN, second_seed, PAPER, other)]) == [
+        "ResNet 38x1, plain recipe, seed 0",
+        "ResNet 38x1, plain recipe, seed 1",
+        "ResNet 38x1, paper recipe",
+        "ResNet 14x1",
+    ]
+    every = words.titles_of(list(networks.values()))
+    assert len(set(every)) == len(every)
+    assert words.titles_of([networks[PLAIN]]) == ["ResNet 38x1"]

@@ -26,9 +26,11 @@ from cka_core.jobs import records, submit
 from cka_core.library import catalogue
 from cka_core.measures.chance import BestMatchChance
 from cka_core.measures.estimators import estimates
+from cka_core.measures.registry import MEASURES
 from cka_core.results import best_match, estimators, views
 from cka_core.results.blocks import network_blocks
 from cka_core.results.comparison import CompareSpec, find
+from cka_core.results.spec import Several
 from pages.parts.compare import reading
 from tests.synthetic import comparison
 
@@ -666,6 +668,23 @@ def test_one_cell_stands_under_all_measures_and_the_missing_ones_are_one_button_
     }  # fmt: skip
 
 
+def test_what_is_missing_stays_at_work_while_a_part_of_it_comes(store, monkeypatch):
+    keep(store, spec())
+    measures = [replace(spec(), measure=name) for name in MEASURES if name != "cka"]
+    wanted = Several(tuple(measures))
+    attempt = records.write_new(wanted.key, "several", asdict(wanted), "all measures", store, "tcp://elsewhere:1")
+    records.begin(wanted.key, attempt, store)
+    records.tell(wanted.key, attempt, AT_WORK, store)
+    for made in (None, *measures[:3]):
+        if made is not None:
+            keep(store, made)
+        page = open_page(a=A, b=B, tab="All measures")
+        assert "minibatch 1 of 3" in page.get("progress")[0].proto.text
+        assert button(page, "Stop") and not [one for one in page.button if one.key == "measures"]
+    button(page, "Stop").click().run()
+    assert submit.status(wanted.key, store).stopping
+
+
 def test_where_one_only_looks_it_is_said_that_nothing_can_be_computed(store, monkeypatch):
     monkeypatch.setenv("CKA_MODE", "read-only")
     page = open_page(a=A, b=B)
@@ -729,6 +748,33 @@ def test_one_switch_shows_the_map_under_each_control_and_the_hover_all_that_are_
         assert not page.exception
         assert np.allclose(numbers(the_map(page)["data"][0]["z"]), made * factor, atol=1e-6)
         assert f"as it is: {made[0, 0]:.3f}" in texts(page)
+
+
+def test_a_range_of_colours_is_that_of_the_map_under_the_control_and_a_difference_is_white_at_zero(store):
+    base = spec(PLAIN_A, PLAIN_B, **FEWER)
+    result = comparison("cifar-resnet-14x1", "cifar-resnet-38x1")
+    keep(store, base)
+    for wanted, factor in (
+        (spec("cifar-resnet-14x1", "cifar-resnet-38x1", **FEWER), 1.5),
+        (replace(base, without="pixels"), 0.5),
+    ):
+        store.put("comparisons", wanted.key, replace(result, matrix=result.matrix * factor).to_bytes())
+    page = open_page(a=PLAIN_A, b=PLAIN_B, n="512", range="this map's")
+
+    def shown(control: str) -> tuple[float, float]:
+        trace = the_map(page.selectbox(key="control").set_value(control).run())["data"][0]
+        return trace["zmin"], trace["zmax"]
+
+    low, high = result.matrix.min(), result.matrix.max()
+    assert shown("without what the pixels explain") == (np.floor(50 * low) / 100, np.ceil(50 * high) / 100)
+    most = np.ceil(50 * max(high, -low)) / 100
+    assert shown("minus untrained") == (-most, most)
+    for range_of_values in ("0.5 to 1", "0.9 to 1", "all values"):
+        page.selectbox(key="range").set_value(range_of_values).run()
+        assert shown("minus untrained") == (-1, 1)
+        assert ("A difference is shown from −1 to 1" in texts(page)) == (range_of_values != "all values")
+    page.selectbox(key="range").set_value("0.5 to 1").run()
+    assert shown("as it is") == (0.5, 1)
 
 
 def test_a_control_that_is_missing_is_one_button_away(store, monkeypatch):
@@ -872,3 +918,14 @@ def test_several_networks_are_a_grid_of_small_maps_that_open_their_pairs(store, 
     assert kind == "several" and {one.a.name for one in wanted.specs} == {B}
     button(page, "ResNet 38x1 × ResNet 14x1").click().run()
     assert page.subheader[0].value == "ResNet 38x1 × ResNet 14x1" and has_map(page)
+
+
+def test_small_maps_tell_each_network_from_all_others_and_hold_one_that_a_link_names(store):
+    listed = [PLAIN_A, PLAIN_A.replace("s0", "s1"), PLAIN_B]
+    page = open_page(tab="Several networks", networks=",".join(listed))
+    titles = [one.label for one in page.button if (one.key or "").startswith("open cifar-")]
+    assert len(titles) == len(set(titles)) == 6
+    assert {"ResNet 14x1, seed 0 × itself", "ResNet 38x1 × ResNet 14x1, seed 1"} <= set(titles)
+    keep(store, spec(A, f"{A}:7"))
+    page = open_page(a=A, b=f"{A}:7", tab="Several networks")
+    assert page.multiselect(key="networks").value == [A, f"{A}:7"] and len(page.get("image")) == 1

@@ -187,12 +187,25 @@ LONG = ("a network with a long name that somebody gave it, seed 12", "another on
     ],
 )
 def test_no_text_of_a_paper_figure_leaves_it_and_no_labels_touch(a, b, size, titles):
-    figure = paper.drawn(comparison(a, b), size=size, dpi=100, titles=titles)
+    texts_fit(paper.drawn(comparison(a, b), size=size, dpi=100, titles=titles))
+
+
+@pytest.mark.parametrize("name", ["l", "block $0.mlp.", "WWWWWWWWWWWWWWWW"])
+@pytest.mark.parametrize("rows, columns", [(7, 6), (8, 12), (20, 3), (1, 300), (300, 1)])
+@pytest.mark.parametrize("options", [{}, {"width": 3.3, "font_size": 8}])
+def test_layers_without_stages_have_room_for_their_names(name, rows, columns, options):
+    layers = [[Layer(f"{name}{i:03}", "Dense", (4,)) for i in range(n)] for n in (rows, columns)]
+    random = np.random.default_rng(0).random((rows, columns))
+    texts_fit(paper.drawn(Comparison(random, *map(tuple, layers)), dpi=60, titles=("mine", "theirs"), **options))
+
+
+def texts_fit(figure):
     figure.draw_without_rendering()
     [axes] = [axes for axes in figure.axes if axes.images]
     labels = [[one for one in axis.get_ticklabels() if one.get_visible()] for axis in (axes.xaxis, axes.yaxis)]
     texts = [figure._suptitle, axes.xaxis.label, axes.yaxis.label, *labels[0], *labels[1]]
-    assert all(labels)
+    texts += [bar.yaxis.label for bar in axes.child_axes]
+    assert all(labels) and len(texts) > 5
     for text in texts:
         box = text.get_window_extent()
         assert 0 <= box.x0 and box.x1 <= figure.bbox.width and 0 <= box.y0 and box.y1 <= figure.bbox.height, text

@@ -268,6 +268,21 @@ def test_a_table_of_a_report_has_the_name_of_its_measure():
     assert "<th>CKA</th>" in report.to_html(made_in_python())
 
 
+def test_a_report_says_of_a_cell_and_of_the_map_what_the_page_says():
+    x = np.random.default_rng(0).standard_normal((3, 40, 6))
+    x[1, 0] *= 50  # one image decides
+    result = compare_activations({"wide": x[0], "rare": x[1]}, {"b": x[2]})
+    page = report.to_html(result)
+    about = json.loads(re.search(r'id="about">(.*?)</script>', page)[1])
+    assert about["sure"] == trust.notes(result).tolist()
+    assert about["sure"][0][0].startswith("[") and about["sure"][1][0].startswith("few images decide")
+    for fact in trust.line(result):
+        assert fact.text in page
+    assert "its best match in B</th><th>CKA</th>" in page
+    less = report.to_html(difference(result, result, "itself"))
+    assert "Best match" not in less and "CKA less itself" in less
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_very_unequal_map_is_no_strip_and_its_stages_are_named(turned):
     result = comparison().select(list(range(2, 50, 10)), list(range(50)))

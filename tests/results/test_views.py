@@ -146,6 +146,19 @@ def test_a_map_without_any_cka_has_no_example():
     assert views.example_cell(dataclasses.replace(whole, matrix=np.full(whole.matrix.shape, np.nan))) is None
 
 
+def test_a_maps_range_is_rounded_outwards_to_hundredths_and_a_differences_is_symmetric():
+    layers = tuple(Layer(f"l{i}", "Dense", (4,)) for i in range(2))
+
+    def of(*values: float, **provenance: str) -> tuple[float, float]:
+        return views.value_range(Comparison(np.array([values, values]), layers, layers, provenance=provenance))
+
+    assert of(0.123, 0.456) == (0.12, 0.46)
+    assert of(0.5, 1.0000001) == (0.5, 1.0), "a little above 1 is rounding"
+    assert of(0.5, 0.5) == (0.5, 0.51) and of(np.nan, np.nan) == (0, 1)
+    assert of(-0.031, 0.012, less="untrained") == (-0.04, 0.04)
+    assert of(0.02, 0.31, less="untrained") == (-0.31, 0.31)
+
+
 @pytest.mark.parametrize("total", [16, 17, 1000, 3125, 10000])
 def test_numbers_of_images_go_from_16_to_all(total):
     steps = views.sample_steps(total)

@@ -2,7 +2,6 @@
 export default function({ data, parentElement }) {
   const line = parentElement.querySelector('.readout');
   const charts = () => data.charts.map((key) => document.querySelector(`.st-key-${key} .js-plotly-plot`));
-  const places = new Map();
 
   const frame = (chart) => {
     let found = chart.querySelector(':scope > .linked-cell');
@@ -19,18 +18,10 @@ export default function({ data, parentElement }) {
     return found;
   };
 
-  // Layers are told apart by their labels, which are unique on an axis.
-  const place = (chart, x, y) => {
-    const trace = chart.data && chart.data[0];
-    if (!trace || !chart._fullLayout) return null;
-    let index = places.get(trace);
-    if (!index) {
-      const of = (labels) => new Map(Array.from(labels, (label, at) => [label, at]));
-      index = { x: of(trace.x), y: of(trace.y) };
-      places.set(trace, index);
-    }
-    const column = index.x.get(x), row = index.y.get(y);
-    return column === undefined || row === undefined ? null : { row, column };
+  // Layers are known by their names: what else a label says, as the shape, differs from network to network.
+  const place = (which, names) => {
+    const [row, column] = data.layers[which].map((own, side) => own.indexOf(names[side]));
+    return row < 0 || column < 0 ? null : { row, column };
   };
 
   const value = (chart, at) => {
@@ -41,11 +32,12 @@ export default function({ data, parentElement }) {
 
   const pointed = (event, from) => {
     const point = event.points.find((one) => Array.isArray(one.pointNumber));
-    if (!point) return;
-    const told = [];
+    const here = data.layers[charts().indexOf(from)];
+    if (!point || !here) return;
+    const told = [], names = here.map((own, side) => own[point.pointNumber[side]]);
     charts().forEach((chart, which) => {
-      if (!chart) return;
-      const at = place(chart, point.x, point.y), square = frame(chart);
+      if (!chart || !chart._fullLayout) return;
+      const at = place(which, names), square = frame(chart);
       if (!at) { square.style.display = 'none'; told.push(`${data.names[which]}  –`); return; }
       const { xaxis, yaxis } = chart._fullLayout;
       const wide = Math.abs(xaxis.c2p(1) - xaxis.c2p(0)), high = Math.abs(yaxis.c2p(1) - yaxis.c2p(0));
@@ -57,8 +49,7 @@ export default function({ data, parentElement }) {
       });
       told.push(`${data.names[which]}  ${value(chart, at)}`);
     });
-    const short = (label) => label.split(' · ')[0];
-    line.textContent = `A ${short(point.y)} × B ${short(point.x)}:  ${told.join('   ')}`;
+    line.textContent = `A ${names[0]} × B ${names[1]}:  ${told.join('   ')}`;
   };
   const left = () => charts().forEach((chart) => { if (chart) frame(chart).style.display = 'none'; });
 

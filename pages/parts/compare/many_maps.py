@@ -29,7 +29,8 @@ def grid(on: OnScreen, networks: Mapping[str, NetworkInfo], colours: str, store:
         return
     spec = on.spec
     sets = bool(on.a.activations or on.b.activations)
-    choices = {name: info for name, info in networks.items() if bool(info.activations) == sets}
+    known = {**networks, on.a.spec.name: on.a, on.b.spec.name: on.b}  # a link may name others than those listed
+    choices = {name: info for name, info in known.items() if bool(info.activations) == sets}
     usual = [name for name in dict.fromkeys((on.a.spec.name, on.b.spec.name)) if name in choices]
     labels = network_words.network_labels(choices)
     address.read(KEY, usual, lambda text: _all_known(text, choices), lambda text: text.split(",")[:MOST])
@@ -41,13 +42,13 @@ def grid(on: OnScreen, networks: Mapping[str, NetworkInfo], colours: str, store:
     address.write(KEY, ",".join(chosen), ",".join(usual))
     pairs = [(one, other) for place, one in enumerate(chosen) for other in chosen[: place + 1]]
     specs = {(one, other): replace(spec, a=choices[one].spec, b=choices[other].spec) for one, other in pairs}
+    titles = dict(zip(chosen, network_words.titles_of([choices[name] for name in chosen]), strict=True))
     lacking = []
     for place, one in enumerate(chosen):
         columns = st.columns(len(chosen))
         for column, other in zip(columns, chosen[: place + 1], strict=False):
             result = find(specs[one, other], store)
-            titles = network_words.titles(choices[one], choices[other])
-            name = f"{titles[0]} × {'itself' if one == other else titles[1]}"
+            name = f"{titles[one]} × {'itself' if one == other else titles[other]}"
             with column:
                 if result is None:
                     lacking.append((one, other))

@@ -7,6 +7,7 @@ import streamlit as st
 from cka_core.base import deployment, words
 from cka_core.base.store import Store
 from cka_core.jobs import submit
+from cka_core.results.spec import Several
 from pages.parts import address, visitor, widgets
 
 
@@ -15,7 +16,7 @@ def offer(kind: str, spec: submit.Spec, label: str, title: str, seconds: float, 
 
     ``title`` is what the job is called in the queue, ``key`` tells this offer from others on the page.
     """
-    job = submit.status(spec.key, store)
+    job = _job_of(spec, store)
     if job is not None and widgets.at_work(job):
         widgets.job_progress(job.key, stop=f"stop {key}")
         return
@@ -30,3 +31,15 @@ def offer(kind: str, spec: submit.Spec, label: str, title: str, seconds: float, 
             accepted = visitor.attempt(lambda: submit.submit(kind, spec, title, store, visitor.here()))
         if accepted:
             st.rerun()
+
+
+def _job_of(spec: submit.Spec, store: Store) -> submit.JobStatus | None:
+    """The job that was asked for by a spec. Of several comparisons fewer are missing while they are made: the job at
+    work that makes these among others."""
+    job = submit.status(spec.key, store)
+    if widgets.at_work(job) or not isinstance(spec, Several):
+        return job
+    missing = {one.key for one in spec.specs}
+    several = (other for other in submit.active(store) if other.kind == "several")
+    makes_them = (other for other in several if missing <= {one.key for one in Several.from_json(other.spec).specs})
+    return next(makes_them, job)

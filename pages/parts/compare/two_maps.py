@@ -23,13 +23,13 @@ CSS = """
 HEIGHT = 400
 
 
-def side_by_side(on: OnScreen, shown: Comparison, layers: tuple[str, str], colours: str, store: Store) -> None:
-    """The map on screen and another one. ``layers`` are the kinds and the words that the map's layers are chosen by."""
+def side_by_side(on: OnScreen, shown: Comparison, chosen_by: tuple[str, str], colours: str, store: Store) -> None:
+    """The map on screen and another one. ``chosen_by``: the kinds and the words that the map's layers are chosen by."""
     other = _other(on, store)
     if other is None:
         return
     try:
-        theirs = views.filtered(other.comparison, *layers)
+        theirs = views.filtered(other.comparison, *chosen_by)
     except ValueError as error:
         st.caption(f"{address.plain(str(error))} Every layer of it is shown.")
         theirs = other.comparison
@@ -49,7 +49,8 @@ def side_by_side(on: OnScreen, shown: Comparison, layers: tuple[str, str], colou
     linked = st.components.v2.component(
         "linked_maps", html=HTML, css=CSS, js=(Path(__file__).parent / "linked.js").read_text(encoding="utf-8")
     )
-    linked(data={"charts": [_key(name) for name in maps], "names": list(maps)}, key="linked_maps")
+    layers = [[views.unique_names(own) for own in (result.layers_a, result.layers_b)] for result, _ in maps.values()]
+    linked(data={"charts": [_key(name) for name in maps], "names": list(maps), "layers": layers}, key="linked_maps")
     st.caption(told)
 
 
