@@ -16,6 +16,7 @@ from cka_core.results.differences import is_difference
 from cka_core.results.figures import COLOURS, DIVERGING, NO_CKA, PAPER_FORMATS, check_colours, lowest, to_html
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
     from matplotlib.text import Text
@@ -94,7 +95,7 @@ def drawn(
     stages: bool = True,
     limits: tuple[float, float] | None = None,
 ) -> Figure:
-    """`paper_figure` as a matplotlib figure, its texts fitted."""
+    """`paper_figure` as a matplotlib figure, its texts fitted; ValueError where they leave no room for the map."""
     from matplotlib import colormaps
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -137,16 +138,26 @@ def drawn(
     bar.ax.tick_params(labelsize=8 * text)
     images = _images_text(comparison)
     _fit(heading, lambda most: _title_lines(value, title_a, title_b, images, most), figure.bbox.width)
-    figure.draw_without_rendering()  # the layout is known from here on
-    across, up = axes.bbox.get_points().mean(axis=0)
-    _fit(axes.xaxis.label, lambda most: [f"B: {_cut(title_b, most)}"], 2 * min(across, figure.bbox.width - across))
-    _fit(
-        axes.yaxis.label, lambda most: [f"A: {_cut(title_a, most)}"], 2 * min(up, figure.bbox.height - up), upright=True
+    for _ in range(2):  # again where labels that were turned took the names' room
+        figure.draw_without_rendering()  # the layout is known from here on
+        across, up = axes.bbox.get_points().mean(axis=0)
+        for label in (axes.xaxis.label, axes.yaxis.label):
+            label.set_fontsize(10 * text)
+        _fit(axes.xaxis.label, lambda most: [f"B: {_cut(title_b, most)}"], 2 * min(across, figure.bbox.width - across))
+        _fit(
+            axes.yaxis.label, lambda most: [f"A: {_cut(title_a, most)}"], 2 * min(up, figure.bbox.height - up),
+            upright=True,
+        )  # fmt: skip
+        figure.draw_without_rendering()
+        _thin_out(axes.xaxis, upright=False)
+        _thin_out(axes.yaxis, upright=True)
+        figure.draw_without_rendering()
+        if _has_room(figure, axes):
+            return figure
+    raise ValueError(
+        f"A figure of {width:.3g} x {height:.3g} inches has no room for the map beside letters of {10 * text:.3g} "
+        "points. Make it larger, or font_size smaller."
     )
-    figure.draw_without_rendering()
-    _thin_out(axes.xaxis, upright=False)
-    _thin_out(axes.yaxis, upright=True)
-    return figure
 
 
 OPTIONS = ("width", "font_size", "stages", "limits", "colours", "titles", "dpi", "size")
@@ -192,6 +203,16 @@ def _fit(text: Text, lines: Callable[[int], Sequence[str]], room: float, *, upri
                 box = text.get_window_extent()
                 if (box.height if upright else box.width) <= FREE * room:
                     return
+
+
+def _has_room(figure: Figure, axes: Axes) -> bool:
+    """Whether the layout found room: title and names lie in the figure and beside the map, which is a letter large."""
+    map_, room = axes.get_window_extent(), figure.bbox
+    boxes = [text.get_window_extent() for text in (*figure.texts, axes.xaxis.label, axes.yaxis.label)]
+    inside = (room.x0 - 1 <= box.x0 and box.x1 <= room.x1 + 1 and room.y0 - 1 <= box.y0 and box.y1 <= room.y1 + 1
+              for box in boxes)  # fmt: skip
+    letter = float(axes.xaxis.label.get_fontsize()) / 72 * figure.dpi
+    return all(inside) and min(map_.size) >= letter and not any(map_.overlaps(box) for box in boxes)
 
 
 def _title_lines(value: str, title_a: str, title_b: str, images: str, most: int) -> list[str]:
