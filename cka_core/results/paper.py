@@ -36,6 +36,9 @@ SHORTEST = 0.2
 """What the shorter side of the map is at least of the longer one, so that labels and title fit; below it the cells are
 not square."""
 
+HIGHER = 3
+"""A figure whose height is free grows by halves to this many times it, until its words leave the map room."""
+
 FREE = 0.97
 """The share of the figure's width, or of an axis, that a text may take."""
 
@@ -62,7 +65,8 @@ def paper_figure(
     colours : one of `COLOURS`
     format : one of `PAPER_FORMATS`
     titles : what to call A and B; None takes their names
-    width : inches, in place of ``size``; the height follows from the two depths. A column of a paper is about 3.3.
+    width : inches, in place of ``size``; the height follows from the two depths, and from the words where these need
+        more. A column of a paper is about 3.3.
     font_size : points of the title and the names of the axes; the ticks are a fifth smaller. None: by the size.
     stages : names where stages begin, and lines between them
     limits : values of the darkest and the lightest colour; None: 0 and 1, of a difference -1 and 1
@@ -94,8 +98,12 @@ def drawn(
     font_size: float | None = None,
     stages: bool = True,
     limits: tuple[float, float] | None = None,
+    higher: float = 1.0,
 ) -> Figure:
-    """`paper_figure` as a matplotlib figure, its texts fitted; ValueError where they leave no room for the map."""
+    """`paper_figure` as a matplotlib figure, its texts fitted; ValueError where they leave no room for the map.
+
+    Where ``size`` is None it becomes higher than the two depths make it for that room, up to `HIGHER` times.
+    """
     from matplotlib import colormaps
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -103,7 +111,8 @@ def drawn(
     check(size=size, dpi=dpi, colours=colours, titles=titles, width=width, font_size=font_size, limits=limits)
     low, high = (lowest(comparison), 1.0) if limits is None else limits
     rows, columns = comparison.matrix.shape
-    width, height = _paper_size(rows, columns, width) if size is None else size
+    asked, (width, height) = width, _paper_size(rows, columns, width) if size is None else size
+    height *= higher
     check_pixels(width, height, dpi)
     text = font_size / 10 if font_size else min(2.5, max(1.0, min(width, height) / 6.5))  # a poster's letters grow
     title_a, title_b = titles or (comparison.name_a, comparison.name_b)
@@ -144,16 +153,19 @@ def drawn(
         for label in (axes.xaxis.label, axes.yaxis.label):
             label.set_fontsize(10 * text)
         _fit(axes.xaxis.label, lambda most: [f"B: {_cut(title_b, most)}"], 2 * min(across, figure.bbox.width - across))
-        _fit(
-            axes.yaxis.label, lambda most: [f"A: {_cut(title_a, most)}"], 2 * min(up, figure.bbox.height - up),
-            upright=True,
-        )  # fmt: skip
+        up = 2 * min(up, figure.bbox.height - up)
+        _fit(axes.yaxis.label, lambda most: [f"A: {_cut(title_a, most)}"], up, upright=True)
         figure.draw_without_rendering()
         _thin_out(axes.xaxis, upright=False)
         _thin_out(axes.yaxis, upright=True)
         figure.draw_without_rendering()
         if _has_room(figure, axes):
             return figure
+    if size is None and higher < HIGHER:
+        return drawn(
+            comparison, dpi=dpi, colours=colours, titles=titles, width=asked, font_size=font_size, stages=stages,
+            limits=limits, higher=1.5 * higher,
+        )  # fmt: skip
     raise ValueError(
         f"A figure of {width:.3g} x {height:.3g} inches has no room for the map beside letters of {10 * text:.3g} "
         "points. Make it larger, or font_size smaller."

@@ -312,8 +312,7 @@ def test_a_figure_is_as_wide_as_asked_with_letters_and_colours_as_asked(tmp_path
         ((50, 50), {"font_size": 100}),
         ((50, 50), {"size": (6, 0.3)}),
         ((50, 50), {"size": (1, 6)}),
-        ((1, 50), {"width": 3.3, "font_size": 20}),
-        ((50, 1), {"font_size": 40}),
+        ((3, 50), {"size": (6.5, 0.6)}),
     ],
 )
 @pytest.mark.filterwarnings("ignore:constrained_layout not applied")
@@ -321,6 +320,16 @@ def test_a_figure_in_which_words_would_lie_on_the_map_is_refused(layers, options
     result = comparison().select(range(layers[0]), range(layers[1]))
     with pytest.raises(ValueError, match="has no room for the map beside letters of .* points. Make it larger, or"):
         paper.drawn(result, **options)
+
+
+@pytest.mark.parametrize("layers", [3, 50])
+@pytest.mark.parametrize("options", [{}, {"width": 3.3, "font_size": 8}])
+@pytest.mark.filterwarnings("ignore:constrained_layout not applied")
+def test_a_strip_becomes_higher_where_its_words_would_leave_the_map_no_room(layers, options):
+    titles = ("a network with a long name, trained with seed 1",) * 2
+    figure = paper.drawn(comparison().select(range(layers), range(50)), titles=titles, **options)
+    assert figure.get_figwidth() == options.get("width", 6.5)
+    assert min(figure.axes[0].bbox.size) / figure.dpi > 0.1, "inches"
 
 
 @pytest.mark.parametrize(
