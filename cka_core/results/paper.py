@@ -18,6 +18,7 @@ from cka_core.results.differences import is_difference
 from cka_core.results.figures import COLOURS, DIVERGING, NO_CKA, PAPER_FORMATS, check_colours, lowest, to_html
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
     from matplotlib.text import Text
@@ -42,6 +43,9 @@ MOST_STEPS = 10
 
 LABELS = 0.35
 """The share of the figure's width that labels of layers may take, and of its height where they are turned."""
+
+HIGHER = 3
+"""A figure whose height is free grows by halves to this many times it, until its words leave the map room."""
 
 FREE = 0.97
 """The share of the figure's width, or of an axis, that a text may take."""
@@ -69,7 +73,8 @@ def paper_figure(
     colours : one of `COLOURS`
     format : one of `PAPER_FORMATS`
     titles : what to call A and B; None takes their names
-    width : inches, in place of ``size``; the height follows from the two depths. A column of a paper is about 3.3.
+    width : inches, in place of ``size``; the height follows from the two depths, and from the words where these need
+        more. A column of a paper is about 3.3.
     font_size : points of the title and the names of the axes; the ticks are a fifth smaller. None: by the size.
     stages : names where stages begin, and lines between them
     limits : values of the darkest and the lightest colour; None: 0 and 1, of a difference -1 and 1
@@ -101,8 +106,12 @@ def drawn(
     font_size: float | None = None,
     stages: bool = True,
     limits: tuple[float, float] | None = None,
+    higher: float = 1.0,
 ) -> Figure:
-    """`paper_figure` as a matplotlib figure, its texts fitted."""
+    """`paper_figure` as a matplotlib figure, its texts fitted; ValueError where they leave no room for the map.
+
+    Where ``size`` is None it becomes higher than the two depths make it for that room, up to `HIGHER` times.
+    """
     from matplotlib import colormaps
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -110,7 +119,8 @@ def drawn(
     check(size=size, dpi=dpi, colours=colours, titles=titles, width=width, font_size=font_size, limits=limits)
     low, high = (lowest(comparison), 1.0) if limits is None else limits
     rows, columns = comparison.matrix.shape
-    width, height = _paper_size(rows, columns, width) if size is None else size
+    asked, (width, height) = width, _paper_size(rows, columns, width) if size is None else size
+    height *= higher
     check_pixels(width, height, dpi)
     text = font_size / 10 if font_size else min(2.5, max(1.0, min(width, height) / 6.5))  # a poster's letters grow
     title_a, title_b = titles or (comparison.name_a, comparison.name_b)
@@ -146,18 +156,31 @@ def drawn(
     bar.ax.tick_params(labelsize=8 * text)
     images = _images_text(comparison)
     _fit(heading, lambda most: _title_lines(value, title_a, title_b, images, most), figure.bbox.width)
-    figure.draw_without_rendering()  # the layout is known from here on
-    across, up = axes.bbox.get_points().mean(axis=0)
-    _fit(axes.xaxis.label, lambda most: [f"B: {_cut(title_b, most)}"], 2 * min(across, figure.bbox.width - across))
-    _fit(
-        axes.yaxis.label, lambda most: [f"A: {_cut(title_a, most)}"], 2 * min(up, figure.bbox.height - up), upright=True
+    for _ in range(2):  # again where labels that were turned took the names' room
+        figure.draw_without_rendering()  # the layout is known from here on
+        across, up = axes.bbox.get_points().mean(axis=0)
+        for label in (axes.xaxis.label, axes.yaxis.label):
+            label.set_fontsize(10 * text)
+        _fit(axes.xaxis.label, lambda most: [f"B: {_cut(title_b, most)}"], 2 * min(across, figure.bbox.width - across))
+        up = 2 * min(up, figure.bbox.height - up)
+        _fit(axes.yaxis.label, lambda most: [f"A: {_cut(title_a, most)}"], up, upright=True)
+        figure.draw_without_rendering()
+        _turn(axes.xaxis, figure)
+        _settle(figure)
+        _leave_out(axes.xaxis, upright=False)
+        _leave_out(axes.yaxis, upright=True)
+        figure.draw_without_rendering()
+        if _has_room(figure, axes):
+            return figure
+    if size is None and higher < HIGHER:
+        return drawn(
+            comparison, dpi=dpi, colours=colours, titles=titles, width=asked, font_size=font_size, stages=stages,
+            limits=limits, higher=1.5 * higher,
+        )  # fmt: skip
+    raise ValueError(
+        f"A figure of {width:.3g} x {height:.3g} inches has no room for the map beside letters of {10 * text:.3g} "
+        "points. Make it larger, or font_size smaller."
     )
-    figure.draw_without_rendering()
-    _turn(axes.xaxis, figure)
-    _settle(figure)
-    _leave_out(axes.xaxis, upright=False)
-    _leave_out(axes.yaxis, upright=True)
-    return figure
 
 
 OPTIONS = ("width", "font_size", "stages", "limits", "colours", "titles", "dpi", "size")
@@ -203,6 +226,16 @@ def _fit(text: Text, lines: Callable[[int], Sequence[str]], room: float, *, upri
                 box = text.get_window_extent()
                 if (box.height if upright else box.width) <= FREE * room:
                     return
+
+
+def _has_room(figure: Figure, axes: Axes) -> bool:
+    """Whether the layout found room: title and names lie in the figure and beside the map, which is a letter large."""
+    map_, room = axes.get_window_extent(), figure.bbox
+    boxes = [text.get_window_extent() for text in (*figure.texts, axes.xaxis.label, axes.yaxis.label)]
+    inside = (room.x0 - 1 <= box.x0 and box.x1 <= room.x1 + 1 and room.y0 - 1 <= box.y0 and box.y1 <= room.y1 + 1
+              for box in boxes)  # fmt: skip
+    letter = float(axes.xaxis.label.get_fontsize()) / 72 * figure.dpi
+    return all(inside) and min(map_.size) >= letter and not any(map_.overlaps(box) for box in boxes)
 
 
 def _title_lines(value: str, title_a: str, title_b: str, images: str, most: int) -> list[str]:

@@ -320,6 +320,48 @@ def test_a_figure_is_as_wide_as_asked_with_letters_and_colours_as_asked(tmp_path
     assert figures.heatmap(result, zmin=0.5).data[0].zmin == 0.5
 
 
+@pytest.mark.parametrize(
+    ("layers", "options"),
+    [
+        ((50, 50), {"width": 1.0}),
+        ((50, 50), {"font_size": 100}),
+        ((50, 50), {"size": (6, 0.3)}),
+        ((50, 50), {"size": (1, 6)}),
+        ((3, 50), {"size": (6.5, 0.6)}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:constrained_layout not applied")
+def test_a_figure_in_which_words_would_lie_on_the_map_is_refused(layers, options):
+    result = comparison().select(range(layers[0]), range(layers[1]))
+    with pytest.raises(ValueError, match="has no room for the map beside letters of .* points. Make it larger, or"):
+        paper.drawn(result, **options)
+
+
+@pytest.mark.parametrize("layers", [3, 50])
+@pytest.mark.parametrize("options", [{}, {"width": 3.3, "font_size": 8}])
+@pytest.mark.filterwarnings("ignore:constrained_layout not applied")
+def test_a_strip_becomes_higher_where_its_words_would_leave_the_map_no_room(layers, options):
+    titles = ("a network with a long name, trained with seed 1",) * 2
+    figure = paper.drawn(comparison().select(range(layers), range(50)), titles=titles, **options)
+    assert figure.get_figwidth() == options.get("width", 6.5)
+    assert min(figure.axes[0].bbox.size) / figure.dpi > 0.1, "inches"
+
+
+@pytest.mark.parametrize(
+    "options", [{"width": 2}, {"width": 3.3, "font_size": 20}, {"font_size": 40}, {"width": 3.3, "font_size": 8}]
+)
+@pytest.mark.parametrize("dpi", [80, 300])
+def test_names_stay_in_the_figure_where_labels_are_turned_for_want_of_room(options, dpi):
+    square = comparison().select(range(20), range(20))
+    figure = paper.drawn(square, titles=("cifar-resnet-14x1-plain-s0",) * 2, dpi=dpi, **options)
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    for text in (*figure.texts, axes.xaxis.label, axes.yaxis.label):
+        box = text.get_window_extent()
+        assert -1 <= box.x0 and box.x1 <= figure.bbox.width + 1 and -1 <= box.y0 and box.y1 <= figure.bbox.height + 1
+        assert not axes.bbox.overlaps(box), text
+
+
 def test_limits_may_be_what_numpy_computes_of_the_matrix(tmp_path):
     result = comparison()
     limits = np.quantile(result.matrix, [0.05, 0.95])
