@@ -597,6 +597,16 @@ def test_a_measure_that_is_not_known_is_answered_with_the_title_of_the_one_taken
     assert "the measure `foo`, which cannot be had here: unbiased CKA is taken." in texts(open_page(measure="foo"))
 
 
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_images_that_are_too_few_are_refused_before_anything_is_asked_of_a_worker(store, count):
+    few = OwnImages({"all": (np.zeros((count, 32, 32, 3), np.uint8), np.zeros(count, np.int64))}, ())
+    own.put("few", few, "Few", store)
+    page = open_page(a=A, b=B, images="few")
+    assert button(page, "Compare").disabled == (count < 4)
+    assert (f"CKA is defined for 4 images and more, and here are {count}" in texts(page)) == (count < 4)
+    assert ("the reason stands at the left" in texts(page)) == (count < 4)
+
+
 def test_a_bundled_result_says_how_its_pixels_entered():
     assert "pixels divided by 255" in texts(open_page())
 
