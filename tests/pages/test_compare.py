@@ -787,6 +787,22 @@ def test_a_range_of_colours_is_that_of_the_map_under_the_control_and_a_differenc
     assert shown("as it is") == (0.5, 1)
 
 
+def test_a_block_is_said_to_be_outlined_in_the_map_that_outlines_it(store):
+    page = open_page(a=BLOCK, b=BLOCK)
+
+    def outlines() -> bool:
+        return any((shape.get("name") or "").startswith("block") for shape in the_map(page)["layout"]["shapes"])
+
+    assert "That is a block, outlined in the map." in texts(page) and outlines()
+    for control in ("minus untrained", "without what the pixels explain", "another seed"):
+        page.selectbox(key="control").set_value(control).run()
+        assert "Layers 31–94 represent" in texts(page) and "That is a block of the map as it is." in texts(page), (
+            control
+        )
+    page.selectbox(key="control").set_value("minus untrained").run()
+    assert not outlines()
+
+
 def test_a_control_that_is_missing_is_one_button_away(store, monkeypatch):
     submitted = []
     monkeypatch.setattr(submit, "submit", lambda *what: submitted.append(what))
