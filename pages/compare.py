@@ -166,7 +166,7 @@ def explore(
             if asked is not None and walk.is_of_the_notebook(asked):
                 walk.six_maps(asked, networks, store)
             elif not on.faded:
-                reading.story(as_it_is, networks)
+                reading.story(as_it_is, networks, comparison)
             usual = blocks.worth_looking_at(as_it_is.comparison)
             layers = on.a.layers, on.b.layers
             cell = card.cell_card(comparison, titles, beside, usual=usual, shown=shown, layers=layers)

@@ -20,6 +20,7 @@ from cka_core.images.image_set import Images
 from cka_core.measures import deciding
 from cka_core.measures.grams import NO_NORMS, GramBatch
 from cka_core.measures.hsic import HsicSums
+from cka_core.measures.kernels import MIN_IMAGES
 from cka_core.measures.portraits import Portraits, portraits
 from cka_core.results import views, words
 from cka_core.results.comparison import MEASURE, Comparison
@@ -41,7 +42,8 @@ def overview(
     ``only`` a row and a column of the map: of these two layers alone, which is there at once. ``a`` and ``b`` are then
     one layer each, of a network with itself too, and ``few`` is NaN elsewhere.
 
-    ``about`` has the layers' names, the classes and pictures of the images where they are here, and what is lacking.
+    ``about`` has the layers' names, the classes and pictures of the images where they are here, what is lacking, and
+    how many images can be spared (`without`), whichever they are.
     Arrays: ``cka`` float32 (layers_a, layers_b), the map; ``few``, the same on these images; and for each network, "a"
     and, unless it is compared with itself, "b": ``entries`` int16 (layers, m(m-1)/2) in units of ``units`` float32
     (layers,), ``scores`` int16 (layers, 2, m), ``shares`` float32 (layers, r), ``dimensions`` float32 (layers,),
@@ -63,7 +65,7 @@ def overview(
         "classes": list(images.classes) if images else [],
         "labels": images.y[: a.m].tolist() if images and images.classes else [],
         "predicted": [predicted and predicted[: a.m] for predicted in kept.predicted],
-        "sheet": _sheet(images, slice(a.m), SHEET), "columns": SHEET,
+        "sheet": _sheet(images, slice(a.m), SHEET), "columns": SHEET, "spare": _spare(kept),
     }  # fmt: skip
     few = a.cka(b)
     if only is not None:
@@ -73,6 +75,11 @@ def overview(
     for side, made in (("a", a),) if b is a else (("a", a), ("b", b)):
         arrays |= {f"{side}.{name}": array for name, array in _arrays(made).items()}
     return pack(about, arrays)
+
+
+def _spare(kept: KeptGrams) -> int:
+    smallest = min(minibatch.stop - minibatch.start for minibatch in kept.slices)
+    return min(MOST_LEFT_OUT, max(0, smallest - MIN_IMAGES))
 
 
 def _sheet(images: Images | None, chosen: Sequence[int] | np.ndarray | slice, columns: int) -> str:

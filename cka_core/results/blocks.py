@@ -39,8 +39,9 @@ def worth_looking_at(comparison: Comparison) -> tuple[int, int] | None:
     return cell if np.isfinite(comparison.matrix[cell]) else views.example_cell(comparison)
 
 
-def told(comparison: Comparison) -> str:
-    """The blocks of a network's map with itself in a sentence; "" where it has none."""
+def told(comparison: Comparison, *, outlined: bool = True) -> str:
+    """The blocks of a network's map with itself in a sentence; "" where it has none. ``outlined``: in the map on
+    screen, which is another one under a control."""
     found = network_blocks(comparison.matrix, comparison.layers_a) if comparison.is_self else ()
     which = " and ".join(block.span for block in found)
     alike = " and ".join(f"{block.strength:.2f}" for block in found)
@@ -50,7 +51,7 @@ def told(comparison: Comparison) -> str:
     ends = "they end" if len(found) == 1 else "each ends"
     return (
         f"**Layers {which} represent the images almost alike**: median CKA {alike}, and where {ends} similarity falls "
-        f"by {fall}. That is a block, outlined in the map."
+        f"by {fall}. That is a block{', outlined in the map' if outlined else ' of the map as it is'}."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from cka_core.results import words
 from cka_core.results.comparison import Comparison
@@ -42,11 +43,21 @@ def difference(one: Comparison, other: Comparison, what: str) -> Comparison:
         | {
             "measure": f"{names[0]} less {what}",
             "less": what,
+            "less_of": _how_it_ran(other),
             "command": None,
             "commands": [result.provenance.get("command") for result in (one, other)],
         },
         jackknife=None,
     )
+
+
+def _how_it_ran(result: Comparison) -> dict[str, Any]:
+    """What a difference keeps of the map that was taken away: what is to be known of its networks' batch norm."""
+    told: dict[str, Any] = {
+        side: {name: (result.provenance.get(side) or {}).get(name) for name in ("architecture", "source")}
+        for side in ("network_a", "network_b")
+    }
+    return told | {"batch_norm": result.provenance.get("batch_norm")}
 
 
 def is_difference(result: Comparison) -> bool:

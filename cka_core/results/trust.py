@@ -41,8 +41,8 @@ class Fact:
 
 def line(result: Comparison) -> tuple[Fact, ...]:
     """What the map rests on, in the order in which it is read; nothing about what the result does not say."""
-    facts = [_images(result), _measure(result), _minibatches(result), _batch_norm(result), _tokens(result)]
-    facts += [_chance(result), _deciding(result), _without_number(result)]
+    facts = [_images(result), _measure(result), _minibatches(result), _batch_norm(result), _batch_norm_less(result)]
+    facts += [_tokens(result), _chance(result), _deciding(result), _without_number(result)]
     return tuple(fact for fact in facts if fact is not None)
 
 
@@ -91,6 +91,17 @@ def _batch_norm(result: Comparison) -> Fact | None:
         )
         return Fact("batch norm idle before training", why, misleads=True)
     return Fact("batch norm at inference", "Batch norm took its moving statistics, as for a new image.")
+
+
+def _batch_norm_less(result: Comparison) -> Fact | None:
+    """Of a difference: what batch norm did in the map that is taken away, where that is something else."""
+    less, own = result.provenance.get("less_of"), _batch_norm(result)
+    if not less or own is None:
+        return None
+    theirs = _batch_norm(dataclasses.replace(result, provenance=less))
+    if theirs is None or theirs.text == own.text:
+        return None
+    return dataclasses.replace(theirs, text=f"{result.provenance['less']}: {theirs.text}")
 
 
 def _tokens(result: Comparison) -> Fact | None:
@@ -187,6 +198,7 @@ def notes(result: Comparison) -> np.ndarray | None:
     low, high = result.interval()
     n_eff = result.n_eff
     told = np.char.add(np.char.add(np.char.mod("[%.3f, ", low), np.char.mod("%.3f", high)), "]").astype(object)
+    told[np.isnan(low)] = ""
     few = n_eff < FEW_IMAGES
     told[np.isnan(low)] = ""  # four images have no interval, nor has what hardly varies without one of them
     told[few] = [f"{FEW} ({count:.0f})" for count in n_eff[few]]

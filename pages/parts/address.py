@@ -119,6 +119,15 @@ def put(key: str, value: Any) -> None:
     holding.put(key, value)
 
 
+def put_together(held: Mapping[str, tuple[Any, Any]]) -> None:
+    """The same of several widgets that Streamlit binds to the address, what each is to hold and its default, as one
+    step of the browser's history: left to itself, Streamlit makes one of each, and Back leads to a half of the choice.
+    """
+    for key, (value, _) in held.items():
+        put(key, value)
+    _tell({key: None if value == default else str(value) for key, (value, default) in held.items()})
+
+
 def forget(key: str) -> None:
     """Let the widget of a key take its default again (from a callback, or before it is drawn)."""
     holding.put(key, holding.NOTHING)

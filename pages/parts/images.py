@@ -10,6 +10,7 @@ from cka_core.base.records import LARGEST_SEED
 from cka_core.base.store import Store
 from cka_core.images.sets import ImageSet, SampleSpec, image_sets, is_available
 from cka_core.library.catalogue import NetworkInfo
+from cka_core.measures.kernels import MIN_IMAGES
 from cka_core.networks.fitting import DoesNotFit, plan
 from cka_core.results import views
 from cka_core.results import words as result_words
@@ -132,6 +133,13 @@ def fitting(spec: CompareSpec, a: NetworkInfo, b: NetworkInfo, store: Store) -> 
     if said:
         st.markdown("  \n".join(f":small[:material/info: {line}]" for line in said))
     return dataclasses.replace(spec, fit=bool(said)), ""
+
+
+def too_few(sample: SampleSpec) -> str:
+    """Why images are too few to compare networks on, or ""."""
+    if sample.n is None or sample.n >= MIN_IMAGES:
+        return ""
+    return f"CKA is defined for {MIN_IMAGES} images and more, and here are {sample.n}. Choose other images."
 
 
 def images_missing(found: ImageSet) -> None:

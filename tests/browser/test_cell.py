@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
 from playwright.sync_api import Page, expect
 
-from tests.browser.test_compare import PAIR, at, open_map, settled
+from tests.browser.test_compare import MAP, PAIR, at, open_map, settled
+from tests.browser.test_library import button
 
 NUMBER = r"−?\d+\.\d+"
 
@@ -77,3 +79,39 @@ def test_the_keys_reach_the_map_and_the_first_cell(page: Page, reader: str):
     page.keyboard.press("ArrowUp")
     page.wait_for_function("location.search.includes('_add')")
     expect(page.locator(".which code").nth(0)).to_have_text(re.compile("_add$"))
+
+
+def test_a_cell_of_few_images_and_a_map_one_layer_high(page: Page, app: str, tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "one.npz", only=rng.standard_normal((8, 5)))
+    np.savez(tmp_path / "many.npz", **{f"block.{i:02}": rng.standard_normal((8, 5)) for i in range(60)})
+    page.goto(f"{app}/library")
+    expect(page.get_by_role("heading", name="Library")).to_be_visible()
+    page.locator("input[type=file]").set_input_files([tmp_path / "one.npz", tmp_path / "many.npz"])
+    expect(page.get_by_text("many is in the library")).to_be_visible()
+    page.goto(f"{app}/?a=one&b=many&lb=block.07")
+    settled(page)
+    button(page, "Compare").click()
+    page.wait_for_selector(MAP)
+
+    adds = page.locator(".makers .pick small")
+    expect(adds).to_have_count(8)
+    told = adds.all_inner_texts()
+    assert all(re.fullmatch(r"[+−]0\.\d{3}", one) for one in told), told
+    assert {one[0] for one in told} == {"+", "−"}
+    value = re.search(rf"CKA ({NUMBER})", page.locator(".cell-view .value").inner_text())
+    assert value
+    assert abs(sum(float(one.replace("−", "-")) for one in told) - float(value[1].replace("−", "-"))) < 0.005
+
+    # 4 of 8 can go, not 5; the maps of one row can be seen and pointed at.
+    count = page.get_by_role("slider", name="How many of the most influential images")
+    expect(count).to_have_attribute("max", "4")
+    expect(page.locator(".left-out .ask output")).to_have_text("4")
+    settled(page)
+    page.get_by_role("button", name="Leave out the most influential").click()
+    expect(page.locator(".left-out .words")).to_contain_text("Without the 4 most influential of 8 images")
+    difference = page.locator(".maps canvas").nth(2)
+    box = difference.bounding_box()
+    assert box and box["height"] >= 48
+    difference.hover(position={"x": box["width"] * 30.5 / 60, "y": box["height"] / 2})
+    expect(page.locator(".hovered")).to_contain_text(re.compile(rf"A only · B block\.30: before {NUMBER}, after"))

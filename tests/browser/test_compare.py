@@ -363,6 +363,25 @@ def test_the_browsers_back_leads_to_no_pair_that_was_never_chosen(page: Page, re
         assert urlsplit(page.url).query == query
 
 
+def test_the_browsers_back_leads_to_no_cell_that_was_never_chosen(page: Page, reader: str):
+    area = open_map(page, reader)
+    first = card(page).text_content() or ""
+    area.click(position=at(area, 0.6, 0.4))
+    page.wait_for_function("location.search.includes('la=') && location.search.includes('lb=')")
+    expect(page.locator(".cell-view .value")).to_be_visible()
+    settled(page)
+    query, chosen = urlsplit(page.url).query, card(page).text_content() or ""
+    assert chosen != first
+    page.go_back()
+    expect(card(page)).to_have_text(first)
+    settled(page)
+    assert urlsplit(page.url).query == ""
+    page.go_forward()
+    expect(card(page)).to_have_text(chosen)
+    settled(page)
+    assert urlsplit(page.url).query == query
+
+
 def test_a_new_comparison_is_computed_and_appears(page: Page, app: str):
     page.goto(app + TWO_SMALL)
     button = page.get_by_role("button", name="Compare", exact=True)

@@ -156,6 +156,23 @@ def test_the_map_without_images_is_that_of_the_others():
     assert set(cell.without(kept(), 2).images) == {3, 60}, "the two that were made large"
 
 
+@pytest.mark.parametrize("sizes, spare", [([768], 32), ([45, 45], 32), ([20, 8], 4), ([6], 2), ([4], 0)])
+def test_the_overview_says_how_many_images_can_be_left_out_whichever_they_are(store, sizes, spare):
+    stops = np.cumsum(sizes)
+    parts = [slice(int(stop - size), int(stop)) for stop, size in zip(stops, sizes, strict=True)]
+    x = [np.random.default_rng(0).standard_normal((int(stops[-1]), 3))]
+
+    def read(index):
+        return grams([one[parts[index]] for one in x], first=parts[index].start)
+
+    found = KeptGrams(int(stops[-1]), parts, True, None, "", True, read, read)
+    about, _ = unpacked(cell.overview(found, arrays.compare_activations({"x": x[0]}, {"x": x[0]}), store))
+    assert about["spare"] == spare
+    if spare:
+        smallest = parts[int(np.argmin(sizes))]
+        cell.without(found, list(range(smallest.start, smallest.start + spare)))
+
+
 def test_what_cannot_be_left_out_is_said():
     for images in (0, [], 33, list(range(33))):
         with pytest.raises(ValueError, match="from 1 to 32 images to leave out"):

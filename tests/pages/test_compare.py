@@ -597,6 +597,16 @@ def test_a_measure_that_is_not_known_is_answered_with_the_title_of_the_one_taken
     assert "the measure `foo`, which cannot be had here: unbiased CKA is taken." in texts(open_page(measure="foo"))
 
 
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_images_that_are_too_few_are_refused_before_anything_is_asked_of_a_worker(store, count):
+    few = OwnImages({"all": (np.zeros((count, 32, 32, 3), np.uint8), np.zeros(count, np.int64))}, ())
+    own.put("few", few, "Few", store)
+    page = open_page(a=A, b=B, images="few")
+    assert button(page, "Compare").disabled == (count < 4)
+    assert (f"CKA is defined for 4 images and more, and here are {count}" in texts(page)) == (count < 4)
+    assert ("the reason stands at the left" in texts(page)) == (count < 4)
+
+
 def test_a_bundled_result_says_how_its_pixels_entered():
     assert "pixels divided by 255" in texts(open_page())
 
@@ -775,6 +785,22 @@ def test_a_range_of_colours_is_that_of_the_map_under_the_control_and_a_differenc
         assert ("A difference is shown from −1 to 1" in texts(page)) == (range_of_values != "all values")
     page.selectbox(key="range").set_value("0.5 to 1").run()
     assert shown("as it is") == (0.5, 1)
+
+
+def test_a_block_is_said_to_be_outlined_in_the_map_that_outlines_it(store):
+    page = open_page(a=BLOCK, b=BLOCK)
+
+    def outlines() -> bool:
+        return any((shape.get("name") or "").startswith("block") for shape in the_map(page)["layout"]["shapes"])
+
+    assert "That is a block, outlined in the map." in texts(page) and outlines()
+    for control in ("minus untrained", "without what the pixels explain", "another seed"):
+        page.selectbox(key="control").set_value(control).run()
+        assert "Layers 31–94 represent" in texts(page) and "That is a block of the map as it is." in texts(page), (
+            control
+        )
+    page.selectbox(key="control").set_value("minus untrained").run()
+    assert not outlines()
 
 
 def test_a_control_that_is_missing_is_one_button_away(store, monkeypatch):

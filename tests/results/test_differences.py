@@ -64,6 +64,23 @@ def test_what_it_says_of_itself():
     assert "below 0 there" in fact.hint and not any("chance" in fact.text for fact in facts)
 
 
+def test_what_batch_norm_did_in_the_map_taken_away_is_said_in_red_where_it_misleads():
+    trained = {side: {"source": "bundled", "architecture": "cifar-resnet-8x1"} for side in ("network_a", "network_b")}
+    one = dataclasses.replace(comparison(), provenance=comparison().provenance | trained)
+
+    def told(**of_other: str) -> dict[str, bool]:
+        other = dataclasses.replace(comparison(seed=1), provenance=comparison().provenance | of_other)
+        facts = trust.line(difference(one, other, "untrained"))
+        return {fact.text: fact.misleads for fact in facts if "batch norm" in fact.text}
+
+    own = {"batch norm at inference": False}
+    assert told() == own | {"untrained: batch norm idle before training": True}
+    assert told(batch_norm="train") == own | {"untrained: batch norm in train mode": False}
+    assert not any(
+        "batch norm" in fact.text and fact.misleads for fact in trust.line(difference(one, one, "the other"))
+    )
+
+
 def test_other_axes_or_another_measure_are_refused():
     one, other = comparison(), comparison("cifar-resnet-14x1", "cifar-resnet-14x1")
     assert same_axes(one, one) and not same_axes(one, other)

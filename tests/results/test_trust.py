@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from cka_core.comparing.arrays import compare_activations
 from cka_core.measures.jackknife import Jackknife
 from cka_core.results import figures, trust, views
 from cka_core.results.comparison import Comparison
@@ -109,6 +110,12 @@ def test_a_cell_without_an_interval_says_that_few_images_decide_too():
     errors[3:6] = np.nan
     found = dataclasses.replace(result, jackknife=dataclasses.replace(result.jackknife, errors=errors))
     assert set(trust.notes(found)[3:6].ravel()) == {"few images decide (11)"}
+
+
+def test_of_four_images_there_is_no_interval_and_few_images_decide():
+    x = np.random.default_rng(0).standard_normal((2, 4, 5))
+    result = compare_activations({"x": x[0]}, {"y": x[1]})
+    assert np.isnan(result.interval()[0]).all() and trust.notes(result).tolist() == [["few images decide (4)"]]
 
 
 def test_a_cell_without_a_number_has_no_note():

@@ -56,8 +56,10 @@ function pictureOf(about, at, size, sheet = about.sheet, place = at, columns = a
   });
 }
 
+const classOf = (name) => (/^\d+$/.test(name) ? `class ${name}` : name); // a number alone may be anything
+
 const nameOf = (about, at) => {
-  const label = about.labels[at] === undefined ? '' : `, ${about.classes[about.labels[at]]}`;
+  const label = about.labels[at] === undefined ? '' : `, ${classOf(about.classes[about.labels[at]])}`;
   return `image ${at}${label}`;
 };
 

@@ -27,12 +27,21 @@ function buildLeft(root, state, glossary) {
   return left;
 }
 
+// As many of the most influential as can go from any minibatch.
+function limitLeft(state) {
+  const { left, shown } = state, { spare } = shown.about;
+  left.count.max = String(Math.max(1, spare));
+  left.many.textContent = left.count.value;
+  left.count.disabled = left.most.disabled = !spare;
+  left.most.title = spare ? '' : 'CKA needs 4 images in a minibatch: none can be left out.';
+}
+
 function showPicked(state) {
   const { left, shown, picked } = state, list = [...picked];
   left.chosen.replaceChildren(...list.map((at) => pick(state, at, at < shown.about.m ? pictureOf(shown.about, at, 28)
     : make('span', { class: 'number', text: String(at), style: { width: '28px', height: '28px' } }), '', `image ${at}: put it back`)),
-    ...(list.length ? [] : [make('small', { text: 'or pick images in the strips above' })]));
-  left.these.disabled = !list.length || list.length > 32;
+    ...(list.length ? [] : [make('small', { text: shown.about.spare ? 'or pick images in the strips above' : left.most.title })]));
+  left.these.disabled = !list.length || list.length > 32 || !shown.about.spare;
   left.these.textContent = list.length ? `Leave out the ${list.length} picked` : 'Leave out the picked';
 }
 

@@ -46,17 +46,22 @@ function build(root, glossary) {
   return find;
 }
 
+// The value of a cell with its name, or why there is none.
+function valueOf({ about, arrays }, cell) {
+  const value = arrays.cka[cell[0] * arrays.cka.shape[1] + cell[1]], reason = about.reasons[0][cell[0]] ?? about.reasons[1][cell[1]];
+  return Number.isNaN(value) ? `No ${about.title}${reason ? `: ${reason}` : ''}` : `${about.title} ${say(value, 3)}`;
+}
+
 // Everything that shows layers, drawn for the cell one sees now.
 function show(state) {
   const { find, walk, shown } = state, { about, arrays } = shown, cell = walk.cell, titles = walk.data.titles;
   const layers = cell.map((at, side) => about.layers[side][at]);
-  const across = arrays.cka.shape[1], at = cell[0] * across + cell[1];
+  const at = cell[0] * arrays.cka.shape[1] + cell[1];
   find.heads.forEach((head, side) => {
     const which = head.querySelector('.which');
     which.replaceChildren(make('code', { text: layers[side][0] }), make('small', { text: `${layers[side][1]} · ${titles[side]}` }));
   });
-  const value = arrays.cka[at], few = arrays.few[at], reason = about.reasons[0][cell[0]] ?? about.reasons[1][cell[1]];
-  const parts = [Number.isNaN(value) ? `No ${about.title}${reason ? `: ${reason}` : ''}` : `${about.title} ${say(value, 3)}`, `${thousands(about.of)} images`];
+  const few = arrays.few[at], parts = [valueOf(shown, cell), `${thousands(about.of)} images`];
   const cka = about.title === 'CKA' ? '' : 'unbiased CKA ';
   if (about.m !== about.of || cka) {
     parts.push(Number.isNaN(few) ? 'no CKA on those below' : `${cka}${say(few, 3)} on the first ${about.m}, which are shown below`);
@@ -118,7 +123,7 @@ function point(state) {
 function judged(about, at) {
   const told = [0, 1].filter((side) => about.predicted[side]).map((side) => {
     const named = about.predicted[side][at], right = named === about.labels[at];
-    return `${'AB'[side]} ${right ? 'is right' : `takes it for ${about.classes[named]}`}`;
+    return `${'AB'[side]} ${right ? 'is right' : `takes it for ${classOf(about.classes[named])}`}`;
   });
   return told.length && about.labels.length ? told.join(', ') : '';
 }
@@ -161,11 +166,11 @@ function showMakers(state) {
     showPicked(state);
   };
   find.makers.replaceChildren(...detail.images.map((one, place) => {
-    const words = `image ${one.at}${one.label ? `, ${one.label}` : ''}: adds ${say(one.adds, 4)}; its share of A’s own similarity is ${say(100 * one.shares[0], 1)} %, of B’s ${say(100 * one.shares[1], 1)} %`;
+    const words = `image ${one.at}${one.label ? `, ${classOf(one.label)}` : ''}: adds ${say(one.adds, 4)}; its share of A’s own similarity is ${say(100 * one.shares[0], 1)} %, of B’s ${say(100 * one.shares[1], 1)} %`;
     const picture = pictureOf(about, one.at, DECIDING, detail.sheet, place, detail.images.length);
     const made = pick(state, one.at, picture, '', words);
     made.setAttribute('aria-label', words);
-    made.append(make('small', { text: `+${say(one.adds, 3)}` }));
+    made.append(make('small', { text: `${one.adds < 0 ? '' : '+'}${say(one.adds, 3)}` }));
     return made;
   }));
   find.making.textContent = detail.words;
@@ -210,6 +215,7 @@ function open(state) {
   find.scale.replaceChildren('unlike −3 ', make('i', { class: 'ramp' }), ` ${FULL} alike, in multiples of the usual`);
   legend(find, about);
   orders(state);
+  limitLeft(state);
 }
 
 export default function({ data, parentElement, setTriggerValue }) {
@@ -246,7 +252,7 @@ export default function({ data, parentElement, setTriggerValue }) {
     showLeft(state);
   };
   walk.name = () => (state.shown && walk.cell ? walk.cell.map((at, side) => state.shown.about.layers[side][at][0]).join(' and ') +
-    `: CKA ${say(state.shown.arrays.cka[walk.cell[0] * state.shown.arrays.cka.shape[1] + walk.cell[1]], 3)}` : '');
+    `: ${valueOf(state.shown, walk.cell)}` : '');
   walk.hear(data);
   state.draw();
   walk.look();

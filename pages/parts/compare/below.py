@@ -96,7 +96,8 @@ def best_match(on: OnScreen, shown: Comparison, store: Store) -> None:
         seconds = estimate.best_match_seconds(on.a, on.b, n, size, store)
         label = "What the best match reaches by chance"
         missing.offer("best match", wanted, label, f"{on.title}, by chance", seconds, store, key="by chance")
-    if shown.jackknife is not None:
+    matches = [views.best_matches(shown, side) for side in "ab"] if shown.jackknife is not None else []
+    if any(side["low"].notna().any() for side in matches):
         st.caption("Band: the 95 % interval of that pair of layers.", help=explain("interval"))
 
 

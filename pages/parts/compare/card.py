@@ -23,8 +23,8 @@ def open_cell(layer_a: str, layer_b: str) -> None:
 
 
 def _choose(layer_a: str, layer_b: str) -> None:
-    address.put("la", layer_a)
-    address.put("lb", layer_b)
+    cell = {"la": layer_a, "lb": layer_b}
+    address.put_together({key: (layer, st.session_state.get(f"{key} to begin with")) for key, layer in cell.items()})
 
 
 def turn() -> None:

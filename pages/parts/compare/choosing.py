@@ -46,7 +46,7 @@ def choose(
     else:
         sample, batch_size, passes = images.images_picker(store)
     spec, unfit = images.fitting(CompareSpec(a.spec, b.spec, sample, batch_size, passes=passes), a, b, store)
-    return spec, a, b, problem or unfit, to_undo
+    return spec, a, b, problem or unfit or images.too_few(spec.sample), to_undo
 
 
 def show(a: NetworkInfo | str, b: NetworkInfo | str) -> None:

@@ -35,13 +35,14 @@ def tell_job(job: submit.JobStatus | None) -> None:
         st.warning(f"Interrupted. {address.plain(job.error or '')}", icon=":material/pause_circle:")
 
 
-def story(on: OnScreen, networks: dict[str, NetworkInfo]) -> None:
-    """Beside the map: a network's block in one sentence, and what another seed of its training says."""
+def story(on: OnScreen, networks: dict[str, NetworkInfo], shown: Comparison) -> None:
+    """Beside the map ``shown``: a network's block in one sentence, and what another seed of its training says."""
     if not on.is_cka:
         return
     if on.comparison.is_self:
-        told = blocks.told(on.comparison)
-        st.markdown(told or "No block in this map.", help=RULE)
+        as_it_is = shown is on.comparison
+        told = blocks.told(on.comparison, outlined=as_it_is)
+        st.markdown(told or f"No block in {'this map' if as_it_is else 'the map as it is'}.", help=RULE)
         if told:
             _another_seed(on, networks)
     else:
