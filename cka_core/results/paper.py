@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from cka_core.base import extras
 from cka_core.base.atomic import write_atomically
-from cka_core.results import views, words
+from cka_core.results import fitting, views, words
 from cka_core.results.differences import is_difference
 from cka_core.results.figures import COLOURS, DIVERGING, NO_CKA, PAPER_FORMATS, check_colours, lowest, to_html
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
-    from matplotlib.text import Text
 
     from cka_core.results.comparison import Comparison
-
-SMALLEST = 0.7
-"""Text that does not fit becomes smaller, down to this share of its size, before names in it are cut."""
 
 LARGEST_SIDE = 200
 """Inches."""
@@ -38,17 +30,8 @@ SHORTEST = 0.2
 """What the shorter side of the map is at least of the longer one, so that labels and title fit; below it the cells are
 not square."""
 
-MOST_STEPS = 10
-"""In which a layout comes to rest; two or three are usual."""
-
-LABELS = 0.35
-"""The share of the figure's width that labels of layers may take, and of its height where they are turned."""
-
 HIGHER = 3
 """A figure whose height is free grows by halves to this many times it, until its words leave the map room."""
-
-FREE = 0.97
-"""The share of the figure's width, or of an axis, that a text may take."""
 
 
 def paper_figure(
@@ -145,32 +128,32 @@ def drawn(
         (axes.yaxis, comparison.layers_a, axes.axhline),
     ):
         positions, names = views.ticks(layers) if stages else ([], [])
-        axis.set_ticks(positions, [_plain(name) for name in names])
+        axis.set_ticks(positions, [fitting.plain(name) for name in names])
         for stage in views.stages(layers)[1:] if stages else ():
             draw(stage.start - 0.5, color="#8c8c8c", linewidth=0.6 * text, alpha=0.8)
     axes.tick_params(length=0, labelsize=8 * text)
-    _cut_names(axes.yaxis, LABELS * figure.bbox.width)
+    fitting.cut_names(axes.yaxis, fitting.LABELS * figure.bbox.width)
     bar = figure.colorbar(image, cax=axes.inset_axes((1 + 0.1 / width, 0.0, 0.2 * text / width, 1.0)))
     value = words.value_text(comparison.provenance)
     bar.set_label(value, fontsize=10 * text)
     bar.ax.tick_params(labelsize=8 * text)
     images = _images_text(comparison)
-    _fit(heading, lambda most: _title_lines(value, title_a, title_b, images, most), figure.bbox.width)
+    fitting.fit(heading, lambda most: _title_lines(value, title_a, title_b, images, most), figure.bbox.width)
     for _ in range(2):  # again where labels that were turned took the names' room
         figure.draw_without_rendering()  # the layout is known from here on
         across, up = axes.bbox.get_points().mean(axis=0)
         for label in (axes.xaxis.label, axes.yaxis.label):
             label.set_fontsize(10 * text)
-        _fit(axes.xaxis.label, lambda most: [f"B: {_cut(title_b, most)}"], 2 * min(across, figure.bbox.width - across))
-        up = 2 * min(up, figure.bbox.height - up)
-        _fit(axes.yaxis.label, lambda most: [f"A: {_cut(title_a, most)}"], up, upright=True)
+        across, up = 2 * min(across, figure.bbox.width - across), 2 * min(up, figure.bbox.height - up)
+        fitting.fit(axes.xaxis.label, lambda most: [f"B: {fitting.cut(title_b, most)}"], across)
+        fitting.fit(axes.yaxis.label, lambda most: [f"A: {fitting.cut(title_a, most)}"], up, upright=True)
         figure.draw_without_rendering()
-        _turn(axes.xaxis, figure)
-        _settle(figure)
-        _leave_out(axes.xaxis, upright=False)
-        _leave_out(axes.yaxis, upright=True)
+        fitting.turn(axes.xaxis, figure)
+        fitting.settle(figure)
+        fitting.leave_out(axes.xaxis, upright=False)
+        fitting.leave_out(axes.yaxis, upright=True)
         figure.draw_without_rendering()
-        if _has_room(figure, axes):
+        if fitting.has_room(figure, axes):
             return figure
     if size is None and higher < HIGHER:
         return drawn(
@@ -209,95 +192,11 @@ def save_figure(comparison: Comparison, path: str | os.PathLike[str], **options:
     return write_atomically(path, paper_figure(comparison, format=ending, **options))
 
 
-# Texts that fit.
-
-
-def _fit(text: Text, lines: Callable[[int], Sequence[str]], room: float, *, upright: bool = False) -> None:
-    """Give a text the first of its forms that fits ``room`` (pixels): whole, in more lines, smaller, with names cut.
-
-    ``lines`` are the forms with names of at most so many letters, from the one line to the most lines.
-    """
-    usual = float(text.get_fontsize())
-    for most in (200, 40, 28, 20, 14, 10, 7, 5):
-        for share in (1.0, 0.85, SMALLEST):
-            for form in lines(most):
-                text.set_text(_plain(form))
-                text.set_fontsize(usual * share)
-                box = text.get_window_extent()
-                if (box.height if upright else box.width) <= FREE * room:
-                    return
-
-
-def _has_room(figure: Figure, axes: Axes) -> bool:
-    """Whether the layout found room: title and names lie in the figure and beside the map, which is a letter large."""
-    map_, room = axes.get_window_extent(), figure.bbox
-    boxes = [text.get_window_extent() for text in (*figure.texts, axes.xaxis.label, axes.yaxis.label)]
-    inside = (room.x0 - 1 <= box.x0 and box.x1 <= room.x1 + 1 and room.y0 - 1 <= box.y0 and box.y1 <= room.y1 + 1
-              for box in boxes)  # fmt: skip
-    letter = float(axes.xaxis.label.get_fontsize()) / 72 * figure.dpi
-    return all(inside) and min(map_.size) >= letter and not any(map_.overlaps(box) for box in boxes)
-
-
 def _title_lines(value: str, title_a: str, title_b: str, images: str, most: int) -> list[str]:
-    a, b = _cut(title_a, most), _cut(title_b, most)
+    a, b = fitting.cut(title_a, most), fitting.cut(title_b, most)
     more = f"\n{images}" if images else ""
     one = f"{value} of {a} and {b}"
     return [one + (f", {images}" if images else ""), one + more, f"{value} of {a}\nand {b}{more}"]
-
-
-def _cut(name: str, most: int) -> str:
-    """A name of at most ``most`` letters, its middle left out: what tells networks apart stands at the ends."""
-    if len(name) <= most:
-        return name
-    end = (most - 1) // 2
-    return f"{name[: most - 1 - end]}…{name[len(name) - end :]}"
-
-
-def _turn(axis: Axis, figure: Figure) -> None:
-    """Labels along the bottom that would touch, or leave the figure, are turned, and cut where they are too long."""
-    spans = [_span(label, upright=False) for label in axis.get_ticklabels()]
-    apart = all(start >= stop for (_, stop), (start, _) in zip(spans, spans[1:], strict=False))
-    if apart and all(0 <= start and stop <= figure.bbox.width for start, stop in spans):
-        return
-    axis.set_tick_params(rotation=90)
-    _cut_names(axis, LABELS * figure.bbox.height)
-
-
-def _cut_names(axis: Axis, room: float) -> None:
-    """Cut the labels of an axis to the letters for which it has room (pixels), across the axis."""
-    names = [label.get_text().replace(r"\$", "$") for label in axis.get_ticklabels()]
-    for most in (16, 13, 10, 8, 6, 4, 3):
-        axis.set_ticks(axis.get_ticklocs(), [_plain(_cut(name, most)) for name in names])
-        boxes = [label.get_window_extent() for label in axis.get_ticklabels()]
-        if max((max(box.width, box.height) for box in boxes), default=0) <= room:
-            return
-
-
-def _settle(figure: Figure) -> None:
-    """Draw until the layout stays: matplotlib finds the room that turned labels take in steps, one a time it draws."""
-    for _ in range(MOST_STEPS):
-        before = [axes.get_position().bounds for axes in figure.axes]
-        figure.draw_without_rendering()
-        if np.allclose(before, [axes.get_position().bounds for axes in figure.axes], atol=1e-4):
-            return
-
-
-def _leave_out(axis: Axis, *, upright: bool) -> None:
-    """Hide the labels of an axis that would touch the last one that is shown."""
-    end = float("-inf")
-    for label in axis.get_ticklabels():
-        start, stop = _span(label, upright)
-        if start < end:
-            label.set_visible(False)
-        else:
-            end = stop
-
-
-def _span(label: Text, upright: bool) -> tuple[float, float]:
-    """Where a label begins and ends along its axis, with a little air, in pixels."""
-    box = label.get_window_extent()
-    air = 0.2 * min(box.width, box.height)
-    return (box.y0 - air, box.y1 + air) if upright else (box.x0 - air, box.x1 + air)
 
 
 def _paper_size(rows: int, columns: int, width: float | None = None) -> tuple[float, float]:
@@ -360,11 +259,6 @@ def check_limits(limits: tuple[float, float]) -> None:
 def _numbers(values: Any, count: int) -> bool:
     listed = isinstance(values, Sequence) or (hasattr(values, "ndim") and values.ndim == 1)
     return listed and len(values) == count and all(isinstance(one, Real) for one in values)
-
-
-def _plain(text: str) -> str:
-    """Text that matplotlib does not read as a formula."""
-    return text.replace("$", r"\$")
 
 
 def _images_text(comparison: Comparison) -> str:

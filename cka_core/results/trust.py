@@ -198,7 +198,6 @@ def notes(result: Comparison) -> np.ndarray | None:
     low, high = result.interval()
     n_eff = result.n_eff
     told = np.char.add(np.char.add(np.char.mod("[%.3f, ", low), np.char.mod("%.3f", high)), "]").astype(object)
-    told[np.isnan(low)] = ""
     few = n_eff < FEW_IMAGES
     told[np.isnan(low)] = ""  # four images have no interval, nor has what hardly varies without one of them
     told[few] = [f"{FEW} ({count:.0f})" for count in n_eff[few]]
