@@ -125,7 +125,7 @@ def put_together(held: Mapping[str, tuple[Any, Any]]) -> None:
     """
     for key, (value, _) in held.items():
         put(key, value)
-    _tell({key: None if value == default else str(value) for key, (value, default) in held.items()})
+    _say({key: None if value == default else str(value) for key, (value, default) in held.items()})
 
 
 def forget(key: str) -> None:

@@ -381,6 +381,38 @@ def test_the_browsers_back_leads_to_no_cell_that_was_never_chosen(page: Page, re
     settled(page)
     assert urlsplit(page.url).query == query
 
+    page.get_by_text("before training", exact=True).click()
+    expect(page.get_by_role("heading", name="ResNet 38x1, untrained × itself")).to_be_visible()
+    settled(page)
+    for _ in range(2):
+        page.go_back()
+        expect(page.get_by_role("heading", name="ResNet 38x1 × itself", exact=True)).to_be_visible()
+        settled(page)
+        asked = parse_qs(urlsplit(page.url).query)
+        assert ("la" in asked) == ("lb" in asked), "both layers or none"
+
+
+def test_the_cell_to_begin_with_is_opened_by_a_link_too(page: Page, reader: str):
+    open_map(page, reader)
+    opened = page.locator(".cell-view .value")
+    button = page.get_by_role("button", name="Look into this cell")
+    button.click()
+    expect(opened).to_be_visible()
+    settled(page)
+    assert urlsplit(page.url).query == "open=yes"
+    open_map(page, page.url)
+    expect(opened).to_be_visible()
+    expect(button).to_have_count(0)
+    area = page.locator(f".st-key-map{OLD} .nsewdrag")
+    area.click(position=at(area, 0.6, 0.4))
+    page.wait_for_function("location.search.includes('la=') && !location.search.includes('open=')")
+    settled(page)
+    page.go_back()
+    page.wait_for_function("location.search === '?open=yes'")
+    expect(opened).to_be_visible()
+    settled(page)
+    assert urlsplit(page.url).query == "open=yes"
+
 
 def test_a_new_comparison_is_computed_and_appears(page: Page, app: str):
     page.goto(app + TWO_SMALL)

@@ -14,17 +14,21 @@ from pages.parts import address, holding
 from pages.parts.glossary import explain
 
 OPENED = "the cell to begin with, opened"
+OPEN = "open"
+"""In the address where the cell to begin with is opened, whose layers are not named there."""
 
 
 def open_cell(layer_a: str, layer_b: str) -> None:
     """Choose a cell and have it opened below (only from a callback)."""
-    _choose(layer_a, layer_b)
+    _choose(layer_a, layer_b, opened=True)
     st.session_state[OPENED] = layer_a, layer_b
 
 
-def _choose(layer_a: str, layer_b: str) -> None:
+def _choose(layer_a: str, layer_b: str, *, opened: bool = False) -> None:
     cell = {"la": layer_a, "lb": layer_b}
-    address.put_together({key: (layer, st.session_state.get(f"{key} to begin with")) for key, layer in cell.items()})
+    held = {key: (layer, st.session_state.get(f"{key} to begin with")) for key, layer in cell.items()}
+    is_first = all(layer == begins for layer, begins in held.values())
+    address.put_together({**held, OPEN: ("yes" if opened and is_first else "", "")})
 
 
 def turn() -> None:
@@ -51,11 +55,13 @@ def cell_card(
     network: one of them that was chosen stays so while a map is shown that has it not.
     """
     names = views.unique_names(comparison.layers_a), views.unique_names(comparison.layers_b)
+    first = None if usual is None else (names[0][usual[0]], names[1][usual[1]])
+    _read_whether_opened(first)
     choices: list[list[str]] = []
     for side, (key, own) in enumerate(zip(("la", "lb"), names, strict=True)):
         known = {*own, *views.unique_names(layers[side])}
         address.check(key, known.__contains__)
-        begins = None if usual is None else own[usual[side]]
+        begins = None if first is None else first[side]
         now, began = st.session_state.get(key, begins), st.session_state.get(f"{key} to begin with")
         opened = (st.session_state.get(OPENED) or (None, None))[side]
         if now not in known or (now == began and now != opened and usual is not None):  # nobody chose it
@@ -77,6 +83,8 @@ def cell_card(
             st.caption("No cell of this map has a number.")
             return None
         both = layer_a, layer_b
+        st.session_state[OPEN] = "yes" if both == first == st.session_state.get(OPENED) else ""
+        address.write(OPEN, st.session_state[OPEN], "")
         gone = [f"{side}’s layer {address.code(layer)}" for side, layer, own in zip("AB", both, names, strict=True)
                 if layer not in own]  # fmt: skip
         if gone:
@@ -94,6 +102,17 @@ def cell_card(
                 on_click=open_cell, args=(layer_a, layer_b),
             )  # fmt: skip
     return layer_a, layer_b
+
+
+def _read_whether_opened(first: tuple[str, str] | None) -> None:
+    """Open the cell to begin with where a link says so, and close it where the browser goes back."""
+    before = st.session_state.get(OPEN)
+    address.read(OPEN, "", lambda text: True, lambda text: "yes")
+    if st.session_state[OPEN]:
+        if not before:
+            st.session_state[OPENED] = first
+    elif st.session_state.get(OPENED) == first:
+        st.session_state.pop(OPENED, None)
 
 
 def is_chosen(cell: tuple[str, str] | None, comparison: Comparison, usual: tuple[int, int] | None) -> bool:

@@ -14,6 +14,7 @@ CHOICES = (
     "kinds", "search", "la", "lb",
 )  # fmt: skip
 """The keys of the widgets that a choice is made with; the address carries them all."""
+CELL = ("la", "lb")
 MOST = 50
 
 
@@ -54,11 +55,11 @@ def _undo() -> None:
 def restore(choices: dict[str, Any]) -> None:
     """Set every picker to earlier choices (only from a callback)."""
     for key in CHOICES:
-        if key in choices:
+        if key in choices and key not in CELL:
             address.put(key, choices[key])
-    for key, empty in (("la", None), ("lb", None), ("search", "")):
-        if key not in choices:
-            address.put(key, empty)
+    if "search" not in choices:
+        address.put("search", "")
+    address.put_together({key: (choices.get(key), None) for key in CELL})
 
 
 def pins() -> list[dict[str, Any]]:
