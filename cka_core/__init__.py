@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from cka_core.base.version import VERSION as __version__
+from cka_core.base.version import VERSION
 
 if TYPE_CHECKING:
     from cka_core.comparing.arrays import compare_activations
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from cka_core.networks.building import build_network
     from cka_core.results.comparison import Comparison
 
-__all__ = ["Comparison", "__version__", "build_network", "cka", "compare", "compare_activations", "load_images"]
+__version__ = VERSION
+__all__ = ["Comparison", "build_network", "cka", "compare", "compare_activations", "load_images"]
 
 _HOME = {
     "Comparison": "results.comparison",

@@ -145,6 +145,7 @@ def test_the_changelog_begins_with_this_version():
     version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.M)
     newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
     assert version and newest and version[1] == newest[1]
+    assert cka_core.__version__ == version[1]
 
 
 # What is bundled

@@ -1,3 +1,3 @@
-"""The version of this package. pyproject.toml takes it from here: a checkout knows it, too."""
+"""The version of this package. pyproject.toml says it too, which is not there where the package is installed."""
 
 VERSION = "0.3.0"
