@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 
 from cka_core.atlas.grid import updates_of
@@ -114,16 +115,17 @@ def _kinds_text(atlas: Atlas, kinds: Sequence[Kind]) -> str:
 
 
 def _caveats(members: Sequence[Member]) -> tuple[str, ...]:
-    ends = {_end(member, block) for member in members for block in member.final.blocks}
-    blocks = sum(len(member.final.blocks) for member in members)
-    found = []
-    if len(ends) == 1 and blocks > 1 and (end := ends.pop()):
+    ends = Counter(_end(member, block) for member in members for block in member.final.blocks)
+    blocks, found = ends.total(), []
+    end, times = ends.most_common(1)[0] if ends else ("", 0)
+    if end and times > max(1, blocks / 2):
         stage, _, position = end.partition("_block")
+        which = f"All {blocks}" if times == blocks else f"{times} of {blocks}"
         found.append(
-            f"All {blocks} blocks end with residual block {position} of {stage.replace('stage', 'stage ')}: block and "
-            "stage are confounded."
+            f"{which} blocks end with residual block {position} of {stage.replace('stage', 'stage ')}: block and stage "
+            "are confounded."
         )
-    updates = [times for member in members if (times := updates_of(member)) is not None]
+    updates = [each for member in members if (each := updates_of(member)) is not None]
     if len(updates) == len(members):
         few, many = min(updates), max(updates)
         said = f"{few:,}" if few == many else f"{few:,} to {many:,}"

@@ -23,13 +23,13 @@ def found():
 
 def test_removing_the_component_does_not_remove_the_block(found):
     assert found.component.startswith(
-        "In 6 of 7 networks with a block, removing each layer's first principal component does not remove the block. "
+        "In 6 of 8 networks with a block, removing each layer's first principal component does not remove the block. "
         "Its edge becomes sharper in 5 of them"
     )
     assert "38x1 seed 0 from 27–94 (0.62) to 33–90 (0.26)" in found.component
     assert [(one.network, one.left is not None) for one in found.left] == [
         ("38x1 seed 0", True), ("56x1 seed 0", True), ("38x2 seed 0", True), ("38x1 seed 1", True),
-        ("56x1 seed 14", True), ("26x1 seed 35", True), ("38x2 seed 18", False),
+        ("56x1 seed 14", True), ("26x1 seed 35", True), ("38x2 seed 18", False), ("110x1 seed 38", False),
     ]  # fmt: skip
 
 
@@ -44,15 +44,29 @@ def test_two_kinds_of_block_recur_across_networks(found):
         [f"cifar-resnet-{name}" for name in ("38x2-plain-s0", "38x1-plain-s1", "56x1-plain-s14", "38x2-plain-s18")],
         ["cifar-resnet-38x1-plain-s0", "cifar-resnet-56x1-plain-s0"],
         ["cifar-resnet-26x1-plain-s35"],
+        ["cifar-resnet-110x1-plain-s38"],
     ]
     assert all(len(kind.images.positions) == 6 for kind in found.kinds)
 
 
 def test_its_caveats_are_told(found):
     assert found.caveats == (
-        "All 7 blocks end with residual block 1 of stage 3: block and stage are confounded.",
+        "7 of 8 blocks end with residual block 1 of stage 3: block and stage are confounded.",
         "These networks were trained for 625 updates, the paper's for 300 epochs.",
     )
+
+
+def test_where_all_blocks_end_is_told_and_where_no_more_than_half_do_nothing_is():
+    atlas = bundled()
+    assert atlas is not None
+    members = [member for member in atlas.studied.members if member.final.blocks]
+    *same, other = members
+
+    def ends(chosen):
+        return [text for text in beyond(atlas.with_members(chosen)).caveats if "confounded" in text]
+
+    assert ends(same) == ["All 7 blocks end with residual block 1 of stage 3: block and stage are confounded."]
+    assert ends([same[0], other]) == ends([other]) == []
 
 
 def test_updates_are_those_of_the_recipe():
