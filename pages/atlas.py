@@ -139,8 +139,9 @@ def network_asked(atlas: Atlas, training: int) -> str:
 
 def open_network(name: str) -> None:
     address.put("network", name)
-    address.put("view", TABS[0])
-    atlas_grid.scroll_down()
+    if hiding.left(TABS[:1]):
+        address.put("view", TABS[0])
+        atlas_grid.scroll_down()
 
 
 def screen() -> None:
