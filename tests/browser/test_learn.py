@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 
 import numpy as np
@@ -69,6 +70,19 @@ def test_an_address_opens_its_chapter_and_step_and_the_browsers_back_leads_there
     page.go_back()
     expect(page.get_by_role("heading", level=1)).to_have_text("What changes it?")
     expect(page.locator(".tour .count")).to_have_text("5 of 10")
+
+
+def test_who_leafs_through_the_chapters_quickly_arrives_at_the_last_one(page: Page, reader: str):
+    """Where the browser has thrown away what a run refers to, it hears nothing any more (config.toml)."""
+    open_chapter(page, reader)
+    hurry = random.Random(10)
+    for _ in range(60):
+        page.locator("a.chapter").nth(hurry.randrange(5)).click()
+        page.wait_for_timeout(hurry.choice([20, 60, 120, 250]))  # as fingers do; nothing is waited for
+    for chapter, title in lesson.CHAPTERS.items():
+        page.locator("a.chapter").nth(int(chapter) - 1).click()
+        expect(page.get_by_role("heading", level=1)).to_have_text(title)
+    expect(page.get_by_text("Connection error")).to_have_count(0)
 
 
 def test_dots_and_arrow_keys_move_one_step(page: Page, reader: str):
