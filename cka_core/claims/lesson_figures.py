@@ -186,7 +186,8 @@ def _seeds(atlas: Atlas, one: Member, other: Member, wide: Member, claim: Claim)
         "one’s block.",
         "question": "Do two trainings agree at the same depth? Inside their blocks as much as outside?",
         "answer": f"CKA of the same layer in both seeds is {decimal(found.inside)} inside a block of either and "
-        f"{decimal(found.outside)} outside. That no two blocks are alike: {_lower(VERDICTS[claim.holds])[:-1]}{over_all}",
+        f"{decimal(found.outside)} outside. That no two blocks are alike: "
+        f"{_lower(VERDICTS[claim.holds])[:-1]}{over_all}",
         "caveat": claim.caveat or "Two seeds are one pair: others may agree more, or less.",
         "maps": [
             {
