@@ -25,6 +25,7 @@ from pages.parts.glossary import hint
 
 BUILD = "python -m cka_core atlas build STUDY.toml"
 TABS = ("One network", "Two networks", "Wide against deep")
+BELOW = ("network", "without", "view", "one", "other", "over", "wide", "deep")  # asked of what is below the grid
 WITH, WITHOUT = "with", "without"
 WORDS = {
     "atlas": "the atlas",
@@ -138,12 +139,14 @@ def network_asked(atlas: Atlas, training: int) -> str:
 
 def open_network(name: str) -> None:
     address.put("network", name)
-    address.put("view", TABS[0])
-    atlas_grid.scroll_down()
+    if hiding.left(TABS[:1]):
+        address.put("view", TABS[0])
+        atlas_grid.scroll_down()
 
 
 def screen() -> None:
     address.through_the_app()
+    atlas_grid.arrive(any(key in st.query_params for key in BELOW))
     store = Store()
     found = choose(store)
     if found is None:

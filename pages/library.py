@@ -84,6 +84,7 @@ def shelf(title: str, rows: Sequence[Row], empty: str, store: Store) -> None:
     st.markdown(f"#### {title} :gray[:small[{len(rows)}]]")
     if not rows:
         answer(title, store)
+        empty = "None." if visitor.only_looks() else empty  # what is advised there cannot be done here
         st.markdown(empty, help=hint("layer", "representation") if "layer" in empty else None)
         return
     # A table that changed is another table: a choice never slides to the row below a removed one.
@@ -100,7 +101,8 @@ def shelf(title: str, rows: Sequence[Row], empty: str, store: Store) -> None:
     answer(title, store)
     chosen = event["selection"]["rows"]
     if not chosen or chosen[0] >= len(rows):
-        st.caption("Choose a row to open, download, rename or delete it.")
+        done = "open or download it" if visitor.only_looks() else "open, download, rename or delete it"
+        st.caption(f"Choose a row to {done}.")
         return
     actions(rows[chosen[0]], title, store)
 

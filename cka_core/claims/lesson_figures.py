@@ -150,6 +150,7 @@ def _probes(atlas: Atlas, member: Member, claim: Claim) -> dict[str, Any]:
     """Accuracy of a linear probe on each residual block's output, against the share of the way through the network."""
     steady = atlas.member(TRAINED)
     slopes, block, n = probe_slopes(member), longest(member), len(member.layers)
+    of_probes = next((part.verdict for part in claim.parts if part.name == "probes"), None) or "cannot say"
     said = "It has no block."
     if slopes.n_inside and slopes.n_outside:
         said = f"From one residual block to the next, a probe of {network_text(member)} gains {points(slopes.inside)} "
@@ -159,7 +160,8 @@ def _probes(atlas: Atlas, member: Member, claim: Claim) -> dict[str, Any]:
         "kind": "probes",
         "sentence": "A [[linear probe]] on every residual block’s output: how well can the class be read there?",
         "question": "Where does a curve stop rising, and what is in the map at that place?",
-        "answer": f"{said} That layers add little inside blocks: {_lower(VERDICTS[claim.holds])}",
+        "answer": f"{said} That probes rise less inside blocks: {_lower(VERDICTS[of_probes])} That layers add little "
+        f"there: {_lower(VERDICTS[claim.holds])[:-1]}, by what it costs to delete them.",
         "caveat": f"Where a block lies matters too: {network_text(steady)} has none, and its curve is flatter at "
         "first. It saw more images; compare the shapes of the curves, not their heights.",
         "lines": [
@@ -176,6 +178,7 @@ def _probes(atlas: Atlas, member: Member, claim: Claim) -> dict[str, Any]:
 def _seeds(atlas: Atlas, one: Member, other: Member, wide: Member, claim: Claim) -> dict[str, Any]:
     """Two seeds of a network with each other, and one of them with a network of another shape."""
     found = inside_and_outside(atlas, one, other).contrast
+    over_all = f" ({claim.parts[0].figure}, over all networks)." if claim.parts and claim.parts[0].figure else "."
     return {
         "name": "Seeds and shapes",
         "kind": "pairs",
@@ -183,7 +186,8 @@ def _seeds(atlas: Atlas, one: Member, other: Member, wide: Member, claim: Claim)
         "one’s block.",
         "question": "Do two trainings agree at the same depth? Inside their blocks as much as outside?",
         "answer": f"CKA of the same layer in both seeds is {decimal(found.inside)} inside a block of either and "
-        f"{decimal(found.outside)} outside. That no two blocks are alike: {_lower(VERDICTS[claim.holds])}",
+        f"{decimal(found.outside)} outside. That no two blocks are alike: "
+        f"{_lower(VERDICTS[claim.holds])[:-1]}{over_all}",
         "caveat": claim.caveat or "Two seeds are one pair: others may agree more, or less.",
         "maps": [
             {

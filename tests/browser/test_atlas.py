@@ -131,6 +131,15 @@ def test_a_click_opens_the_network_large_and_scrolls_to_it(page: Page, atlas_app
         expect(page.get_by_role("tab", name="One network")).to_be_in_viewport()
 
 
+@pytest.mark.parametrize("asked", ["network={}", "view=Two+networks", "without=first+component"])
+def test_a_link_to_what_is_below_the_grid_leads_there(page: Page, atlas_app: str, asked: str):
+    page.set_viewport_size({"width": 1280, "height": 720})
+    open_atlas(page, f"{atlas_app}&{asked.format(name('14x4'))}")
+    expect(page.get_by_role("tab", name="One network")).to_be_in_viewport()
+    open_atlas(page, atlas_app)  # and one to the grid stays there
+    expect(page.get_by_role("tab", name="One network")).not_to_be_in_viewport()
+
+
 def test_the_open_network_is_still_open_after_a_look_at_another_tab(page: Page, atlas_app: str):
     open_atlas(page, atlas_app)
     cell(page, "14x4").click()

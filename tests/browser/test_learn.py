@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 
 import numpy as np
@@ -10,6 +11,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from cka_core.atlas.result import Atlas
 from cka_core.claims.lesson import of_the_bundle
+from cka_core.measures.chance import chance
 from pages.parts.learn import lesson
 from tests.browser.test_compare import settled
 
@@ -68,6 +70,19 @@ def test_an_address_opens_its_chapter_and_step_and_the_browsers_back_leads_there
     page.go_back()
     expect(page.get_by_role("heading", level=1)).to_have_text("What changes it?")
     expect(page.locator(".tour .count")).to_have_text("5 of 10")
+
+
+def test_who_leafs_through_the_chapters_quickly_arrives_at_the_last_one(page: Page, reader: str):
+    """Where the browser has thrown away what a run refers to, it hears nothing any more (config.toml)."""
+    open_chapter(page, reader)
+    hurry = random.Random(10)
+    for _ in range(60):
+        page.locator("a.chapter").nth(hurry.randrange(5)).click()
+        page.wait_for_timeout(hurry.choice([20, 60, 120, 250]))  # as fingers do; nothing is waited for
+    for chapter, title in lesson.CHAPTERS.items():
+        page.locator("a.chapter").nth(int(chapter) - 1).click()
+        expect(page.get_by_role("heading", level=1)).to_have_text(title)
+    expect(page.get_by_text("Connection error")).to_have_count(0)
 
 
 def test_dots_and_arrow_keys_move_one_step(page: Page, reader: str):
@@ -131,6 +146,51 @@ def test_presenting_hides_the_toolbar_and_enlarges_the_type_at_the_same_step(pag
     page.get_by_role("button", name="Leave presenting").click()
     expect(page.locator("[data-testid=stHeader]")).to_be_visible()
     assert "present" not in page.url
+
+
+def test_presenting_leaves_the_figure_as_the_reader_made_it(page: Page, reader: str):
+    def present() -> None:
+        page.get_by_role("button", name="Present", exact=True).click()
+        expect(page.get_by_role("button", name="Leave presenting")).to_be_visible()
+        settled(page)
+
+    open_chapter(page, reader, 1, 4)
+    page.get_by_role("button", name="Step", exact=True).click()
+    present()
+    expect(page.get_by_role("radio", name="diagonal out")).to_have_attribute("aria-checked", "true")
+    open_chapter(page, reader, 2, 7)
+    guess(page, "It changes")
+    page.get_by_role("slider", name="Noise").fill("0.3")
+    dot = page.locator("[data-cloud=B] .dot").nth(2)
+    dot.press("ArrowRight")
+    before = page.locator(".stage").inner_text(), dot.get_attribute("aria-label")
+    present()
+    assert (page.locator(".stage").inner_text(), dot.get_attribute("aria-label")) == before
+    open_chapter(page, reader, 3, 2, "&width=16&images=128")
+    present()
+    expect(page.locator(".shape")).to_have_text("128 images, 16 features each, all of it noise")
+    assert "width=16" in page.url and "images=128" in page.url
+    open_chapter(page, reader, 5, 2)
+    page.get_by_role("slider", name="Epoch").fill("0")
+    page.locator("summary").click()
+    present()
+    expect(page.locator(".readout")).to_contain_text("after epoch 0")
+    expect(page.locator("details p")).to_be_visible()
+
+
+def test_the_pages_are_turned_by_enter_alone_from_chapter_to_chapter(page: Page, reader: str):
+    open_chapter(page, reader, 2, STEPS[2] - 1)
+    page.locator(".next").focus()
+    for chapter, step in ((2, STEPS[2]), (3, 1), (3, 2)):
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", level=1)).to_have_text(lesson.CHAPTERS[str(chapter)])
+        expect(page.locator(".tour .count")).to_have_text(f"{step} of {STEPS[chapter]}")
+        expect(page.locator(".next")).to_be_focused()
+    open_chapter(page, reader, LAST[0], LAST[1] - 1)
+    page.locator(".next").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".next")).to_be_hidden()
+    expect(page.get_by_role("button", name="Back", exact=True)).to_be_focused()
 
 
 @pytest.mark.parametrize(
@@ -241,6 +301,33 @@ def test_centring_is_stepped_forth_and_back_and_ends_where_rows_sum_to_zero(page
     assert (entries("B") == raw).all()
 
 
+def numbers_of(text: str) -> list[float]:
+    """The numbers of a sum, each with the sign before it."""
+    return [float(one.replace("−", "-").replace(" ", "")) for one in re.findall(r"[−+]? ?\d+\.\d+", text)]
+
+
+@pytest.mark.parametrize("images", ["pairs", "kinds", "cars"])
+def test_who_adds_up_the_parts_of_the_centred_entry_finds_it(page: Page, reader: str, images: str):
+    open_chapter(page, reader, 1, 4, f"&set={images}")
+    page.get_by_role("radio", name="grand mean back").click()
+    for lane in ("A", "B"):
+        for i, j in ((0, 1), (5, 6), (7, 3), (2, 4)):
+            page.locator(f".lane[data-lane={lane}] .entry[data-i='{i}'][data-j='{j}']").hover()
+            *parts, shown = numbers_of(page.locator(".body .so").inner_text())
+            assert len(parts) == 4 and sum(parts) == pytest.approx(shown, abs=0.0071)
+
+
+def test_who_divides_what_the_layers_give_with_each_other_finds_cka(page: Page, reader: str):
+    open_chapter(page, reader, 1, 6)
+    for a, b in (("stage3_block2_relu2 trained", "head_logits untrained"), ("pixels", "head_logits trained")):
+        page.get_by_label("Layer A", exact=True).select_option(a)
+        page.get_by_label("Layer B", exact=True).select_option(b)
+        both, one, other = (
+            float(part) for part in page.locator(".ratio .equation").nth(1).locator(".part").all_inner_texts()
+        )
+        assert both / (one * other) ** 0.5 == pytest.approx(number(page, "cka"), abs=0.01)
+
+
 def test_play_ends_at_the_centred_matrix(page: Page, reader: str):
     open_chapter(page, reader, 1, 4)
     page.get_by_role("button", name="Play", exact=True).click()
@@ -290,6 +377,8 @@ def test_a_click_on_the_matrix_of_the_overview_goes_on_to_it(page: Page, reader:
 def test_a_square_of_the_map_chooses_both_layers_and_the_way_out_opens_it(page: Page, reader: str):
     open_chapter(page, reader, 1, 7)
     page.get_by_role("gridcell", name="stage 2, trained, output, trained: CKA").click()
+    row = page.get_by_role("row").filter(has=page.locator(".pair[aria-current]"))
+    expect(row.get_by_role("rowheader")).to_have_text("stage 2, trained")  # A goes up the side, as in the app
     expect(page.get_by_label("Layer A", exact=True)).to_have_value("stage2_block2_relu2 trained")
     expect(page.get_by_label("Layer B", exact=True)).to_have_value("head_logits trained")
     page.locator(".way-out").click()
@@ -356,6 +445,33 @@ def test_the_amount_moves_the_numbers_and_start_again_asks_again(page: Page, rea
     assert number(page, "unbiased") == 1
 
 
+def test_who_moves_the_amount_at_once_is_told_what_came_of_the_guess(page: Page, reader: str):
+    open_chapter(page, reader, 2, 7)
+    page.get_by_role("button", name="It changes").click()
+    page.get_by_role("slider", name="Noise").fill("0.2")  # while the change is still shown
+    expect(page.locator(".verdict")).to_contain_text("As you said. CKA 1.00 → 0.70.")
+    expect(sentence(page)).to_contain_text("It changes:")
+    expect(page.locator(".way").nth(6)).to_contain_text("changes")
+    assert page.get_by_role("slider", name="Noise").input_value() == "0.2"
+
+
+def test_an_amount_is_read_aloud_as_it_is_written(page: Page, reader: str):
+    for step, amount, said in ((1, "Angle", "110°"), (3, "Swapped", "yes"), (6, "Shear", "−2.0")):
+        open_chapter(page, reader, 2, step)
+        guess(page, "It stays")
+        expect(page.get_by_role("slider", name=amount)).to_have_attribute("aria-valuetext", said)
+
+
+def test_a_point_far_out_is_drawn_over_as_few_lines_as_one_near_by(page: Page, reader: str):
+    open_chapter(page, reader, 2, 8)
+    dot = page.locator("[data-cloud=B] .dot").nth(7)
+    dot.focus()
+    for _ in range(120):
+        page.keyboard.press("ArrowRight")
+    expect(dot).to_have_attribute("aria-label", re.compile(r"at 888\.\d"))
+    assert page.locator("[data-cloud=B] .lines line").count() < 50
+
+
 def test_pointing_at_an_image_shows_it_in_both_clouds(page: Page, reader: str):
     open_chapter(page, reader, 2, 9)
     page.locator("[data-cloud=A] .dot").nth(4).hover()
@@ -400,6 +516,19 @@ def test_chance_is_said_for_the_number_of_images(page: Page, reader: str):
     page.get_by_role("slider", name="Images").fill("0")
     expect(page.locator(".below .equation b")).to_have_text("0.22")
     expect(page.locator(".number.unbiased small")).to_contain_text("±0.45")
+
+
+def test_what_chance_reaches_in_the_app_is_what_the_line_above_its_map_says(page: Page, reader: str):
+    deviation = chance([256] * 3)
+    open_chapter(page, reader, 3, 5)
+    assert f"{2 * deviation:.3f}" in sentence(page).inner_text()
+    expect(page.locator(".note.below")).to_contain_text(f"Two standard deviations are {2 * deviation:.4f}.")
+    expect(page.locator(".note.below")).to_contain_text(f"allows five, {5 * deviation:.3f}")
+    page.locator(".way-out").click()
+    page.wait_for_selector(".st-key-map .heatmaplayer image")
+    expect(page.get_by_text("3 minibatches of 256")).to_contain_text(f"chance reaches {5 * deviation:.2g}")
+    open_chapter(page, reader, 1, 6)
+    expect(page.locator(".body .note")).to_contain_text(f"±{2 * deviation:.3f}")
 
 
 def test_the_steps_play_their_slider_to_its_end(page: Page, reader: str):
@@ -521,6 +650,9 @@ def test_the_training_is_gone_through_by_slider_by_thumb_and_by_play(page: Page,
     page.get_by_role("button", name="Play", exact=True).click()
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
     expect(told).to_contain_text("after epoch 25")
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Play", exact=True).click()
+    page.get_by_role("slider", name="Epoch").fill("1")  # who takes the slider stops it
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
 
 

@@ -9,6 +9,8 @@ import pytest
 from playwright.sync_api import Page
 
 from cka_core.measures import kernels
+from cka_core.measures.chance import chance
+from cka_core.results.spec import CompareSpec
 
 EQUATIONS = (Path(__file__).parents[2] / "pages" / "parts" / "learn" / "equations.js").read_text(encoding="utf-8")
 
@@ -95,6 +97,20 @@ def test_chance_is_what_permuting_the_images_gives(compute):
     random = np.random.default_rng(0)
     drawn = [kernels.cka(x, y[random.permutation(8)]) for _ in range(20_000)]
     assert compute("chance(8)", x, y) == pytest.approx(np.std(drawn), rel=0.02)
+
+
+def test_chance_over_minibatches_is_that_of_the_package(compute):
+    x, y = representations(1, 8, 5, 3)
+    assert compute("chance(256, 3)", x, y) == pytest.approx(chance([256] * 3), rel=1e-12)
+    assert compute("chanceInTheApp()", x, y) == pytest.approx(chance([CompareSpec.batch_size] * 3), rel=1e-12)
+
+
+def test_an_image_far_out_leaves_the_others_their_products(compute):
+    x, y = representations(2, 12, 2, 2)
+    x[7] *= 1e13
+    k = kernels.linear_gram(x)
+    expected = kernels.u_centre(k)
+    assert np.abs(np.array(compute("uCentre(gram(x))", x, y)) - expected).max() < 1e-9 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize(("n", "p", "q"), [(64, 256, 256), (100, 40, 300)])

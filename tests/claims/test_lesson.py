@@ -14,6 +14,7 @@ from cka_core.atlas.blocks import MADE_ON
 from cka_core.atlas.packing import from_bytes
 from cka_core.atlas.result import Atlas
 from cka_core.claims import lesson
+from cka_core.claims.cards import claims
 from cka_core.claims.lesson_maps import DEEP, NETWORKS, TRAINED, TWINS, UNTRAINED, WIDE, name_the_map, picture
 from cka_core.claims.lesson_story import NETWORK, after_text, more_images, new_networks, profile
 from cka_core.claims.more_data import Amount, MoreData
@@ -201,6 +202,16 @@ def test_the_answers_are_the_atlass_numbers(fifth, atlas):
     for bar in steps["classes"]["bars"]:
         for middle, low, high in bar["sides"]:
             assert low <= middle <= high
+
+
+def test_a_verdict_beside_a_figure_says_what_it_rests_on(fifth, atlas):
+    """The deletions decide a claim whose step draws probes, all networks one whose step draws a pair."""
+    answers = {step["kind"]: step.get("answer", "") for step in fifth["steps"]}
+    parts = {part.name: part for claim in claims(atlas) for part in claim.parts}
+    assert (parts["probes"].verdict, parts["deletions"].verdict) == ("unclear", "yes")
+    assert "That probes rise less inside blocks: not clear here." in answers["probes"]
+    assert "add little there: seen here, by what it costs to delete them." in answers["probes"]
+    assert f"({parts['blocks of different networks'].figure}, over all networks)" in answers["pairs"]
 
 
 def test_both_chapters_are_small_and_plain(fourth, fifth):

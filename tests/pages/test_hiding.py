@@ -55,6 +55,20 @@ def test_every_tab_can_be_hidden():
     assert not page.tabs and has_map(page)
 
 
+def test_no_button_leads_to_what_is_hidden(store: Store):
+    def buttons(page: AppTest) -> set[str]:
+        return {one.label for one in page.button}
+
+    assert "Look into this cell" in buttons(open_page())
+    assert "Look into this cell" not in buttons(open_page(hide="cell"))
+    synthetic_atlas.save(store.root)
+    whole = {"Open ResNet 38x1", "Show two seeds of ResNet 38x1", "Show wide against deep"}
+    assert whole <= buttons(open_atlas(atlas="synthetic"))
+    for tab, label in (("one-network", "Open"), ("two-networks", "Show two seeds"), ("wide-against-deep", "Show wide")):
+        left = buttons(open_atlas(atlas="synthetic", hide=tab)) & whole
+        assert len(left) == 2 and not any(one.startswith(label) for one in left)
+
+
 def test_a_choice_outlives_what_is_hidden():
     page = open_page(hide="reading,cell")
     assert "A bright block" not in texts(page)

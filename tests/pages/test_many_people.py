@@ -203,6 +203,7 @@ def test_where_it_is_to_be_looked_at_every_action_is_off(store, monkeypatch):
     page = open_page("library")
     assert not page.get("file_uploader") and deployment.ONLY_TO_LOOK_AT in said(page)
     assert not {"Put back", "Empty the trash", "Delete"} & set(labels(page))
+    assert not [word for word in ("None yet", "rop an npz", "rename or delete") if word in said(page)]
 
 
 # The teacher

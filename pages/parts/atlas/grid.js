@@ -2,7 +2,7 @@
 // `data` is what cka_core.atlas.grid.grid_values makes, with `chosen` and `epoch`, and
 // `below`, the class of what is scrolled to when `scrolls` changes.
 
-const STEP = 800, FADE = 260; // milliseconds an epoch is shown, and of the change from one to the next
+const STEP = 800, FADE = 260, WAIT = 10000; // milliseconds an epoch is shown, of the change from one to the next, and for what is below
 const calm = () => window.matchMedia('(prefers-reduced-motion: reduce)').matches;
 
 function element(tag, className, text) {
@@ -134,13 +134,18 @@ export default function({ data, parentElement, setStateValue, setTriggerValue })
   const play = find('.play'), slider = find('input'), shown = find('output');
 
   const open = (name) => setTriggerValue('open', name);
-  if (state.scrolls !== undefined && state.scrolls !== data.scrolls) {
+  const asked = performance.now();
+  const scrollDown = () => { // as soon as it stands below the grid; until something is in it, Streamlit lays it over the page
     const below = document.querySelector(`.${data.below}`);
-    if (below) {
-      below.style.scrollMarginTop = '4.5rem'; // not under the page's header
-      below.scrollIntoView({ behavior: calm() ? 'auto' : 'smooth', block: 'start' });
+    if (!below || below.getBoundingClientRect().top < root.getBoundingClientRect().bottom) {
+      if (root.isConnected && performance.now() < asked + WAIT) requestAnimationFrame(scrollDown);
+      return;
     }
-  }
+    below.style.scrollMarginTop = '4.5rem'; // not under the page's header
+    below.style.minHeight = '100vh'; // room to scroll to while its charts are on their way
+    below.scrollIntoView({ behavior: calm() ? 'auto' : 'smooth', block: 'start' });
+  };
+  if (state.scrolls !== undefined && state.scrolls !== data.scrolls) scrollDown();
   state.scrolls = data.scrolls;
   if (state.digest !== data.digest) { // drawn anew only if the maps changed
     state.digest = data.digest;

@@ -36,8 +36,16 @@ def is_drawn() -> bool:
 
 
 def scroll_down() -> None:
-    """Show what was just opened below the grid (only from a callback)."""
+    """Show what was just opened below the grid (only before the grid is drawn, as from a callback)."""
     st.session_state["scrolls"] = st.session_state.get("scrolls", 0) + 1
+
+
+def arrive(asks_below: bool) -> None:
+    """A link that ``asks_below``, of what is below the grid, leads there as soon as that is drawn: to be called before
+    the grid in every run, of which the first one in a visit counts."""
+    if st.session_state.setdefault("asks below", asks_below) and is_drawn():
+        st.session_state["asks below"] = False
+        scroll_down()
 
 
 def small_maps(

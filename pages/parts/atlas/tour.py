@@ -10,7 +10,7 @@ from cka_core.atlas import pairs as atlas_pairs
 from cka_core.atlas import views as atlas_views
 from cka_core.atlas.result import Atlas
 from cka_core.results import words as result_words
-from pages.parts import address
+from pages.parts import address, hiding
 from pages.parts.atlas import grid as atlas_grid
 from pages.parts.glossary import hint
 
@@ -54,7 +54,7 @@ def panel(atlas: Atlas) -> None:
 
 def _step(number: int, title: str, text: str, label: str | None, to: dict[str, str], help: str | None = None) -> None:
     st.markdown(f"**{number} · {address.plain(title)}**  \n{address.plain(text)}", help=help)
-    if label:
+    if label and hiding.left([to["view"]]):  # no button leads to what the address leaves out
         st.button(label, key=f"step {number}", icon=":material/arrow_downward:", on_click=_go, args=(to,))
 
 

@@ -10,7 +10,7 @@ from cka_core.networks.layers import Layer
 from cka_core.results import differences, trust, views
 from cka_core.results import words as result_words
 from cka_core.results.comparison import Comparison
-from pages.parts import address, holding
+from pages.parts import address, hiding, holding
 from pages.parts.glossary import explain
 
 OPENED = "the cell to begin with, opened"
@@ -95,7 +95,7 @@ def cell_card(
         _cell_text(comparison, cell, titles, names, beside or {})
         if shown is not None and not _is_shown(comparison, cell, shown):
             st.caption("The filter hides this cell: it is not marked in the map.")
-        if not is_chosen((layer_a, layer_b), comparison, usual):
+        if not hiding.hides("cell") and not is_chosen((layer_a, layer_b), comparison, usual):
             st.button(
                 "Look into this cell", key="look into", icon=":material/frame_inspect:", type="tertiary",
                 help="Below: both layers’ Gram matrices, and the images that make the value",

@@ -5,7 +5,7 @@ const STEPS = [
   { name: 'Representation', sentence:
     'A [[layer]] of a network answers each of eight images with a list of numbers: its [[representation]].' },
   { name: 'Another layer', sentence:
-    'Another layer answers with other numbers, and another number of them: the lists cannot be compared one by one.' },
+    'Another layer answers with other numbers, and mostly another number of them: the lists cannot be compared one by one.' },
   { name: 'Gram matrix', sentence:
     'So compare images with images: an entry of the [[Gram matrix]] says how alike two images are to this layer.' },
   { name: 'Centring', sentence:
@@ -15,7 +15,7 @@ const STEPS = [
   { name: 'CKA', sentence:
     '[[CKA]] divides that by what each layer gives with itself: 1 is alike up to rotation and scale, around 0 unrelated.' },
   { name: 'The map', sentence:
-    'Do this for every two layers and you have the map. Choose a square: its two layers are A and B.' },
+    'Do this for every two layers and you have the map. Choose a square: A is its row, B its column.' },
 ];
 const FIRST = { set: 'pairs', A: 'stage1_block2_relu2 trained', B: 'stage3_block2_relu2 trained' };
 const PLAY = 1100; // milliseconds a change of centring is shown
@@ -210,6 +210,10 @@ function buildImages(stage, context) {
       if (step === 3) change(0);
       sayAddress();
       colour();
+      look();
+    },
+    again() {
+      sayAddress();
       look();
     },
     end: stop,

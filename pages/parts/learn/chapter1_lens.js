@@ -121,10 +121,11 @@ function lensOf(scene) {
       `${maths.name(k + '̃', one)} = ${maths.term('entry', maths.name(k, one))} − ${maths.term('row', maths.over(row, 'n − 2'))}`
       + ` − ${maths.term('column', maths.over(column, 'n − 2'))} + ${maths.term('all', maths.over(maths.name('s'), '(n − 1)(n − 2)'))}`);
     const numbers = equation('the same in numbers',
-      `${maths.term('', '')}= ${maths.term('entry', say(raw[i][j]))} − ${maths.term('row', maths.over(say(sums[i]), '6'))}`
+      `${maths.term('', '')}= ${maths.term('entry', say(raw[i][j], 3))} − ${maths.term('row', maths.over(say(sums[i]), '6'))}`
       + ` − ${maths.term('column', maths.over(say(sums[j]), '6'))} + ${maths.term('all', maths.over(say(total), '42'))}`
       + ` = <b>${say(matrices[4][i][j])}</b>`);
-    const far = `${say(raw[i][j])}${at > 1 ? ` − ${say(sums[i] / 6)}` : ''}${at > 2 ? ` − ${say(sums[j] / 6)}` : ''}${at > 3 ? ` + ${say(total / 42)}` : ''}`;
+    // Parts have a digit more than what they come to, so that who adds them up finds it.
+    const far = `${say(raw[i][j], 3)}${at > 1 ? ` − ${say(sums[i] / 6, 3)}` : ''}${at > 2 ? ` − ${say(sums[j] / 6, 3)}` : ''}${at > 3 ? ` + ${say(total / 42, 3)}` : ''}`;
     const so = make('p', { class: 'so', html: `${at === 0 ? 'Begin with' : 'So far'}: ${far}${at > 1 ? ` = <b>${say(matrices[at][i][j])}</b>` : ''}` });
     for (const part of [made, numbers]) {
       part.classList.add('stepwise');
@@ -165,7 +166,7 @@ function lensOf(scene) {
       : `${swatch(one[i][j], largest(one, false))}${say(one[i][j], 3)} × ${swatch(other[i][j], largest(other, false))}${say(other[i][j], 3)} = ${swatch(values[i][j], largest(values, false))}<b>${sayShort(values[i][j])}</b>`;
     const made = equation('HSIC of K and L: the sum of the products of all entries, divided by n times n minus 3',
       `<span>HSIC(${maths.name('K')}, ${maths.name('L')})</span> = ${maths.over('1', 'n (n − 3)')} ${maths.sum('i ≠ j')} ${maths.term('entry', `${maths.name('K̃', 'ij')} ${maths.name('L̃', 'ij')}`)}`);
-    const numbers = equation('the same in numbers', `= ${maths.over(`… + ${maths.term('entry', sayShort(values[i][j]))} + …`, '8 × 5')} = ${maths.over(sayShort(total), '40')} = <b>${sayShort(total / 40)}</b>`);
+    const numbers = equation('the same in numbers', `= ${maths.over(`… + ${maths.term('entry', sayShort(values[i][j]))} + …`, '8 × 5')} = ${maths.over(sayDigits(total), '40')} = <b>${sayDigits(total / 40)}</b>`);
     for (const part of [made, numbers]) lightTerms(part, ['entry']);
     return [make('div', { class: 'answer' }, productGrid('AB'), make('div', { class: 'beside' },
       make('div', { class: 'two' }, largePicture(i), largePicture(j)),
@@ -190,7 +191,7 @@ function lensOf(scene) {
     const symbol = (pair) => part(pair, `HSIC(${[...pair].map((lane) => maths.name(LETTER[lane])).join(', ')})`);
     const made = equation('CKA: HSIC of K and L over the root of HSIC of K with itself times HSIC of L with itself',
       `CKA = ${maths.over(symbol('AB'), maths.root(`${symbol('AA')} ${symbol('BB')}`))}`);
-    const numbers = equation('the same in numbers', `= ${maths.over(part('AB', sayShort(values.AB)), maths.root(`${part('AA', sayShort(values.AA))} × ${part('BB', sayShort(values.BB))}`))} = <b class="large" data-number="cka">${say(value)}</b>`);
+    const numbers = equation('the same in numbers', `= ${maths.over(part('AB', sayDigits(values.AB)), maths.root(`${part('AA', sayDigits(values.AA))} × ${part('BB', sayDigits(values.BB))}`))} = <b class="large" data-number="cka">${say(value)}</b>`);
     const both = make('div', { class: 'ratio' }, made, numbers);
     lightTerms(both, [state.pair]);
     for (const one of both.querySelectorAll('[data-term]')) {
@@ -206,7 +207,7 @@ function lensOf(scene) {
       light();
     }
     return [make('div', { class: 'answer' }, holder, both), gauge(value, SIZE), make('p', { class: 'note', text:
-      `Eight images are few: for layers that share nothing chance reaches ±${say(2 * chance(8))}. The app takes 768 images, where it is ±${say(2 * chance(768), 3)}.` })];
+      `Eight images are few: for layers that share nothing chance reaches ±${say(2 * chance(8))}. The app takes ${APP.images} in ${APP.minibatches} minibatches, where it is ±${say(2 * chanceInTheApp(), 3)}.` })];
   }
 
   function seeMap() {
@@ -216,10 +217,10 @@ function lensOf(scene) {
     for (let row = grams.length - 1; row >= 0; row--) {
       const line = make('div', { role: 'row', class: 'row' }, make('span', { role: 'rowheader', text: lesson.layers[row].title }));
       grams.forEach((other, column) => {
-        const value = cka(grams[row], other), now = lesson.layers[column].key === state.A && lesson.layers[row].key === state.B;
+        const value = cka(grams[row], other), now = lesson.layers[row].key === state.A && lesson.layers[column].key === state.B;
         const cell = make('button', { type: 'button', role: 'gridcell', class: 'pair', text: say(value), 'aria-current': now ? 'true' : null, tabindex: now ? 0 : -1,
-          'aria-label': `${lesson.layers[column].title}, ${lesson.layers[row].title}: CKA ${say(value)}`, 'data-row': row, 'data-column': column,
-          onclick: () => { state.A = lesson.layers[column].key; state.B = lesson.layers[row].key; changed(); body.querySelector('[aria-current]')?.focus(); } });
+          'aria-label': `${lesson.layers[row].title}, ${lesson.layers[column].title}: CKA ${say(value)}`, 'data-row': row, 'data-column': column,
+          onclick: () => { state.A = lesson.layers[row].key; state.B = lesson.layers[column].key; changed(); body.querySelector('[aria-current]')?.focus(); } });
         tint(cell, value, 1);
         cells.push(cell);
         line.append(cell);

@@ -143,7 +143,7 @@ function buildClouds(stage, context) {
       parts.half = parts.held ?? Math.max(HALF, reach * 1.12);
       const scale = 100 / parts.half;
       parts.lines.replaceChildren();
-      const step = parts.half > 8 ? 2 : 1;
+      const step = 2 ** Math.max(0, Math.ceil(Math.log2(parts.half / 8))); // as many lines however far out a point is
       for (let at = -Math.floor(parts.half / step) * step; at <= parts.half; at += step) {
         const ends = [{ x1: at * scale, x2: at * scale, y1: -100, y2: 100 }, { y1: at * scale, y2: at * scale, x1: -100, x2: 100 }];
         for (const end of ends) parts.lines.append(draw('line', { ...end, class: at === 0 ? 'axis' : '' }));
@@ -168,6 +168,7 @@ function buildClouds(stage, context) {
     const slider = ask.querySelector('input');
     if (slider) {
       slider.value = state.value;
+      slider.setAttribute('aria-valuetext', amountText());
       ask.querySelector('output').textContent = amountText();
     }
   }
@@ -178,13 +179,19 @@ function buildClouds(stage, context) {
   function show(after) {
     cancelAnimationFrame(state.frame);
     const { rest, to, range, jump } = way(), began = performance.now();
-    if (calm() || jump) { state.value = to; paint(); after(); return; }
+    state.toEnd = () => {
+      cancelAnimationFrame(state.frame);
+      state.toEnd = null;
+      state.value = to;
+      paint();
+      after();
+    };
+    if (calm() || jump) { state.toEnd(); return; }
     const tick = (now) => {
       const share = Math.min(1, (now - began) / TIME), eased = share * share * (3 - 2 * share);
       state.value = Math.round((rest + (to - rest) * eased) / range[2]) * range[2];
       if (range[2] < 1) state.value = rest + (to - rest) * eased;
-      paint();
-      if (share < 1) state.frame = requestAnimationFrame(tick); else after();
+      if (share < 1) { paint(); state.frame = requestAnimationFrame(tick); } else state.toEnd();
     };
     state.frame = requestAnimationFrame(tick);
   }
@@ -232,8 +239,9 @@ function buildClouds(stage, context) {
     }
     const [min, max, step] = way().range;
     const slider = make('input', { type: 'range', min, max, step, 'aria-label': way().amount, oninput: (event) => {
-      cancelAnimationFrame(state.frame);
-      state.value = Number(event.target.value);
+      const value = Number(event.target.value);
+      state.toEnd?.(); // who does not wait for the change to be shown is told of it all the same
+      state.value = value;
       paint();
     } });
     ask.replaceChildren(make('p', { class: 'verdict', 'aria-live': 'polite' }),
@@ -242,7 +250,7 @@ function buildClouds(stage, context) {
 
   function begin(at) {
     cancelAnimationFrame(state.frame);
-    Object.assign(state, { way: at, guess: null, moved: { A: {}, B: {} }, value: WAYS[Math.min(at, WAYS.length - 1)].rest });
+    Object.assign(state, { way: at, toEnd: null, guess: null, moved: { A: {}, B: {} }, value: WAYS[Math.min(at, WAYS.length - 1)].rest });
     state.before = measured();
     if (at === WAYS.length) {
       state.value = way().to;

@@ -7,7 +7,6 @@ const DRAWS = 3;
 const LOW = -0.5, HIGH = 1.04; // of both charts
 const PLAY = 90; // milliseconds a width or a number of images is shown while it plays
 const BOX = { width: 430, height: 316, left: 40, right: 14, top: 30, bottom: 46 };
-const APP = 768;
 
 const STEPS = [
   { name: 'Nothing in common', sentence:
@@ -19,7 +18,7 @@ const STEPS = [
   { name: 'Chance', sentence:
     'Unbiased CKA stays around 0, and how far chance takes it depends on nothing but the number of images.' },
   { name: 'In the app', sentence:
-    'So the app takes the unbiased one and 768 images: chance then reaches about ±0.004.' },
+    'So the app takes the unbiased one and 768 images, in three [[minibatch|minibatches]] of 256: chance then reaches ±0.006.' },
 ];
 
 // One draw of noise: for every width and number of images, both kinds of CKA. A part at a time, so that nothing waits.
@@ -125,7 +124,7 @@ function buildNoise(stage, context) {
       const above = fine.map((value) => [c.x(value), c.y(2 * chance(at(value)[0]))]), below = fine.map((value) => [c.x(value), c.y(-2 * chance(at(value)[0]))]);
       c.band.setAttribute('d', `${path([...above, ...below.reverse()])}Z`);
       c.title.textContent = name === 'width' ? `CKA of noise, ${n()} images` : `CKA of noise, ${thousands(p())} feature${p() === 1 ? '' : 's'}`;
-      c.svg.setAttribute('aria-label', `${c.title.textContent}: biased CKA is expected at ${say(noiseBiased(n(), p()))} here, unbiased at 0; chance reaches ${say(2 * chance(n()), 3)}`);
+      c.svg.setAttribute('aria-label', `${c.title.textContent}: biased CKA is expected at about ${say(noiseBiased(n(), p()))} here, unbiased at 0; chance reaches ${say(2 * chance(n()), 3)}`);
       const here_ = name === 'width' ? p() : n();
       c.now.setAttribute('x1', c.x(here_));
       c.now.setAttribute('x2', c.x(here_));
@@ -145,7 +144,7 @@ function buildNoise(stage, context) {
     const expected = { biased: noiseBiased(n(), p()), unbiased: 0 };
     for (const kind of ['biased', 'unbiased']) numbers[kind].value.textContent = say((measured ?? expected)[kind]);
     const how = measured ? 'measured; expected' : 'being measured; expected';
-    numbers.biased.about.textContent = `${how} ${say(expected.biased)}`;
+    numbers.biased.about.textContent = `${how} about ${say(expected.biased)}`;
     numbers.unbiased.about.textContent = `${how} 0; chance reaches ±${sayShort(2 * chance(n()))}`;
     shape.textContent = `${n()} images, ${thousands(p())} feature${p() === 1 ? '' : 's'} each, all of it noise`;
     for (const [name, values] of [['width', WIDTHS], ['count', COUNTS]]) {
@@ -237,11 +236,15 @@ function buildNoise(stage, context) {
       stop();
       stage.dataset.step = step + 1;
       note.replaceChildren();
-      if (step === 1) note.replaceChildren(make('p', { html: `Expected: biased CKA = ${maths.name('p')} / (${maths.name('n')} + ${maths.name('p')}) for two layers of ${maths.name('p')} features and ${maths.name('n')} images.` }));
-      if (step === 4) note.replaceChildren(make('p', {}, `Two standard deviations, with ${APP} images: ${say(2 * chance(APP), 4)}. See it at work: `, wayOut('two trained networks, 768 images, unbiased', '?a=cifar-resnet-38x1-cifar10-mini-s0&b=cifar-resnet-14x4-cifar10-mini-s0')));
+      if (step === 1) note.replaceChildren(make('p', { html: `Expected: biased CKA ≈ ${maths.name('p')} / (${maths.name('n')} + ${maths.name('p')}) for two layers of ${maths.name('p')} features and ${maths.name('n')} images.` }));
+      if (step === 4) note.replaceChildren(make('p', {}, `Two standard deviations are ${say(2 * chanceInTheApp(), 4)}. The line above a map allows five, ${say(5 * chanceInTheApp(), 3)}: a layer of few directions goes far more often. See it at work: `, wayOut('two trained networks, 768 images, unbiased', '?a=cifar-resnet-38x1-cifar10-mini-s0&b=cifar-resnet-14x4-cifar10-mini-s0')));
       paint();
       paintNoise();
       if (STEPS[step].play && !(first && (here.get('width') || here.get('images')))) play(STEPS[step].play);
+    },
+    again() {
+      paint();
+      paintNoise();
     },
     end() {
       stop();

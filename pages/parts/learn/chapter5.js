@@ -32,7 +32,7 @@ function buildFigures(stage, context) {
     frames(step) {
       const map = largeMap(palette);
       const output = make('output', {});
-      const slider = make('input', { type: 'range', min: 0, max: step.frames.length - 1, step: 1, 'aria-label': 'Epoch', oninput: () => { stop(); at(Number(slider.value)); } });
+      const slider = make('input', { type: 'range', min: 0, max: step.frames.length - 1, step: 1, 'aria-label': 'Epoch', oninput: () => { stop(); words(); at(Number(slider.value)); } });
       const play = make('button', { type: 'button', class: 'quiet play', onclick: () => { if (timer) { stop(); words(); } else run(); } });
       play.hidden = calm();
       const words = () => { play.textContent = timer ? 'Pause' : 'Play'; };

@@ -41,6 +41,9 @@ function sayShort(value) {
   return say(value, size >= 100 ? 0 : size >= 10 ? 1 : size >= 0.1 ? 2 : size >= 0.01 ? 3 : 4);
 }
 
+// A number with three digits that say something, for what is computed further with.
+const sayDigits = (value) => say(value, value === 0 ? 2 : Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value)))));
+
 const thousands = (value) => value.toLocaleString('en-US');
 
 // How a value is coloured: `--v` from −1 to 1, as a share of the hue for what is above or below zero (learn.css).

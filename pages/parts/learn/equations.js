@@ -4,6 +4,8 @@
 // Kornblith et al. 2019, arXiv 1905.00414. Nguyen, Raghu & Kornblith 2021, arXiv 2010.15327.
 // Song et al. 2012, JMLR 13. Székely & Rizzo 2014, arXiv 1310.2926.
 
+const APP = { images: 768, minibatches: 3, minibatch: 256 }; // what the app compares unless it is told otherwise
+
 const sum = (values) => values.reduce((all, value) => all + value, 0);
 const mapped = (matrix, change) => matrix.map((row, i) => row.map((value, j) => change(value, i, j)));
 
@@ -31,9 +33,10 @@ function uCentreSteps(k) {
   return { sums, total, matrices: [k, ...[0, 1, 2, 3].map((changes) => uCentred(k, changes))] };
 }
 
-// Row sums and the sum of K~, whose diagonal is zero.
+// Row sums and the sum of K~, whose diagonal is zero: left out, not taken off again, for an image far out has a square
+// beside which its products with the others are lost.
 function offDiagonal(k) {
-  const sums = k.map((row, i) => sum(row) - row[i]);
+  const sums = k.map((row, i) => row.reduce((all, value, j) => (i === j ? all : all + value), 0));
   return { sums, total: sum(sums) };
 }
 
@@ -110,12 +113,16 @@ function procrustes(x, y) {
   return sum(singularValues(cross)) / (norm(a) * norm(b));
 }
 
-// Standard deviation of unbiased CKA when the images of one layer are shuffled: sqrt(2 / (n (n - 3))), for any pair.
-function chance(n) {
-  return Math.sqrt(2 / (n * (n - 3)));
+// Standard deviation of unbiased CKA when the images of one layer are shuffled: sqrt(2 / (n (n - 3))), for any pair;
+// over so many minibatches of n images each, shuffled within each, sqrt(2 / (minibatches n (n - 3))).
+function chance(n, minibatches = 1) {
+  return Math.sqrt(2 / (minibatches * n * (n - 3)));
 }
 
-// What biased CKA of independent noise comes to, of p and q features and n images: sqrt(p q / ((n + p) (n + q))).
+const chanceInTheApp = () => chance(APP.minibatch, APP.minibatches);
+
+// About what biased CKA of independent noise comes to, of p and q features and n images: sqrt(p q / ((n + p) (n + q))),
+// the ratio of the means, which the mean of the ratio nears as n and p grow.
 function noiseBiased(n, p, q = p) {
   return Math.sqrt((p * q) / ((n + p) * (n + q)));
 }

@@ -47,7 +47,8 @@ function hintBox(root) {
   };
 }
 
-// A chapter is { steps: [{ name, sentence }], build(stage, context) -> { show(step), end() }, query: [names] }.
+// A chapter is { steps: [{ name, sentence }], build(stage, context) -> { show(step), again(), end() } }. `again` says the
+// address and takes the colours once more, of the figure as it stands: the page was run again, nobody turned a step.
 function tell({ data, parentElement, setTriggerValue }, chapter) {
   const root = parentElement.querySelector('.lesson');
   root.classList.toggle('presented', data.present);
@@ -57,6 +58,8 @@ function tell({ data, parentElement, setTriggerValue }, chapter) {
   }
   root.end?.();
   root.chapter = data.chapter;
+  const focused = () => root.getRootNode().activeElement?.className; // 'next' and 'back' turn the pages
+  const focusedBefore = focused();
   const numbers = Object.keys(data.chapters), at = numbers.indexOf(data.chapter);
   const go = (to) => setTriggerValue('go', { present: data.present ? '1' : '0', ...to });
   let step = Math.min(Math.max(Number(here.get('step')) || 1, 1), chapter.steps.length) - 1;
@@ -106,10 +109,10 @@ function tell({ data, parentElement, setTriggerValue }, chapter) {
     refresh();
   }
 
-  function refresh() {
+  function refresh(turnedBy = focused()) {
     hint.hide();
     root.dataset.step = step + 1;
-    here.set({ step: step ? String(step + 1) : null });
+    sayPlace();
     tellSentence(chapter.steps[step].sentence);
     count.textContent = `${step + 1} of ${chapter.steps.length}`;
     [...beads.children].forEach((bead, i) => {
@@ -121,8 +124,15 @@ function tell({ data, parentElement, setTriggerValue }, chapter) {
     const last = step === chapter.steps.length - 1;
     next.textContent = last && at < numbers.length - 1 ? `Next: ${data.chapters[numbers[at + 1]]}` : 'Next';
     next.hidden = last && at === numbers.length - 1;
-    presenting.textContent = data.present ? 'Leave presenting' : 'Present';
     figure.show(step);
+    // Who turns the pages by keys goes on doing so, in the next chapter and where the button pressed goes away.
+    if (turnedBy === 'next') (next.hidden ? back : next).focus({ preventScroll: true });
+    if (turnedBy === 'back') (back.disabled ? next : back).focus({ preventScroll: true });
+  }
+
+  function sayPlace() {
+    here.set({ step: step ? String(step + 1) : null });
+    presenting.textContent = data.present ? 'Leave presenting' : 'Present';
   }
 
   // Arrow keys and a presenter's remote turn the pages, where nothing on the stage wants them.
@@ -143,14 +153,15 @@ function tell({ data, parentElement, setTriggerValue }, chapter) {
   const figure = chapter.build(stage, context);
   root.again = (now) => {
     data = now;
-    refresh();
+    sayPlace();
+    figure.again?.();
   };
   root.end = () => {
     document.removeEventListener('keydown', turn);
     figure.end?.();
     root.again = root.end = undefined;
   };
-  refresh();
+  refresh(focusedBefore);
   return root.end;
 }
 
