@@ -93,12 +93,12 @@ def finish(study: Study, store: Store, folder: Path, seconds: float | None = Non
     for index in range(len(study.names)):
         about, arrays = read(store, place(study, index), "network")
         tried, _ = read(store, place(study, index), TRIED_OUT)
-        members.append(about | tried)
         last = f"self/{about['name']}/{about['snapshots'][-1]['epoch']}/"
         for key, values in arrays.items():
             before = key.startswith("self/") and not key.startswith(last)
             maps[key] = in_bytes(values) if before and values.dtype != np.uint8 else values
         _blocks_of_what_is_kept(about, maps)
+        members.append(about | tried)
     sums: HsicSums | None = None
     for part in parts(study):
         if part.part == "minibatch":

@@ -208,9 +208,9 @@ def test_a_verdict_beside_a_figure_says_what_it_rests_on(fifth, atlas):
     """The deletions decide a claim whose step draws probes, all networks one whose step draws a pair."""
     answers = {step["kind"]: step.get("answer", "") for step in fifth["steps"]}
     parts = {part.name: part for claim in claims(atlas) for part in claim.parts}
-    assert (parts["probes"].verdict, parts["deletions"].verdict) == ("unclear", "yes")
-    assert "That probes rise less inside blocks: not clear here." in answers["probes"]
-    assert "add little there: seen here, by what it costs to delete them." in answers["probes"]
+    assert (parts["probes"].verdict, parts["deletions"].verdict) == ("no", "unclear")
+    assert "That probes rise less inside blocks: not seen here." in answers["probes"]
+    assert "add little there: not clear here, by what it costs to delete them." in answers["probes"]
     assert f"({parts['blocks of different networks'].figure}, over all networks)" in answers["pairs"]
 
 
