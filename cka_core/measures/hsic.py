@@ -15,9 +15,7 @@ import numpy as np
 
 from cka_core.measures.grams import GramBatch, each_in_threads
 from cka_core.measures.kernels import MIN_IMAGES, NO_VARIANCE, ONE_IMAGE
-
-WARNINGS = 10
-"""Images warned of one by one; the others are counted."""
+from cka_core.measures.warned import Warned
 
 SLICE = 2048
 """Entries of the triangles brought to float64 at a time, to be multiplied and summed. A float32 product would cost a
@@ -38,36 +36,6 @@ def minibatches(n: int, size: int) -> list[slice]:
     return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], n], strict=True)]
 
 
-class Outliers:
-    """Images far larger than the others, from one minibatch to the next: by image how many times, in which layer most,
-    and in how many layers."""
-
-    def __init__(self) -> None:
-        self.found: dict[int, tuple[float, str, int]] = {}
-
-    def note(self, batch: GramBatch) -> None:
-        for name, outlier in zip(batch.names, batch.outliers, strict=True):
-            if outlier is not None:
-                self.add(batch.first + outlier[0], outlier[1], name, 1)
-
-    def add(self, image: int, times: float, layer: str, count: int) -> None:
-        before, known, known_count = self.found.get(image, (0.0, layer, 0))
-        self.found[image] = (max(times, before), layer if times > before else known, count + known_count)
-
-    def sentences(self) -> tuple[str, ...]:
-        """A sentence for each image, the largest first."""
-        found = sorted(self.found.items(), key=lambda item: -item[1][0])
-        sentences = [
-            f"Image {image} is up to {times:,.0f} times further from the mean than the typical image (in layer {layer}"
-            + (f" and {count - 1} more" if count > 1 else "")
-            + "): this one image decides much of the similarity there."
-            for image, (times, layer, count) in found[:WARNINGS]
-        ]
-        if len(found) > WARNINGS:
-            sentences.append(f"The same is true of {len(found) - WARNINGS} more images.")
-        return tuple(sentences)
-
-
 class HsicSums:
     """HSIC1 of every layer of A with every layer of B, summed over minibatches, each weighted by its number of images.
 
@@ -80,7 +48,7 @@ class HsicSums:
         self.images = 0
         self._cross = np.zeros((layers_a, layers_b))
         self._a, self._b = _Side(layers_a), _Side(layers_b)
-        self._outliers = Outliers()
+        self._warned = Warned()
 
     def add(self, a: GramBatch, b: GramBatch) -> None:
         """Add one minibatch. For a network compared with itself pass the same object twice: the result is symmetric.
@@ -106,7 +74,7 @@ class HsicSums:
         relative_a, before_a = self._a.add(a, weight, range(len(a.triangles)))
         self._cross *= before_a[:, None]
         self.images += a.m
-        self._outliers.note(a)
+        self._warned.note(a, 0)
 
         def add_part(b: GramBatch, positions: Sequence[int]) -> None:
             check_same_images(a, b)
@@ -116,7 +84,7 @@ class HsicSums:
             self._cross[:, columns] *= before_b
             self._cross[:, columns] += weight * relative_a[:, None] * product * relative_b
             if b is not a:
-                self._outliers.note(b)
+                self._warned.note(b, 1)
 
         return add_part
 
@@ -131,8 +99,7 @@ class HsicSums:
         own_b, theirs_b = self._b.merge(other._b)
         self._cross = own_a[:, None] * self._cross * own_b + theirs_a[:, None] * other._cross * theirs_b
         self.images += other.images
-        for image, (times, layer, count) in other._outliers.found.items():
-            self._outliers.add(image, times, layer, count)
+        self._warned.merge(other._warned)
 
     def matrix(self) -> np.ndarray:
         """CKA, float64 (layers of A, layers of B), not clamped; NaN for layers that have none."""
@@ -158,18 +125,12 @@ class HsicSums:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """A sentence for each image that is far larger than the others in some layer, the largest first."""
-        return self._outliers.sentences()
+        """See `Warned.sentences`."""
+        return self._warned.sentences()
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything, as arrays to store; `from_state` goes on from there."""
-        found = [(image, times, layer, count) for image, (times, layer, count) in self._outliers.found.items()]
-        state = {
-            "images": np.array(self.images),
-            "cross": self._cross,
-            "outlier_numbers": np.array([(image, times, count) for image, times, _, count in found]).reshape(-1, 3),
-            "outlier_layers": np.array([layer for _, _, layer, _ in found], str),
-        }
+        state = {"images": np.array(self.images), "cross": self._cross, **self._warned.state()}
         for name, side in (("a", self._a), ("b", self._b)):
             state |= {f"{field}_{name}": value for field, value in vars(side).items()}
         return state
@@ -182,8 +143,7 @@ class HsicSums:
         for name, side in (("a", sums._a), ("b", sums._b)):
             for field, value in vars(side).items():
                 setattr(side, field, np.array(state[f"{field}_{name}"], value.dtype))
-        for (image, times, count), layer in zip(state["outlier_numbers"], state["outlier_layers"], strict=True):
-            sums._outliers.add(int(image), float(times), str(layer), int(count))
+        sums._warned = Warned.from_state(state)
         return sums
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from cka_core.measures.grams import GramBatch
-from cka_core.measures.hsic import Outliers, check_same_images
+from cka_core.measures.hsic import check_same_images
 from cka_core.measures.kernels import NO_VARIANCE, ONE_IMAGE
 from cka_core.measures.matrices import doubly_centred, live
+from cka_core.measures.warned import Warned
 
 MOST_PAIRS = 4000
 """Pairs of layers of a measure that decomposes a matrix a pair: about a minute at 256 images."""
@@ -77,7 +78,7 @@ class MeasureMeans:
         self.measure, self.images = measure, 0
         self._sum, self._weight = np.zeros((layers_a, layers_b)), np.zeros((layers_a, layers_b))
         self._seen: tuple[list[str | None], list[str | None]] = ([NO_VARIANCE] * layers_a, [NO_VARIANCE] * layers_b)
-        self._outliers = Outliers()
+        self._warned = Warned()
 
     def add(self, a: GramBatch, b: GramBatch) -> None:
         """Add one minibatch. For a network compared with itself pass the same object twice."""
@@ -97,8 +98,8 @@ class MeasureMeans:
                 if reason is None and not found[layer]:
                     reason = self._undefined(batch, layer)
                 known[layer] = _told(known[layer], reason)
-        for batch in (a,) if b is a else (a, b):
-            self._outliers.note(batch)
+        for side, batch in enumerate((a,) if b is a else (a, b)):
+            self._warned.note(batch, side)
 
     def merge(self, other: MeasureMeans) -> None:
         """Add the values of other minibatches of the same layers, by the same measure."""
@@ -107,6 +108,7 @@ class MeasureMeans:
         self._sum += other._sum
         self._weight += other._weight
         self.images += other.images
+        self._warned.merge(other._warned)
         for known, more in zip(self._seen, other._seen, strict=True):
             known[:] = [_told(one, two) for one, two in zip(known, more, strict=True)]
 
@@ -136,7 +138,7 @@ class MeasureMeans:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        return self._outliers.sentences()
+        return self._warned.sentences()
 
 
 def _told(one: str | None, two: str | None) -> str | None:
