@@ -874,6 +874,14 @@ def test_two_maps_stand_side_by_side_with_their_difference_where_it_can_be_taken
     assert len(maps_of(page)) == 3 and "Their layers differ" in texts(page)
 
 
+def test_two_maps_have_the_colours_of_one_range_and_their_difference_its_own(store):
+    page = open_page(
+        **PAIR, tab="Two maps", beside=spec("cifar-resnet-38x1", "cifar-resnet-14x4").key, range="0.9 to 1"
+    )
+    drawn = [(chart["data"][0]["zmin"], chart["data"][0]["zmax"]) for chart in maps_of(page)]
+    assert drawn == [(0.9, 1), (0.9, 1), (0.9, 1), (-1, 1)]
+
+
 def test_where_a_network_kept_epochs_a_slider_moves_along_its_training(store, monkeypatch):
     submitted = []
     monkeypatch.setattr(submit, "submit", lambda *what: submitted.append(what))

@@ -56,7 +56,7 @@ def tabs(
             estimating.view(on, cell, store)
     if two and two.open:
         with two:
-            two_maps.side_by_side(on, shown, layers, colours, store)
+            two_maps.side_by_side(on, shown, layers, colours, store, limits)
     if many and many.open:
         with many:
             many_maps.grid(on, networks, colours, store)

@@ -23,8 +23,18 @@ CSS = """
 HEIGHT = 400
 
 
-def side_by_side(on: OnScreen, shown: Comparison, chosen_by: tuple[str, str], colours: str, store: Store) -> None:
-    """The map on screen and another one. ``chosen_by``: the kinds and the words that the map's layers are chosen by."""
+def side_by_side(
+    on: OnScreen,
+    shown: Comparison,
+    chosen_by: tuple[str, str],
+    colours: str,
+    store: Store,
+    limits: tuple[float, float] | None = None,
+) -> None:
+    """The map on screen and another one, both in the colours of one range, ``limits`` of the map on screen.
+
+    ``chosen_by``: the kinds and the words that the map's layers are chosen by.
+    """
     other = _other(on, store)
     if other is None:
         return
@@ -44,7 +54,9 @@ def side_by_side(on: OnScreen, shown: Comparison, chosen_by: tuple[str, str], co
         told = "Right: this less the other. Red where the layers are more alike in this map, blue where in the other."
     for place, (name, (result, titles)) in zip(st.columns(len(maps)), maps.items(), strict=True):
         with place:
-            _small_map(result, titles, name, colours)
+            # A range of CKA is none of a difference, whose white is 0.
+            fits = name != "difference" and differences.is_difference(result) == differences.is_difference(shown)
+            _small_map(result, titles, name, colours, limits if fits else None)
     # Registered here, not once at import: the registry is the server's, and a module outlives it in a test.
     linked = st.components.v2.component(
         "linked_maps", html=HTML, css=CSS, js=(Path(__file__).parent / "linked.js").read_text(encoding="utf-8")
@@ -83,11 +95,15 @@ def _key(name: str) -> str:
     return f"two-{name.replace(' ', '-')}"
 
 
-def _small_map(result: Comparison, titles: tuple[str, str], name: str, colours: str) -> None:
+def _small_map(
+    result: Comparison, titles: tuple[str, str], name: str, colours: str, limits: tuple[float, float] | None
+) -> None:
     st.caption(f"**{name}** · {address.plain(result_words.facts(result))}")
+    low, high = (None, None) if limits is None else limits
     figure = drawn.heatmap(
-        result, drawn.digest(result, titles), colours=colours, titles=titles, height=HEIGHT, narrow=True
-    )
+        result, drawn.digest(result, titles), colours=colours, titles=titles, height=HEIGHT, narrow=True,
+        zmin=low, zmax=high,
+    )  # fmt: skip
     st.plotly_chart(
         figure,
         width="stretch",
