@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from cka_core.atlas import views
 from cka_core.atlas.images import Dominant, dominant_images, dominant_text
 from cka_core.atlas.result import Atlas, Member, Snapshot
 from cka_core.atlas.views import LargeView
 from cka_core.base import words
-from cka_core.measures.block_falls import FEW
+from cka_core.measures.block_falls import FEW, OnHalf
 from cka_core.measures.blocks import Block, block_text
 
 PICTURES = 10
@@ -134,10 +135,25 @@ def _sure(member: Member, snapshot: Snapshot) -> str:
         if block.deciding is not None and block.deciding < FEW:
             said.append(f"About {block.deciding:.0f} images decide, too few for the interval to be trusted.")
     if snapshot is member.final and member.halves is not None and snapshot.blocks:
-        elsewhere = [f"{one.elsewhere:.2f}" for half in member.halves for one in half]
-        measured = f"it falls by {' and '.join(elsewhere)} on the other" if elsewhere else "none is found"
-        said.append(f"Found on either half of the images, {measured}.")
+        said.append(_on_halves(snapshot.blocks, member.halves))
     return " ".join(said)
+
+
+def _on_halves(blocks: Sequence[Block], halves: Sequence[Sequence[OnHalf]]) -> str:
+    """What each half of the images finds by itself, and whether that is what all of them find."""
+    if not any(halves):
+        return "Neither half of the images finds one by itself."
+    every = [one for half in halves for one in half]
+    if all(halves) and all(any(one.start < it.stop and it.start < one.stop for it in blocks) for one in every):
+        elsewhere = " and ".join(f"{one.elsewhere:.2f}" for one in every)
+        return f"Found on either half of the images, it falls by {elsewhere} on the other."
+
+    def told(one: OnHalf) -> str:
+        return f"layers {one.start}–{one.stop - 1}, whose fall on the other half is {one.elsewhere:.2f}"
+
+    found = [", ".join(map(told, half)) for half in halves]
+    first, second = sorted(found, key=len, reverse=True)
+    return f"By itself one half of the images finds {first}; the other finds {second or 'none'}."
 
 
 def _without(atlas: Atlas, member: Member, removed: str, kinds: str, known: bool) -> Without:
