@@ -19,6 +19,7 @@ from pages.parts import address, qr
 
 KEY = "visitor key"
 DEVICE = "device"  # what the one-time link says in the address
+TAKEN = "take key"  # the key that the browser is to keep from now on
 RECENT = 30 * 60.0
 MOST_SEEN = 10_000
 WRONG_KEY_SECONDS = 1.0
@@ -82,7 +83,9 @@ def hear() -> None:
     if deployment.mode() != deployment.CLASS:
         return
     known = KEY in st.session_state
-    taken = st.session_state.pop("take key", None)
+    if _told() == st.session_state.get(TAKEN):
+        st.session_state.pop(TAKEN, None)
+    taken = st.session_state.get(TAKEN)  # until the browser says that it has it: a run may end before it hears of it
     keeper = st.components.v2.component("visitor", js=KEEPER)
     keeper(data={"known": known, "take": taken}, key="visitor", on_key_change=_heard)
     if known:
@@ -91,9 +94,15 @@ def hear() -> None:
             SEEN.pop(next(iter(SEEN)), None)
 
 
-def _heard() -> None:
+def _told() -> str | None:
+    """The key that the browser told last."""
     key = (st.session_state.get("visitor") or {}).get("key")
-    if isinstance(key, str) and visitors.owner_of(key):
+    return key if isinstance(key, str) and visitors.owner_of(key) else None
+
+
+def _heard() -> None:
+    key = _told()
+    if key is not None and st.session_state.get(TAKEN, key) == key:  # not the one it had before that
         st.session_state[KEY] = key
 
 
@@ -119,7 +128,7 @@ def _offer() -> None:
 
 
 def _take() -> None:
-    st.session_state[KEY] = st.session_state["take key"] = st.session_state.pop("offered key")
+    st.session_state[KEY] = st.session_state[TAKEN] = st.session_state.pop("offered key")
 
 
 def other_device() -> None:

@@ -270,6 +270,22 @@ def test_a_link_carries_what_is_ones_own_to_another_device_once(store, in_class)
     assert "used before" in said(open_page(key=visitors.new_key(), device=token))
 
 
+def test_the_key_of_another_device_is_told_to_the_browser_until_it_says_that_it_has_it(store, in_class, monkeypatch):
+    """A run may be cut off by the next one before the browser hears of it; what it then says is the key it had."""
+    old, new = visitors.new_key(), visitors.new_key()
+    page = open_page(key=old, device=visitor.LINKS.offer(new))
+    button(page, "Take it").click().run()
+    page.run()
+    assert page.session_state[visitor.TAKEN] == page.session_state[visitor.KEY] == new
+    state: dict[str, Any] = {visitor.KEY: new, visitor.TAKEN: new, "visitor": {"key": old}}
+    monkeypatch.setattr(visitor.st, "session_state", state)
+    visitor._heard()
+    assert state[visitor.KEY] == new
+    state["visitor"] = {"key": new}
+    visitor._heard()
+    assert state[visitor.KEY] == new
+
+
 def test_a_link_that_is_not_taken_changes_nothing(store, in_class):
     own = visitors.new_key()
     page = open_page(key=own, device=visitor.LINKS.offer(visitors.new_key()))
