@@ -47,8 +47,8 @@ def u_centred(triangle: np.ndarray, m: int) -> np.ndarray:
     """U(K~) of one layer, float64 (m, m), from its strict upper triangle."""
     matrix = np.zeros((m, m))
     matrix.ravel()[upper(m)] = triangle
-    matrix += matrix.T
-    return matrix
+    both: np.ndarray = matrix + matrix.T  # in place NumPy would copy it first
+    return both
 
 
 def doubly_centred(batch: GramBatch, layers: Sequence[int] | None = None) -> np.ndarray:

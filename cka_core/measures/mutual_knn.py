@@ -19,46 +19,56 @@ def pairs(a: GramBatch, b: GramBatch, *, k: int = NEIGHBOURS) -> np.ndarray:
     and the share is the cosine of who is near whom: so a layer is like itself, and the order of the images is no part
     of it. ValueError for a minibatch of k or fewer other images.
     """
-    near_a = _neighbours(a, k)
-    near_b = near_a if b is a else _neighbours(b, k)
-    return cosines(inner_products(near_a, near_b, np.float32), *_squares(near_a, near_b))
+    near_a, squares_a = _neighbours(a, k)
+    near_b, squares_b = (near_a, squares_a) if b is a else _neighbours(b, k)
+    return cosines(inner_products(near_a, near_b, np.float32), squares_a, squares_b)
 
 
 def expected(a: GramBatch, b: GramBatch, *, k: int = NEIGHBOURS) -> np.ndarray:
     """k / (n - 1) where no images are equally far; else as many more times as the parts are smaller than the whole."""
-    near_a, near_b = _neighbours(a, k), _neighbours(b, k)
-    sums = np.multiply.outer(near_a.sum(axis=1, dtype=np.float64), near_b.sum(axis=1, dtype=np.float64))
-    return cosines(sums / (a.m * (a.m - 1)), *_squares(near_a, near_b))
+    squares_a, squares_b = _neighbours(a, k)[1], _neighbours(b, k)[1]
+    both = np.logical_and.outer(squares_a > 0, squares_b > 0)
+    return cosines(np.where(both, a.m * k * k / (a.m - 1), 0.0), squares_a, squares_b)
 
 
-def _squares(*sides: np.ndarray) -> list[np.ndarray]:
-    return [np.einsum("ij,ij->i", near, near, dtype=np.float64) for near in sides]
-
-
-def _neighbours(batch: GramBatch, k: int) -> np.ndarray:
-    """How much of whom is near whom, float16 (layers, m * m), each image's k in all; zeros in a layer without any."""
+def _neighbours(batch: GramBatch, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """How much of whom is near whom, (layers, m * m), each image's k in all, zeros in a layer without any: uint8, or
+    float16 where images share places; and the sum of the squares in each layer, float64."""
     m = batch.m
     if not 1 <= k < m - 1:
         raise ValueError(
             f"Expected minibatches of more than {k + 1} images, to find the {k} nearest of each, got one of {m}. Pass "
             "a larger batch_size, or another number of images."
         )
-    stack = np.zeros((len(batch.triangles), m, m), np.float16)
+    stack, squares = np.zeros((len(batch.triangles), m, m), np.uint8), np.zeros(len(batch.triangles))
+    shared: dict[int, np.ndarray] = {}
 
     def one(layer: int) -> None:
-        if batch.reasons[layer] is None:
-            triangle = distance_triangle(batch, layer)
-            rounding = u_centred(distance_rounding(batch, layer, triangle), m)
-            distances = u_centred(triangle, m)
-            np.fill_diagonal(distances, np.inf)
-            edge = np.partition(distances, k - 1, axis=1)[:, k - 1 : k]
-            tied = np.abs(distances - edge) <= rounding
-            closer = (distances < edge) & ~tied
+        if batch.reasons[layer] is not None:
+            return
+        triangle = distance_triangle(batch, layer)
+        rounding = distance_rounding(batch, layer, triangle)
+        distances = u_centred(triangle, m)
+        np.fill_diagonal(distances, np.inf)
+        nearest = np.partition(distances, k, axis=1)
+        edge = nearest[:, :k].max(axis=1, keepdims=True)
+        stack[layer] = distances <= edge
+        # Only where the next image may be as far as the last one that counts is it asked who shares the places.
+        close = np.flatnonzero(nearest[:, k] - edge[:, 0] <= rounding.max())
+        if len(close):
+            tied = np.abs(distances[close] - edge[close]) <= u_centred(rounding, m)[close]
+            closer = (distances[close] < edge[close]) & ~tied
             left = k - closer.sum(axis=1, keepdims=True)
-            stack[layer] = np.where(tied, left / tied.sum(axis=1, keepdims=True), closer)
+            shared[layer] = stack[layer].astype(np.float16)
+            shared[layer][close] = np.where(tied, left / tied.sum(axis=1, keepdims=True), closer)
+        squares[layer] = np.square(shared[layer], dtype=np.float64).sum() if len(close) else m * k
 
     in_threads(one, range(len(stack)))
-    return stack.reshape(len(stack), m * m)
+    if shared:
+        stack = stack.astype(np.float16)
+        for layer, near in shared.items():
+            stack[layer] = near
+    return stack.reshape(len(stack), m * m), squares
 
 
 MEASURE = Measure(
