@@ -149,7 +149,7 @@ def _on_halves(blocks: Sequence[Block], halves: Sequence[Sequence[OnHalf]]) -> s
         return f"Found on either half of the images, it falls by {elsewhere} on the other."
 
     def told(one: OnHalf) -> str:
-        return f"layers {one.start}–{one.stop - 1}, whose fall on the other half is {one.elsewhere:.2f}"
+        return f"layers {one.span}, whose fall on the other half is {one.elsewhere:.2f}"
 
     found = [", ".join(map(told, half)) for half in halves]
     first, second = sorted(found, key=len, reverse=True)

@@ -90,7 +90,7 @@ def sure(
         for number, half in enumerate(member.halves or ()):
             for one in half:
                 print(
-                    f"{member.name}: half {number + 1} of the images: layers {one.start}–{one.stop - 1}, fall "
+                    f"{member.name}: half {number + 1} of the images: layers {one.span}, fall "
                     f"{one.fall:.2f}, on the other half {one.elsewhere:.2f}"
                 )
     print(f"Wrote {folder}")

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from cka_core.measures.blocks import Block, ends_of, falls, find_blocks, smoothed
+from cka_core.measures.blocks import Block, ends_of, falls, find_blocks, smoothed, span_text
 from cka_core.measures.components import gram_batch
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import SLICE, HsicSums
@@ -47,6 +47,11 @@ class OnHalf:
     stop: int
     fall: float
     elsewhere: float
+
+    @property
+    def span(self) -> str:
+        """See `blocks.span_text`."""
+        return span_text(self.start, self.stop)
 
 
 def with_intervals(blocks: Sequence[Block], batches: Batches, layers: int) -> tuple[Block, ...]:

@@ -69,11 +69,16 @@ class Block:
 
     @property
     def span(self) -> str:
-        """ "27–94": both ends included, positions counted from 0 as in the map."""
-        return f"{self.start}–{self.stop - 1}"
+        """See `span_text`."""
+        return span_text(self.start, self.stop)
 
     def __len__(self) -> int:
         return self.stop - self.start
+
+
+def span_text(start: int, stop: int) -> str:
+    """ "27–94" for positions 27 to 95 - 1: both ends included, counted from 0 as in the map."""
+    return f"{start}–{stop - 1}"
 
 
 def find_blocks(matrix: Any) -> list[Block]:

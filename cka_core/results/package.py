@@ -177,13 +177,8 @@ def _call(comparison: Comparison) -> str:
     """The call that made a result of models or arrays, as far as the result says it."""
     about = comparison.provenance
     arrays = (about.get("network_a") or {}).get("source") == "arrays"
-    options = {
-        "batch_size": about.get("batch_size"),
-        "tokens": about.get("tokens"),
-        "batch_norm": about.get("batch_norm"),
-    }
-    options |= {"measure": about.get("measure"), "layers": about.get("layers")}
-    given = {name: repr(value) for name, value in options.items() if value not in (None, *USUAL)}
+    options = ("batch_size", "tokens", "batch_norm", "measure", "layers")
+    given = {name: repr(about[name]) for name in options if about.get(name) not in (None, *USUAL)}
     if intervals.measure_of(comparison) is None:
         given["measure"] = "…"  # a function of one's own
     call = "compare_activations(a, b" if arrays else "compare(model_a, model_b, images"
