@@ -208,7 +208,7 @@ def _network(spec: TrainSpec, name: str, store: Store, report: Report, half: boo
         assert data is not None
         if half or len(data) > WHOLE_BYTES:
             record, data = _halve(record, data, spec, store, inner)
-        write_atomically(weights_path, data)
+        write_atomically(weights_path, compressed(data))
         write_atomically(record_path, (json.dumps(record, indent=1) + "\n").encode())
     yield weights_path
 
@@ -267,4 +267,13 @@ def half_precision(data: bytes) -> bytes:
         for name in old.namelist():
             content = old.read(name)
             new.writestr(zipfile.ZipInfo(name), halved(content) if name.endswith(".h5") else content)
+    return buffer.getvalue()
+
+
+def compressed(data: bytes) -> bytes:
+    """The same ``.keras`` file with its parts compressed, which Keras does not do: a fifth smaller, read as before."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(buffer, "w") as new:
+        for name in old.namelist():
+            new.writestr(zipfile.ZipInfo(name), old.read(name), zipfile.ZIP_DEFLATED, 9)
     return buffer.getvalue()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import zipfile
 from pathlib import Path
 
 import keras
@@ -189,6 +190,24 @@ def test_half_precision_keeps_a_network_and_halves_its_file(tmp_path):
     found = keras.models.load_model(path, safe_mode=True)
     for old, new in zip(model.get_weights(), found.get_weights(), strict=True):
         assert new.dtype == np.float32 and np.array_equal(new, old.astype(np.float16).astype(np.float32))
+
+
+def test_a_compressed_network_is_smaller_and_the_same(tmp_path):
+    model = build_network("cifar-resnet-8x2", seed=3)
+    path = tmp_path / "network.keras"
+    model.save(path)
+    whole = path.read_bytes()
+    path.write_bytes(small := bundle.compressed(whole))
+    assert len(small) < 0.9 * len(whole) and bundle.compressed(small) == small
+    found = keras.models.load_model(path, safe_mode=True)
+    for old, new in zip(model.get_weights(), found.get_weights(), strict=True):
+        assert np.array_equal(new, old)
+
+
+def test_what_ships_is_compressed():
+    for path in shipped.NETWORKS.glob("*.keras"):
+        with zipfile.ZipFile(path) as archive:
+            assert all(part.compress_type == zipfile.ZIP_DEFLATED for part in archive.infolist()), path.name
 
 
 def test_large_networks_ship_at_half_precision_and_say_so(store):
