@@ -58,6 +58,7 @@ WORDS = {
 
 def screen() -> None:
     address.through_the_app()
+    the_map.arrive("tab" in st.query_params)
     store = Store()
     networks = catalogue.comparable(store)
     with st.container(horizontal=True, key="compare-page", gap="medium"):
@@ -198,7 +199,8 @@ def explore(
     history.shelf(as_it_is)
     if on.spec is not None:
         reading.how_to_read(comparison, on.a, on.b, networks, image_sets(store).get(on.spec.sample.images))
-    below.tabs(on, shown, cell, (kinds, search), colours, networks, store, limits)
+    with st.container(key=the_map.BELOW):
+        below.tabs(on, shown, cell, (kinds, search), colours, networks, store, limits)
 
 
 def map_controls(on: OnScreen, comparison: Comparison) -> tuple[str, str, str, tuple[float, float] | None]:

@@ -196,6 +196,19 @@ def test_a_copied_address_restores_the_view(page: Page, reader: str, browser: Br
     context.close()
 
 
+@pytest.mark.parametrize("tab", ["Estimators", "Table", "Download"])
+def test_a_link_to_a_tab_below_the_map_leads_there(page: Page, reader: str, tab: str):
+    page.set_viewport_size({"width": 1280, "height": 720})
+    area = open_map(page, f"{reader}/?tab={tab}")
+    expect(page.get_by_role("tab", name=tab)).to_be_in_viewport()
+    area.click(position=at(area, 0.3, 0.6))  # once: who looks at the map again stays there
+    page.wait_for_function("location.search.includes('la=')")
+    settled(page)
+    expect(page.locator(MAP)).to_be_in_viewport()
+    open_map(page, reader)  # and a link to the map stays there
+    expect(page.get_by_role("tab", name=tab)).not_to_be_in_viewport()
+
+
 @pytest.mark.own_tab
 def test_networks_of_a_link_stay_where_a_press_comes_before_their_boxes(page: Page, reader: str):
     held: list[Route] = []

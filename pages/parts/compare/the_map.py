@@ -35,15 +35,34 @@ export default function({ data, setTriggerValue, setStateValue }) {
       setStateValue('narrow', isNarrow);
     }
   };
+  const lead = () => { // once in a visit, as soon as it stands below the map
+    const below = document.querySelector(`.st-key-${data.below}`);
+    const chart = document.querySelector(`.st-key-${data.chart} .js-plotly-plot`);
+    if (!below || !chart || below.getBoundingClientRect().top < chart.getBoundingClientRect().bottom) return;
+    window.ckaLedBelow = true;
+    below.style.scrollMarginTop = '4.5rem'; // not under the page's header
+    below.style.minHeight = '100vh'; // room to scroll to while its charts are on their way
+    below.scrollIntoView({ block: 'start' });
+  };
   window.ckaMapClicked = clicked;
-  look();
-  const timer = setInterval(look, 150);
+  const again = () => {
+    look();
+    if (data.leads && !window.ckaLedBelow) lead();
+  };
+  again();
+  const timer = setInterval(again, 150);
   return () => clearInterval(timer);
 }
 """
 
 
 PLACE = "map-place"
+BELOW = "below-the-map"
+
+
+def arrive(asks_below: bool) -> None:
+    """A link that ``asks_below``, of what is below the map, leads there: of a visit's runs the first one counts."""
+    st.session_state.setdefault("asks below the map", asks_below)
 
 
 def column_key(comparison: Comparison) -> str:
@@ -131,7 +150,13 @@ def heatmap(
     # Registered here, not once at import: the registry is the server's, and a module outlives it in a test.
     listener = st.components.v2.component("map_listener", js=LISTENER)
     listener(
-        data={"chart": "map", "figure": digest, "narrow": narrow},
+        data={
+            "chart": "map",
+            "figure": digest,
+            "narrow": narrow,
+            "below": BELOW,
+            "leads": st.session_state.get("asks below the map", False),
+        },
         key="map_listener",
         on_cell_change=clicked,
         on_narrow_change=lambda: None,
