@@ -22,7 +22,8 @@ CAVEAT = (
 @dataclasses.dataclass(frozen=True)
 class Amount:
     """The networks trained on so many images: how many have a block, the mean share of their layers in one, their mean
-    accuracy on test and training images."""
+    accuracy on test and training images; how many others have one without each layer's first component (``covered``).
+    """
 
     images: int
     networks: int
@@ -30,6 +31,7 @@ class Amount:
     share: float
     test: float
     train: float
+    covered: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +57,15 @@ class MoreData:
             f"{percent(self.amounts[0].share)} of the layers lie in blocks with the fewest images and "
             f"{percent(self.amounts[-1].share)} with the most (as large a difference by chance in "
             f"{100 * self.chance:.1f} % of the ways to deal {count(self.amounts[0].networks, 'network')} and "
-            f"{self.amounts[-1].networks})."
+            f"{self.amounts[-1].networks}).{self._covered}"
         )
+
+    @property
+    def _covered(self) -> str:
+        covered = [f"{one.covered} on {one.images:,}" for one in self.amounts if one.covered]
+        if not covered:
+            return ""
+        return f" Without each layer’s first component others have one, too: {'; '.join(covered)}."
 
 
 def more_data(atlas: Atlas) -> tuple[MoreData, ...]:
@@ -93,4 +102,5 @@ def _amount(images: int, group: Sequence[Member]) -> Amount:
         mean([block_share(member) for member in group]),
         mean([member.final.test_accuracy for member in group]),
         mean([member.final.train_accuracy for member in group]),
+        sum(not member.final.blocks and bool(member.blocks_without.get("component")) for member in group),
     )

@@ -155,7 +155,9 @@ def test_an_atlas_of_the_rules_own_networks_has_no_such_step(atlas):
 
 
 def more(holds: str, shares: tuple[float, float]) -> MoreData:
-    amounts = [Amount(n, 5, round(5 * share), share, 0.5, 0.9) for n, share in zip((3125, 50_000), shares, strict=True)]
+    amounts = [
+        Amount(n, 5, round(5 * share), share, 0.5, 0.9, 0) for n, share in zip((3125, 50_000), shares, strict=True)
+    ]
     return MoreData("38x1", tuple(amounts), 0.03, holds)
 
 

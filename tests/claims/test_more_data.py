@@ -80,6 +80,20 @@ def test_how_many_have_a_block_is_told_with_what_chance_gives(atlas):
     assert "38x1: networks with a block, by how many images they were trained on: 2 of 2 on 3,125;" in found.text
 
 
+def test_a_block_that_each_layers_first_component_covers_is_told_of_those_without_one(atlas):
+    block = atlas.member(next(one.name for one in atlas.members if one.final.blocks)).final.blocks[0]
+    plain = [dataclasses.replace(one, blocks_without={}) for one in atlas.members]
+    others = atlas.with_members(plain)
+    assert [one.covered for one in more_data(others)[0].amounts] == [0, 0, 0]
+    assert "component" not in more_data(others)[0].text
+    covered = [dataclasses.replace(one, blocks_without={"component": (block,)}) for one in plain]
+    (found,) = more_data(atlas.with_members([*plain[:-1], covered[-1]]))
+    assert [one.covered for one in found.amounts] == [0, 0, 1]
+    (found,) = more_data(atlas.with_members(covered))  # those that have one as they are do not count
+    assert [one.covered for one in found.amounts] == [0, 0, 2]
+    assert found.text.endswith("Without each layer’s first component others have one, too: 2 on 50,000.")
+
+
 def test_chance_counts_every_way_to_deal_the_networks():
     assert by_chance([0.5, 0.4, 0.6, 0.5, 0.45], [0.0, 0.1, 0.0]) == (1 / 56, 1 / 56)
     assert by_chance([0.5, 0.5], [0.5, 0.5]) == (1.0, 2 / 6)
