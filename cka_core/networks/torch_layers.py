@@ -232,7 +232,8 @@ class TorchExtractor:
 
 
 def _chosen(outputs: list[Output], layers: Choice) -> list[Output]:
-    """The outputs asked for. What a container passes on is among them only by name or kind."""
+    """The outputs asked for. What a container passes on is among them by name or kind, and by a pattern that asks for
+    the container and for none of those whose tensor it is."""
     if layers is None:
         return [output for output in outputs if not output.passed_on]
     if callable(layers):
@@ -240,14 +241,17 @@ def _chosen(outputs: list[Output], layers: Choice) -> list[Output]:
     names = {name for output in outputs for name in (output.layer.name, output.called)}
     exact = {pattern for pattern in layers if pattern in names}
     patterns = [pattern for pattern in layers if pattern not in names]
-    return [
-        output
+    found = {
+        output.place
         for output in outputs
-        if output.layer.name in exact
-        or output.called in exact
-        or output.layer.kind in patterns
-        or (not output.passed_on and any(fits(output.layer.name, pattern) for pattern in patterns))
-    ]
+        if output.layer.name in exact or output.called in exact or output.layer.kind in patterns
+    }
+    fitting = [output for output in outputs if any(fits(output.layer.name, pattern) for pattern in patterns)]
+    found |= {output.place for output in fitting if not output.passed_on}
+    for output in fitting:  # what is inside comes first
+        if found.isdisjoint(output.passed_on):
+            found.add(output.place)
+    return [output for output in outputs if output.place in found]
 
 
 def _eager(model: Any) -> Any:
