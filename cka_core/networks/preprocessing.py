@@ -108,13 +108,13 @@ def check(x: Any, asked: str, graph: LayerGraph, entry: Input) -> None:
     """Refuse images of a type that has no meaning as pixels at an input of a network."""
     if isinstance(x, np.ma.MaskedArray):
         raise ValueError("Expected images without a mask, got a numpy.ma array. Fill it or leave images out first.")
-    if x.dtype == np.uint8 or x.dtype.kind == "f":
+    if x.dtype == np.uint8 or x.dtype.kind == "f" or (entry.dtype == "string" and x.dtype.kind in "SU"):
         return
     are_pixels = asked == AUTO and entry.dtype.startswith(("float", "bfloat")) and embedding_rows(graph, entry) is None
     if are_pixels or x.dtype.kind not in "biu":
         raise ValueError(
             "Expected images as uint8 (pixels from 0 to 255) or floats (taken as they are), got "
-            f"{x.dtype}. Other integers enter as they are with preprocessing='none'."
+            f"{x.dtype}. Give pixels as uint8; other integers enter as they are with preprocessing='none'."
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import inspect
 import os
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -81,6 +82,7 @@ class TorchExtractor:
         self.model = _eager(model)
         self.name = type(self.model).__name__
         self.tokens, self.forward = tokens, forward
+        self._check_keywords(example)
         outputs = self._try(example, batch_axis)
         self.left_out = {
             output.layer.name: output.reason for output in outputs if output.reason and not output.passed_on
@@ -215,6 +217,18 @@ class TorchExtractor:
             if len(trials) == 2 or not any(number in seen.shape[1:] for seen in trials[0][1]):
                 break
         return named(trials, batch_axis)
+
+    def _check_keywords(self, batch: Any) -> None:
+        """Refuse a dict whose keys are not what the model takes, where nobody says how it is called."""
+        if self.forward is not None or not isinstance(batch, Mapping):
+            return
+        try:
+            inspect.signature(self.model.forward).bind(**batch)
+        except TypeError as error:
+            raise ValueError(
+                f"A dict is passed as keywords, and {self.name}.forward does not take {', '.join(map(repr, batch))} "
+                f"({error}). Say how it is called: forward=lambda model, batch: model(batch[{next(iter(batch))!r}])."
+            ) from error
 
     def _check_batch_axis(self, batch_axis: BatchAxis, outputs: list[Output]) -> None:
         for pattern in batch_axis if isinstance(batch_axis, Mapping) else ():

@@ -401,6 +401,24 @@ def test_arrays_by_the_names_of_the_inputs_enter_both_frameworks():
         compare(Net(), model, {"x": x, "words": words[:8]})
 
 
+def test_a_dict_that_a_model_does_not_take_is_refused_with_how_to_call_it():
+    batches = [{"picture": images(8), "label": torch.arange(8)}]
+    model = Net()
+    with pytest.raises(ValueError, match=r"Net[.]forward does not take 'picture', 'label' .*batch\['picture'\]"):
+        compare(model, model, batches)
+    result = compare(model, model, batches, forward=lambda model, batch: model(batch["picture"]))
+    assert (result.matrix == compare(model, model, images(8)).matrix).all()
+
+
+def test_a_model_that_returns_no_tensor_has_no_layers():
+    class Nothing(nn.Module):
+        def forward(self, x):
+            return None
+
+    with pytest.raises(ValueError, match="^Nothing .*has no layer that can be compared"):
+        compare(Nothing(), Nothing(), images(8))
+
+
 def test_networks_without_layers_to_watch_are_refused():
     with pytest.raises(ValueError, match="TorchScript"):
         compare(torch.jit.trace(Net().eval(), images()), Net(), images())
