@@ -100,8 +100,19 @@ def chosen(asked: str, graph: LayerGraph, entry: Input, x: Any) -> Pixels:
     if asked != AUTO:
         return Pixels(asked, "asked for")
     if x.dtype.kind == "f":
-        return Pixels(NONE, "floats are taken as they are")
+        return Pixels(NONE, f"floats are taken as they are{_surprising(x, graph, entry)}")
     return expected(graph, entry)
+
+
+def _surprising(x: Any, graph: LayerGraph, entry: Input) -> str:
+    """What is said of float images that lie as if brought to another form than the network expects, "" of others: from
+    0 to 255 where nothing rescales them, or within -1 and 1 where the network does so itself."""
+    are_pixels = entry.dtype.startswith(("float", "bfloat")) and embedding_rows(graph, entry) is None
+    if x.ndim != 4 or x.size == 0 or not are_pixels:
+        return ""
+    low, high, usual = float(x.min()), float(x.max()), expected(graph, entry)
+    is_other = -1 <= low <= high <= 1 if usual.form == NONE else 0 <= low and LARGEST_MEAN < high <= 255
+    return f", from {low:.3g} to {high:.3g}, which it may not expect: {usual.why}" if is_other else ""
 
 
 def check(x: Any, asked: str, graph: LayerGraph, entry: Input) -> None:
