@@ -11,13 +11,17 @@ import math
 import stat
 import warnings
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
 from cka_core.base import npz
 from cka_core.base.keys import leads_out
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 WHAT = "images: an npz with images (and labels, class_names), or a zip of pictures with a folder a class,"
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
@@ -27,7 +31,9 @@ LARGEST_PICTURE = 64 << 20
 """Pixels of one picture."""
 MOST_CLASSES = 20_000
 BOUNDS = npz.Bounds(members=100_000, unpacked=MOST_BYTES + (64 << 20), ratio=200)
-SPLITS = ("train", "test")
+WHOLE, SPLITS = "all", ("train", "test")
+GREY, DEEP = ("1", "L", "LA", "La"), "I;16"
+"""What Pillow calls pictures without colour, with and without transparency, and those of 16 bits a pixel."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,7 +67,7 @@ def _arrays(archive: zipfile.ZipFile) -> OwnImages:
         raise ValueError(f"{sorted(names - known)[0][:100]} in it is none of {', '.join(sorted(known))}, class_names")
     if split and {"y_train", "y_test"} & names and not {"y_train", "y_test"} <= names:
         raise ValueError("one of its parts has labels, the other has none")
-    pairs = {part: (f"x_{part}", f"y_{part}") for part in SPLITS} if split else {"all": ("images", "labels")}
+    pairs = {part: (f"x_{part}", f"y_{part}") for part in SPLITS} if split else {WHOLE: ("images", "labels")}
     parts = {}
     labelled = False
     for part, (of_x, of_y) in pairs.items():
@@ -139,15 +145,43 @@ def _pictures(archive: zipfile.ZipFile) -> OwnImages:
     members.sort(key=lambda member: member.filename)
     if not members:
         raise ValueError("there is no picture in it")
-    folders = [member.filename.split("/")[:-1] for member in members]
-    classes = sorted({folder[-1] for folder in folders if folder})
-    if not all(folders) or len(classes) < 2:
-        classes = []
-    if len({tuple(folder) for folder in folders}) != len(classes) and classes:
-        raise ValueError("its folders are not one a class, side by side")
-    decoded = _decoded(archive, members)
-    y = [classes.index(folder[-1]) if classes else 0 for folder in folders]
-    return OwnImages({"all": (decoded, np.array(y, np.int64))}, tuple(classes))
+    folders = [tuple(member.filename.split("/")[:-1]) for member in members]
+    part_of, classes = _arranged(dict.fromkeys(folders))
+    x = _decoded(archive, members)
+    y = np.array([classes.index(folder[-1]) if classes else 0 for folder in folders], np.int64)
+    of = np.array([part_of[folder] for folder in folders])
+    return OwnImages({part: (x[of == part], y[of == part]) for part in (WHOLE, *SPLITS) if part in of}, tuple(classes))
+
+
+def _arranged(folders: Iterable[tuple[str, ...]]) -> tuple[dict[tuple[str, ...], str], list[str]]:
+    """Which part of the set the pictures in each folder are, and the classes; a folder is the names on its path.
+
+    Folders side by side are classes, or parts without classes if they are train and test; side by side in a folder
+    train and a folder test they are classes of both. Pictures of one folder, or of it and none, have no classes.
+    ValueError for anything else.
+    """
+    found = list(folders)
+    named = [folder for folder in found if folder]
+    if len(named) < 2:
+        return dict.fromkeys(found, WHOLE), []
+    above = {folder[:-1] for folder in named}
+    if found == named and len(above) == 1:
+        if _are_parts(named):
+            return {folder: folder[-1].lower() for folder in named}, []
+        return dict.fromkeys(named, WHOLE), sorted(folder[-1] for folder in named)
+    if found == named and all(above) and _are_parts(above):
+        return {folder: folder[-2].lower() for folder in named}, sorted({folder[-1] for folder in named})
+    odd = next((folder for folder in found if len(folder) != len(named[0])), named[-1])
+    first, other = ("/".join(folder)[:60] for folder in (named[0], odd))
+    raise ValueError(
+        f"its folders are not one a class, side by side: pictures are in {first} and in {other or 'no folder'}. Put "
+        "those of each class into one folder, or into one in a folder train and one in a folder test"
+    )
+
+
+def _are_parts(folders: Iterable[tuple[str, ...]]) -> bool:
+    """Whether these are a folder train and a folder test, side by side."""
+    return {folder[-1].lower() for folder in folders} == set(SPLITS) and len({folder[:-1] for folder in folders}) == 1
 
 
 def _decoded(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> np.ndarray:
@@ -164,8 +198,9 @@ def _decoded(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> np.nda
                     if opened.width * opened.height > LARGEST_PICTURE:
                         raise Image.DecompressionBombError
                     upright = ImageOps.exif_transpose(opened)
-                    grey = (grey is not False) and upright.mode in ("1", "L")
-                    picture = np.asarray(upright.convert("RGB"))
+                    grey = (grey is not False) and (upright.mode in GREY or upright.mode.startswith(DEEP))
+                    mode, shown = upright.mode, as_seen(upright)
+                    picture = None if shown is None else np.asarray(shown)
             except MemoryError:
                 raise
             except Exception as error:
@@ -175,6 +210,11 @@ def _decoded(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> np.nda
                     f"{member.filename[:100]} is no picture that can be read ({why}). "
                     f"{'Make it smaller' if large else 'Write it again, or leave it out'}"
                 ) from error
+            if picture is None:
+                raise ValueError(
+                    f"{member.filename[:100]} does not say which of its numbers is white (Pillow's mode {mode}). Bring "
+                    "pictures of 8 bits, PNG or TIFF of 16, or the numbers as an npz with images"
+                )
             if pictures and picture.shape[:2] != size:
                 raise ValueError(
                     f"its pictures are of unlike sizes (height × width): {first[:60]} has {size[0]} × {size[1]} "
@@ -190,3 +230,21 @@ def _decoded(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> np.nda
     if grey:
         return np.stack(pictures)
     return np.stack([np.repeat(one, 3, 2) if one.shape[2] == 1 else one for one in pictures])
+
+
+def as_seen(picture: Image.Image) -> Image.Image | None:
+    """A picture in colour as one sees it: what is transparent over white, of 16 bits a pixel the upper 8.
+
+    None for pixels of 32 bits, whole numbers or floats: nothing says how bright they are.
+    """
+    from PIL import Image
+
+    if picture.mode.startswith(DEEP):
+        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGB")
+    if picture.mode in ("I", "F"):
+        return None
+    if picture.has_transparency_data:
+        white = Image.new("RGBA", picture.size, "white")
+        white.alpha_composite(picture.convert("RGBA"))
+        return white.convert("RGB")
+    return picture.convert("RGB")

@@ -335,7 +335,7 @@ def _as_matrix(x: Any, layer: str) -> np.ndarray:
     if not is_number(x.dtype):
         raise ValueError(f"Layer {layer!r}: expected an array of numbers, got dtype {x.dtype}.")
     if x.ndim == 0 or x.size == 0:
-        raise ValueError(f"Layer {layer!r}: expected (images, features...), got shape {x.shape}.")
+        raise ValueError(f"Layer {layer!r}: expected (images, features...), got shape {x.shape}. Leave this layer out.")
     if len(x) < MIN_IMAGES:
         raise ValueError(f"Layer {layer!r}: expected at least {MIN_IMAGES} images in a minibatch, got {len(x)}.")
     return x.reshape(len(x), -1)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cka_core.networks.layouts import CHANNELS, shape_text
+from cka_core.networks.layouts import CHANNELS, channels_of, shape_text
 
 METHOD = "bilinear, antialiased"
 GREY = (0.299, 0.587, 0.114)
@@ -28,7 +28,7 @@ class Fit:
 
     ``words`` says what changes them, "" where nothing does; ``channels`` is what it takes (None: as many as there are),
     ``size`` (height, width) or None, ``first``: channels first, ``row``: as one row of numbers, ``square``: without the
-    axis of the channels, ``plain``: they enter as they are.
+    axis of the channels, ``turned``: the images have their own first, ``plain``: they enter as they are.
     """
 
     words: str = ""
@@ -37,13 +37,15 @@ class Fit:
     first: bool = False
     row: bool = False
     square: bool = False
+    turned: bool = False
     plain: bool = True
 
 
 def plan(shape: Sequence[int], expected: Sequence[int | None], network: str = "The network") -> Fit:
-    """How images of ``shape`` (h, w) or (h, w, channels) enter a network that takes ``expected``, one image each.
+    """How images of ``shape`` (h, w), (h, w, channels) or (channels, h, w) enter a network that takes ``expected``.
 
-    Raises `DoesNotFit` where they cannot.
+    Both shapes are of one image. Where the channels are is told by a side of 1, 3 or 4. Raises `DoesNotFit` where they
+    cannot.
     """
     if _fits(shape, expected):
         return Fit()
@@ -53,7 +55,8 @@ def plan(shape: Sequence[int], expected: Sequence[int | None], network: str = "T
     )
     if len(shape) not in (2, 3):
         raise refusal
-    h, w, channels = (*shape, 1)[:3]
+    turned = channels_of((0, *shape)) == "first"
+    h, w, channels = (*shape[1:], shape[0]) if turned else (*shape, 1)[:3]
     if len(expected) == 1 and expected[0] in (None, h * w * channels):
         return Fit(row=True, plain=False)
     if len(expected) not in (2, 3) or channels not in CHANNELS:
@@ -71,15 +74,16 @@ def plan(shape: Sequence[int], expected: Sequence[int | None], network: str = "T
         how = "the same in all three channels" if wanted == 3 else "luma of red, green and blue"
         said.append(f"{names[channels]} to {names[wanted]} ({how})" if channels != 4 else "transparency left out")
     size = (height, width) if (height, width) != (h, w) else None
-    return Fit(", ".join(said), wanted, size, first, False, len(expected) == 2, False)
+    return Fit(", ".join(said), wanted, size, first, False, len(expected) == 2, turned, False)
 
 
 def fitted(x: np.ndarray, how: Fit) -> np.ndarray:
-    """Images (n, h, w) or (n, h, w, channels) as `plan` says, of the same type of number."""
+    """Images (n, h, w), (n, h, w, channels) or (n, channels, h, w) as `plan` says, of the same type of number."""
     if how.plain:
         return x
     if how.row:
         return x.reshape(len(x), -1)
+    x = x.transpose(0, 2, 3, 1) if how.turned else x
     x = x[..., None] if x.ndim == 3 else x
     if how.channels is not None and x.shape[3] != how.channels:
         x = x[..., :3] if x.shape[3] == 4 else x

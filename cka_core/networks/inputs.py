@@ -17,7 +17,18 @@ def arrays_of(images: Any, several: bool) -> Any:
         return {str(name): np.asanyarray(array) for name, array in images.items()}
     if several and isinstance(images, (list, tuple)):
         return tuple(np.asanyarray(array) for array in images)
-    return np.asanyarray(images)
+    try:
+        array = np.asanyarray(images)
+    except ValueError as error:
+        raise ValueError(
+            "Expected images of one size, as an array (n, ...), got some of unlike shapes. Bring all to one size first."
+        ) from error
+    if array.dtype == object and array.ndim == 0:
+        raise ValueError(
+            f"Expected images as an array (n, ...) or a dict of arrays by the names of the inputs, got "
+            f"{type(images).__name__}. Of batches make one array first, as numpy.concatenate(list(batches)) does."
+        )
+    return array
 
 
 MASK = "attention_mask"

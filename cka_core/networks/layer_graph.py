@@ -195,6 +195,11 @@ def _graph_of(model: Any) -> Any:
         import keras
 
         called = f" {model.name!r}" if isinstance(model, keras.Layer) else ""
+        if isinstance(model, keras.Sequential) and not model.built:
+            raise ValueError(
+                f"Expected a functional or sequential Keras model that is built, got {type(model).__name__}{called}, "
+                "which does not know yet what enters it. Call it on some images first, or begin it with keras.Input."
+            )
         raise ValueError(
             f"Expected a functional or sequential Keras model that is built, got {type(model).__name__}{called}. "
             "Its layers have no graph to read; collect their outputs yourself and use compare_activations."

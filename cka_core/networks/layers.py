@@ -87,6 +87,11 @@ def check_patterns(patterns: Choice, networks: dict[str, Sequence[Layer]]) -> No
                 "A pattern such as '*_add' or a kind such as 'Conv2D' is understood too."
             )
     for network, layers in networks.items():
+        if not layers:
+            raise ValueError(
+                f"{network} has no layer that can be compared: what is computed between layers, such as x + y, is "
+                "none. Collect what it computes yourself and use compare_activations."
+            )
         if not matching(layers, patterns):
             asked = "by a function" if callable(patterns) else f"({', '.join(patterns or ())})"
             raise ValueError(f"None of the layers asked for {asked} is in {network}.")

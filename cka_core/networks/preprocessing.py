@@ -100,21 +100,32 @@ def chosen(asked: str, graph: LayerGraph, entry: Input, x: Any) -> Pixels:
     if asked != AUTO:
         return Pixels(asked, "asked for")
     if x.dtype.kind == "f":
-        return Pixels(NONE, "floats are taken as they are")
+        return Pixels(NONE, f"floats are taken as they are{_surprising(x, graph, entry)}")
     return expected(graph, entry)
+
+
+def _surprising(x: Any, graph: LayerGraph, entry: Input) -> str:
+    """What is said of float images that lie as if brought to another form than the network expects, "" of others: from
+    0 to 255 where nothing rescales them, or within -1 and 1 where the network does so itself."""
+    are_pixels = entry.dtype.startswith(("float", "bfloat")) and embedding_rows(graph, entry) is None
+    if x.ndim != 4 or x.size == 0 or not are_pixels:
+        return ""
+    low, high, usual = float(x.min()), float(x.max()), expected(graph, entry)
+    is_other = -1 <= low <= high <= 1 if usual.form == NONE else 0 <= low and LARGEST_MEAN < high <= 255
+    return f", from {low:.3g} to {high:.3g}, which it may not expect: {usual.why}" if is_other else ""
 
 
 def check(x: Any, asked: str, graph: LayerGraph, entry: Input) -> None:
     """Refuse images of a type that has no meaning as pixels at an input of a network."""
     if isinstance(x, np.ma.MaskedArray):
         raise ValueError("Expected images without a mask, got a numpy.ma array. Fill it or leave images out first.")
-    if x.dtype == np.uint8 or x.dtype.kind == "f":
+    if x.dtype == np.uint8 or x.dtype.kind == "f" or (entry.dtype == "string" and x.dtype.kind in "SU"):
         return
     are_pixels = asked == AUTO and entry.dtype.startswith(("float", "bfloat")) and embedding_rows(graph, entry) is None
     if are_pixels or x.dtype.kind not in "biu":
         raise ValueError(
             "Expected images as uint8 (pixels from 0 to 255) or floats (taken as they are), got "
-            f"{x.dtype}. Other integers enter as they are with preprocessing='none'."
+            f"{x.dtype}. Give pixels as uint8; other integers enter as they are with preprocessing='none'."
         )
 
 

@@ -25,13 +25,17 @@ BatchAxis = Mapping[str, int] | int | None
 """The axis of the images where it is not the first: one for all such tensors, or by name or pattern of the layer."""
 
 
+Place = tuple[str, int, int]
+"""Where a tensor comes from: the module, which call of it, and which of the tensors that it returned."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Seen:
     """One tensor that one call of one module returned in a trial.
 
     ``module`` and ``call`` (from 0) say which, ``leaf`` the position among the tensors that the call returns and
-    ``path`` the way to it; ``passed_on``: a tensor that a module inside had returned; ``problem``: why no images can be
-    told apart in it, or "", in which case ``shape`` is not known.
+    ``path`` the way to it; ``passed_on``: whose tensor it is where modules inside had returned it, ``problem``: why no
+    images can be told apart in it, or "", in which case ``shape`` is not known.
     """
 
     module: str
@@ -39,9 +43,13 @@ class Seen:
     leaf: int
     path: str
     kind: str
-    passed_on: bool
+    passed_on: tuple[Place, ...]
     shape: tuple[int, ...]
     problem: str = ""
+
+    @property
+    def place(self) -> Place:
+        return self.module, self.call, self.leaf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +61,12 @@ class Output:
     call: int
     leaf: int
     axis: int = 0
-    passed_on: bool = False
+    passed_on: tuple[Place, ...] = ()
     reason: str = ""
+
+    @property
+    def place(self) -> Place:
+        return self.module, self.call, self.leaf
 
     @property
     def called(self) -> str:
@@ -211,13 +223,17 @@ class _Watch:
                     break
             call = self.calls.get(name, 0)
             self.calls[name] = call + 1
-            inside = self.seen[start:]
+            inside = list(zip(self.seen[start:], self.outputs[start:], strict=True))
             kind = type(module).__name__
             for leaf, (path, tensor) in enumerate(leaves(value)):
                 problem = _problem(tensor)
                 shape = () if problem else tuple(int(side) for side in tensor.shape)
                 sums = _sums(tensor, problem)
-                passed_on = is_container and any(ref() is tensor and sums.equal(before) for ref, before in inside)
+                passed_on = tuple(
+                    one.place
+                    for (ref, before), one in inside
+                    if is_container and ref() is tensor and sums.equal(before)
+                )
                 self.outputs.append(Seen(name, call, leaf, path, kind, passed_on, shape, problem))
                 self.seen.append((weakref.ref(tensor), sums))
 

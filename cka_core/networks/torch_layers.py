@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import inspect
 import os
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -81,6 +82,7 @@ class TorchExtractor:
         self.model = _eager(model)
         self.name = type(self.model).__name__
         self.tokens, self.forward = tokens, forward
+        self._check_keywords(example)
         outputs = self._try(example, batch_axis)
         self.left_out = {
             output.layer.name: output.reason for output in outputs if output.reason and not output.passed_on
@@ -216,6 +218,18 @@ class TorchExtractor:
                 break
         return named(trials, batch_axis)
 
+    def _check_keywords(self, batch: Any) -> None:
+        """Refuse a dict whose keys are not what the model takes, where nobody says how it is called."""
+        if self.forward is not None or not isinstance(batch, Mapping):
+            return
+        try:
+            inspect.signature(self.model.forward).bind(**batch)
+        except TypeError as error:
+            raise ValueError(
+                f"A dict is passed as keywords, and {self.name}.forward does not take {', '.join(map(repr, batch))} "
+                f"({error}). Say how it is called: forward=lambda model, batch: model(batch[{next(iter(batch))!r}])."
+            ) from error
+
     def _check_batch_axis(self, batch_axis: BatchAxis, outputs: list[Output]) -> None:
         for pattern in batch_axis if isinstance(batch_axis, Mapping) else ():
             names = [output.layer.name for output in outputs]
@@ -232,7 +246,8 @@ class TorchExtractor:
 
 
 def _chosen(outputs: list[Output], layers: Choice) -> list[Output]:
-    """The outputs asked for. What a container passes on is among them only by name or kind."""
+    """The outputs asked for. What a container passes on is among them by name or kind, and by a pattern that asks for
+    the container and for none of those whose tensor it is."""
     if layers is None:
         return [output for output in outputs if not output.passed_on]
     if callable(layers):
@@ -240,14 +255,17 @@ def _chosen(outputs: list[Output], layers: Choice) -> list[Output]:
     names = {name for output in outputs for name in (output.layer.name, output.called)}
     exact = {pattern for pattern in layers if pattern in names}
     patterns = [pattern for pattern in layers if pattern not in names]
-    return [
-        output
+    found = {
+        output.place
         for output in outputs
-        if output.layer.name in exact
-        or output.called in exact
-        or output.layer.kind in patterns
-        or (not output.passed_on and any(fits(output.layer.name, pattern) for pattern in patterns))
-    ]
+        if output.layer.name in exact or output.called in exact or output.layer.kind in patterns
+    }
+    fitting = [output for output in outputs if any(fits(output.layer.name, pattern) for pattern in patterns)]
+    found |= {output.place for output in fitting if not output.passed_on}
+    for output in fitting:  # what is inside comes first
+        if found.isdisjoint(output.passed_on):
+            found.add(output.place)
+    return [output for output in outputs if output.place in found]
 
 
 def _eager(model: Any) -> Any:

@@ -181,6 +181,54 @@ def test_pictures_in_folders_are_images_with_classes(store):
     assert load_images("animals", "all", store=store).digest == images.digest
 
 
+def saved(picture: Image.Image, ending: str = "PNG") -> bytes:
+    file = io.BytesIO()
+    picture.save(file, ending)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("ending", ["PNG", "TIFF"])
+def test_pictures_of_16_bits_keep_their_upper_8_and_stay_grey(store, ending):
+    deep = RNG.integers(0, 1 << 16, (3, 6, 5), np.uint16)
+    members = {f"{i}.{ending.lower()}": saved(Image.fromarray(one), ending) for i, one in enumerate(deep)}
+    take(store, "deep.zip", zipped(members))
+    x = load_images("deep", "all", store=store).x
+    assert x.shape == (3, 6, 5, 1) and (x[..., 0] == deep // 256).all()
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_what_is_transparent_is_white_whatever_colour_lies_under_it(store, mode):
+    channels = len(mode)
+    under = RNG.integers(0, 256, (3, 6, 5, channels), np.uint8)
+    alpha = under[..., -1:] / 255.0
+    take(store, "clear.zip", zipped({f"{i}.png": saved(Image.fromarray(one, mode)) for i, one in enumerate(under)}))
+    x = load_images("clear", "all", store=store).x
+    assert x.shape == (3, 6, 5, channels - 1)
+    assert np.abs(x - (under[..., :-1] * alpha + 255 * (1 - alpha))).max() <= 1
+    opaque = np.concatenate([under[..., :-1], np.full_like(under[..., :1], 255)], axis=-1)
+    take(store, "opaque.zip", zipped({f"{i}.png": saved(Image.fromarray(one, mode)) for i, one in enumerate(opaque)}))
+    assert (load_images("opaque", "all", store=store).x == under[..., :-1]).all()
+
+
+def test_folders_called_train_and_test_are_the_parts_with_a_folder_a_class_or_none(store):
+    members = {
+        f"birds/{part}/{kind}/{number}.png": png((8, 8, 3))
+        for part, kind, number in [("test", "owl", 0), ("train", "owl", 1), ("train", "auk", 2), ("train", "auk", 3)]
+    }
+    take(store, "birds.zip", zipped(members))
+    found = sets.image_set("birds", store)
+    assert (found.sizes, found.classes) == ({"train": 3, "test": 1}, ("auk", "owl"))
+    train, test = (load_images("birds", part, store=store) for part in ("train", "test"))
+    assert (train.y.tolist(), test.y.tolist()) == ([0, 0, 1], [1])
+    with Image.open(io.BytesIO(members["birds/test/owl/0.png"])) as picture:
+        assert (test.x[0] == np.asarray(picture)).all()
+    take(
+        store, "plain.zip", zipped({f"{part}/{i}.png": png((8, 8, 3)) for part in ("Test", "Train") for i in range(2)})
+    )
+    assert sets.image_set("plain", store).sizes == {"train": 2, "test": 2}
+    assert sets.image_set("plain", store).classes == ()
+
+
 def test_images_of_one_channel_stay_grey_and_those_without_labels_have_none(store):
     take(store, "grey.zip", pictures(grey=True))
     assert sets.image_set("grey", store).shape == (12, 16, 1)
@@ -221,6 +269,16 @@ def bad_names() -> bytes:
         (zipped({"a/x.png": b"x"}), "a/x.png is no picture that can be read (it is damaged, or no picture at all)"),
         (zipped({"a/x.png": png((8, 8))[:40]}), "a/x.png is no picture that can be read (it is damaged"),
         (zipped({"a/x.png": b"x", "run.py": b""}), "run.py in it is no picture"),
+        (
+            zipped({"x.png": png((8, 8)), "a/x.png": b"", "b/x.png": b""}),
+            "pictures are in a and in no folder. Put those",
+        ),
+        (
+            zipped({"p/x.png": png((8, 8)), "p/a/x.png": b"", "p/b/x.png": b""}),
+            "pictures are in p/a and in p. Put those",
+        ),
+        (zipped({"x/a/x.png": png((8, 8)), "y/a/x.png": b""}), "pictures are in x/a and in y/a. Put those"),
+        (zipped({"x.tif": saved(Image.new("F", (8, 8)), "TIFF")}), "x.tif does not say which of its numbers is white"),
     ],
 )
 def test_images_that_are_not_taken_say_why_and_leave_nothing(store, data, words):
@@ -322,6 +380,13 @@ def test_resizing_and_grey_are_what_they_say():
     assert np.array_equal(fitting.fitted(x, how), np.full((2, 16, 16, 1), 76, np.uint8))
     assert np.array_equal(fitting.fitted(x, fitting.plan((8, 8, 3), (3, 8, 8))), x.transpose(0, 3, 1, 2))
     ramp = np.tile(np.arange(16, dtype="f4"), (1, 16, 1))
+    first = x.transpose(0, 3, 1, 2)
+    turned = fitting.plan((3, 8, 8), (8, 8, 3))
+    assert turned.words == "" and np.array_equal(fitting.fitted(first, turned), x)
+    for expected in [(16, 16, 1), (3, 6, 6), (8, 8), (3, 8, None)]:
+        there, here = (fitting.plan(shape, expected) for shape in ((3, 8, 8), (8, 8, 3)))
+        assert there.words == here.words
+        assert np.array_equal(fitting.fitted(first, there), fitting.fitted(x, here))
     halved = fitting.fitted(ramp, fitting.plan((16, 16), (8, 8, 1)))[0, 4, 2:6, 0]
     assert np.allclose(halved, np.arange(2, 6) * 2 + 0.5, atol=1e-3)
     with pytest.raises(fitting.DoesNotFit, match="takes 77, and the images are 8 × 8, colour"):

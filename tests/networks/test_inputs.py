@@ -73,6 +73,39 @@ def test_a_network_takes_what_is_its_own_beside_one_of_several_inputs(given):
     assert same.matrix == compare(alone, alone, given["image"]).matrix
 
 
+def test_text_enters_a_network_that_takes_text():
+    """Its layers look the words up: whole numbers, then vectors."""
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(0)
+    words = np.array(["ant", "bee", "cat", "dog", "emu"])
+    table = np.random.default_rng(0).integers(0, 5, (N, 6))
+    inputs = keras.Input((6,), dtype="string")
+    found = layers.StringLookup(vocabulary=list(words), num_oov_indices=0, name="lookup")(inputs)
+    model = keras.Model(inputs, layers.Embedding(5, 4, name="embed")(found))
+    vectors = model.get_layer("embed").get_weights()[0].astype(np.float64)[table]
+    expected = reference.matrix(*[[table.astype(np.float64), vectors]] * 2)
+    for given in (words[table], np.char.encode(words[table])):
+        assert np.abs(compare(model, model, given).matrix - expected).max() <= 1e-5
+
+
+def test_what_are_no_images_at_all_is_refused_by_its_kind():
+    import keras
+    import tensorflow as tf
+
+    model = keras.Sequential([keras.Input((2, 2)), keras.layers.Flatten()])
+    batches = tf.data.Dataset.from_tensor_slices(np.zeros((8, 2, 2), np.float32)).batch(4)
+    for given, told in (
+        (batches, "got _BatchDataset. Of batches make one array first"),
+        ((image for image in np.zeros((8, 2, 2))), "got generator. Of batches make one array first"),
+        ([np.zeros((2, 2)), np.zeros((2, 3))] * 3, "Expected images of one size.*unlike shapes"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            compare(model, model, given)
+    assert compare(model, model, np.concatenate(list(batches)) + np.eye(8, 4).reshape(8, 2, 2)).matrix.shape == (1, 1)
+
+
 def test_the_digest_is_that_of_all_arrays_whatever_their_order(given):
     model = network()
     digests = [

@@ -114,6 +114,24 @@ def test_the_form_asked_for_holds_for_both_networks(x):
     assert torch.provenance["preprocessing"] == "imagenet-torch"
 
 
+@pytest.mark.parametrize("name", ["a conv", "rescaling", "normalization of ones", "normalization of pixels"])
+def test_floats_in_another_range_than_the_network_expects_are_told(x, name):
+    """They enter as they are; 0 to 255 where nothing rescales them, or 0 to 1 where the network does, is said."""
+    model, form = begins(name)
+    ones, whole = x / np.float32(255), x.astype(np.float32)
+    for given, is_other in (
+        (ones, form == NONE),
+        (2 * ones - 1, form == NONE),
+        (whole, form == DIVIDE),
+        (whole - 99, False),
+    ):
+        said = compare(model, model, given, layers=["flat"]).provenance["network_a"]["preprocessing"]
+        assert said["form"] == NONE and said["why"].startswith("floats are taken as they are")
+        assert ("which it may not expect" in said["why"]) == is_other
+    said = compare(model, model, ones if form == NONE else whole, layers=["flat"]).provenance["network_a"]
+    assert f"from 0 to {1 if form == NONE else 255}, which it may not expect: " in said["preprocessing"]["why"]
+
+
 def test_what_has_no_meaning_is_refused(x):
     model, _ = begins("a conv")
     with pytest.raises(ValueError, match="Valid: auto, divide-by-255, none, imagenet-caffe, imagenet-tf, imagenet-t"):

@@ -163,6 +163,35 @@ def test_containers_that_pass_on_a_tensor_come_only_by_name_or_kind():
     assert names(compare(Net(), Net(), x, layers=["layer1.*"]).layers_a) == BLOCK
 
 
+def test_a_pattern_asks_for_what_is_passed_on_where_it_does_not_ask_for_whose_it_is():
+    class States(nn.Module):
+        """Returns all hidden states, of which all but the first are those of its blocks."""
+
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.h = nn.ModuleList(nn.Sequential(nn.Linear(6, 6), nn.Tanh()) for _ in range(3))
+
+        def forward(self, x):
+            states = [2 * x]
+            for block in self.h:
+                states.append(block(states[-1]))
+            return {"last": states[-1], "hidden_states": tuple(states)}
+
+    x = torch.rand(16, 6, generator=torch.Generator().manual_seed(0))
+    states = [f"hidden_states[{i}]" for i in range(4)]
+    result = compare(States(), States(), x, layers=["hidden_states*"])
+    assert names(result.layers_a) == states
+    inside = compare(States(), States(), x, layers=[states[0], "h.0.1", "h.1.1", "h.2.1"])
+    order = [names(inside.layers_a).index(name) for name in ("hidden_states[0]", "h.0.1", "h.1.1", "h.2.1")]
+    assert (result.matrix == inside.matrix[np.ix_(order, order)]).all()
+    assert names(compare(States(), States(), x, layers=["h.?"]).layers_a) == ["h.0", "h.1", "h.2"]
+    assert names(compare(States(), States(), x, layers=["h.*"]).layers_a) == [f"h.{i}.{j}" for i in "012" for j in "01"]
+    assert names(compare(States(), States(), x, layers=["*"]).layers_a)[-1] == "hidden_states[0]"
+    assert names(compare(States(), States(), x, layers=["h.2", "last"]).layers_a) == ["h.2", "last"]
+    assert names(compare(Net(), Net(), images(), layers=["layer?"]).layers_a) == ["layer1"]
+
+
 def test_a_container_that_changes_its_childs_tensor_is_a_layer():
     class Adds(nn.Module):
         def __init__(self):
@@ -370,6 +399,24 @@ def test_arrays_by_the_names_of_the_inputs_enter_both_frameworks():
         compare(Net(), model, {"x": x})
     with pytest.raises(ValueError, match="Expected the same images in every array, got 24 in 'x', 8 in 'words'"):
         compare(Net(), model, {"x": x, "words": words[:8]})
+
+
+def test_a_dict_that_a_model_does_not_take_is_refused_with_how_to_call_it():
+    batches = [{"picture": images(8), "label": torch.arange(8)}]
+    model = Net()
+    with pytest.raises(ValueError, match=r"Net[.]forward does not take 'picture', 'label' .*batch\['picture'\]"):
+        compare(model, model, batches)
+    result = compare(model, model, batches, forward=lambda model, batch: model(batch["picture"]))
+    assert (result.matrix == compare(model, model, images(8)).matrix).all()
+
+
+def test_a_model_that_returns_no_tensor_has_no_layers():
+    class Nothing(nn.Module):
+        def forward(self, x):
+            return None
+
+    with pytest.raises(ValueError, match="^Nothing .*has no layer that can be compared"):
+        compare(Nothing(), Nothing(), images(8))
 
 
 def test_networks_without_layers_to_watch_are_refused():
