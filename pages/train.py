@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 import streamlit as st
@@ -96,7 +95,10 @@ def tell_time(wanted: Sequence[TrainSpec], left_out: int, store: Store) -> None:
         if job is not None and job.state == submit.FAILED:
             st.caption(address.plain(job.error or ""))
         how = "Trains a few steps to see how fast."
-        if widgets.pressed("Measure", key="measure speed", type="tertiary", icon=":material/timer:", help=how):
+        if widgets.pressed(
+            "Measure", key="measure speed", disabled=visitor.cannot_act_yet(), type="tertiary",
+            icon=":material/timer:", help=how,
+        ):  # fmt: skip
             title, by = f"speed of {wanted[0].architecture}", visitor.here()
             with st.spinner("Starting the worker"):
                 accepted = visitor.attempt(lambda: submit.submit("measure", spec, title, store, by))
@@ -154,7 +156,7 @@ def screen() -> None:
         if not found:
             empty_queue(networks, store)
         training_cards.queue(found, trained, networks, store)
-        widgets.rest_of_queue(dataclasses.replace(submit.queue("train", store, visitor.here()), more=0))
+        widgets.rest_of_queue("train", store, submit.queue("train", store, visitor.here()), own=False)
         with notes:
             address.show_notes(training_form.WORDS)
     if wanted := widgets.take("train"):  # the page stands while the worker starts
