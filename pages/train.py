@@ -14,6 +14,7 @@ from cka_core.jobs.trainings import AT_WORK, Training
 from cka_core.library import catalogue
 from cka_core.library.catalogue import NetworkInfo
 from cka_core.training import estimate as training_estimate
+from cka_core.training import state as training_state
 from cka_core.training.estimate import MeasureSpec
 from cka_core.training.recipe import TrainSpec, about_batch_norm
 from pages.parts import address, visitor, widgets
@@ -120,6 +121,19 @@ def measuring(key: str) -> None:
     look()
 
 
+def images_gone(store: Store) -> None:
+    """Trainings that wait for images which somebody removed: they are kept, and come back with them."""
+    gone = training_state.of_images_gone(store, visitor.own_keys(store))
+    if gone:
+        count = "One training is" if len(gone) == 1 else f"{len(gone)} trainings are"
+        names = ", ".join(address.code(name) for name in sorted(set(gone)))
+        st.info(
+            f"{count} of images that are not here any more: {names}. They are kept, and stand here again once the "
+            "images are put back from the trash of the Library, or their file is brought in again.",
+            icon=":material/image_not_supported:",
+        )
+
+
 def empty_queue(networks: dict[str, NetworkInfo], store: Store) -> None:
     """What a newcomer sees: one suggestion, and what will come of it."""
     epochs = training_form.SUGGESTED_EPOCHS
@@ -153,6 +167,7 @@ def screen() -> None:
     with right:
         notes = st.container()
         st.subheader("Trainings", anchor=False)
+        images_gone(store)
         if not found:
             empty_queue(networks, store)
         training_cards.queue(found, trained, networks, store)

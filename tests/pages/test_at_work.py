@@ -14,6 +14,7 @@ from cka_core.jobs import records, submit
 from cka_core.library import keeping
 from cka_core.training.recipe import TrainSpec
 from pages.parts.training import form
+from tests.jobs.test_trainings import of_ones_own, trained
 from tests.pages.test_compare import button, keep, spec
 from tests.pages.test_many_people import in_class as in_class
 from tests.pages.test_many_people import job, labels, open_page, said, someone
@@ -84,6 +85,16 @@ def test_who_stops_what_others_asked_for_too_is_told_that_it_goes_on(store, in_c
         "Others asked for it, too: it goes on for them, and is yours no longer."
     ]
     assert visitors.owners(key, store) == [ben.owner] and not submit.status(key, store).stopping
+
+
+def test_trainings_of_images_that_were_removed_are_told_and_kept(store):
+    trained(of_ones_own(store), store, 2)
+    removed = keeping.remove("images", "mine", "mine", store)
+    page = open_page("train")
+    assert "One training is of images that are not here any more: mine." in said(page).replace("`", "")
+    assert store.damaged() == [] and "Resume" not in labels(page)
+    keeping.restore(removed, store)
+    assert "Resume" in labels(open_page("train"))
 
 
 def test_who_stops_what_is_ones_own_is_told_nothing(store, in_class):
