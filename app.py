@@ -28,9 +28,11 @@ st.set_page_config(page_title=f"{navigation.title} · CKA Explorer")
 st.html(SPACING)
 try:
     visitor.meet()
+    address.come_back(navigation)
     holding.hold(navigation.url_path)
     try:
         navigation.run()
+        address.remember(navigation)
         holding.listen()
     finally:  # also where the page has itself run again
         visitor.hear()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 import streamlit as st
@@ -15,6 +14,7 @@ from cka_core.jobs.trainings import AT_WORK, Training
 from cka_core.library import catalogue
 from cka_core.library.catalogue import NetworkInfo
 from cka_core.training import estimate as training_estimate
+from cka_core.training import state as training_state
 from cka_core.training.estimate import MeasureSpec
 from cka_core.training.recipe import TrainSpec, about_batch_norm
 from pages.parts import address, visitor, widgets
@@ -96,7 +96,10 @@ def tell_time(wanted: Sequence[TrainSpec], left_out: int, store: Store) -> None:
         if job is not None and job.state == submit.FAILED:
             st.caption(address.plain(job.error or ""))
         how = "Trains a few steps to see how fast."
-        if widgets.pressed("Measure", key="measure speed", type="tertiary", icon=":material/timer:", help=how):
+        if widgets.pressed(
+            "Measure", key="measure speed", disabled=visitor.cannot_act_yet(), type="tertiary",
+            icon=":material/timer:", help=how,
+        ):  # fmt: skip
             title, by = f"speed of {wanted[0].architecture}", visitor.here()
             with st.spinner("Starting the worker"):
                 accepted = visitor.attempt(lambda: submit.submit("measure", spec, title, store, by))
@@ -116,6 +119,19 @@ def measuring(key: str) -> None:
         st.caption(f"Measuring: {address.plain(doing)}")
 
     look()
+
+
+def images_gone(store: Store) -> None:
+    """Trainings that wait for images which somebody removed: they are kept, and come back with them."""
+    gone = training_state.of_images_gone(store, visitor.own_keys(store))
+    if gone:
+        count = "One training is" if len(gone) == 1 else f"{len(gone)} trainings are"
+        names = ", ".join(address.code(name) for name in sorted(set(gone)))
+        st.info(
+            f"{count} of images that are not here any more: {names}. They are kept, and stand here again once the "
+            "images are put back from the trash of the Library, or their file is brought in again.",
+            icon=":material/image_not_supported:",
+        )
 
 
 def empty_queue(networks: dict[str, NetworkInfo], store: Store) -> None:
@@ -151,10 +167,11 @@ def screen() -> None:
     with right:
         notes = st.container()
         st.subheader("Trainings", anchor=False)
+        images_gone(store)
         if not found:
             empty_queue(networks, store)
         training_cards.queue(found, trained, networks, store)
-        widgets.rest_of_queue(dataclasses.replace(submit.queue("train", store, visitor.here()), more=0))
+        widgets.rest_of_queue("train", store, submit.queue("train", store, visitor.here()), own=False)
         with notes:
             address.show_notes(training_form.WORDS)
     if wanted := widgets.take("train"):  # the page stands while the worker starts

@@ -8,12 +8,14 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from cka_core.base import deployment
 from cka_core.base.store import Store
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 MAY_NOT = "it is read-only, or belongs to somebody else"
 OF_ITS_OWN = "Let this user write there, or set CKA_STORE to a folder of its own."
+OF_A_CLASS = "Nothing more can be kept here: {}. Tell whoever runs this."
 WRITABLE = "Set CKA_STORE, or --store, to a folder that this user may write to."
 ELSEWHERE = "set CKA_STORE to a folder on another disk"
 
@@ -24,13 +26,19 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 def in_words(error: BaseException, store: Store) -> str | None:
-    """Why the store could not keep something and what to do; None for an error that is another."""
+    """Why the store could not keep something and what to do; None for an error that is another.
+
+    The visitors of a class are not told this machine's folders.
+    """
+    in_class = deployment.mode() == deployment.CLASS
     if is_disk_full(error):
-        return disk_full(error, store)
+        return OF_A_CLASS.format("its disk is full") if in_class else disk_full(error, store)
     if getattr(error, "errno", None) not in READ_ONLY:
         return None
     name = str(getattr(error, "filename", ""))
     if hasattr(error, "needed") or name.startswith(store.path("")):
+        if in_class:
+            return OF_A_CLASS.format(MAY_NOT)
         return f"Nothing can be written to {_place(error, store)}: {MAY_NOT}. {OF_ITS_OWN}"
     if ".tmp-" in Path(name).name:  # on its way to a file that the user named
         return f"Nothing can be written to {_place(error, store)}: {MAY_NOT}. Name another folder."

@@ -25,7 +25,7 @@ from typing import Any, BinaryIO
 import fsspec
 import platformdirs
 
-from cka_core.base import leftovers
+from cka_core.base import deployment, leftovers
 from cka_core.base.checksums import CHECKSUM_LENGTH, checksum_in, file_checksum
 
 log = logging.getLogger(__name__)
@@ -183,7 +183,7 @@ class Store:
 
     def touch(self, path: str) -> None:
         """Mark an object as used now. Only a local file system keeps such a time apart from the contents."""
-        if self.is_local:
+        if self.is_local and deployment.mode() != deployment.READ_ONLY:
             try:
                 os.utime(path)
             except OSError:
@@ -199,7 +199,10 @@ class Store:
             self._move(self.path(name), self.path(new))
 
     def set_aside(self, path: str, why: str) -> None:
-        """Move a damaged file out of the way, under ``damaged/``, and report it."""
+        """Report a damaged file and move it out of the way, under ``damaged/``; not where nothing is changed."""
+        if deployment.mode() == deployment.READ_ONLY:
+            log.warning("A stored file is damaged: %s (%s). It is passed over.", path, why)
+            return
         kind, name = self.name_of(path).split("/", 1)[0], path.rsplit("/", 1)[-1]
         target = self.path(f"damaged/{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}-{kind}~{name}")
         try:

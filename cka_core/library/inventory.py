@@ -22,7 +22,7 @@ from cka_core.measures.hsic import minibatches
 from cka_core.networks import layers
 from cka_core.networks.architectures import NetworkSpec, UnknownNetwork, is_architecture
 from cka_core.networks.layouts import counted_text
-from cka_core.results import comparison
+from cka_core.results import comparison, views
 from cka_core.results import words as result_words
 from cka_core.results.activation_sets import Sample
 from cka_core.results.comparison import CompareSpec, Comparison
@@ -272,7 +272,7 @@ def table(rows: Sequence[Row]) -> pandas.DataFrame:
     """The rows as they are shown: name, what, how, origin, made (UTC), size (kB)."""
     import pandas
 
-    return pandas.DataFrame(
+    frame = pandas.DataFrame(
         {
             "name": [row.name for row in rows],
             "what it is": [row.what for row in rows],
@@ -282,6 +282,7 @@ def table(rows: Sequence[Row]) -> pandas.DataFrame:
             "size": [max(1, round(row.size / 1000)) if row.size else 0 for row in rows],
         }
     )
+    return views.for_a_spreadsheet(frame, ("name", "what it is", "how it was made"))
 
 
 def _sizes(entries: Sequence[Entry]) -> dict[str, int]:

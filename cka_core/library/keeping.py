@@ -6,6 +6,7 @@ What is removed moves to ``trash/<id>/`` in the store, with a record of where it
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 import tempfile
@@ -251,10 +252,11 @@ def empty_trash(store: Store, older_than: float = 0.0, by: Visitor | None = None
 
 
 def expire_trash(store: Store) -> None:
-    """Remove for good whatever has been in the trash for a week. Nothing happens where nothing is changed."""
+    """Remove for good what has been in the trash for a week. Nothing happens where nothing is, or can be, changed."""
     if deployment.mode() != deployment.READ_ONLY:
-        for one in trash(store):
-            _let_go(one, store, TRASH_SECONDS)
+        with contextlib.suppress(OSError):  # a store that may not be written to can still be looked at
+            for one in trash(store):
+                _let_go(one, store, TRASH_SECONDS)
 
 
 def _let_go(one: Removed, store: Store, older_than: float) -> None:

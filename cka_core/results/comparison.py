@@ -338,7 +338,7 @@ def _positions(which: Any, count: int, network: str) -> np.ndarray:
 
 def cell_text(name: str) -> str:
     """A name as a cell. Spreadsheets pass by white space before they see a formula."""
-    return f"'{name}" if name.lstrip().startswith(("=", "+", "-", "@")) or name[:1] in "\t\r\n" else name
+    return f"'{name}" if name.lstrip().startswith(("=", "+", "-", "@")) or name.startswith(("\t", "\r", "\n")) else name
 
 
 def _renamed(result: Comparison, spec: CompareSpec) -> Comparison:

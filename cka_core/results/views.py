@@ -180,6 +180,14 @@ def best_matches(comparison: Comparison, side: str) -> pandas.DataFrame:
     )
 
 
+def for_a_spreadsheet(frame: pandas.DataFrame, names: Sequence[str]) -> pandas.DataFrame:
+    """A table whose columns ``names`` hold what somebody called something, as `Comparison.to_csv` writes such names: a
+    table of a page can be taken along as a CSV file."""
+    from cka_core.results.comparison import cell_text
+
+    return frame.assign(**{name: frame[name].map(cell_text) for name in names if name in frame})
+
+
 def _of_matches(comparison: Comparison, side: str, position: np.ndarray) -> dict[str, np.ndarray]:
     """Bounds and deciding images of each layer's best match; NaN where there is none."""
     own, found = np.arange(len(position)), np.maximum(position, 0)

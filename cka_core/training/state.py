@@ -29,6 +29,7 @@ from cka_core.base import records, visitors
 from cka_core.base.keys import plain
 from cka_core.base.store import Store
 from cka_core.base.visitors import Visitor
+from cka_core.images.image_set import ImagesUnavailable
 from cka_core.library import belongings
 from cka_core.training.recipe import TrainingFailed, TrainSpec
 from cka_core.training.schemas import TrainingRecord
@@ -69,7 +70,8 @@ class TrainingState:
 
 
 def read(key: str, store: Store) -> TrainingState | None:
-    """How far a training is; None if it has not begun."""
+    """How far a training is; None if it has not begun, or the images it is of are not here any more: its record stays
+    for when they are back (`of_images_gone`)."""
     record = records.kept(_record(key), TrainingRecord, store)
     if record is None:
         return None
@@ -88,6 +90,8 @@ def read(key: str, store: Store) -> TrainingState | None:
             record["result"],
             record.get("lower_rate"),
         )
+    except ImagesUnavailable:
+        return None
     except (KeyError, TypeError, ValueError) as error:
         store.set_aside(store.path(_record(key)), f"it is no training's record ({type(error).__name__}: {error})")
         return None
@@ -103,14 +107,33 @@ def threads(key: str, store: Store) -> int | None:
 
 def all_states(store: Store, only: Collection[str] | None = None) -> list[TrainingState]:
     """Every training of the store, the last one begun first; ``only`` those with certain keys."""
+    states = (read(key, store) for key in _keys(store, only))
+    return sorted((state for state in states if state), key=lambda state: -state.created)
+
+
+def of_images_gone(store: Store, only: Collection[str] | None = None) -> list[str]:
+    """What the images of each training were called that cannot be shown or gone on with, as they are not here any
+    more; ``only`` of trainings with certain keys."""
+    gone = []
+    for key in _keys(store, only):
+        record: dict[str, Any] = records.kept(_record(key), TrainingRecord, store) or {"spec": {}}
+        try:
+            TrainSpec.from_json(record["spec"])
+        except ImagesUnavailable:
+            gone.append(str(record["spec"]["images"]))
+        except (TypeError, ValueError):
+            continue  # `read` sees to it
+    return gone
+
+
+def _keys(store: Store, only: Collection[str] | None) -> list[str]:
     folder = store.path("trainings")
     store.fs.invalidate_cache(folder)
     try:
-        keys = [path.rstrip("/").rsplit("/", 1)[-1] for path in store.fs.ls(folder, detail=False)]
+        found = [path.rstrip("/").rsplit("/", 1)[-1] for path in store.fs.ls(folder, detail=False)]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    states = (read(key, store) for key in keys if only is None or key in only)
-    return sorted((state for state in states if state), key=lambda state: -state.created)
+    return [key for key in found if only is None or key in only]
 
 
 def read_log(key: str, store: Store) -> str:

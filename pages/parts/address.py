@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.runtime.state.session_state_proxy import get_session_state
 
 from pages.parts import holding
 
+LEFT, PAGE = "addresses of the pages as they were left", "page in the address"
 LONGEST = 500  # characters of what an address asks for
 
 
@@ -31,6 +33,20 @@ def through_the_app() -> None:
     if PagesManager.uses_pages_directory:
         PagesManager.uses_pages_directory = False
         st.rerun()
+
+
+def come_back(page: StreamlitPage) -> None:
+    """Before a run of a page: where the reader comes to it from another one by its name alone, it opens as it was left.
+    Whoever asks for its name once more, being there, has it as it first was."""
+    left = st.session_state.get(LEFT, {}).get(page.url_path)
+    if left and not st.query_params and st.session_state.get(PAGE) != page.url_path:
+        st.switch_page(page, query_params=left)
+    st.session_state[PAGE] = page.url_path
+
+
+def remember(page: StreamlitPage) -> None:
+    """At the end of a whole run of a page: what stands in the address, for `come_back`."""
+    st.session_state.setdefault(LEFT, {})[page.url_path] = st.query_params.to_dict()
 
 
 def read(key: str, default: Any, valid: Callable[[str], bool], parse: Callable[[str], Any] = str) -> None:

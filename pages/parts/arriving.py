@@ -36,6 +36,7 @@ def zone(store: Store) -> None:
         key=f"file {turn}",
         accept_multiple_files=True,
         max_upload_size=min(LARGEST_UPLOAD, deployment.most("upload") or LARGEST_UPLOAD),
+        disabled=visitor.cannot_act_yet(),
         help=HELP,
     )
     if files:

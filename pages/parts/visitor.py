@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from cka_core.base import deployment, visitors
+from cka_core.base import deployment, full_disk, visitors
 from cka_core.base.store import Store
 from cka_core.base.visitors import Links, Visitor
 from pages.parts import address, qr
@@ -177,22 +177,33 @@ def cannot_act_yet() -> bool:
     return only_looks() or (by is not None and not by.owner)
 
 
-def attempt(action: Callable[[], Any]) -> bool:
-    """Do something; where that is refused, say why here. Returns whether it was done."""
+def refusal(action: Callable[[], Any]) -> str:
+    """Do something; why it was refused, or why the store could not take it, or "" where it was done."""
     try:
         action()
     except ValueError as error:
-        st.error(address.plain(str(error)), icon=":material/block:")
-        return False
-    return True
+        return str(error)
+    except OSError as error:
+        reason = full_disk.in_words(error, Store())
+        if reason is None:
+            raise
+        return reason
+    return ""
+
+
+def attempt(action: Callable[[], Any]) -> bool:
+    """Do something; where that is refused, say why here. Returns whether it was done."""
+    refused = refusal(action)
+    if refused:
+        st.error(address.plain(refused), icon=":material/block:")
+    return not refused
 
 
 def ask(action: Callable[..., Any], *args: Any) -> None:
     """`attempt` in the name of this visitor, for a button's callback: where it is refused, a note says why."""
-    try:
-        action(*args, by=here())
-    except ValueError as error:
-        st.toast(address.plain(str(error)), icon=":material/block:")
+    refused = refusal(lambda: action(*args, by=here()))
+    if refused:
+        st.toast(address.plain(refused), icon=":material/block:")
 
 
 def became_teacher(told: str) -> bool:

@@ -10,6 +10,7 @@ import streamlit as st
 
 from cka_core.base import words
 from cka_core.base.store import Store
+from cka_core.base.visitors import Visitor
 from cka_core.jobs import submit
 from cka_core.library import catalogue
 from cka_core.library import words as network_words
@@ -19,6 +20,8 @@ from pages.parts import address, visitor
 AT_WORK = (submit.QUEUED, submit.RUNNING)
 PRESSED_FOR = 10.0
 """Seconds after which a press that no run of the page has taken is void."""
+QUEUE_SECONDS = 5.0
+"""How often a page looks who else is at work, as long as somebody is."""
 
 
 def network_picker(side: str, networks: Mapping[str, NetworkInfo], default: str, store: Store) -> NetworkInfo:
@@ -149,12 +152,39 @@ def at_work(job: submit.JobStatus | None) -> bool:
     return job is not None and job.state in AT_WORK
 
 
-def rest_of_queue(queue: submit.Queue) -> None:
-    """How many jobs there are beside those that are named."""
-    parts = [f"{queue.more} more of yours" if visitor.here() else f"{queue.more} more"] if queue.more else []
-    parts += [f"{queue.others} of others"] if queue.others else []
-    if parts:
-        st.caption(f"{' and '.join(parts)} at work or waiting.")
+def rest_of_queue(kind: str, store: Store, drawn: submit.Queue, *, own: bool = True) -> None:
+    """How many jobs there are beside those that are named, as ``drawn`` names them; not ``own`` where the page has
+    those elsewhere. While there are any it looks every few seconds, and runs the page again where others are to be
+    named."""
+    any_there = bool(drawn.shown or drawn.more or drawn.others)
+
+    @st.fragment(run_every=QUEUE_SECONDS if any_there else None)
+    def look() -> None:
+        queue = submit.queue(kind, store, visitor.here())
+        if own and [job.key for job in queue.shown] != [job.key for job in drawn.shown]:
+            st.rerun()
+        more = queue.more if own else 0
+        parts = [f"{more} more of yours" if visitor.here() else f"{more} more"] if more else []
+        parts += [f"{queue.others} of others"] if queue.others else []
+        if parts:
+            st.caption(f"{' and '.join(parts)} at work or waiting.")
+
+    look()
+
+
+def stop_job(key: str, store: Store) -> None:
+    """For a Stop button: where others asked for the same, a note says that it goes on for them."""
+
+    def left_or_stopped(by: Visitor | None) -> None:
+        if not submit.stop(key, store, by):
+            say_that_it_goes_on()
+
+    visitor.ask(left_or_stopped)
+
+
+def say_that_it_goes_on() -> None:
+    """What became of a job that somebody stopped whom it did not belong to alone."""
+    st.toast("Others asked for it, too: it goes on for them, and is yours no longer.", icon=":material/group:")
 
 
 def job_progress(key: str, *, stop: str = "stop") -> None:
@@ -189,8 +219,8 @@ def job_progress(key: str, *, stop: str = "stop") -> None:
                     key=stop,
                     icon=":material/stop_circle:",
                     disabled=status.stopping,
-                    on_click=visitor.ask,
-                    args=(submit.stop, key, store),
+                    on_click=stop_job,
+                    args=(key, store),
                 )
 
     look()

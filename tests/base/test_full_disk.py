@@ -43,6 +43,14 @@ def test_the_sentence_says_which_folder_how_much_and_what_to_do(store, stuck):
     assert store.names("") == []
 
 
+def test_a_class_is_not_told_the_folder(store, stuck, monkeypatch):
+    monkeypatch.setenv("CKA_MODE", "class")
+    with pytest.raises(OSError) as error:
+        store.put("comparisons", "k", bytes(3_000_000))
+    said = full_disk.in_words(error.value, store)
+    assert "Tell whoever runs this." in said and "/" not in said
+
+
 def test_a_file_copied_into_the_store_says_the_same(store, stuck, tmp_path):
     (tmp_path / "file").write_bytes(b"x")
     with pytest.raises(OSError) as error:

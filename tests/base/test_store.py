@@ -56,6 +56,20 @@ def test_a_damaged_object_is_set_aside_reported_and_counts_as_missing(store, dam
     assert store.get("things", "a") == b"again"
 
 
+def test_where_there_is_only_something_to_look_at_reading_changes_nothing(store, monkeypatch, caplog):
+    whole, damaged = Path(store.put("kind", "whole", b"some bytes")), Path(store.put("kind", "damaged", b"some bytes"))
+    record = Path(store.path("records/one.json"))
+    record.parent.mkdir()
+    for file in (damaged, record):
+        file.write_bytes(b"{")
+    os.utime(whole, (1000, 1000))
+    monkeypatch.setenv("CKA_MODE", "read-only")
+    assert store.get("kind", "whole") == b"some bytes"
+    assert store.get("kind", "damaged") is None and store.read_record("records/one.json") is None
+    assert whole.stat().st_mtime == 1000 and damaged.exists() and record.exists() and store.damaged() == []
+    assert caplog.text.count("is damaged") == 2
+
+
 def test_an_unfinished_write_leaves_nothing(store, monkeypatch):
     def fail(*args):
         raise OSError("disk full")

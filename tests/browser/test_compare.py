@@ -357,6 +357,31 @@ def test_the_browsers_back_is_back_in_the_app(page: Page, reader: str):
     expect(page.get_by_role("heading", name="ResNet 38x1 × ResNet 14x4")).to_be_visible()
 
 
+def test_a_page_that_was_left_opens_as_it_was_left(page: Page, reader: str):
+    open_map(page, f"{reader}{PAIR}&kinds=convolutions")
+    compared, width = urlsplit(page.url).query, page.get_by_role("spinbutton", name="Width")
+    for shown in ("1", "3"):
+        page.get_by_role("link", name="Train").click()
+        expect(width).to_have_value(shown)
+        settled(page)
+        width.fill("3")
+        width.press("Enter")
+        page.wait_for_function("location.search === '?width=3'")
+        settled(page)
+        page.get_by_role("link", name="Compare").click()
+        expect(page.get_by_role("heading", name="ResNet 38x1 × ResNet 14x4")).to_be_visible()
+        settled(page)
+        assert urlsplit(page.url).query == compared
+    page.get_by_role("link", name="Library").click()  # leads to Compare, asking for something
+    expect(page.get_by_role("heading", name="Library", exact=True)).to_be_visible()
+    settled(page)
+    page.locator("[data-testid=stDataFrame]").first.click(position={"x": 15, "y": 52})
+    page.get_by_role("button", name="Compare with …").click()
+    page.wait_for_function("location.pathname === '/' && location.search.startsWith('?a=')")
+    settled(page)
+    assert "b=" not in urlsplit(page.url).query, "what an address asks for is taken as it stands"
+
+
 def test_the_browsers_back_leads_to_no_pair_that_was_never_chosen(page: Page, reader: str):
     open_map(page, reader)
     trained, untrained = (

@@ -81,6 +81,7 @@ def test_a_class_with_its_teacher(browser, class_app, tmp_path):
     button(teacher, "Stop").click()
     expect(teacher.get_by_text("Nobody is at work.")).to_be_visible(timeout=120_000)
     assert submit.status(job, store).state == "stopped"
+    expect(other.get_by_text("1 of others at work or waiting.")).to_have_count(0)  # without being asked to look again
 
     # The student sees that, after a reload too, and takes it along to another device.
     student.reload()

@@ -6,14 +6,17 @@ import dataclasses
 import shlex
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cka_core import cli
 from cka_core.base.locks import file_lock
 from cka_core.base.progress import Progress
 from cka_core.base.store import Store
+from cka_core.images import own
+from cka_core.images.own_files import OwnImages
 from cka_core.jobs import records, submit, trainings
-from cka_core.library import catalogue
+from cka_core.library import catalogue, keeping
 from cka_core.training import estimate as training_estimate
 from cka_core.training import fit as training
 from cka_core.training import state as training_state
@@ -43,6 +46,14 @@ def trained(spec: TrainSpec, store: Store, epochs: int, result: dict[str, Any] |
     if result:
         work.finish(result)
     work.close()
+
+
+def of_ones_own(store: Store) -> TrainSpec:
+    """A training on images of one's own, which are called "mine"."""
+    labels = np.arange(64) % 4
+    pixels = np.broadcast_to(labels[:, None, None, None], (64, 32, 32, 3)).astype(np.uint8)
+    own.put("mine", OwnImages({"all": (pixels, labels)}, ("a", "b", "c", "d")), "mine.npz", store)
+    return dataclasses.replace(SPEC, images="mine")
 
 
 def state(spec: TrainSpec, store: Store) -> str:
@@ -292,3 +303,16 @@ def test_speeds_of_several_sizes_stand_side_by_side_and_follow_the_machine(store
         for size in (16, 32, 256, 512)
     }
     assert times[16] == times[32] == pytest.approx(31.25) and times[256] == times[512] == pytest.approx(3125 / 300)
+
+
+def test_a_training_outlives_its_images_and_comes_back_with_them(store):
+    """That its images were removed is no damage of its record: they can be put back for a week."""
+    spec = of_ones_own(store)
+    trained(spec, store, 2)
+    removed = keeping.remove("images", "mine", "mine", store)
+    assert trainings.trainings(store) == [] and store.damaged() == []
+    assert training_state.of_images_gone(store) == ["mine"]
+    assert training_state.of_images_gone(store, only=()) == []
+    keeping.restore(removed, store)
+    (found,) = trainings.trainings(store)
+    assert found.spec == spec and found.epochs_done == 2 and training_state.of_images_gone(store) == []

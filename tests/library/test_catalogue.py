@@ -289,6 +289,12 @@ def test_every_kind_is_listed_newest_first_with_size_and_origin(store, tmp_path)
     assert inventory.damaged(store) == []
 
 
+def test_the_librarys_tables_give_a_spreadsheet_no_formula():
+    row = inventory.Row("comparisons", "key", "=cmd() × itself", "+what", "-how", "brought in", "", 0)
+    (shown,) = inventory.table([row]).itertuples(index=False)
+    assert tuple(shown[:3]) == ("'=cmd() × itself", "'+what", "'-how")
+
+
 def test_what_a_comparison_cached_is_downloaded_as_an_activation_set(store, tmp_path):
     spec = CompareSpec(*(catalogue.find("cifar-resnet-8x1", store).spec,) * 2, SampleSpec(n=8))
     engine.run(spec, store)

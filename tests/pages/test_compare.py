@@ -400,6 +400,15 @@ def test_a_layer_the_other_network_lacks_is_forgotten_not_an_error(store):
     assert page.selectbox(key="la").value == "stem_conv"
 
 
+def test_the_table_which_can_be_taken_along_gives_a_spreadsheet_no_formula(store):
+    wanted = spec()
+    result = comparison(wanted.a.architecture, wanted.b.architecture)
+    named = [replace(result.layers_a[0], name="=cmd()"), *result.layers_a[1:]]
+    store.put("comparisons", wanted.key, replace(result, layers_a=named).to_bytes())
+    page = open_page(a=A, b=B, tab="Table")
+    assert list(page.dataframe[0].value["layer"])[0] == "'=cmd()"
+
+
 def test_the_table_sorts_and_the_download_tells_the_command(store):
     keep(store, spec())
     page = open_page(a=A, b=B, tab="Table")

@@ -113,6 +113,17 @@ def test_best_matches_of_both_sides():
         assert list(frame["best match"]) == [other[i].name for i in matrix.argmax(axis=1)]
 
 
+def test_a_table_of_a_page_gives_a_spreadsheet_no_formula_and_nothing_else_is_changed():
+    layers = [Layer(name, "Dense", (1,)) for name in ("=cmd()", "'=cmd()", "fc")]
+    result = Comparison(np.eye(3), layers, layers)
+    every, best = views.pairs(result), views.best_matches(result, "a")
+    shown = views.for_a_spreadsheet(every, ("layer of A", "layer of B", "layer"))
+    assert set(shown["layer of A"]) == set(shown["layer of B"]) == {"'=cmd()", "fc"}
+    assert list(shown.columns) == list(every.columns) and shown["CKA"].equals(every["CKA"])
+    blank = views.for_a_spreadsheet(best.assign(**{"best match": ""}), ("layer", "best match"))
+    assert list(blank["layer"]) == ["'=cmd()", "'=cmd()", "fc"] and list(blank["best match"]) == [""] * 3
+
+
 def test_a_layer_without_cka_has_no_best_match():
     whole = comparison()
     matrix = whole.matrix.copy()

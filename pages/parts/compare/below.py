@@ -107,7 +107,7 @@ def numbers(shown: Comparison, titles: tuple[str, str]) -> None:
     value = result_words.value_text(shown.provenance)
     frame = views.pairs(shown) if which == 2 else views.best_matches(shown, "ab"[which])
     st.dataframe(
-        frame,
+        views.for_a_spreadsheet(frame, ("layer", "best match", "layer of A", "layer of B")),
         hide_index=True,
         height=420,
         column_config={

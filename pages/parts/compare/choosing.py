@@ -116,7 +116,7 @@ def compare_button(
                 on_click=show_job,
                 args=(other.spec,),
             )
-    widgets.rest_of_queue(queue)
+    widgets.rest_of_queue("compare", store, queue)
 
 
 def start(spec: CompareSpec, a: NetworkInfo, b: NetworkInfo, store: Store) -> None:
@@ -128,10 +128,9 @@ def start(spec: CompareSpec, a: NetworkInfo, b: NetworkInfo, store: Store) -> No
         return
     title = network_words.pair_title(a, b)
     title += "" if spec.measure == MEASURE else f", {registry.measure(spec.measure).title}"
-    try:
-        submit.submit("compare", spec, title, store, visitor.here())
-    except ValueError as error:
-        widgets.refuse("compare", str(error))
+    refused = visitor.refusal(lambda: submit.submit("compare", spec, title, store, visitor.here()))
+    if refused:
+        widgets.refuse("compare", refused)
     st.rerun()
 
 

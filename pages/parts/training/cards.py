@@ -7,7 +7,6 @@ from typing import Any
 
 import streamlit as st
 
-from cka_core.base import full_disk
 from cka_core.base.store import Store
 from cka_core.base.visitors import Visitor
 from cka_core.jobs import submit as jobs
@@ -102,8 +101,8 @@ def running_card(training: Training, store: Store) -> None:
                     icon=":material/stop_circle:",
                     disabled=stopping,
                     help="After the present step. Finished epochs are kept, and Resume goes on from there.",
-                    on_click=visitor.ask,
-                    args=(jobs.stop, training.key, store),
+                    on_click=widgets.stop_job,
+                    args=(training.key, store),
                 )
             else:
                 st.caption("Another program is at it, the command line or an atlas perhaps: stop it there.")
@@ -130,7 +129,9 @@ def _unqueue(training: Training, store: Store) -> None:
     """What was never begun leaves no trace; what has epochs reads "stopped" and can go on later."""
 
     def take_out(by: Visitor | None) -> None:
-        if jobs.stop(training.key, store, by) and not training.epochs_done:
+        if not jobs.stop(training.key, store, by):
+            widgets.say_that_it_goes_on()
+        elif not training.epochs_done:
             trainings.remove(training.key, store, by)
 
     visitor.ask(take_out)
@@ -249,16 +250,12 @@ def submit(specs: list[TrainSpec], store: Store) -> None:
 
 def send(specs: list[TrainSpec], store: Store) -> str:
     """Have trainings done, in this order; why it cannot be done, or ""."""
-    try:
+
+    def submit_all() -> None:
         for spec in specs:
             jobs.submit("train", spec, trainings.title(spec), store, visitor.here())
-    except ValueError as error:
-        return str(error)
-    except OSError as error:
-        if not full_disk.is_disk_full(error):
-            raise
-        return full_disk.disk_full(error, store)
-    return ""
+
+    return visitor.refusal(submit_all)
 
 
 def _header(training: Training, name: str = "") -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from cka_core.base import words
+from cka_core.base import deployment, words
 from cka_core.base.store import Store
 from cka_core.jobs import trainings
 from cka_core.networks.architectures import APPLICATIONS, Architecture, architecture
@@ -250,7 +250,8 @@ def _start_file() -> str:
         "Weights file",
         ["h5"],
         key="start file",
-        max_upload_size=LARGEST_UPLOAD,
+        max_upload_size=min(LARGEST_UPLOAD, deployment.most("upload") or LARGEST_UPLOAD),
+        disabled=visitor.cannot_act_yet(),
         help="For the ImageNet ResNets a “notop” .h5 of keras.applications, for the others a .weights.h5 of the same "
         "architecture.",
     )
