@@ -44,7 +44,7 @@ class Ours:
 
         from cka_core.training import devices, fit
         from cka_core.training.images import TrainingImages
-        from cka_core.training.state import Work
+        from cka_core.training.work import Work
 
         self.spec, self.keras, self.training = spec, keras, fit
         self.data, self.devices = TrainingImages(spec, store), devices.choose()

@@ -54,7 +54,7 @@ from cka_core.training.recipe import (
     batch_norm_momentum,
     fit_words,
 )
-from cka_core.training.state import Work
+from cka_core.training.work import Work
 
 if TYPE_CHECKING:
     import keras

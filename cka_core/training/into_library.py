@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cka_core.base.store import Store
 from cka_core.library import catalogue, keeping
 from cka_core.training import state as training_state
+from cka_core.training import work
 from cka_core.training.epochs import without_optimizer
 from cka_core.training.recipe import TrainSpec
 
@@ -69,5 +70,5 @@ def finished_before(spec: TrainSpec, name: str, store: Store) -> dict[str, Any] 
         return None
     if any(store.get("networks", f"{name}@{epoch}") is None for epoch in record.get("checkpoints", ())):
         return None
-    training_state.finish(spec.key, record, store)  # it may have been killed just before that
+    work.finish(spec.key, record, store)  # it may have been killed just before that
     return dict(record)

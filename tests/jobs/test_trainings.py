@@ -21,7 +21,7 @@ from cka_core.training import estimate as training_estimate
 from cka_core.training import fit as training
 from cka_core.training import state as training_state
 from cka_core.training.recipe import PRESETS, TrainSpec
-from cka_core.training.state import Work
+from cka_core.training.work import Work
 
 SPEC = TrainSpec("cifar-resnet-8x1", epochs=4)
 BELIEVED = "tcp://elsewhere"

@@ -17,6 +17,7 @@ from cka_core.library import catalogue
 from cka_core.training import estimate as training_estimate
 from cka_core.training import state as training_state
 from cka_core.training.recipe import PRESETS, TrainSpec
+from cka_core.training.work import Work
 from tests.jobs.test_trainings import submitted, trained
 
 APP = Path(__file__).parent.parent.parent / "app.py"
@@ -196,7 +197,7 @@ def test_a_number_out_of_range_is_explained_and_nothing_else_is_trained(asked, k
 def test_a_loss_that_is_not_finite_leads_to_a_lower_rate_and_not_to_resume(asked, store):
     spec = dataclasses.replace(SPEC, learning_rate=10.0)
     trained(spec, store, 1)
-    training_state.Work(spec, spec.default_name, 2812, "CPU.", store).note(lower_rate=0.05)
+    Work(spec, spec.default_name, 2812, "CPU.", store).note(lower_rate=0.05)
     submitted(spec, store, "failed")
     page = open_page(depth="8", epochs="4", rate="10")
     assert button(page, "Train").disabled and "did not stay finite" in texts(page)
