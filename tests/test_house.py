@@ -30,7 +30,7 @@ DOORS = {"__init__", "__main__", "analysis", "bundle", "cli"}
 
 TENSORFLOW = {
     "images": {"downloads"},
-    "networks": {"activations", "building", "fingerprint", "layer_graph", "preprocessing", "surgery"},
+    "networks": {"activations", "building", "fingerprint", "layer_graph", "preprocessing", "segments", "surgery"},
     "library": {"catalogue", "keras_files", "own_networks"},
     "comparing": {"engine", "sources", "warm"},
     "training": {"devices", "epochs", "fit", "images", "into_library", "measuring", "several_hosts"},

@@ -7,8 +7,7 @@ threads and the matrix product's take turns instead of disturbing each other at 
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from cka_core.networks.inputs import Entering
 from cka_core.networks.layer_graph import BATCH_NORMS, INFERENCE, Call, Input, Key, layer_graph
 from cka_core.networks.layers import Choice, Layer, check_patterns, matching
 from cka_core.networks.preprocessing import AUTO, Pixels, check, check_fits, check_form, check_range, chosen, pixels
+from cka_core.networks.segments import Planned, Segment, traced
 from cka_core.networks.tokens import check_tokens, reduced
 
 if TYPE_CHECKING:
@@ -34,21 +34,6 @@ PART_LAYERS = 24
 
 StepReport = Callable[[int, int, int], None]
 """Called after each segment with its number from 1 and the positions, from 1, of the first and last layer done."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Segment:
-    """Consecutive calls run as one traced function. ``recorded`` are positions among the layers compared.
-
-    A mask that Keras hangs on a tensor goes from one segment to the next beside it, under `_mask_of` its key.
-    """
-
-    calls: tuple[Call, ...]
-    needs: tuple[Key, ...]
-    keeps: tuple[Key, ...]
-    recorded: tuple[int, ...]
-    outputs: tuple[Key, ...]
-    function: Callable[..., Any]
 
 
 class Extractor:
@@ -190,9 +175,9 @@ class Extractor:
         for _ in segments:  # the last report
             pass
 
-    def _groups(self) -> list[list[_Segment]]:
+    def _groups(self) -> list[list[Segment]]:
         """Segments with at least `PART_LAYERS` layers together: what `parts` gives at a time."""
-        groups: list[list[_Segment]] = [[]]
+        groups: list[list[Segment]] = [[]]
         for segment in self._segments:
             if sum(len(member.recorded) for member in groups[-1]) >= PART_LAYERS:
                 groups.append([])
@@ -226,7 +211,7 @@ class Extractor:
                 done = segment.recorded or (0,)
                 report(number, done[0] + 1, done[-1] + 1)
 
-    def _cut(self) -> list[_Segment]:
+    def _cut(self) -> list[Segment]:
         """Cut the calls into segments of at most `SEGMENT_FEATURES` recorded activations, as far as needed."""
         recorded_by_key: dict[Key, list[int]] = {}
         for index, position in enumerate(self._chosen):
@@ -252,22 +237,9 @@ class Extractor:
             keeps = tuple(sorted(later))
             needs = tuple(sorted(read - made))
             outputs = tuple(sorted((made & later) | {self._graph.tensors[self._chosen[i]] for i in recorded}))
-            planned.append((group, needs, keeps, tuple(sorted(recorded)), outputs))
+            planned.append(Planned(tuple(group), needs, keeps, tuple(sorted(recorded)), outputs))
             later = (later - made) | set(needs)
-        return self._trace(planned[::-1])
-
-    def _trace(self, planned: Sequence[tuple[Any, ...]]) -> list[_Segment]:
-        """Trace the segments from first to last: which tensors carry a mask is known only then."""
-        segments = []
-        masks: dict[Key, tuple[tuple[int | None, ...], str]] = {}
-        for group, needs, keeps, recorded, outputs in planned:
-            needs = (*needs, *(_mask_of(key) for key in needs if _mask_of(key) in masks))
-            specs = [masks[key] if key in masks else self._spec(key) for key in needs]
-            function, found = _traced(group, needs, outputs, specs, self.batch_norm)
-            masks |= found
-            keeps = (*keeps, *(_mask_of(key) for key in keeps if _mask_of(key) in masks))
-            segments.append(_Segment(tuple(group), needs, keeps, recorded, (*outputs, *found), function))
-        return segments
+        return traced(planned[::-1], self._graph.inputs, self.batch_norm)
 
     def _size(self, key: Key) -> int:
         size = 1
@@ -275,51 +247,11 @@ class Extractor:
             size *= side or 32
         return size
 
-    def _spec(self, key: Key) -> tuple[tuple[int | None, ...], str]:
-        entering = (entry for entry in self._graph.inputs if entry.key == key)
-        return next(((entry.shape, entry.dtype) for entry in entering), None) or self._graph.specs[key]
-
 
 def _same_tokens(one: Layer, other: Layer) -> bool:
     """Whether a mask of tokens leaves out the same of both, if their numbers are the same but for their order."""
     shapes = {one.shape, other.shape}
     return all(len(shape) != 2 for shape in shapes) or (len(shapes) == 1 and other.kind != "Permute")
-
-
-def _mask_of(key: Key) -> Key:
-    return f"mask of {key[0]}", key[1]
-
-
-def _traced(
-    calls: Sequence[Call],
-    needs: Sequence[Key],
-    outputs: Sequence[Key],
-    specs: Sequence[tuple[Any, str]],
-    batch_norm: str,
-) -> tuple[Callable[..., Any], dict[Key, tuple[tuple[int | None, ...], str]]]:
-    """The calls as one function of the tensors ``needs``; it returns ``outputs``, then their masks, which are given."""
-    import tensorflow as tf
-    from keras.src.backend import get_keras_mask, set_keras_mask
-
-    # The number of images stays open, so that a shorter last minibatch is not traced again.
-    signature = [tf.TensorSpec((None, *shape[1:]), dtype) for shape, dtype in specs]
-    masks: dict[Key, Any] = {}
-
-    @tf.function(input_signature=signature, autograph=False)
-    def run(*tensors: Any) -> list[Any]:
-        values = dict(zip(needs, tensors, strict=True))
-        for key in needs:
-            if _mask_of(key) in values:
-                set_keras_mask(values[key], values[_mask_of(key)])
-        for call in calls:
-            values.update(call.run(values, batch_norm))
-        masks.update({_mask_of(key): get_keras_mask(values[key]) for key in outputs})
-        for key in [key for key, mask in masks.items() if mask is None]:
-            del masks[key]
-        return [*(values[key] for key in outputs), *masks.values()]
-
-    function = run.get_concrete_function()
-    return function, {key: (tuple(mask.shape), mask.dtype.name) for key, mask in masks.items()}
 
 
 def check_batch_norm(mode: str) -> None:

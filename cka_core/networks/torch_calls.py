@@ -47,10 +47,6 @@ class Seen:
     shape: tuple[int, ...]
     problem: str = ""
 
-    @property
-    def place(self) -> Place:
-        return self.module, self.call, self.leaf
-
 
 @dataclasses.dataclass(frozen=True)
 class Output:
@@ -65,13 +61,13 @@ class Output:
     reason: str = ""
 
     @property
-    def place(self) -> Place:
-        return self.module, self.call, self.leaf
-
-    @property
     def called(self) -> str:
         """The name of the call, the same for all its tensors."""
         return call_name(self.module, self.call)
+
+
+def origin(one: Seen | Output) -> Place:
+    return one.module, one.call, one.leaf
 
 
 def call_name(module: str, call: int) -> str:
@@ -230,7 +226,7 @@ class _Watch:
                 shape = () if problem else tuple(int(side) for side in tensor.shape)
                 sums = _sums(tensor, problem)
                 passed_on = tuple(
-                    one.place
+                    origin(one)
                     for (ref, before), one in inside
                     if is_container and ref() is tensor and sums.equal(before)
                 )

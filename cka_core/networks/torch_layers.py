@@ -29,6 +29,7 @@ from cka_core.networks.torch_calls import (
     find_outputs,
     leaves,
     named,
+    origin,
     scripted,
     watched,
 )
@@ -256,16 +257,16 @@ def _chosen(outputs: list[Output], layers: Choice) -> list[Output]:
     exact = {pattern for pattern in layers if pattern in names}
     patterns = [pattern for pattern in layers if pattern not in names]
     found = {
-        output.place
+        origin(output)
         for output in outputs
         if output.layer.name in exact or output.called in exact or output.layer.kind in patterns
     }
     fitting = [output for output in outputs if any(fits(output.layer.name, pattern) for pattern in patterns)]
-    found |= {output.place for output in fitting if not output.passed_on}
+    found |= {origin(output) for output in fitting if not output.passed_on}
     for output in fitting:  # what is inside comes first
         if found.isdisjoint(output.passed_on):
-            found.add(output.place)
-    return [output for output in outputs if output.place in found]
+            found.add(origin(output))
+    return [output for output in outputs if origin(output) in found]
 
 
 def _eager(model: Any) -> Any:

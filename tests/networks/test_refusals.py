@@ -1,0 +1,40 @@
+"""What cannot be compared is refused with what to do instead."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cka_core import compare
+
+SHAPE = (8, 8, 3)
+
+
+@pytest.fixture(scope="module")
+def x():
+    return np.random.default_rng(0).random((16, *SHAPE), np.float32)
+
+
+def test_a_sequential_model_is_told_to_be_built_and_one_without_layers_that_it_has_none(x):
+    import keras
+
+    open_ended = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)], name="open")
+    with pytest.raises(ValueError, match="got Sequential 'open', which does not know yet .* Call it on some images"):
+        compare(open_ended, open_ended, x)
+    open_ended(x[:1])
+    assert len(compare(open_ended, open_ended, x).layers_a) == 2
+    inputs = keras.Input(SHAPE)
+    sums = keras.Model(inputs, 2 * inputs + 1, name="sums")
+    with pytest.raises(ValueError, match="^sums has no layer that can be compared: .* use compare_activations"):
+        compare(sums, sums, x)
+
+
+def test_a_layer_that_puts_out_nothing_is_named_with_what_to_do(x):
+    import keras
+
+    inputs = keras.Input(SHAPE)
+    empty = keras.layers.Lambda(lambda t: t[:, :0], output_shape=(0, 8, 3), name="empty")(inputs)
+    model = keras.Model(inputs, [keras.layers.Flatten(name="flat")(inputs), empty])
+    with pytest.raises(ValueError, match=r"'empty'.*got shape \(16, 0, 8, 3\)[.] Leave this layer out"):
+        compare(model, model, x)
+    assert compare(model, model, x, layers=["flat"]).matrix == pytest.approx(1)
