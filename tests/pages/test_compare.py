@@ -409,6 +409,30 @@ def test_the_table_which_can_be_taken_along_gives_a_spreadsheet_no_formula(store
     assert list(page.dataframe[0].value["layer"])[0] == "'=cmd()"
 
 
+def rows_of(page: AppTest) -> list[str]:
+    return [option.content for option in page.segmented_control(key="rows").proto.options]
+
+
+def test_the_table_of_a_network_with_itself_has_each_choice_once():
+    page = open_page(tab="Table")
+    assert rows_of(page) == ["best match of each layer of ResNet 38x1", "every pair"]
+    assert page.segmented_control(key="rows").value == "a"
+
+
+def test_the_tables_choice_of_rows_follows_the_pair(store):
+    keep(store, spec())
+    page = open_page(a=A, b=B, tab="Table")
+    first, second, every = rows_of(page)
+    assert first != second and every == "every pair"
+    page.segmented_control(key="rows").set_value("b").run()
+    deep = [layer.name for layer in comparison(A, B).layers_b]
+    assert list(page.dataframe[0].value["layer"]) == deep
+    page = open_page(tab="Table")
+    page.session_state["rows"] = "b"  # as a pair that was shown before leaves it
+    page.run()
+    assert not page.exception and page.segmented_control(key="rows").value == "a"
+
+
 def test_the_table_sorts_and_the_download_tells_the_command(store):
     keep(store, spec())
     page = open_page(a=A, b=B, tab="Table")

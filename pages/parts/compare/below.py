@@ -20,6 +20,7 @@ from pages.parts.compare import estimating, many_maps, measuring, missing, the_m
 from pages.parts.compare.which import OnScreen
 from pages.parts.glossary import explain
 
+EVERY_PAIR = "every pair"
 Limits = tuple[float, float] | None
 TABS = ("Best match along depth", "All measures", "Estimators", "Two maps", "Several networks", "Table", "Download")
 
@@ -102,10 +103,9 @@ def best_match(on: OnScreen, shown: Comparison, store: Store) -> None:
 
 
 def numbers(shown: Comparison, titles: tuple[str, str]) -> None:
-    rows = [f"best match of each layer of {side}" for side in titles] + ["every pair"]
-    which = st.segmented_control("Rows", range(3), default=0, required=True, key="rows", format_func=rows.__getitem__)
+    which = _rows(shown, titles)
     value = result_words.value_text(shown.provenance)
-    frame = views.pairs(shown) if which == 2 else views.best_matches(shown, "ab"[which])
+    frame = views.pairs(shown) if which == EVERY_PAIR else views.best_matches(shown, which)
     st.dataframe(
         views.for_a_spreadsheet(frame, ("layer", "best match", "layer of A", "layer of B")),
         hide_index=True,
@@ -117,6 +117,21 @@ def numbers(shown: Comparison, titles: tuple[str, str]) -> None:
             "images deciding": st.column_config.NumberColumn(format="%.0f", help=explain("images that decide")),
         },
     )
+
+
+def _rows(shown: Comparison, titles: tuple[str, str]) -> str:
+    """What the table has a row for: the layers of "a" or of "b", once of a network with itself, or `EVERY_PAIR`."""
+    alike = titles[0] == titles[1]
+    sides = dict(zip("a" if shown.is_self else "ab", titles, strict=False))
+    words = {
+        side: f"best match of each layer of {f'{side.upper()}: ' if alike and len(sides) > 1 else ''}{title}"
+        for side, title in sides.items()
+    }
+    words[EVERY_PAIR] = EVERY_PAIR
+    if st.session_state.get("rows") not in words:  # of the pair that was shown before
+        st.session_state["rows"] = "a"
+    chosen: str = st.segmented_control("Rows", list(words), required=True, key="rows", format_func=words.__getitem__)
+    return chosen
 
 
 def downloads(
