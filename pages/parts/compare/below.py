@@ -130,8 +130,8 @@ def _rows(shown: Comparison, titles: tuple[str, str]) -> str:
     words[EVERY_PAIR] = EVERY_PAIR
     if st.session_state.get("rows") not in words:  # of the pair that was shown before
         st.session_state["rows"] = "a"
-    chosen: str = st.segmented_control("Rows", list(words), required=True, key="rows", format_func=words.__getitem__)
-    return chosen
+    chosen = st.segmented_control("Rows", list(words), required=True, key="rows", format_func=words.__getitem__)
+    return chosen or "a"
 
 
 def downloads(
