@@ -55,7 +55,8 @@ def compare(
 
     What is compared is what the models' own inference gives: of a Keras model for each call of each layer what
     ``predict`` of a model with that tensor as its output gives, of a PyTorch model what its modules return in
-    evaluation mode.
+    evaluation mode. Keras' attention takes the mask from the tensors it reads: whoever reads one of them besides it has
+    the mask or not, by the order in which the whole model runs.
 
     Parameters
     ----------
