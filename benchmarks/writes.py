@@ -168,10 +168,10 @@ def _visitor(store: Store) -> None:
 
 def _epochs(store: Store) -> None:
     """What a training writes for two epochs, its files made of a few bytes."""
-    from cka_core.training import state
     from cka_core.training.recipe import TrainSpec
+    from cka_core.training.work import Work
 
-    work = state.Work(TrainSpec("cifar-resnet-8x1", epochs=2, keep_every=1), "net", 100, "CPU", store)
+    work = Work(TrainSpec("cifar-resnet-8x1", epochs=2, keep_every=1), "net", 100, "CPU", store)
     for epoch in range(work.record["epochs_done"] + 1, 3):
         for _ in work.saved_states():
             break
