@@ -18,7 +18,7 @@ import itertools
 import json
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -262,18 +262,18 @@ def half_precision(data: bytes) -> bytes:
             old.visititems(copy)
         return buffer.getvalue()
 
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(buffer, "w") as new:
-        for name in old.namelist():
-            content = old.read(name)
-            new.writestr(zipfile.ZipInfo(name), halved(content) if name.endswith(".h5") else content)
-    return buffer.getvalue()
+    return _rewritten(data, lambda name, part: halved(part) if name.endswith(".h5") else part, zipfile.ZIP_STORED)
 
 
 def compressed(data: bytes) -> bytes:
     """The same ``.keras`` file with its parts compressed, which Keras does not do: a fifth smaller, read as before."""
+    return _rewritten(data, lambda name, part: part, zipfile.ZIP_DEFLATED)
+
+
+def _rewritten(data: bytes, change: Callable[[str, bytes], bytes], compression: int) -> bytes:
+    """An archive with each of its parts changed, by name, and without the time at which it was written."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(buffer, "w") as new:
         for name in old.namelist():
-            new.writestr(zipfile.ZipInfo(name), old.read(name), zipfile.ZIP_DEFLATED, 9)
+            new.writestr(zipfile.ZipInfo(name), change(name, old.read(name)), compression, 9)
     return buffer.getvalue()

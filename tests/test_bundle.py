@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -180,27 +181,28 @@ def test_one_bundled_network_really_works(bundled_atlas, store):
     assert abs(member.final.test_accuracy - info.test_accuracy) < 0.04
 
 
-def test_half_precision_keeps_a_network_and_halves_its_file(tmp_path):
+def written_again(
+    path: Path, change: Callable[[bytes], bytes]
+) -> tuple[bytes, bytes, list[np.ndarray], list[np.ndarray]]:
+    """A network's file, the file that ``change`` makes of it, and the weights of both as Keras reads them."""
     model = build_network("cifar-resnet-8x2", seed=3)
-    path = tmp_path / "network.keras"
     model.save(path)
     whole = path.read_bytes()
-    path.write_bytes(half := bundle.half_precision(whole))
+    path.write_bytes(changed := change(whole))
+    return whole, changed, model.get_weights(), keras.models.load_model(path, safe_mode=True).get_weights()
+
+
+def test_half_precision_keeps_a_network_and_halves_its_file(tmp_path):
+    whole, half, before, found = written_again(tmp_path / "network.keras", bundle.half_precision)
     assert len(half) < 0.6 * len(whole)
-    found = keras.models.load_model(path, safe_mode=True)
-    for old, new in zip(model.get_weights(), found.get_weights(), strict=True):
+    for old, new in zip(before, found, strict=True):
         assert new.dtype == np.float32 and np.array_equal(new, old.astype(np.float16).astype(np.float32))
 
 
 def test_a_compressed_network_is_smaller_and_the_same(tmp_path):
-    model = build_network("cifar-resnet-8x2", seed=3)
-    path = tmp_path / "network.keras"
-    model.save(path)
-    whole = path.read_bytes()
-    path.write_bytes(small := bundle.compressed(whole))
+    whole, small, before, found = written_again(tmp_path / "network.keras", bundle.compressed)
     assert len(small) < 0.9 * len(whole) and bundle.compressed(small) == small
-    found = keras.models.load_model(path, safe_mode=True)
-    for old, new in zip(model.get_weights(), found.get_weights(), strict=True):
+    for old, new in zip(before, found, strict=True):
         assert np.array_equal(new, old)
 
 
