@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from cka_core.base import deployment, full_disk, words
+from cka_core.base import full_disk, words
 from cka_core.base.progress import Progress, Report
 from cka_core.base.store import Store
 from cka_core.library import catalogue, incoming, inventory
@@ -16,7 +16,6 @@ from pages.parts import address, visitor, widgets
 
 COMPARE, TRAIN = "pages/compare.py", "pages/train.py"
 ICONS = {COMPARE: ":material/grid_on:", TRAIN: ":material/model_training:"}
-LARGEST_UPLOAD = 400  # MB, as in .streamlit/config.toml
 HELP = (
     "A Keras network (.keras). Images: an npz with images, labels if there are any, and class_names, or a zip of "
     "pictures with a folder a class. Activations that any framework wrote (.npz, .npy, .safetensors, .h5, or a zip of "
@@ -35,7 +34,7 @@ def zone(store: Store) -> None:
         "Bring in a network, images, activations or a result",
         key=f"file {turn}",
         accept_multiple_files=True,
-        max_upload_size=min(LARGEST_UPLOAD, deployment.most("upload") or LARGEST_UPLOAD),
+        max_upload_size=visitor.largest_upload(),
         disabled=visitor.cannot_act_yet(),
         help=HELP,
     )

@@ -23,6 +23,7 @@ TAKEN = "take key"  # the key that the browser is to keep from now on
 RECENT = 30 * 60.0
 MOST_SEEN = 10_000
 WRONG_KEY_SECONDS = 1.0
+LARGEST_UPLOAD = 400  # MB, as in .streamlit/config.toml
 KEEPER = """
 export default function({ data, setStateValue }) {
   const name = 'cka-explorer-visitor';
@@ -175,6 +176,11 @@ def cannot_act_yet() -> bool:
     """Whether nothing can be asked for: ever, or until the browser has said who is there, a moment after it came."""
     by = here()
     return only_looks() or (by is not None and not by.owner)
+
+
+def largest_upload() -> int:
+    """MB of the largest file that may be brought in, here and now."""
+    return min(LARGEST_UPLOAD, deployment.most("upload") or LARGEST_UPLOAD)
 
 
 def refusal(action: Callable[[], Any]) -> str:

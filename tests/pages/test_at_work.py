@@ -13,7 +13,7 @@ from cka_core.base.store import Store
 from cka_core.jobs import records, submit
 from cka_core.library import keeping
 from cka_core.training.recipe import TrainSpec
-from pages.parts.training import form
+from pages.parts import visitor
 from tests.jobs.test_trainings import of_ones_own, trained
 from tests.pages.test_compare import button, keep, spec
 from tests.pages.test_many_people import in_class as in_class
@@ -117,4 +117,4 @@ def test_a_weights_file_is_not_sent_in_vain(store, in_class, monkeypatch):
     key, _ = someone()
     page = open_page("train", key, start="file")
     (uploader,) = page.get("file_uploader")
-    assert uploader.proto.max_upload_size_mb == 7 < form.LARGEST_UPLOAD
+    assert uploader.proto.max_upload_size_mb == 7 < visitor.LARGEST_UPLOAD

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from cka_core.base import deployment, words
+from cka_core.base import words
 from cka_core.base.store import Store
 from cka_core.jobs import trainings
 from cka_core.networks.architectures import APPLICATIONS, Architecture, architecture
@@ -30,7 +30,6 @@ from pages.parts.training.fields import number_field, pick, segments, switch
 
 FAMILIES = ("CIFAR ResNet", "ImageNet ResNet")
 DEPTHS, RESNETS = list(range(8, 1203, 6)), [int(name.removeprefix("resnet")) for name in APPLICATIONS]
-LARGEST_UPLOAD = 400  # MB
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 SUGGESTED_EPOCHS = 15
 SUGGESTION = {
@@ -250,7 +249,7 @@ def _start_file() -> str:
         "Weights file",
         ["h5"],
         key="start file",
-        max_upload_size=min(LARGEST_UPLOAD, deployment.most("upload") or LARGEST_UPLOAD),
+        max_upload_size=visitor.largest_upload(),
         disabled=visitor.cannot_act_yet(),
         help="For the ImageNet ResNets a “notop” .h5 of keras.applications, for the others a .weights.h5 of the same "
         "architecture.",
