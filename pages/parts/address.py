@@ -37,9 +37,10 @@ def through_the_app() -> None:
 
 def come_back(page: StreamlitPage) -> None:
     """Before a run of a page: where the reader comes to it from another one by its name alone, it opens as it was left.
-    Whoever asks for its name once more, being there, has it as it first was."""
+    Whoever asks for its name once more, being there, has it as it first was; and so has who goes Back to it."""
     left = st.session_state.get(LEFT, {}).get(page.url_path)
-    if left and not st.query_params and st.session_state.get(PAGE) != page.url_path:
+    comes = st.session_state.get(PAGE) != page.url_path and not holding.went_through_history()
+    if left and comes and not st.query_params:
         st.switch_page(page, query_params=left)
     st.session_state[PAGE] = page.url_path
 

@@ -5,6 +5,9 @@ press or because something on the page reports, still tells what the picker held
 choice, and end the run that was about to say the value. So values put into widgets are noted, each with a number; the
 browser answers with the number of the last run that reached it (`listen`), and until then what it sends of these
 widgets is not taken for a choice.
+
+The browser's Back and Forward are choices whenever they come: the address they lead to counts, and what was said is
+over.
 """
 
 from __future__ import annotations
@@ -15,8 +18,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 PUTS, SAID, TOLD, ECHO = "put into widgets", "said to the browser", "told in a whole run", "echo"
+OVER = "said before the reader went through the history"
 LEFT = "as the last run left it"
 NOTHING = object()
 """Put into a widget that is to take its default again."""
@@ -27,7 +32,12 @@ ANSWER = """
 export default function({ data, parentElement, setStateValue }) {
   if ((parentElement.heard ?? 0) === data.said) return; // nothing said, nothing to answer
   parentElement.heard = data.said;
-  setTimeout(() => setStateValue('heard', data.said), 30); // not in the moment in which others report to be there
+  const answer = setTimeout(() => { // not in the moment in which others report to be there
+    removeEventListener('popstate', forgo);
+    setStateValue('heard', data.said);
+  }, 30);
+  const forgo = () => clearTimeout(answer); // Streamlit would take it for a choice of what its widgets held before
+  addEventListener('popstate', forgo, { once: true });
 }
 """
 
@@ -45,6 +55,7 @@ class Said:
         heard = (st.session_state.get(ECHO) or {}).get("heard")
         told = 0 if st.context.headers else st.session_state.get(TOLD, 0)  # a browser just opened has yet to answer
         known = told if heard is None else heard
+        known = max(known, st.session_state.get(OVER, 0))
         return bool(self.number <= known) or time.monotonic() - self.at > UNHEARD_FOR
 
 
@@ -104,6 +115,9 @@ def on_choice(key: str, call: Callable[[], None]) -> Callable[[], None]:
 
 def hold(page: str) -> None:
     """Before a run of a page: what was put into its widgets is there, whatever a browser sends that has not heard."""
+    if went_through_history():
+        st.session_state[OVER] = st.session_state.get(SAID, 0)
+        _puts().clear()
     if st.session_state.get("page before") != page:
         st.session_state["page before"] = page
         _puts().clear()
@@ -112,6 +126,12 @@ def hold(page: str) -> None:
             _give(key, noted.value)  # once more, since Streamlit tells the browser in one run only
         else:
             del _puts()[key]  # the browser has heard, or the reader has chosen since
+
+
+def went_through_history() -> bool:
+    """Whether this run is for the browser's Back or Forward."""
+    context = get_script_run_ctx()
+    return context is not None and context.is_history_navigation
 
 
 def listen() -> None:

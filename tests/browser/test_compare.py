@@ -19,6 +19,20 @@ PAIR = "/?a=cifar-resnet-38x1-cifar10-mini-s0&b=cifar-resnet-14x4-cifar10-mini-s
 TWO_SMALL = "/?a=cifar-resnet-8x1&b=cifar-resnet-8x1:1&n=16&batch=32"
 TWO_LARGE = "/?a=cifar-resnet-8x8&b=cifar-resnet-8x8:1&n=1000"  # quickly built, and at work for half a minute
 
+LATE_ANSWERS = """
+(() => { // the answer that everything of a run has arrived waits until a test lets it go
+  const [later, never, waiting] = [setTimeout, clearTimeout, new Map()];
+  window.setTimeout = (call, after, ...rest) => {
+    if (!String(call).includes("'heard'")) return later(call, after, ...rest);
+    waiting.set(-1 - waiting.size, call);
+    return -waiting.size;
+  };
+  window.clearTimeout = (id) => waiting.has(id) ? waiting.set(id, null) : never(id);
+  window.unanswered = () => [...waiting.values()].filter(Boolean).length;
+  window.answerNow = () => [...waiting].forEach(([id, call]) => { waiting.set(id, null); call?.(); });
+})()
+"""  # fmt: skip
+
 
 def open_map(page: Page, address: str) -> Locator:
     page.goto(address)
@@ -450,6 +464,35 @@ def test_the_cell_to_begin_with_is_opened_by_a_link_too(page: Page, reader: str)
     expect(opened).to_be_visible()
     settled(page)
     assert urlsplit(page.url).query == "open=yes"
+
+
+@pytest.mark.parametrize("what", ["a cell", "the cell to begin with", "a pair"])
+def test_the_browsers_back_counts_before_the_page_has_answered(
+    browser: Browser, browser_context_args: dict, reader: str, what: str
+):
+    page = browser.new_page(**browser_context_args)
+    page.add_init_script(LATE_ANSWERS)
+    area = open_map(page, reader)
+    page.evaluate("answerNow()")
+    settled(page)
+    first, look = card(page).text_content() or "", page.get_by_role("button", name="Look into this cell")
+    if what == "a cell":
+        area.click(position=at(area, 0.6, 0.4))
+    elif what == "a pair":
+        page.get_by_text("before training", exact=True).click()
+        expect(page.get_by_role("heading", name="ResNet 38x1, untrained × itself")).to_be_visible()
+    else:
+        look.click()
+    page.wait_for_function("location.search !== '' && unanswered() > 0")
+    settled(page)
+    page.go_back()
+    page.evaluate("answerNow()")  # what the answer tells of the widgets may be from before Back
+    expect(card(page)).to_have_text(first)
+    expect(page.get_by_role("heading", name="ResNet 38x1 × itself", exact=True)).to_be_visible()
+    expect(look).to_be_visible()  # no cell is opened
+    settled(page)
+    assert urlsplit(page.url).query == ""
+    page.close()
 
 
 def test_a_new_comparison_is_computed_and_appears(page: Page, app: str):
