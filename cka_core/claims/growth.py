@@ -87,7 +87,8 @@ def _made_on(members: Sequence[Member]) -> str:
 
 
 def _repeated(part: Part, members: Sequence[Member]) -> Part:
-    """The part as it is, or unclear where it says yes and the networks that came later do not repeat it."""
+    """The part as it is, or unclear where it says yes and deep networks that came later have blocks more rarely than
+    those that the rule was fixed on: no figure of both together is without hindsight then."""
     least, before, later = _deep(members)
     if part.verdict != YES or not before or not later:
         return part
@@ -96,8 +97,8 @@ def _repeated(part: Part, members: Sequence[Member]) -> Part:
     if chance > CHANCE:
         return part
     text = (
-        f"{part.text}; but networks trained after the rule was fixed do not repeat it: of depth {least} and more "
-        f"{have[0]} of {have[1]} have a block, where {had[0]} of {had[1]} that it was fixed on do (as many fewer by "
+        f"{part.text}; but networks trained after the rule was fixed have blocks more rarely: of depth {least} and "
+        f"more {have[0]} of {have[1]} do, where {had[0]} of {had[1]} that it was fixed on do (as many fewer by "
         f"chance in {100 * chance:.1f} % of the ways to deal them), so that nothing is read from both together"
     )
     return dataclasses.replace(part, verdict=UNCLEAR, text=text, numbers=part.numbers | {"chance_not_repeated": chance})

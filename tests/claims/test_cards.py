@@ -275,7 +275,7 @@ def test_what_later_networks_do_not_repeat_is_not_clear(monkeypatch, repeated, v
     found = by_key(plant(change=later))["block-structure"]
     assert found.holds == verdict
     assert (
-        "do not repeat it: of depth 20 and more 0 of 5 have a block, where 15 of 15 that it was fixed on do (as many "
+        "have blocks more rarely: of depth 20 and more 0 of 5 do, where 15 of 15 that it was fixed on do (as many "
         "fewer by chance in 0.0 % of the ways to deal them)" in found.shows
     ) is not repeated
 
