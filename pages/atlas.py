@@ -13,7 +13,7 @@ from cka_core.atlas import views as atlas_views
 from cka_core.atlas.result import Atlas, listed
 from cka_core.base.store import Store
 from cka_core.results import figures, views
-from pages.parts import address, hiding, widgets
+from pages.parts import address, hiding, holding, widgets
 from pages.parts.atlas import behaviour as atlas_behaviour
 from pages.parts.atlas import beyond as atlas_beyond
 from pages.parts.atlas import claims as atlas_claims
@@ -82,11 +82,11 @@ def switches(atlas: Atlas, names: list[str]) -> tuple[int, str, str, str]:
         if len(names) > 1:
             widgets.choice("Atlas", names, "atlas", width=160)
         trainings = [str(number) for number in range(atlas_places.trainings(atlas))]
-        address.check("network_seed", trainings.__contains__)
-        if st.session_state.get("network_seed") not in (None, *trainings):
-            del st.session_state["network_seed"]
+        if st.session_state.get("network_seed") not in (None, *trainings):  # another atlas does not have it
+            address.forget("network_seed")
+        address.read("network_seed", trainings[0], trainings.__contains__)  # bound, it would stand there as "second"
         training = st.segmented_control(
-            "Training", trainings, default=trainings[0], required=True, key="network_seed", bind="query-params",
+            "Training", trainings, default=st.session_state["network_seed"], required=True, key="network_seed",
             format_func=ordinal, help=hint("seed", after="Networks that differ in it alone should learn the same."),
         )  # fmt: skip
         address.check("layers", views.KINDS.__contains__)
@@ -127,13 +127,13 @@ def network_asked(atlas: Atlas, training: int) -> str:
     address.read("network", default, names.__contains__)
     if st.session_state["network"] not in names:
         st.session_state["network"] = default
-    if st.session_state.setdefault("training before", training) != training:
-        st.session_state["training before"] = training
+    before, st.session_state["training before"] = st.session_state.get("training before", training), training
+    if before != training and not holding.went_through_history():  # the browser's Back names the network, too
         own = atlas_pairs_of.seeds_of(atlas, atlas.member(st.session_state["network"]))
         if training < len(own):
             st.session_state["network"] = own[training].name
-    address.write("network", st.session_state["network"], default)
     name: str = st.session_state["network"]
+    address.write_together({"network_seed": (str(training), "0"), "network": (name, default)})
     return name
 
 
@@ -167,7 +167,7 @@ def screen() -> None:
     except ValueError as error:  # of an array that cannot be read, which shows when it is first asked for
         st.error(address.plain(str(error)), icon=":material/error:")
     with notes:
-        address.show_notes(WORDS)
+        address.show_notes(WORDS, {"network_seed": ordinal})
 
 
 def views_of(

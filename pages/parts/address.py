@@ -117,11 +117,15 @@ def _before(key: str) -> str:
 
 
 def _moved(key: str, asked: str | None) -> bool:
-    """Whether the reader went to another address (the browser's Back): it is not what was written there last, nor what
-    stood there before, which the browser sends until it has heard."""
-    if asked == st.session_state.get(_written(key)):
-        return False
-    return asked not in _older(key)
+    """Whether the reader went to another address: through the history, or it is not what was written there last, nor
+    what stood there before, which the browser sends until it has heard.
+
+    Back and Forward move what they leave as it was, too: what the address does not name is at its default there, which
+    may be another one than here (of a recipe's values, that of another preset).
+    """
+    if holding.went_through_history():
+        return True
+    return asked != st.session_state.get(_written(key)) and asked not in _older(key)
 
 
 def _older(key: str) -> set[str | None]:

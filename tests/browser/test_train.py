@@ -128,6 +128,24 @@ def test_nothing_is_lost_when_worker_cluster_or_server_is_killed(browser: Browse
     context.close()
 
 
+def test_the_browsers_back_leads_to_the_preset_with_its_own_values(page: Page, reader: str):
+    page.goto(f"{reader}/train")
+    notebook, epochs = page.get_by_text("notebook", exact=True), page.get_by_label("Epochs", exact=True)
+    notebook.click()
+    expect(epochs).to_have_value("10")
+    page.get_by_text("paper", exact=True).click()
+    expect(epochs).to_have_value("40")
+    page.wait_for_function("location.search === ''")
+    page.go_back()
+    expect(epochs).to_have_value("10")
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+    assert page.url == f"{reader}/train?preset=notebook"
+    page.go_back()
+    expect(epochs).to_have_value("40")
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+    assert page.url == f"{reader}/train"
+
+
 def test_several_seeds_wait_in_turn_and_the_form_fits_a_phone(page: Page, app: str, tmp_path):
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"{app}{SMALL}&epochs=400&seeds=0-2")

@@ -129,6 +129,17 @@ def test_another_seed_shows_its_networks_and_leaves_the_other_places_empty():
     assert page.selectbox(key="network shown").value == name("38x1", 1)
 
 
+def test_a_link_to_another_training_opens_what_it_was_copied_from():
+    page = open_page()
+    page.segmented_control(key="network_seed").set_value("1").run()
+    link = dict(page.query_params)
+    assert link == {"network_seed": "1", "network": name("38x1", 1)}
+    page = open_page(**link)
+    assert page.segmented_control(key="network_seed").value == "1"
+    assert {cell["name"] for cell in grid(page)["cells"]} == {name("38x1", 1), name("14x4", 1)}
+    assert not page.warning
+
+
 def test_without_the_first_component_the_maps_of_the_last_epoch_are_shown_without_blocks():
     page = open_page(component="without")
     shown = grid(page)
