@@ -54,8 +54,7 @@ class Said:
         """Whether the browser knows of it. Where there is none, what a whole run has told is known."""
         heard = (st.session_state.get(ECHO) or {}).get("heard")
         told = 0 if st.context.headers else st.session_state.get(TOLD, 0)  # a browser just opened has yet to answer
-        known = told if heard is None else heard
-        known = max(known, st.session_state.get(OVER, 0))
+        known = max(told if heard is None else heard, st.session_state.get(OVER, 0))
         return bool(self.number <= known) or time.monotonic() - self.at > UNHEARD_FOR
 
 
@@ -117,7 +116,6 @@ def hold(page: str) -> None:
     """Before a run of a page: what was put into its widgets is there, whatever a browser sends that has not heard."""
     if went_through_history():
         st.session_state[OVER] = st.session_state.get(SAID, 0)
-        _puts().clear()
     if st.session_state.get("page before") != page:
         st.session_state["page before"] = page
         _puts().clear()

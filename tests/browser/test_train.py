@@ -11,6 +11,7 @@ from cka_core.base.store import Store
 from cka_core.jobs import cluster, records, trainings
 from cka_core.jobs.trainings import Training
 from scripts.running import running_app
+from tests.browser.test_compare import settled
 from tests.clusters import wait_for
 
 SMALL = "/train?depth=8&share=0.0625&minibatch=64&heldout=0.05"
@@ -138,11 +139,11 @@ def test_the_browsers_back_leads_to_the_preset_with_its_own_values(page: Page, r
     page.wait_for_function("location.search === ''")
     page.go_back()
     expect(epochs).to_have_value("10")
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+    settled(page)
     assert page.url == f"{reader}/train?preset=notebook"
     page.go_back()
     expect(epochs).to_have_value("40")
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+    settled(page)
     assert page.url == f"{reader}/train"
 
 
