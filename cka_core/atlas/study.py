@@ -144,7 +144,7 @@ def read_study(path: str | os.PathLike[str]) -> Study:
     if depth_of(data) > DEEPEST:
         raise NotReadable(f"{source.name} is nested {depth_of(data):,} deep: no study is more than {DEEPEST}.")
     try:
-        values = tomli.loads(data.decode())
+        values = tomli.loads(data.decode("utf-8-sig"))  # an editor may begin a file with a mark
     except (ValueError, RecursionError) as error:  # both of its own and what it hands on of Python's
         raise NotReadable(f"{source.name} is not TOML: {error}.") from error
     return study_of({"name": re.sub(r"[^\w .-]|^\W", "-", source.stem)[:60], **values})

@@ -22,8 +22,10 @@ DEEPEST = 32
 
 Text = Annotated[str, msgspec.Meta(max_length=1000)]
 Long = Annotated[str, msgspec.Meta(max_length=100_000)]
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-Whole = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
+LARGEST_WHOLE = 2**53
+"""Of the whole numbers of a record: what is told larger ones could write what nobody reads again."""
+Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_WHOLE)]
+Whole = Annotated[int, msgspec.Meta(ge=-LARGEST_WHOLE, le=LARGEST_WHOLE)]
 LARGEST_SEED = 2**31 - 1
 """Of seeds that somebody types, in a form or in a network's name: any generator takes it, and any record."""
 

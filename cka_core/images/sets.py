@@ -21,6 +21,7 @@ import numpy as np
 
 from cka_core.base import shipped
 from cka_core.base.keys import LATER
+from cka_core.base.records import LARGEST_WHOLE
 from cka_core.base.store import Store
 from cka_core.images import downloads, full_sets, own
 from cka_core.images.image_set import CIFAR10_CLASSES as CIFAR10_CLASSES
@@ -70,6 +71,8 @@ class SampleSpec:
     held: str = dataclasses.field(default="", metadata=LATER)
 
     def __post_init__(self) -> None:
+        if self.seed is not None and self.seed > LARGEST_WHOLE:
+            raise ValueError(f"Expected a seed of at most {LARGEST_WHOLE:,}, as a record holds it, got {self.seed}.")
         if not self.held:
             object.__setattr__(self, "held", held_by(self.images))
 

@@ -134,14 +134,15 @@ def named(study: Study, store: Store) -> Study:
 
 
 def prepare(study: Study, store: Store, folder: Path) -> None:
-    """Before a study is carried out, or goes on: damaged steps are set aside, those of networks that are others now are
-    forgotten, and what is known is taken over.
+    """Before a study is carried out, or goes on: damaged networks and steps are set aside, those of networks that are
+    others now are forgotten, and what is known is taken over.
 
     Raises ValueError, before anything is trained, for a name that something else has.
     """
     for name, spec in zip(study.names, study.trainings, strict=True):
         fit.checked_name(name, spec, store)
     for entry in [
+        *(e for e in store.entries("networks") if e.key.partition("@")[0] in study.names),
         *store.entries(sums_place(study, store)),
         *(e for i in range(len(study.names)) for e in store.entries(place(study, i))),
     ]:

@@ -12,6 +12,7 @@ import math
 from typing import Any
 
 from cka_core.base.keys import LATER, key_of, plain
+from cka_core.base.records import LARGEST_WHOLE
 from cka_core.base.store import Store
 from cka_core.images.sets import ImageSet, held_by, image_set, image_sets
 from cka_core.networks.architectures import APPLICATIONS, architecture
@@ -136,7 +137,7 @@ class TrainSpec:
         for holds, expected, got in (
             (1 <= self.epochs <= 10_000, "at least 1 epoch, at most 10,000", self.epochs),
             (1 <= self.batch_size <= LARGEST_BATCH, f"a batch size from 1 to {LARGEST_BATCH:,}", self.batch_size),
-            (self.seed >= 0, "a seed from 0", self.seed),
+            (0 <= self.seed <= LARGEST_WHOLE, f"a seed from 0 to {LARGEST_WHOLE:,}", self.seed),
             (0 < self.fraction <= 1, "0 < fraction <= 1", self.fraction),
             (0 <= self.held_out < 1, "0 <= held_out < 1", self.held_out),
             (0 < self.learning_rate < math.inf, "learning_rate > 0", self.learning_rate),

@@ -94,6 +94,8 @@ def test_a_file_that_is_no_study_is_refused(tmp_path, text, message):
         ({"name": 5}, "name in a study to be a text, got 5"),
         ({"probes": 2.5}, "probes in a study to be a whole number, got 2.5"),
         ({"sample_seed": -1}, "sample_seed in a study to be a whole number"),
+        ({"sample_seed": 2**53 + 1}, "Expected a seed of at most 9,007,199,254,740,992"),
+        ({"networks": [{"depths": [8], "widths": [1], "seeds": [2**53 + 1]}]}, "seed from 0 to 9,007,199,254,740,992"),
         ({"recipe": 3}, "recipe in a study to be a table"),
         ({"recipe": {"epochs": "ten"}}, "Expected epochs to be a whole number, got 'ten'"),
         ({"recipe": {"epochs": 1.5}}, "Expected epochs to be a whole number, got 1.5"),
@@ -105,6 +107,12 @@ def test_a_file_that_is_no_study_is_refused(tmp_path, text, message):
 def test_a_study_that_makes_no_sense_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         study_of({**GRID, **changes})
+
+
+def test_a_file_that_begins_with_the_mark_of_an_editor_is_read(tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text("[[networks]]\ndepths = [8]\nwidths = [1]\n", encoding="utf-8-sig")
+    assert read_study(path).names == ("cifar-resnet-8x1-cifar10-mini-s0",)
 
 
 def test_a_study_without_a_name_is_called_like_its_file(tmp_path):

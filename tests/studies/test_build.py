@@ -258,6 +258,16 @@ def test_damaged_steps_are_made_again_in_one_go(built, finished, tmp_path):
     assert len(finished.damaged()) == 2
 
 
+def test_damaged_weights_are_trained_again_in_one_go(built, finished, tmp_path):
+    name = TINY.names[1]
+    network = next(e for e in finished.entries("networks") if e.key == name)
+    step = next(e for e in finished.entries(atlas_steps.place(TINY, 1)) if e.key == "network")
+    for entry in (network, step):
+        Path(entry.path).write_bytes(b"damaged")
+    equal(atlas_build.build(TINY, finished, tmp_path), built[1])
+    assert len(finished.damaged()) == 2
+
+
 def test_an_atlas_survives_its_files(built, tmp_path):
     _, atlas, _, folder = built
     again = Atlas.load(folder)
