@@ -228,7 +228,7 @@ class _Watch:
                 passed_on = tuple(
                     origin(one)
                     for (ref, before), one in inside
-                    if is_container and ref() is tensor and sums.equal(before)
+                    if is_container and ref() is tensor and _are_equal(sums, before)
                 )
                 self.outputs.append(Seen(name, call, leaf, path, kind, passed_on, shape, problem))
                 self.seen.append((weakref.ref(tensor), sums))
@@ -251,16 +251,22 @@ def _problem(tensor: Any) -> str:
     return ""
 
 
-def _sums(tensor: Any, problem: str) -> Any:
+def _sums(tensor: Any, problem: str) -> tuple[Any, ...]:
     """Enough to see that a tensor was changed: two numbers, or none, where it is, so that nobody waits for them."""
     import torch
 
     if problem:
-        return torch.empty(0)
+        return ()
     tensor = tensor.detach()
     wide = torch.float32 if tensor.device.type == "mps" else torch.float64
     total = tensor.sum(dtype=wide)
-    return torch.stack([total, total if tensor.dtype == torch.bool else tensor.abs().sum(dtype=wide)])
+    if tensor.is_floating_point():
+        return total, torch.linalg.vector_norm(tensor, 1, dtype=wide)
+    return (total,) if tensor.dtype == torch.bool else (total, tensor.abs().sum(dtype=wide))
+
+
+def _are_equal(sums: tuple[Any, ...], before: tuple[Any, ...]) -> bool:
+    return len(sums) == len(before) and all(bool(one == other) for one, other in zip(sums, before, strict=True))
 
 
 def named(trials: list[tuple[int, list[Seen]]], batch_axis: BatchAxis = None) -> list[Output]:

@@ -105,6 +105,8 @@ def flat(x: torch.Tensor) -> torch.Tensor:
     """(m, features), without a copy where the memory allows: a Gram matrix does not see the order of the features."""
     if x.dim() == 1:
         return x[:, None]
+    if x.is_contiguous():
+        return x.flatten(1)
     order = sorted(range(1, x.dim()), key=lambda axis: -x.stride(axis))
     return x.permute(0, *order).reshape(len(x), -1)
 
@@ -156,26 +158,37 @@ def multiply_into(k: torch.Tensor, x: torch.Tensor, without: int | None) -> torc
     import torch
 
     m, features = x.shape
-    dtype = k.dtype
     width = min(features, max(1, (COPIED_ON_CPU if x.device.type == "cpu" else COPIED) // m))
-    scratch = torch.empty((m, width), dtype=dtype, device=x.device)
-    shift_square: torch.Tensor | None = None
+    if width == features:
+        return _multiply_part(k, x, without, None, add=False)
+    scratch = torch.empty((m, width), dtype=k.dtype, device=x.device)
+    shift_square = torch.zeros((), dtype=k.dtype, device=x.device)
     for start in range(0, features, width):
-        part = _wide(x[:, start : start + width])
-        mean = part.mean(0)
-        if without is not None:
-            mean = (part[:without].sum(0) + part[without + 1 :].sum(0)) / (m - 1)
-        z = torch.sub(part, mean, out=scratch[:, : part.shape[1]])
-        square = torch.dot(mean, mean)
-        shift_square = square if shift_square is None else shift_square + square
-        _multiply(k, z, add=start > 0)
-    return torch.zeros((), dtype=dtype, device=x.device) if shift_square is None else shift_square
+        shift_square += _multiply_part(k, x[:, start : start + width], without, scratch, add=start > 0)
+    return shift_square
+
+
+def _multiply_part(
+    k: torch.Tensor, x: torch.Tensor, without: int | None, scratch: torch.Tensor | None, add: bool
+) -> torch.Tensor:
+    """`multiply_into` of some features, or added to K; what is copied is copied to ``scratch``."""
+    import torch
+
+    x = _wide(x)
+    mean = x.mean(0)
+    if without is not None:
+        mean = (x[:without].sum(0) + x[without + 1 :].sum(0)) / (len(x) - 1)
+    _multiply(k, torch.sub(x, mean, out=None if scratch is None else scratch[:, : x.shape[1]]), add)
+    return torch.dot(mean, mean)
 
 
 def _multiply(k: torch.Tensor, z: torch.Tensor, add: bool) -> None:
     """The upper triangle of Z Z' into K, or added to it; what is written below it is of no use."""
+    if z.device.type != "cpu":
+        k.addmm_(z, z.T, beta=1.0 if add else 0.0)
+        return
     m = len(z)
-    strip = -(-m // BLOCKS) if z.device.type == "cpu" else m
+    strip = -(-m // BLOCKS)
     for row in range(0, m, strip):
         k[row : row + strip, row:].addmm_(z[row : row + strip], z[row:].T, beta=1.0 if add else 0.0)
 

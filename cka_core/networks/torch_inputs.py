@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +13,18 @@ if TYPE_CHECKING:
     import torch
 
 
-def place(model: torch.nn.Module) -> tuple[Any, tuple[Any, ...]]:
-    """The device of a model's first parameter or buffer (the CPU without one), and its floating types in order."""
-    import itertools
-
+def device_of(model: torch.nn.Module) -> torch.device:
+    """The device of a model's first parameter or buffer; the CPU without one."""
     import torch
 
-    tensors = list(itertools.chain(model.parameters(), model.buffers()))
-    device = tensors[0].device if tensors else torch.device("cpu")
-    return device, tuple(dict.fromkeys(tensor.dtype for tensor in tensors if tensor.is_floating_point()))
+    first = next(itertools.chain(model.parameters(), model.buffers()), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def place(model: torch.nn.Module) -> tuple[torch.device, tuple[Any, ...]]:
+    """The device of a model, and the floating types of its parameters and buffers in order."""
+    tensors = itertools.chain(model.parameters(), model.buffers())
+    return device_of(model), tuple(dict.fromkeys(tensor.dtype for tensor in tensors if tensor.is_floating_point()))
 
 
 def as_tensor(x: Any) -> torch.Tensor:

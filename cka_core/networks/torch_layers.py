@@ -34,7 +34,7 @@ from cka_core.networks.torch_calls import (
     watched,
 )
 from cka_core.networks.torch_gram import torch_gram
-from cka_core.networks.torch_inputs import count, cut, moved, place
+from cka_core.networks.torch_inputs import count, cut, device_of, moved, place
 from cka_core.networks.torch_queue import GramQueue
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class TorchExtractor:
     @property
     def is_queued(self) -> bool:
         """Whether it runs on a device that works on while Python goes ahead."""
-        return place(self.model)[0].type in QUEUES
+        return device_of(self.model).type in QUEUES
 
     def weights_digest(self) -> str:
         """32 hex digits that change with the model's parameters and buffers."""
@@ -190,7 +190,7 @@ class TorchExtractor:
 
     def _mask(self, batch: Any) -> Any:
         mask = batch.get("attention_mask") if isinstance(batch, Mapping) else None
-        return moved(mask, place(self.model)[0]) if len(getattr(mask, "shape", ())) == 2 else None
+        return moved(mask, device_of(self.model)) if len(getattr(mask, "shape", ())) == 2 else None
 
     def _run(self, batch: Any) -> Any:
         device, types = place(self.model)
@@ -278,7 +278,7 @@ def _eager(model: Any) -> Any:
         raise ValueError(
             "Expected a PyTorch model, got TorchScript, whose layers cannot be watched. Pass the model it was made of."
         )
-    if place(model)[0].type == "meta":
+    if device_of(model).type == "meta":
         raise ValueError(
             f"{type(model).__name__} is on the device 'meta', where tensors have no numbers. Load its weights first."
         )
