@@ -33,7 +33,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -186,17 +186,34 @@ def study_of(values: Mapping[str, Any]) -> Study:
         trainings += specs
         names += given or [spec.default_name for spec in specs]
         ship += [group.get("ship", SHIP[0])] * len(specs)
+    epochs, probes = tuple(values.get("epochs", ())), values.get("probes", 512)
+    _check_epochs(epochs, trainings)
+    classes = len(image_set(images).classes)
+    if 0 < probes < classes:
+        raise ValueError(f"Expected probes of {images} to be 0, for none, or from its {classes} classes, got {probes}.")
     return Study(
         name=values.get("name", "study"),
         trainings=tuple(trainings),
         names=tuple(names),
         sample=SampleSpec(images, "test", n, values.get("sample_seed", 0)),
         batch_size=values.get("batch_size", 256),
-        probes=values.get("probes", 512),
+        probes=probes,
         influential=values.get("influential", 5),
-        epochs=tuple(values.get("epochs", ())),
+        epochs=epochs,
         ship=tuple(ship) if set(ship) - {SHIP[0]} else (),
     )
+
+
+def _check_epochs(epochs: Sequence[int], trainings: Sequence[TrainSpec]) -> None:
+    """Refuse to look at epochs after which no network's weights are kept."""
+    kept = {at for spec in trainings if spec.keep_every for at in range(0, spec.epochs, spec.keep_every)}
+    missing = sorted(set(epochs) - kept - {spec.epochs for spec in trainings})
+    if missing:
+        found = ", ".join(map(str, sorted(kept - {0}))) or "none, for which a recipe wants keep_every"
+        raise ValueError(
+            f"Expected epochs after which a network's weights are kept, got {', '.join(map(str, missing))}. Kept "
+            f"before the last: {found}."
+        )
 
 
 def _spec(architecture: str, images: str, seed: int, recipe: dict[str, Any]) -> TrainSpec:
