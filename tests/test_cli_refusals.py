@@ -119,7 +119,11 @@ def test_a_budget_that_is_no_number_is_told_of_by_its_name(monkeypatch, store):
     assert any("Expected CKA_GRAM_BUDGET" in one and "ValueError" not in one for one in told)
 
 
-@pytest.mark.parametrize("words", [("networks",), ("data", "list")], ids=["long", "short"])
+@pytest.mark.parametrize(
+    "words",
+    [("networks",), ("data", "list"), ("cluster", "status"), ("compare", "--help")],
+    ids=["long", "short", "printed elsewhere", "help"],
+)
 def test_an_output_that_is_full_is_not_taken_for_the_store(words):
     with open("/dev/full", "w") as full:
         done = subprocess.run(

@@ -5,10 +5,11 @@ One file a command group; each command imports what it needs when it runs, so th
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sys
-import traceback
-from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -28,20 +29,49 @@ app.command()(doctor.doctor)
 for group in (data, demo, atlas, cluster, activations):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 
+OUTPUT = "standard output"
+
+
+class _Output:
+    """Standard output, of which an error names it, as an error of a file names the file."""
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        return int(self._named(self._stream.write, text))
+
+    def flush(self) -> None:
+        self._named(self._stream.flush)
+
+    @staticmethod
+    def _named(do: Any, *values: str) -> Any:
+        try:
+            return do(*values)
+        except OSError as error:
+            error.filename = OUTPUT
+            raise
+
 
 def main() -> None:
     """Run a command; an error in what was asked ends in one sentence, not a traceback."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    _open_streams()
+    output = _Output(sys.stdout)
     try:
-        try:
-            with extras.told():
-                app()
-        finally:
-            sys.stdout.flush()
+        with contextlib.redirect_stdout(output):
+            try:
+                with extras.told():
+                    app()
+            finally:
+                output.flush()
     except (ValueError, OSError, extras.NotInstalled) as error:
         if os.environ.get("CKA_DEBUG"):
             raise
-        if isinstance(error, OSError) and _is_of_the_output(error):
+        if isinstance(error, OSError) and error.filename == OUTPUT:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes what is left as it ends
             if isinstance(error, BrokenPipeError):  # whoever read it has seen enough
                 sys.exit(1)
@@ -49,6 +79,20 @@ def main() -> None:
         else:
             print(f"error: {_in_words(error)}", file=sys.stderr)
         sys.exit(2)
+
+
+def _open_streams() -> None:
+    """Open to nothing the standard streams that are closed, whose place the next file that is opened would take, to be
+    written to by whatever prints; and let a letter that the output's encoding lacks end no command."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    sys.stdout = sys.stdout or open(os.devnull, "w")
+    sys.stderr = sys.stderr or open(os.devnull, "w")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as Python has it for errors
 
 
 def _in_words(error: Exception) -> str:
@@ -60,9 +104,3 @@ def _in_words(error: Exception) -> str:
         return full_disk.in_words(error, Store()) or str(error)
     except ValueError:  # no store can be opened where CKA_STORE says, which is then what was to be told
         return str(error)
-
-
-def _is_of_the_output(error: OSError) -> bool:
-    """Whether an error came of printing: it names no file, and was raised in this folder, which opens none itself."""
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return error.filename is None and Path(frame.f_code.co_filename).parent == Path(__file__).parent
