@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 import subprocess
 import sys
@@ -14,11 +15,13 @@ import pytest
 from typer.testing import CliRunner
 
 from cka_core import Comparison
+from cka_core.atlas import result
 from cka_core.base import full_disk
 from cka_core.base.store import Store, gram_budget
 from cka_core.cli import app, doctor
 from cka_core.comparing import engine
 from cka_core.images import downloads, sets
+from cka_core.studies import build, falls
 
 ROOT = Path(__file__).parent.parent
 PAIR = ("cifar-resnet-14x1-plain-s0", "cifar-resnet-14x1-plain-s1")
@@ -96,6 +99,54 @@ def test_a_store_that_is_a_file_is_named(tmp_path):
     assert told[0].startswith(f"Expected a folder for the store, got {file}")
     said = str(run("compare", *PAIR, "--samples", "64", "--store", file / "in it").exception)
     assert said.startswith(f"Nothing can be written to {file}/in it: {file} is a file. Set CKA_STORE")
+
+
+@pytest.mark.parametrize("to", ["nowhere", "link"], ids=["dangling", "loop"])
+def test_a_link_that_leads_nowhere_is_no_folder(tmp_path, to, nothing_is_computed):
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / to)
+    for words in (("networks",), ("cluster", "status"), ("compare", *PAIR, "--samples", "64")):
+        said = str(run(*words, "--store", link).exception)
+        assert said.startswith(f"Expected a folder for the store, got {link}, which is a link that leads nowhere. Set")
+    said = str(run("train", PAIR[0][:17], "--store", link / "in it").exception)
+    assert said.startswith(
+        f"Nothing can be written to {link}/in it: {link} is a link that leads nowhere. Set CKA_STORE"
+    )
+
+
+@pytest.mark.parametrize("nothing", ["", " "])
+def test_a_store_without_a_name_is_not_the_folder_one_is_in(nothing, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for command in (("networks",), ("doctor", "--quick")):
+        assert str(run(*command, "--store", nothing).exception).startswith(
+            "Expected a folder or a URL for the store, got"
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_pipe_is_not_replaced_by_a_history(tmp_path):
+    os.mkfifo(pipe := tmp_path / "pipe")
+    said = str(run("train", "cifar-resnet-8x1", "--history", pipe).exception)
+    assert said == f"Expected a file with --history, got {pipe}, which is no file but a device or a pipe."
+    assert pipe.is_fifo()
+
+
+def test_an_atlas_that_could_not_be_written_is_not_computed(tmp_path, store, monkeypatch):
+    for module, name in ((build, "build"), (falls, "measure")):
+        monkeypatch.setattr(module, name, lambda *args, **values: pytest.fail("computed"))
+    said = str(run("atlas", "build", "bundled", "--out", NEVER).exception)
+    assert said.startswith("Nothing can be written to /proc: it is read-only, or belongs") and "--out" in said
+    (file := tmp_path / "file").write_bytes(b"")
+    said = str(run("atlas", "build", "bundled", "--out", file).exception)
+    assert said == f"Nothing can be written to {file}: {file} is a file. Name another folder with --out."
+    assert str(run("atlas", "sure", "--store", NEVER).exception).startswith("Nothing can be written to /proc: it is")
+    monkeypatch.setattr(result, "listed", lambda store: {"mine": NEVER.parent})
+    assert "Copy the atlas to a folder of your own" in str(run("atlas", "sure", "mine").exception)
+
+
+def test_a_folder_of_weights_is_called_one(tmp_path):
+    said = str(run("train", "cifar-resnet-8x1", "--weights", tmp_path).exception)
+    assert said == f"Expected --weights random, imagenet or a file, got {str(tmp_path)!r}, which is a folder."
 
 
 def test_a_look_at_a_store_leaves_nothing_in_it(tmp_path):

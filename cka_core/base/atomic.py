@@ -14,15 +14,20 @@ from cka_core.base import leftovers
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary name beside a file the user named; moved there at the end, removed if anything went wrong.
 
-    What killed processes left half-written of the same file goes, too.
+    What a link leads to is written, and the link stays. What killed processes left half-written of the same file goes,
+    too. An error of a disk names the file.
     """
-    target = Path(path).expanduser()
+    target = Path(os.path.realpath(Path(path).expanduser()))
     target.parent.mkdir(parents=True, exist_ok=True)
     leftovers.sweep_beside(target)
     temporary = Path(leftovers.temporary(str(target.with_name(f".{target.name}"))))
     try:
         yield temporary
         os.replace(temporary, target)
+    except OSError as error:
+        if error.errno is not None:
+            error.filename = error.filename or str(target)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

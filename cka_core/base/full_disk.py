@@ -48,8 +48,8 @@ def in_words(error: BaseException, store: Store) -> str | None:
 def check_store(store: Store, *, writes: bool = True) -> None:
     """A ValueError, before any work, where a store is no folder or, if it is to be written to, where it cannot be."""
     root = Path(store.path(""))
-    if store.is_local and root.exists() and not root.is_dir():
-        raise ValueError(f"Expected a folder for the store, got {root}, which is a file. {WRITABLE}")
+    if store.is_local and os.path.lexists(root) and not root.is_dir():
+        raise ValueError(f"Expected a folder for the store, got {root}, which is {_no_folder(root)}. {WRITABLE}")
     if store.is_local and writes:
         check_folder(root, WRITABLE)
 
@@ -60,10 +60,10 @@ def check_folder(folder: str | os.PathLike[str], todo: str) -> None:
     ``todo`` is a sentence that says what to do instead. Nothing is left in the folder.
     """
     place = Path(folder)
-    while not os.path.exists(place) and place != place.parent:
+    while not os.path.lexists(place) and place != place.parent:
         place = place.parent
     if not place.is_dir():
-        raise ValueError(f"Nothing can be written to {folder}: {place} is a file. {todo}")
+        raise ValueError(f"Nothing can be written to {folder}: {place} is {_no_folder(place)}. {todo}")
     try:
         with tempfile.TemporaryFile(dir=place):
             pass
@@ -72,9 +72,15 @@ def check_folder(folder: str | os.PathLike[str], todo: str) -> None:
         raise ValueError(f"Nothing can be written to {place}: {why}. {todo}") from error
 
 
+def _no_folder(place: Path) -> str:
+    return "a file" if place.exists() else "a link that leads nowhere"
+
+
 def disk_full(error: BaseException, store: Store) -> str:
     """What is full, how much is missing or free there, and what to do."""
     place = _place(error, store)
+    if not _is_of(store, error):  # a file that the user named
+        return f"The disk with {place} is full. Make room on it, or name another folder."
     try:
         usage = shutil.disk_usage(place)
     except OSError:
@@ -84,6 +90,12 @@ def disk_full(error: BaseException, store: Store) -> str:
     if needed is not None:
         space = f"{needed / 1e6:,.1f} MB are to be written, and {space}"
     return f"The disk with {place} is full ({space}). Make room on it, in the Library or elsewhere, or {ELSEWHERE}."
+
+
+def _is_of(store: Store, error: BaseException) -> bool:
+    """Whether what could not be written is the store's, which is so where an error names no file, too."""
+    name = getattr(error, "filename", None)
+    return name is None or hasattr(error, "needed") or str(name).startswith(store.path(""))
 
 
 def _place(error: BaseException, store: Store) -> Path:

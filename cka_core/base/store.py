@@ -67,14 +67,16 @@ class Store:
     ----------
     root : str or None
         A folder or fsspec URL; None means `default_root()`. It is created when first written to. ValueError for a URL
-        that nothing here reads.
+        that nothing here reads, and for no word at all.
     """
 
     def __init__(self, root: str | os.PathLike[str] | None = None):
         self.root = os.fspath(root) if root is not None else default_root()
+        if not self.root.strip():  # which would be the folder that one happens to be in
+            raise ValueError(f"Expected a folder or a URL for the store, got {self.root!r}. Name one, or leave it out.")
         try:
             self.fs, self._base = fsspec.core.url_to_fs(self.root)
-        except (ImportError, ValueError) as error:
+        except (ImportError, ValueError, OSError) as error:
             raise ValueError(f"The store {self.root} cannot be opened: {error}. Or name a folder.") from error
         self._base = self._base.rstrip("/")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cka_core.base import full_disk
 from cka_core.cli.options import StoreOption, opened, progress_bar, stoppable
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ def build(
 
     place = opened(store, writes=True)
     wanted = studies.bundled() if study == "bundled" else studies.read_study(study)
+    if out is not None:
+        out = out.expanduser()
+        full_disk.check_folder(out.absolute(), "Name another folder with --out.")
     folder = out or atlases.folder_of(wanted, place)
     if submit or os.environ.get("CKA_SCHEDULER"):
         from cka_core.jobs import studies as study_jobs
@@ -75,8 +79,9 @@ def sure(
     from cka_core.studies import falls
     from cka_core.studies import steps as atlas_steps
 
-    place = opened(store)
+    place = opened(store, writes=True)
     folder = _folder(atlas, place)
+    full_disk.check_folder(folder, "Copy the atlas to a folder of your own, and name that.")
     with progress_bar("networks") as report:
         found = falls.measure(atlases.Atlas.load(folder), place, report)
     found.save(folder)

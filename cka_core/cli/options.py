@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,9 +49,10 @@ def check_outputs(**paths: Path | None) -> None:
     """A ValueError, before any work, where a file that an option of this name asks for cannot be written."""
     for name, path in paths.items():
         if path is not None:
-            target, option = path.expanduser().absolute(), f"--{name}"
-            if target.is_dir():
-                raise ValueError(f"Expected a file with {option}, got {path}, which is a folder.")
+            target, option = Path(os.path.realpath(path.expanduser())), f"--{name}"
+            if target.exists() and not target.is_file():
+                what = "a folder" if target.is_dir() else "no file but a device or a pipe"
+                raise ValueError(f"Expected a file with {option}, got {path}, which is {what}.")
             full_disk.check_folder(target.parent, f"Name another file with {option}.")
 
 

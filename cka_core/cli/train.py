@@ -66,7 +66,8 @@ def train(
         values |= {"start": weights}
     elif weights is not None:
         if not os.path.isfile(weights):
-            raise ValueError(f"Expected --weights random, imagenet or a file, got {weights!r}, which does not exist.")
+            what = "is a folder" if os.path.isdir(weights) else "does not exist"
+            raise ValueError(f"Expected --weights random, imagenet or a file, got {weights!r}, which {what}.")
         path = weights
         values |= {"start": "file", "start_digest": file_digest(weights)}
     if store:

@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from cka_core import cli
 from cka_core.base import full_disk
+from cka_core.base.atomic import write_atomically
 from cka_core.base.store import Store
 from tests.clusters import end
 from tests.pages.test_compare import APP
@@ -56,6 +57,17 @@ def test_a_file_copied_into_the_store_says_the_same(store, stuck, tmp_path):
     with pytest.raises(OSError) as error:
         store.put_file("comparisons", "k", tmp_path / "file")
     assert stuck in full_disk.in_words(error.value, store)
+
+
+def test_a_file_that_the_user_named_is_on_another_disk(store, tmp_path, monkeypatch):
+    def full(self, data):
+        raise OSError(errno.ENOSPC, "it says")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(OSError) as error:
+        write_atomically(tmp_path / "result.npz", b"x")
+    said = full_disk.in_words(error.value, store)
+    assert said == f"The disk with {tmp_path} is full. Make room on it, or name another folder."
 
 
 def test_other_errors_are_left_alone(store):

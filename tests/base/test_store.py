@@ -125,6 +125,14 @@ def test_write_atomically_replaces_and_leaves_no_temporary_file(tmp_path):
     assert os.listdir(target.parent) == ["file.txt"]
 
 
+def test_what_a_link_leads_to_is_written(tmp_path):
+    (link := tmp_path / "link").symlink_to(tmp_path / "elsewhere" / "file")
+    for data in (b"new", b"other"):
+        write_atomically(link, data)
+        assert link.is_symlink() and (tmp_path / "elsewhere" / "file").read_bytes() == data
+    assert {path.name for path in tmp_path.rglob("*")} == {"link", "elsewhere", "file"}
+
+
 def test_a_file_is_put_piece_by_piece_and_is_the_same_object(store, tmp_path):
     data = os.urandom(9 << 20)
     (tmp_path / "large").write_bytes(data)
