@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,7 +19,12 @@ from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import minibatches, summed
 from cka_core.networks.activations import Extractor
 from cka_core.networks.building import build_network
+from cka_core.results.blocks import network_blocks
 from cka_core.studies.trying import outputs
+from cka_core.training.images import TrainingImages
+
+if TYPE_CHECKING:
+    import keras
 
 MAP, SHARE = 1e-4, 0.002
 """The largest difference of a map's values, and of an accuracy, that another machine's rounding may make."""
@@ -55,8 +61,14 @@ def chosen(atlas: Atlas, store: Store, share: float, seed: int) -> tuple[list[Me
 
 
 def verify(atlas: Atlas, members: list[Member], store: Store, report: Report = silent) -> Iterator[Check]:
-    """Compute the maps, before training and after it, the pairs and the accuracies of some of its networks again."""
+    """Compute the maps, before training and after it, the pairs and the accuracies of some of its networks again, and
+    the blocks of all their maps as the atlas has them; see that the images are those it was made with.
+
+    The accuracy on training images is that of networks which were trained on the study's own: a larger set may not be
+    here.
+    """
     images, test = atlas.sample.load(store), load_images(atlas.sample.images, "test", store=store)
+    yield Check("the images", 0.0 if images.digest == atlas.facts["images"]["digest"] else float("inf"), 0.0)
     kept: dict[str, list[GramBatch]] = {}
     for number, member in enumerate(members):
         report(Progress("verifying", number, len(members), member.name))
@@ -68,13 +80,37 @@ def verify(atlas: Atlas, members: list[Member], store: Store, report: Report = s
             again = from_bytes(in_bytes(_map(list(_grams(untrained, images, atlas.study.batch_size)))))
             before = from_bytes(in_bytes(atlas.map(member.name, 0)))
             yield Check(f"{member.name}, its map before training", _apart(again, before), 1 / 254 + MAP)
-        right = float((outputs(model, test.x).argmax(-1) == test.y).mean())
-        off = abs(right - member.final.test_accuracy)
+        yield Check(f"{member.name}, its blocks", _blocks_apart(atlas, member), MAP)
+        off = abs(_accuracy(model, test) - member.final.test_accuracy)
         yield Check(f"{member.name}, its test accuracy", off, SHARE)
+        if member.recipe["images"] == atlas.sample.images:
+            spec = atlas.study.trainings[atlas.study.names.index(member.name)]
+            off = abs(_accuracy(model, TrainingImages(spec, store)) - member.final.train_accuracy)
+            yield Check(f"{member.name}, its training accuracy", off, SHARE)
     for one, other in itertools.combinations(members, 2):
         if atlas.has_pair(one.name, other.name):
             again = _map(kept[one.name], kept[other.name])
             yield Check(f"{one.name} × {other.name}", _apart(again, atlas.pair(one.name, other.name)), MAP)
+
+
+def _accuracy(model: keras.Model, images: Images | TrainingImages) -> float:
+    return float((outputs(model, images.x).argmax(-1) == images.y).mean())
+
+
+def _blocks_apart(atlas: Atlas, member: Member) -> float:
+    """The largest difference of a block's fall from that in the map; infinite where the blocks are others."""
+    said = [(one.epoch, "nothing", one.blocks) for one in member.snapshots]
+    said += [(member.final.epoch, removed, blocks) for removed, blocks in member.blocks_without.items()]
+    off = 0.0
+    for epoch, removed, blocks in said:
+        matrix = atlas.map(member.name, epoch, removed)
+        if matrix.shape != (len(member.layers), len(member.layers)):  # no map, which is told by itself
+            continue
+        found = network_blocks(matrix, member.layers)
+        if [block.span for block in found] != [block.span for block in blocks]:
+            return float("inf")
+        off = max([off, *(abs(one.fall - other.fall) for one, other in zip(found, blocks, strict=True))])
+    return off
 
 
 def _grams(model: object, images: Images, batch_size: int) -> Iterator[GramBatch]:

@@ -149,12 +149,29 @@ def test_an_atlas_is_verified_from_its_networks_weights(built):
     members, gone = verifying.chosen(atlas, store, 0.1, 0)
     assert [member.name for member in members] == list(TINY.names) and not gone
     checks = list(verifying.verify(atlas, members, store))
-    assert len(checks) == 7 and all(check.holds for check in checks), checks
+    assert len(checks) == 12 and all(check.holds for check in checks), checks
     name = TINY.names[1]
     wrong = {key: np.asarray(atlas._maps[key]) for key in atlas._maps}
     wrong[f"self/{name}/2/nothing"] = wrong[f"self/{name}/2/nothing"] + np.float32(0.001)
     found = {check.what: check for check in verifying.verify(Atlas(atlas._about, wrong), members, store)}
     assert [what for what, check in found.items() if not check.holds] == [f"{name}, its map"]
+
+
+@pytest.mark.parametrize("what", ["the images", "its blocks", "its blocks before", "its training accuracy"])
+def test_a_number_of_an_atlas_that_was_changed_is_found(built, what):
+    store, atlas, _, _ = built
+    about = json.loads(json.dumps(atlas._about))
+    first, last = about["members"][0]["snapshots"][0], about["members"][0]["snapshots"][-1]
+    if what == "the images":
+        about["facts"]["images"]["digest"] = "0" * 32
+    elif what == "its training accuracy":
+        last["train_accuracy"] = 1.0
+    else:
+        (last if what == "its blocks" else first)["blocks"] = [{"start": 5, "stop": 15, "strength": 0.9, "fall": 0.5}]
+    changed = Atlas(about, atlas._maps)
+    checks = verifying.verify(changed, [changed.members[0]], store)
+    wrong = [check.what for check in checks if not check.holds]
+    assert len(wrong) == 1 and wrong[0].endswith(what.removesuffix(" before"))
 
 
 def test_what_cannot_be_verified_is_named(built, store):
