@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="a shell that closes streams")
 
 
 @pytest.mark.parametrize("words", [("data", "list"), ("--help",)])
