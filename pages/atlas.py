@@ -62,7 +62,7 @@ def choose(store: Store) -> tuple[Path, list[str]] | None:
     """The folder of the atlas asked for, and the names of all; None where there is none."""
     found = listed(store)
     if not found:
-        st.subheader("Atlas", anchor=False)
+        st.title("Atlas", anchor=False)
         st.info(
             "There is no atlas yet. An atlas is a study of many networks, compared at once: "
             f"write the study in a small file, then  \n`{BUILD}`",

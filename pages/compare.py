@@ -123,7 +123,7 @@ def wait_for_result(
             above.info(told)
         explore(before, networks, store, head, wanted=spec)
         return
-    head.subheader(title, anchor=False)
+    head.title(title, anchor=False)
     st.caption(told)
     if walk.is_of_the_notebook(spec):
         walk.six_maps(spec, networks, store)
@@ -142,7 +142,7 @@ def explore(
     as_it_is, (on, beside) = on, controlling.under(control, on, networks, store, place)
     comparison, titles = on.comparison, on.titles
     with head:
-        st.subheader(on.title, anchor=False)
+        st.title(on.title, anchor=False)
         trusting.line(comparison, store, faded=on.faded)
     with place:
         trusting.intervals(as_it_is, store)

@@ -32,7 +32,7 @@ def head(store: Store) -> None:
     """How full the store is, and the one place for files from elsewhere."""
     left, right = st.columns([1, 1], gap="medium")
     with left:
-        st.subheader("Library", anchor=False)
+        st.title("Library", anchor=False)
         full = usage.budget(store)
         st.progress(full.share, text=full.text)
         st.caption(full.rest, help=f"Kept in {address.plain(store.root)}")
@@ -81,7 +81,7 @@ def columns(title: str) -> dict[str, Any]:
 
 def shelf(title: str, rows: Sequence[Row], empty: str, store: Store) -> None:
     """One table of one kind, and under it what can be done with the row chosen."""
-    st.markdown(f"#### {title} :gray[:small[{len(rows)}]]")
+    st.markdown(f"## {title} :gray[:small[{len(rows)}]]")
     if not rows:
         answer(title, store)
         empty = "None." if visitor.only_looks() else empty  # what is advised there cannot be done here
@@ -172,7 +172,7 @@ def damaged(store: Store) -> None:
     """What cannot be used, and what to do about it; nothing where all is well."""
     found = inventory.damaged(store)
     if found:
-        st.markdown(f"#### {DAMAGED} :gray[:small[{len(found)}]]")
+        st.markdown(f"## {DAMAGED} :gray[:small[{len(found)}]]")
     answer(DAMAGED, store)
     for damage in found:
         with st.container(horizontal=True, vertical_alignment="center"):

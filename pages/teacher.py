@@ -15,7 +15,7 @@ LOOK_SECONDS = 3.0
 
 def door() -> None:
     """Where the teacher's key is told."""
-    st.subheader("Teacher", anchor=False)
+    st.title("Teacher", anchor=False)
     with st.form("door", width=420):
         told = st.text_input("The teacher’s key", type="password", key="told")
         pressed = st.form_submit_button("Open")
@@ -81,7 +81,7 @@ def begin_anew(store: Store) -> None:
 
 def limits() -> None:
     """What is allowed, as it is set."""
-    st.markdown("#### What is allowed")
+    st.markdown("## What is allowed")
     lines = ["| | at most | set by |", "|---|---|---|"]
     lines += [f"| {one.what} | {deployment.amount_text(one.name)} | `{one.variable}` |" for one in LIMITS.values()]
     st.markdown("\n".join(lines))
@@ -90,7 +90,7 @@ def limits() -> None:
 def way_here() -> None:
     """The class's address, for a phone's camera too."""
     link = visitor.home()
-    st.markdown("#### For the class")
+    st.markdown("## For the class")
     st.code(link, language=None)
     st.image(qr.png(link), width=260)
     if "//127." in link or "//localhost" in link:
@@ -106,7 +106,7 @@ def screen() -> None:
     store = Store()
     left, right = st.columns([2, 1], gap="large")
     with left:
-        st.subheader("Teacher", anchor=False)
+        st.title("Teacher", anchor=False)
         work(store)
         begin_anew(store)
         limits()

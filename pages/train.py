@@ -24,7 +24,7 @@ from pages.parts.training import form as training_form
 
 def choose() -> tuple[list[TrainSpec], str]:
     """The form: what to train, or nothing and the reason."""
-    st.subheader("Train", anchor=False)
+    st.title("Train", anchor=False)
     st.caption("Networks trained here can be compared with all others.")
     described, wrong = training_form.architecture_picker()
     preset = training_form.preset_picker()
@@ -166,7 +166,7 @@ def screen() -> None:
         train_button(specs, problem, found, trained, networks, store)
     with right:
         notes = st.container()
-        st.subheader("Trainings", anchor=False)
+        st.header("Trainings", anchor=False)
         images_gone(store)
         if not found:
             empty_queue(networks, store)

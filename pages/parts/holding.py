@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -28,16 +29,20 @@ NOTHING = object()
 UNHEARD_FOR = 10.0
 """Seconds after which the browser is taken to have heard, should it never answer."""
 
+PRESSES = (Path(__file__).parent / "presses.js").read_text(encoding="utf-8")
 ANSWER = """
 export default function({ data, parentElement, setStateValue }) {
   if ((parentElement.heard ?? 0) === data.said) return; // nothing said, nothing to answer
   parentElement.heard = data.said;
   const answer = setTimeout(() => { // not in the moment in which others report to be there
-    removeEventListener('popstate', forgo);
+    forgo();
     setStateValue('heard', data.said);
   }, 30);
-  const forgo = () => clearTimeout(answer); // Streamlit would take it for a choice of what its widgets held before
-  addEventListener('popstate', forgo, { once: true });
+  const forgo = () => { // Streamlit would take it for a choice of what its widgets held before, or of this page
+    clearTimeout(answer);
+    for (const kind of ['popstate', 'leave']) removeEventListener(kind, forgo);
+  };
+  for (const kind of ['popstate', 'leave']) addEventListener(kind, forgo);
 }
 """
 
@@ -142,7 +147,7 @@ def listen() -> None:
 @st.fragment  # so that no page runs again for the answer
 def _answer(said: int) -> None:
     # Registered here, not once at import: the registry is the server's, and a module outlives it in a test.
-    echo = st.components.v2.component("echo", js=ANSWER)
+    echo = st.components.v2.component("echo", js=PRESSES + ANSWER)
     echo(data={"said": said}, key=ECHO, on_heard_change=lambda: None)
     if was_something_else_said():
         st.rerun()

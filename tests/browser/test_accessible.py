@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import axe_playwright_python
@@ -79,6 +80,17 @@ def _found_at_rest(page: Page) -> list[list[str]]:
 
 def _is_streamlits(rule: str, around: str) -> bool:
     return any(rule == known and part in around for known, part in DRAWN_BY_STREAMLIT)
+
+
+def test_the_headings_of_a_page_make_a_list_of_what_is_on_it(page: Page, reader: str):
+    for name in ("home", "train", "atlas", "library", "learn"):
+        page.goto(f"{reader}/{'' if name == 'home' else name}")
+        page.wait_for_selector(PAGES[name][1])
+        settled(page)
+        headings = page.get_by_role("heading").all()
+        levels = [int(heading.evaluate("e => e.ariaLevel ?? e.localName.slice(1)")) for heading in headings]
+        assert levels[0] == 1 and levels.count(1) == 1, (name, levels)
+        assert all(after <= before + 1 for before, after in itertools.pairwise(levels)), (name, levels)
 
 
 CONTRASTS = """() => {

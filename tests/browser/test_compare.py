@@ -33,6 +33,20 @@ LATE_ANSWERS = """
 })()
 """  # fmt: skip
 
+SENT_AGAIN = """
+(() => { // what was sent last, of a part of the page, is sent once more a moment after what is sent next
+  const send = WebSocket.prototype.send;
+  let last = null, moment = null;
+  window.sendAgain = (after) => { moment = after; };
+  WebSocket.prototype.send = function(data) {
+    send.call(this, data);
+    if (moment === null) { last = data; return; }
+    setTimeout((before) => send.call(this, before), moment, last);
+    moment = null;
+  };
+})()
+"""
+
 
 def open_map(page: Page, address: str) -> Locator:
     page.goto(address)
@@ -433,15 +447,62 @@ def test_the_browsers_back_leads_to_no_cell_that_was_never_chosen(page: Page, re
     settled(page)
     assert urlsplit(page.url).query == query
 
+    steps = page.evaluate("history.length")
     page.get_by_text("before training", exact=True).click()
     expect(page.get_by_role("heading", name="ResNet 38x1, untrained × itself")).to_be_visible()
     settled(page)
-    for _ in range(2):
+    assert page.evaluate("history.length") == steps + 1, "one press is one step"
+    for cell, asked in ((chosen, query), (first, "")):
         page.go_back()
         expect(page.get_by_role("heading", name="ResNet 38x1 × itself", exact=True)).to_be_visible()
+        expect(card(page)).to_have_text(cell)
         settled(page)
-        asked = parse_qs(urlsplit(page.url).query)
-        assert ("la" in asked) == ("lb" in asked), "both layers or none"
+        assert urlsplit(page.url).query == asked
+
+
+def test_the_browsers_back_leads_from_page_to_page_as_they_were_opened(page: Page, reader: str):
+    open_map(page, reader)
+    page.get_by_text("before training", exact=True).click()
+    untrained = page.get_by_role("heading", name="ResNet 38x1, untrained × itself")
+    expect(untrained).to_be_visible()
+    settled(page)
+    query = urlsplit(page.url).query
+    atlas = page.get_by_role("heading", name="Do wide and deep networks learn the same things?")
+    page.get_by_role("link", name="Atlas", exact=True).click()
+    expect(atlas).to_be_visible()
+    settled(page)
+    page.get_by_role("link", name="Compare", exact=True).click()
+    expect(untrained).to_be_visible()  # it opens as it was left
+    settled(page)
+    page.go_back()
+    expect(atlas).to_be_visible()
+    settled(page)
+    assert urlsplit(page.url)[2:4] == ("/atlas", "")
+    page.go_back()
+    expect(untrained).to_be_visible()
+    settled(page)
+    assert urlsplit(page.url)[2:4] == ("/", query)
+
+
+@pytest.mark.parametrize("moment", [0, 20, 60])
+def test_a_press_in_the_bar_counts_whatever_the_page_sends_right_after_it(
+    browser: Browser, browser_context_args: dict, reader: str, moment: int
+):
+    page = browser.new_page(**browser_context_args)
+    page.add_init_script(SENT_AGAIN)
+    open_map(page, reader)
+    page.get_by_text("before training", exact=True).click()
+    expect(page.get_by_role("heading", name="ResNet 38x1, untrained × itself")).to_be_visible()
+    settled(page)
+    page.wait_for_timeout(1000)  # until the page has answered
+    page.evaluate("moment => sendAgain(moment)", moment)
+    page.get_by_role("link", name="Library", exact=True).click()
+    expect(page.get_by_role("heading", name="Library", exact=True)).to_be_visible()
+    page.wait_for_timeout(1000)
+    settled(page)
+    expect(page.get_by_role("heading", name="Library", exact=True)).to_be_visible()
+    assert urlsplit(page.url).path == "/library"
+    page.close()
 
 
 def test_the_cell_to_begin_with_is_opened_by_a_link_too(page: Page, reader: str):

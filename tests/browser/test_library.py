@@ -48,7 +48,7 @@ def bring_in(page: Page, file: Path) -> None:
 
 def table(page: Page, title: str) -> Locator:
     """The table under a heading; the tables stand in the order of their headings."""
-    titles = [text for text in page.locator("h4").all_inner_texts() if not text.endswith(" 0")]
+    titles = [text for text in page.locator("h2").all_inner_texts() if not text.endswith(" 0")]
     return page.locator("[data-testid=stDataFrame]").nth([t.rsplit(" ", 1)[0] for t in titles].index(title))
 
 

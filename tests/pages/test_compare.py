@@ -89,7 +89,7 @@ def numbers(array: Any) -> np.ndarray:
 
 
 def texts(page: AppTest) -> str:
-    shown = [*page.markdown, *page.caption, *page.subheader, *page.info, *page.warning, *page.error]
+    shown = [*page.markdown, *page.caption, *page.title, *page.info, *page.warning, *page.error]
     return "\n".join(element.value for element in shown)
 
 
@@ -101,7 +101,7 @@ def button(page: AppTest, label: str) -> Any:
 
 def test_the_default_view_is_bundled_and_finished():
     page = open_page()
-    assert page.subheader[0].value == "ResNet 38x1 × itself"
+    assert page.title[0].value == "ResNet 38x1 × itself"
     assert "768 test images · unbiased CKA" in texts(page)
     assert button(page, "Compare").disabled
     assert "Nothing to compute" in texts(page)
@@ -134,7 +134,7 @@ def test_the_default_view_names_its_block_and_what_the_second_seed_says_in_the_f
         and f"agree only at {contrast.inside:.2f}, elsewhere at {contrast.outside:.2f}" in told
     )
     button(page, "See the two together").click().run()
-    assert page.subheader[0].value == "ResNet 38x1, seed 0 × ResNet 38x1, seed 1"
+    assert page.title[0].value == "ResNet 38x1, seed 0 × ResNet 38x1, seed 1"
     assert has_map(
         page
     ) and f"Both seeds have a block, and there the same layers of the two agree only at {contrast.inside:.2f}" in texts(
@@ -151,17 +151,17 @@ def test_each_scene_is_one_click_away_and_there_is_a_way_to_ones_own(store, monk
         ("a network and its block", "ResNet 38x1 × itself"),
     ):
         page.pills(key="scene").set_value(scene).run()
-        assert not page.exception and page.subheader[0].value == title
+        assert not page.exception and page.title[0].value == title
         assert has_map(page) and button(page, "Compare").disabled and page.pills(key="scene").value == scene
     page.pills(key="scene").set_value("your own").run()
-    assert page.subheader[0].value == "Library"
+    assert page.title[0].value == "Library"
 
 
 def test_the_way_to_ones_own_leads_there_whatever_was_chosen_before(store):
     """Streamlit leaves no page whose address holds what a widget wrote there, unless told what becomes of it."""
     page = open_page(n="256", la="stem_conv", colours="viridis")
     page.pills(key="scene").set_value("your own").run()
-    assert not page.exception and page.subheader[0].value == "Library"
+    assert not page.exception and page.title[0].value == "Library"
 
 
 def test_another_map_begins_with_its_own_cell_unless_one_was_chosen(store):
@@ -220,7 +220,7 @@ def test_the_six_maps_of_the_notebook_are_one_click_each(store, monkeypatch):
     for one in wanted.specs:
         keep(store, one)
     button(page, "ResNet50 × 152").click().run()
-    assert page.subheader[0].value == "ResNet50, untrained × ResNet152, untrained" and has_map(page)
+    assert page.title[0].value == "ResNet50, untrained × ResNet152, untrained" and has_map(page)
     assert page.pills(key="scene").value == "ResNet50, 101, 152"
 
 
@@ -235,7 +235,7 @@ def test_each_step_from_the_pair_is_bundled_too():
     ):
         button(page, label).click().run()
         assert not page.exception
-        assert page.subheader[0].value == title
+        assert page.title[0].value == title
         assert has_map(page) and button(page, "Compare").disabled
 
 
@@ -299,7 +299,7 @@ def test_the_address_names_a_network_that_is_in_no_list(store):
     keep(store, spec("cifar-resnet-8x1", "cifar-resnet-8x1:3"))
     page = open_page(a="cifar-resnet-8x1", b="cifar-resnet-8x1:3")
     assert has_map(page)
-    assert page.subheader[0].value.count("ResNet 8x1") == 2
+    assert page.title[0].value.count("ResNet 8x1") == 2
 
 
 def test_what_is_chosen_is_written_into_the_address(store):
@@ -870,9 +870,9 @@ def test_the_last_choice_is_undone_and_the_one_before(store):
     page.selectbox(key="colours").set_value("viridis").run()  # is no choice of what to compare
     page.selectbox(key="la").set_value("stem_conv").run()
     button(page, "Undo").click().run()
-    assert page.selectbox(key="la").value != "stem_conv" and page.subheader[0].value == "ResNet 38x1 × itself"
+    assert page.selectbox(key="la").value != "stem_conv" and page.title[0].value == "ResNet 38x1 × itself"
     button(page, "Undo").click().run()
-    assert page.subheader[0].value == "ResNet 38x1 × ResNet 14x4"
+    assert page.title[0].value == "ResNet 38x1 × ResNet 14x4"
     assert button(page, "Undo").disabled and page.selectbox(key="colours").value == "viridis"
 
 
@@ -885,7 +885,7 @@ def test_a_pinned_map_is_a_click_away_and_comes_first_among_the_others(store):
     page.run()
     assert page.selectbox(key="beside").options[0].startswith("cifar-resnet-38x1-cifar10-mini-s0 × cifar-resnet-14x4")
     button(page, "ResNet 38x1 × ResNet 14x4").click().run()
-    assert page.subheader[0].value == "ResNet 38x1 × ResNet 14x4"
+    assert page.title[0].value == "ResNet 38x1 × ResNet 14x4"
     button(page, "Unpin").click().run()
     assert not page.session_state["pinned maps"]
 
@@ -984,7 +984,7 @@ def test_several_networks_are_a_grid_of_small_maps_that_open_their_pairs(store, 
     ((kind, wanted, *_),) = submitted
     assert kind == "several" and {one.a.name for one in wanted.specs} == {B}
     button(page, "ResNet 38x1 × ResNet 14x1").click().run()
-    assert page.subheader[0].value == "ResNet 38x1 × ResNet 14x1" and has_map(page)
+    assert page.title[0].value == "ResNet 38x1 × ResNet 14x1" and has_map(page)
 
 
 def test_small_maps_tell_each_network_from_all_others_and_hold_one_that_a_link_names(store):

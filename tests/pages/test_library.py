@@ -30,8 +30,8 @@ def open_library() -> AppTest:
 
 def table(page: AppTest, title: str):
     """The table under a heading."""
-    headings = [one.value for one in page.markdown if one.value.startswith("#### ") and "[0]" not in one.value]
-    return page.dataframe[[heading.startswith(f"#### {title} ") for heading in headings].index(True)].value
+    headings = [one.value for one in page.markdown if one.value.startswith("## ") and "[0]" not in one.value]
+    return page.dataframe[[heading.startswith(f"## {title} ") for heading in headings].index(True)].value
 
 
 def read(page: AppTest) -> str:
@@ -45,7 +45,7 @@ def test_a_new_library_shows_what_is_bundled_and_how_to_bring_in_more():
     assert len(table(page, "Comparisons")) == len(list(shipped.COMPARISONS.glob("*.npz")))
     assert "activations extract NETWORK" in texts(page)
     assert "Damaged" not in texts(page)
-    assert page.markdown[0].value.startswith("#### Networks")  # Streamlit would write a stray string on the page
+    assert page.markdown[0].value.startswith("## Networks")  # Streamlit would write a stray string on the page
     assert not page.error and not page.warning
 
 
@@ -147,7 +147,7 @@ def test_a_comparison_of_networks_that_are_gone_is_opened_by_its_key_until_somet
     keeping.remove("networks", "mine", "mine", store)
     page = open_page(result=spec.key)
     assert has_map(page) and "Opened from the Library" in texts(page) and "which is not here" not in texts(page)
-    assert page.subheader[0].value == f"mine × {BUNDLED}"
+    assert page.title[0].value == f"mine × {BUNDLED}"
     page.selectbox(key="b").set_value("resnet50").run()
     assert "Opened from the Library" not in texts(page) and "result" not in page.query_params
 
@@ -155,7 +155,7 @@ def test_a_comparison_of_networks_that_are_gone_is_opened_by_its_key_until_somet
 @pytest.mark.parametrize("key", ["nothing", "../../etc/passwd", "uploaded-" + "0" * 24, "*", ""])
 def test_a_link_to_a_result_that_is_not_here_shows_the_page_as_ever(key):
     page = open_page(result=key)
-    assert has_map(page) and page.subheader[0].value == "ResNet 38x1 × itself"
+    assert has_map(page) and page.title[0].value == "ResNet 38x1 × itself"
     assert [
         one.value for one in page.warning if f"asks for the result {address.code(key)}, which is not here" in one.value
     ]

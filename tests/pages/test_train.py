@@ -51,7 +51,16 @@ def open_page(**address: str) -> AppTest:
 
 
 def texts(page: AppTest) -> str:
-    shown = [*page.markdown, *page.caption, *page.subheader, *page.info, *page.warning, *page.error, *page.code]
+    shown = [
+        *page.markdown,
+        *page.caption,
+        *page.title,
+        *page.header,
+        *page.info,
+        *page.warning,
+        *page.error,
+        *page.code,
+    ]
     return "\n".join(element.value for element in shown)
 
 

@@ -82,7 +82,7 @@ def apart(atlas: Atlas, wide: Sequence[Member], deep: Sequence[Member], titles: 
 def by_class(
     atlas: Atlas, wide: Sequence[Member], deep: Sequence[Member], titles: tuple[str, str], classes: Sequence[str]
 ) -> None:
-    st.markdown("##### By class")
+    st.markdown("### By class")
     found = [atlas_images.class_accuracies(atlas, group, len(classes)) for group in (wide, deep)]
     st.plotly_chart(
         drawn.readable(atlas_figures.class_bars(found[0], found[1], titles, classes, narrow=atlas_grid.is_narrow())),
@@ -98,7 +98,7 @@ def by_class(
 def by_example(
     atlas: Atlas, wide: Sequence[Member], deep: Sequence[Member], titles: tuple[str, str], images: Images
 ) -> None:
-    st.markdown("##### By image")
+    st.markdown("### By image")
     found = atlas_images.examples(atlas, wide, deep)
     chart, beside = st.columns([2, 1], gap="large")
     with chart:

@@ -55,7 +55,7 @@ def found(folder: str, changed: float, _atlas: Atlas) -> list[tuple[Claim, tuple
 
 def cards(atlas: Atlas, folder: str, changed: float) -> None:
     every = found(folder, changed, atlas)
-    st.markdown("#### What the paper claims, and what is seen here")
+    st.markdown("## What the paper claims, and what is seen here")
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(
             "Nguyen, Raghu & Kornblith, “Do Wide and Deep Networks Learn the Same Things?”, ICLR 2021. "
@@ -89,7 +89,7 @@ def card(claim: Claim, figure: tuple[Any, str] | None) -> None:
             st.badge(label, color=colour, icon=icon)
         st.markdown(f"*The claim.* {address.plain(claim.claim)}")
         if claim.primary is not None:
-            st.markdown(f"##### {address.plain(claim.primary.figure)}", help="The figure that decides this card.")
+            st.markdown(f"### {address.plain(claim.primary.figure)}", help="The figure that decides this card.")
             st.caption(address.plain(claim.primary.reach))
         st.markdown(f"*This atlas.* {address.plain(claim.why_not)}\n\n{_seen(claim)}")
         if claim.after is not None:

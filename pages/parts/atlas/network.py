@@ -110,7 +110,7 @@ def sample(spec_key: str, root: str, _atlas: Atlas, _store: Store) -> Images:
 def images(atlas: Atlas, network: str, shown: OneNetwork, store: Store) -> None:
     """The images that make most of the first component, as pictures, and what that means."""
     st.markdown(
-        "##### The images behind the block" if shown.behind[0].block else "##### The images behind the first component"
+        "## The images behind the block" if shown.behind[0].block else "## The images behind the first component"
     )
     if not is_available(atlas.sample.images, store):
         st.caption(f"The pictures of {atlas.sample.images} are not here.")

@@ -16,7 +16,7 @@ from pages.parts.glossary import hint
 
 
 def panel(atlas: Atlas) -> None:
-    st.markdown("#### Do wide and deep networks learn the same things?")
+    st.markdown("# Do wide and deep networks learn the same things?")
     st.caption(
         f"{len(atlas.members)} networks, each compared with itself, layer by layer. Bright: two layers represent the "
         "images alike. A bright square is a **block**: a run of layers that hardly change what they represent. Under "

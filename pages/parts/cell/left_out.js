@@ -21,7 +21,7 @@ function buildLeft(root, state, glossary) {
   left.gone = make('div', { class: 'gone' });
   left.hover = make('p', { class: 'hovered' });
   root.replaceChildren(
-    make('div', { class: 'bar' }, make('h4', {}, 'Do few images make the map? Leave some out')),
+    make('div', { class: 'bar' }, make('h2', {}, 'Do few images make the map? Leave some out')),
     make('div', { class: 'ask' }, make('label', {}, left.count, left.many), left.most, left.chosen, left.these),
     left.words, left.gone, make('div', { class: 'maps' }, ...left.maps), left.hover);
   return left;
