@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,9 +21,6 @@ from cka_core.networks.building import build_network
 from cka_core.results.blocks import network_blocks
 from cka_core.studies.trying import outputs
 from cka_core.training.images import TrainingImages
-
-if TYPE_CHECKING:
-    import keras
 
 MAP, SHARE = 1e-4, 0.002
 """The largest difference of a map's values, and of an accuracy, that another machine's rounding may make."""
@@ -93,7 +89,7 @@ def verify(atlas: Atlas, members: list[Member], store: Store, report: Report = s
             yield Check(f"{one.name} × {other.name}", _apart(again, atlas.pair(one.name, other.name)), MAP)
 
 
-def _accuracy(model: keras.Model, images: Images | TrainingImages) -> float:
+def _accuracy(model: object, images: Images | TrainingImages) -> float:
     return float((outputs(model, images.x).argmax(-1) == images.y).mean())
 
 
