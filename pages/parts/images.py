@@ -126,7 +126,7 @@ def fitting(spec: CompareSpec, a: NetworkInfo, b: NetworkInfo, store: Store) -> 
         if info.activations is not None or not info.input_shape:
             continue
         try:
-            how = plan(found.shape, info.input_shape, info.title)
+            how = plan(found.shape, info.input_shape, info.title, ids=info.takes_ids)
         except DoesNotFit as error:
             return spec, str(error)
         said += [f"For {address.plain(info.title)} the images are {how.words}."] if how.words else []
