@@ -71,6 +71,17 @@ def as_teacher() -> AppTest:
     return page
 
 
+def told_the_folder(page: AppTest) -> bool:
+    """Whether the Library says where on this machine everything is kept."""
+    return any("Kept in" in (one.proto.help or "") for one in page.caption)
+
+
+@pytest.mark.parametrize("mode", deployment.MODES)
+def test_only_whose_machine_it_is_is_told_the_folder_of_the_store(monkeypatch, mode):
+    monkeypatch.setenv("CKA_MODE", mode)
+    assert told_the_folder(open_page("library", visitors.new_key())) == (mode == deployment.OPEN)
+
+
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("mode", deployment.MODES)
 @pytest.mark.parametrize("key", [None, visitors.new_key()], ids=["unknown", "known"])
