@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from cka_core.base import deployment, visitors
 from cka_core.base.visitors import Visitor
-from cka_core.jobs import records, submit
+from cka_core.jobs import admission, records, submit
 from cka_core.library import belongings, keeping
 from cka_core.training import state as training_state
 from cka_core.training.recipe import TrainSpec
@@ -69,6 +69,23 @@ def as_teacher() -> AppTest:
     page.text_input(key="told").set_value(TEACHERS_KEY)
     button(page, "Open").click().run()
     return page
+
+
+def test_the_notebooks_maps_that_may_be_had_are_offered_together(store, in_class, monkeypatch):
+    submitted = []
+    monkeypatch.setattr(submit, "submit", lambda *what: submitted.append(what))
+    page = open_page(key=visitors.new_key(), a="resnet50", b="resnet50")
+    (offer,) = [one for one in page.button if one.label.startswith("Compare 3 that are not made yet")]
+    assert "Without ResNet152: a network may have at most 400 layers here." in said(page)
+    offer.click().run()
+    ((_, wanted, *_),) = submitted
+    assert len(wanted.specs) == 3 and {one.a.name for one in wanted.specs} == {"resnet50", "resnet101"}
+    for one in wanted.specs:
+        admission.check_size("compare", dataclasses.asdict(one), store)
+    monkeypatch.setenv("CKA_MAX_LAYERS", "600")
+    page = open_page(key=visitors.new_key(), a="resnet50", b="resnet50")
+    assert any(one.label.startswith("Compare all 6 that are not made yet") for one in page.button)
+    assert "Without ResNet152" not in said(page)
 
 
 def told_the_folder(page: AppTest) -> bool:
