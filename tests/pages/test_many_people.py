@@ -88,6 +88,18 @@ def test_the_notebooks_maps_that_may_be_had_are_offered_together(store, in_class
     assert "Without ResNet152" not in said(page)
 
 
+def test_the_first_training_that_is_suggested_may_be_had(store, in_class, monkeypatch):
+    monkeypatch.setenv("CKA_MAX_EPOCHS", "3")
+    page = open_page("train", visitors.new_key())
+    assert "a ResNet 14x1, 3 epochs, " in said(page)
+    button(page, "Fill in the form for it").click().run()
+    assert page.number_input(key="epochs").value == 3
+    monkeypatch.setenv("CKA_MODE", "read-only")
+    page = open_page("train")
+    assert "Nothing is trained here." in said(page) and "To begin with" not in said(page)
+    assert "Fill in the form for it" not in labels(page)
+
+
 def told_the_folder(page: AppTest) -> bool:
     """Whether the Library says where on this machine everything is kept."""
     return any("Kept in" in (one.proto.help or "") for one in page.caption)
