@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import keras
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from cka_core.base import deployment, visitors
 from cka_core.base.visitors import Visitor
 from cka_core.jobs import admission, records, submit
-from cka_core.library import belongings, keeping
+from cka_core.library import arrivals, belongings, keeping
 from cka_core.training import state as training_state
 from cka_core.training.recipe import TrainSpec
 from pages.parts import visitor
@@ -337,3 +339,24 @@ def test_a_link_that_is_not_taken_changes_nothing(store, in_class):
 def test_whatever_the_link_says(store, in_class, device):
     page = open_page(key=visitors.new_key(), device=device)
     assert "used before" in said(page) and "device" not in page.query_params
+
+
+@pytest.mark.parametrize("what", ["images", "networks"])
+def test_a_press_for_what_somebody_removed_meanwhile_computes_nothing_else(store, monkeypatch, tmp_path, what):
+    submitted = []
+    monkeypatch.setattr(submit, "submit", lambda *asked: submitted.append(asked))
+    layers = [keras.Input((32, 32, 3)), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)]
+    keras.Sequential(layers).save(tmp_path / "mine.keras")
+    np.savez(tmp_path / "photos.npz", images=np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), np.uint8))
+    for name in ("mine.keras", "photos.npz"):
+        with open(tmp_path / name, "rb") as file:
+            arrivals.bring_in(file, name, store)
+    page = open_page(a="mine", b="cifar-resnet-8x1", images="photos")
+    assert not button(page, "Compare").disabled and not page.warning
+    removed = {"images": "photos", "networks": "mine"}[what]
+    keeping.remove(what, removed, removed, store)
+    button(page, "Compare").click().run()
+    assert submitted == [] and not page.exception
+    assert f"{removed}, which cannot be had here" in said(page).replace("`", "")
+    button(page, "Compare").click().run()
+    assert len(submitted) == 1
