@@ -35,7 +35,8 @@ def head(store: Store) -> None:
         st.title("Library", anchor=False)
         full = usage.budget(store)
         st.progress(full.share, text=full.text)
-        st.caption(full.rest, help=f"Kept in {address.plain(store.root)}")
+        where = f"Kept in {address.plain(store.root)}" if visitor.owns("", store) else None  # no folder for a class
+        st.caption(full.rest, help=where)
         visitor.other_device()
     with right:
         if visitor.only_looks():

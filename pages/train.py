@@ -136,13 +136,17 @@ def images_gone(store: Store) -> None:
 
 def empty_queue(networks: dict[str, NetworkInfo], store: Store) -> None:
     """What a newcomer sees: one suggestion, and what will come of it."""
-    epochs = training_form.SUGGESTED_EPOCHS
-    seconds = training_estimate.whole_training_seconds(TrainSpec("cifar-resnet-14x1", epochs=epochs), store)
-    st.markdown(
-        f"Nothing is trained yet. To begin with: a ResNet 14x1, {epochs} epochs, ≈ {words.seconds_text(seconds)}."
-    )
-    suggestion = training_form.take_suggestion
-    st.button("Fill in the form for it", icon=":material/edit_note:", type="tertiary", on_click=suggestion)
+    if visitor.only_looks():
+        st.markdown("Nothing is trained here.")
+    else:
+        epochs = training_form.suggested_epochs()
+        seconds = training_estimate.whole_training_seconds(TrainSpec("cifar-resnet-14x1", epochs=epochs), store)
+        st.markdown(
+            f"Nothing is trained yet. To begin with: a ResNet 14x1, {epochs} "
+            f"epoch{'' if epochs == 1 else 's'}, ≈ {words.seconds_text(seconds)}."
+        )
+        suggestion = training_form.take_suggestion
+        st.button("Fill in the form for it", icon=":material/edit_note:", type="tertiary", on_click=suggestion)
     bundled = [info for info in networks.values() if info.spec.source == "bundled" and info.record]
     example = next((info for info in bundled if info.record.get("confusion")), bundled[0] if bundled else None)
     if example is None:

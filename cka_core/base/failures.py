@@ -20,5 +20,10 @@ def in_short(error: BaseException) -> str:
     said = [line for line in lines if not line[0].isspace() and not line.endswith(":")] or [
         line.strip() for line in lines
     ]
-    text = f"{type(error).__name__}: {_FOLDERS.sub('', said[-1]) if said else 'it says nothing more'}".rstrip(".")
+    text = f"{type(error).__name__}: {without_folders(said[-1]) if said else 'it says nothing more'}".rstrip(".")
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def without_folders(line: str) -> str:
+    """A line in which files of this machine have their names only."""
+    return _FOLDERS.sub("", line)

@@ -170,7 +170,7 @@ class Stored:
         """The images as the network takes them; ValueError where that changes them and nobody asked for it."""
         if self._x is None:
             shape, expected = self.images.x.shape[1:], self._load().input_shape[1:]
-            self._fit = fitting.plan(shape, expected, self.name)
+            self._fit = fitting.plan(shape, expected, self.name, ids=self._load().takes_ids)
             if self._fit.words and not self.may_fit:
                 raise ValueError(
                     f"{self.name} takes {shape_text(expected)}, and the images are {shape_text(shape)}. They would be "

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cka_core.base import deployment, locks
+from cka_core.base import deployment, failures, locks
 from cka_core.base.store import Store
 from cka_core.jobs import cluster_files as files
 from cka_core.jobs.cluster_files import Cluster, ClusterUnavailable, is_alive
@@ -185,7 +185,8 @@ def _spawn(home: Path, digest: str, root: str, role: str) -> Cluster:
         time.sleep(0.02)
     process.kill()
     said = log.read_bytes()[begin:].decode(errors="replace").strip().splitlines()
-    raise ClusterUnavailable(f"The local cluster did not start: {said[-1] if said else 'it says nothing'}. Log: {log}")
+    why = failures.without_folders(said[-1]) if said else "it says nothing"
+    raise ClusterUnavailable(f"The local cluster did not start: {why}. {files.where_log(home)}")
 
 
 def _wait_gone(cluster: Cluster, seconds: float) -> None:

@@ -189,7 +189,15 @@ def about_workers(store: Store, role: str | None = None) -> str:
     limits = found.memory_limits if found else {}
     shown = [name for name in limits if role in (None, name)]
     told = [f"The {name} worker may use {limits[name] / 2**30:.1f} GB. " for name in shown]
-    return f"{''.join(told)}Log: {log_file(home)}"
+    return f"{''.join(told)}{where_log(home)}"
+
+
+def where_log(home: Path) -> str:
+    """Where the output of the workers is; the visitors of a class are not told this machine's folders."""
+    log = log_file(home)
+    if deployment.mode() == deployment.OPEN:
+        return f"Log: {log}"
+    return f"Whoever runs this finds the log in the store, in cluster/{home.name}/{log.name}."
 
 
 def replace(path: Path, data: bytes, mode: int = 0o666) -> None:

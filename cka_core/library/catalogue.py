@@ -60,6 +60,7 @@ class NetworkInfo:
     input_shape: tuple[int | None, ...] = (32, 32, 3)
     input_dtype: str = "float32"
     """Of one image; of a file that is not in the library nothing is known, ()."""
+    takes_ids: bool = False
 
 
 def networks(store: Store | None = None) -> dict[str, NetworkInfo]:
@@ -208,14 +209,15 @@ def _trained(record: Any, source: str) -> NetworkInfo:
 
 
 def _own(name: str, record: OwnNetworkRecord) -> NetworkInfo:
-    takes = counted_text(tuple(record["input_shape"]))
+    ids = record.get("takes_ids", False)  # records of version 0.2 do not say
+    takes = counted_text(tuple(record["input_shape"]), ids)
     layers = tuple(
         Layer(one["name"], one["kind"], tuple(one["shape"]), one.get("stage", "")) for one in record["layers"]
     )
     return NetworkInfo(
         NetworkSpec(name, OWN, "", None, record["weights"]), name, f"takes {takes}",
         0, 0, record["parameters"], layers, record={**record}, input_shape=tuple(record["input_shape"]),
-        input_dtype=record["input_dtype"],
+        input_dtype=record["input_dtype"], takes_ids=ids,
     )  # fmt: skip
 
 

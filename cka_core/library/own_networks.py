@@ -23,12 +23,16 @@ OTHER_INPUTS = (
     "{file} takes {count} inputs. One image set enters one input: write its activations instead "
     "(docs/activations.md) and compare those, or give `compare` a dict of arrays in Python."
 )
+OF_TEXT = (
+    "{file} takes text, and image sets hold numbers: write its activations instead (docs/activations.md) and compare "
+    "those, or give `compare` an array of texts in Python."
+)
 
 
 def bring_in(path: Path, file_name: str, store: Store, name: str | None = None, report: Report = silent) -> str:
     """Keep a network under ``name``, or that of its file; returns the name. What is here already is not kept twice.
 
-    Raises ValueError: `npz.NotReadable` for what is no network, or holds code; for several inputs, or no graph.
+    Raises ValueError: `npz.NotReadable` for what is no network, or holds code; for several inputs, text, or no graph.
     """
     if name is not None:
         check_name(name, store)
@@ -52,7 +56,7 @@ def described(path: Path, file_name: str) -> dict[str, Any]:
     """What the library says of a network, once it was loaded and its graph found."""
     import keras
 
-    from cka_core.networks.layer_graph import layer_graph
+    from cka_core.networks.layer_graph import embedding_rows, layer_graph
 
     model = keras_files.load(path, keras)
     inputs = getattr(model, "inputs", None) or []
@@ -60,6 +64,8 @@ def described(path: Path, file_name: str) -> dict[str, Any]:
         raise ValueError(OTHER_INPUTS.format(file=file_name, count=len(inputs)))
     with npz.reading("a functional or sequential Keras model", file_name):
         graph = layer_graph(model)
+    if graph.input.dtype == "string":
+        raise ValueError(OF_TEXT.format(file=file_name))
     return {
         "source": "own",
         "file": file_name[-200:],
@@ -67,5 +73,6 @@ def described(path: Path, file_name: str) -> dict[str, Any]:
         "parameters": int(model.count_params()),
         "input_shape": list(graph.input.shape[1:]),
         "input_dtype": graph.input.dtype,
+        "takes_ids": embedding_rows(graph, graph.input) is not None,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }

@@ -57,6 +57,7 @@ class OwnNetworkRecord(TypedDict):
     parameters: Count
     input_shape: list[Count | None]
     input_dtype: Text
+    takes_ids: NotRequired[bool]
     created: NotRequired[Text | None]
 
 

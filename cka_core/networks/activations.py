@@ -16,7 +16,7 @@ from cka_core.measures.grams import GramBatch
 from cka_core.networks import inputs
 from cka_core.networks.building import weights_checksums, weights_digest
 from cka_core.networks.inputs import Entering
-from cka_core.networks.layer_graph import BATCH_NORMS, INFERENCE, Call, Input, Key, layer_graph
+from cka_core.networks.layer_graph import BATCH_NORMS, INFERENCE, Call, Input, Key, embedding_rows, layer_graph
 from cka_core.networks.layers import Choice, Layer, check_patterns, matching
 from cka_core.networks.preprocessing import AUTO, Pixels, check, check_fits, check_form, check_range, chosen, pixels
 from cka_core.networks.segments import Planned, Segment, traced
@@ -100,6 +100,11 @@ class Extractor:
     def input_shape(self) -> tuple[int | None, ...]:
         """(None, ...): what the network takes; ValueError where it has several inputs."""
         return self._graph.input.shape
+
+    @property
+    def takes_ids(self) -> bool:
+        """Whether an `Embedding` looks up what enters; ValueError where it has several inputs."""
+        return embedding_rows(self._graph, self._graph.input) is not None
 
     @property
     def input_names(self) -> tuple[str, ...]:

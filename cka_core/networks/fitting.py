@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cka_core.networks.layouts import CHANNELS, channels_of, shape_text
+from cka_core.networks.layouts import CHANNELS, channels_of, counted_text, shape_text
 
 METHOD = "bilinear, antialiased"
 GREY = (0.299, 0.587, 0.114)
@@ -41,23 +41,27 @@ class Fit:
     plain: bool = True
 
 
-def plan(shape: Sequence[int], expected: Sequence[int | None], network: str = "The network") -> Fit:
+def plan(
+    shape: Sequence[int], expected: Sequence[int | None], network: str = "The network", *, ids: bool = False
+) -> Fit:
     """How images of ``shape`` (h, w), (h, w, channels) or (channels, h, w) enter a network that takes ``expected``.
 
-    Both shapes are of one image. Where the channels are is told by a side of 1, 3 or 4. Raises `DoesNotFit` where they
-    cannot.
+    Both shapes are of one image. Where the channels are is told by a side of 1, 3 or 4. ``ids``: the network looks up
+    what enters. Raises `DoesNotFit` where they cannot.
     """
     if _fits(shape, expected):
         return Fit()
+    takes = counted_text(tuple(expected), ids) if ids else shape_text(tuple(expected))
     refusal = DoesNotFit(
-        f"{network} takes {shape_text(tuple(expected))}, and the images are {shape_text(tuple(shape))}: no resizing "
-        "makes one the other. Choose other images, or another network."
+        f"{network} takes {takes}, and the images are {shape_text(tuple(shape))}: no resizing makes one the other. "
+        "Choose other images, or another network."
     )
     if len(shape) not in (2, 3):
         raise refusal
     turned = channels_of((0, *shape)) == "first"
     h, w, channels = (*shape[1:], shape[0]) if turned else (*shape, 1)[:3]
-    if len(expected) == 1 and expected[0] in (None, h * w * channels):
+    any_row = len(expected) == 1 and expected[0] is None and not ids  # a text of any length is no picture
+    if any_row or tuple(expected) == (h * w * channels,):
         return Fit(row=True, plain=False)
     if len(expected) not in (2, 3) or channels not in CHANNELS:
         raise refusal

@@ -64,6 +64,9 @@ def shape_text(shape: tuple[int | None, ...]) -> str:
     return sides
 
 
-def counted_text(shape: tuple[int | None, ...]) -> str:
-    """The same with what it is that is counted, where that is no side of a picture: "77 numbers"."""
-    return f"{shape_text(shape)} numbers" if len(shape) == 1 else shape_text(shape)
+def counted_text(shape: tuple[int | None, ...], ids: bool = False) -> str:
+    """The same with what it is that is counted, where that is no side of a picture: "77 numbers", "77 ids"."""
+    if len(shape) != 1:
+        return shape_text(shape)
+    one = "id" if ids else "number"
+    return f"any number of {one}s" if shape[0] is None else f"{shape[0]} {one}{'' if shape[0] == 1 else 's'}"

@@ -10,6 +10,7 @@ import numpy as np
 
 from cka_core.base import extras
 from cka_core.results import differences, trust, views, words
+from cka_core.results.fitting import cut
 
 if TYPE_CHECKING:
     import plotly.graph_objects
@@ -31,6 +32,8 @@ SQUARE = (0.55, 1.8)
 CURVE_A, CURVE_B = "#b5367a", "#2a8f8a"
 LABEL_PIXELS = 6.2
 """What a character of an axis' label takes, about."""
+LEGEND = 40
+"""The letters of a name for which the legend of a chart has room on a phone."""
 OUTLINES = (("#ffffff", 3.5), ("#000000", 1.2))  # seen on dark and on light cells
 
 
@@ -255,7 +258,7 @@ def best_match_curve(
     title_a, title_b = titles or (comparison.name_a, comparison.name_b)
     value = words.value_text(comparison.provenance)
     figure = go.Figure()
-    for side, own, other, colour in (("a", title_a, title_b, CURVE_A), ("b", title_b, title_a, CURVE_B)):
+    for side, own, colour in (("a", title_a, CURVE_A), ("b", title_b, CURVE_B)):
         matches = views.best_matches(comparison, side)
         depth = np.linspace(0, 1, len(matches)) if len(matches) > 1 else np.zeros(1)
         if "low" in matches:
@@ -275,7 +278,7 @@ def best_match_curve(
             y=matches[value],
             mode="lines+markers" if len(matches) < 30 else "lines",
             line={"color": colour, "width": 2, "dash": "solid" if side == "a" else "dot"},
-            name=html.escape(f"{side.upper()}  {own}: best match in {other}", quote=False),
+            name=html.escape(f"{side.upper()}  {cut(own, LEGEND)}", quote=False),
             text=[
                 html.escape(f"{layer} → {match}", quote=False)
                 for layer, match in zip(matches["layer"], matches["best match"], strict=True)
@@ -285,7 +288,7 @@ def best_match_curve(
     lowest = np.nanmin(comparison.matrix) if not np.isnan(comparison.matrix).all() else 0.0
     figure.update_layout(
         height=height,
-        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        margin={"l": 8, "r": 24, "t": 8, "b": 8},  # at the right, half of "100%"
         xaxis={"title": {"text": "depth, from the input to the output"}, "tickformat": ".0%", "range": [-0.01, 1.01]},
         yaxis={
             "title": {"text": html.escape(f"{value} with the best match", quote=False)},

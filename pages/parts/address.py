@@ -67,7 +67,7 @@ def read(key: str, default: Any, valid: Callable[[str], bool], parse: Callable[[
         asked = st.session_state.get(_written(key))
     usable = asked is not None and _is_valid(asked, valid)
     if asked is not None and not usable:
-        _note(key, asked)
+        note(key, asked)
     st.session_state[key] = parse(asked) if asked is not None and usable else default
 
 
@@ -167,7 +167,7 @@ def check(key: str, valid: Callable[[str], bool]) -> None:
     checked.add(key)
     asked = st.query_params.get(key)
     if asked is not None and not _is_valid(asked, valid):
-        _note(key, asked)
+        note(key, asked)
         del st.query_params[key]
         st.rerun()
 
@@ -182,7 +182,8 @@ def _is_valid(asked: str, valid: Callable[[str], bool]) -> bool:
         return False
 
 
-def _note(key: str, asked: str) -> None:
+def note(key: str, asked: str) -> None:
+    """Remember what was asked for in vain, to be said by `show_notes`."""
     st.session_state.setdefault("refused in the address", {})[key] = {"asked": asked}
 
 

@@ -18,7 +18,7 @@ from cka_core.results.activation_sets import ActivationSet, assumption, shared_s
 from cka_core.results.comparison import CompareSpec
 from pages.parts import address
 from pages.parts.glossary import hint
-from pages.parts.widgets import choice
+from pages.parts.widgets import choice, void
 
 
 def images_picker(store: Store, rows: int | None = None) -> tuple[SampleSpec, int, int]:
@@ -27,6 +27,10 @@ def images_picker(store: Store, rows: int | None = None) -> tuple[SampleSpec, in
     ``rows``: as many images as an activation set has.
     """
     known = image_sets(store)
+    held = st.session_state.get("images")
+    if held is not None and held not in known:  # somebody removed it since
+        address.note("images", held)
+        void("compare")
     name = choice("Images", tuple(known), "images", default="cifar10-mini")
     told = st.container()
     count = st.container()  # how many there are depends on the split, which stands below
@@ -126,7 +130,7 @@ def fitting(spec: CompareSpec, a: NetworkInfo, b: NetworkInfo, store: Store) -> 
         if info.activations is not None or not info.input_shape:
             continue
         try:
-            how = plan(found.shape, info.input_shape, info.title)
+            how = plan(found.shape, info.input_shape, info.title, ids=info.takes_ids)
         except DoesNotFit as error:
             return spec, str(error)
         said += [f"For {address.plain(info.title)} the images are {how.words}."] if how.words else []

@@ -38,6 +38,10 @@ def network_picker(side: str, networks: Mapping[str, NetworkInfo], default: str,
         except ValueError:
             return None
 
+    held = st.session_state.get(side)
+    if held is not None and known(held) is None:  # somebody removed it since: the address is read again, and says so
+        del st.session_state[side]
+        void("compare")
     address.read(side, default, lambda name: known(name) is not None)
     choices = dict(networks)
     name = st.session_state[side]
@@ -112,6 +116,11 @@ def pressed(label: str, *, key: str, disabled: bool = False, **options: Any) -> 
     st.button(label, key=key, disabled=disabled, on_click=_note, args=(noted,), **options)
     since = st.session_state.pop(noted, None)
     return since is not None and not disabled and time.monotonic() - since < PRESSED_FOR
+
+
+def void(key: str) -> None:
+    """A press that no run has taken is void: what it was made for is not there any more."""
+    st.session_state.pop(f"pressed {key}", None)
 
 
 def _note(noted: str) -> None:

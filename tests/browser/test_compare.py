@@ -331,6 +331,20 @@ def test_on_a_phone_the_map_comes_first_then_the_cell_and_the_form_is_folded(pag
     assert width > 300
 
 
+def test_on_a_phone_no_word_of_the_best_matches_is_cut_off(page: Page, reader: str):
+    page.set_viewport_size({"width": 390, "height": 844})
+    open_map(page, f"{reader}/?a=cifar-resnet-38x1&b=cifar-resnet-14x4")
+    chart = page.locator("[data-testid=stPlotlyChart]", has_text="with the best match").last
+    expect(chart.get_by_text("100%", exact=True)).to_be_visible()
+    for side, name in (("A", "ResNet 38x1, untrained"), ("B", "ResNet 14x4, untrained")):
+        expect(chart.locator(".legendtext", has_text=name)).to_have_text(re.compile(f"{side}\\s+{name}"))
+    frame = chart.bounding_box()
+    assert frame is not None
+    for word in chart.locator("text").all():
+        box = word.bounding_box()
+        assert box is None or box["x"] + box["width"] <= frame["x"] + frame["width"] + 1, word.text_content()
+
+
 @pytest.mark.parametrize("path, chart", [("/", ".st-key-map .js-plotly-plot"), ("/atlas", ".cell canvas")])
 def test_for_a_browser_that_says_it_is_a_phones_a_page_is_drawn_once(
     browser: Browser, reader: str, path: str, chart: str

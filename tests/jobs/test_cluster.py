@@ -284,6 +284,17 @@ def test_tells_why_it_did_not_start(store):
         cluster.start(store)
 
 
+def test_a_class_is_told_no_folder_of_the_machine_where_workers_end(store, monkeypatch):
+    monkeypatch.setenv("CKA_MODE", "class")
+    home(store).mkdir(parents=True)
+    (home(store) / "private").write_text("in the way")
+    where = f"Whoever runs this finds the log in the store, in cluster/{cluster_files.host()}/log.txt."
+    with pytest.raises(ClusterUnavailable, match="did not start: FileExistsError") as refusal:
+        cluster.start(store)
+    for told in (str(refusal.value), records.killed_twice("train", store)):
+        assert told.endswith(where) and store.root not in told
+
+
 def test_a_lock_excludes_and_ends(tmp_path):
     with locks.file_lock(tmp_path / "lock", 0):
         with pytest.raises(TimeoutError, match="stayed locked"):

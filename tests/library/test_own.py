@@ -73,6 +73,7 @@ def test_what_is_no_picture_is_counted_in_numbers(store):
     (row,) = [row for row in inventory.images(store) if row.name == name]
     assert row.what == "60 images of 7 numbers"
     assert layouts.counted_text((28, 28, 1)) == "28 × 28, grey"
+    assert layouts.counted_text((1,)) == "1 number" and layouts.counted_text((None,)) == "any number of numbers"
 
 
 def test_a_network_is_read_in_another_process_described_and_compared_on_its_own_images(store, tmp_path):
@@ -107,6 +108,14 @@ def test_a_hostile_or_unusual_network_gets_one_sentence(store, tmp_path):
     keras.Model(both, keras.layers.Add()(both)).save(tmp_path / "two.keras")
     with pytest.raises(ValueError, match="two.keras takes 2 inputs"):
         take(store, "two.keras", (tmp_path / "two.keras").read_bytes())
+    words_of = [
+        keras.Input((1,), dtype="string"),
+        keras.layers.StringLookup(vocabulary=["a"]),
+        keras.layers.Embedding(2, 3),
+    ]
+    keras.Sequential(words_of).save(tmp_path / "words.keras")
+    with pytest.raises(ValueError, match="words.keras takes text, and image sets hold numbers: write its activations"):
+        take(store, "words.keras", (tmp_path / "words.keras").read_bytes())
     keras.Sequential([keras.Input((4,)), keras.layers.Lambda(lambda x: x + 1)]).save(tmp_path / "code.keras")
     with pytest.raises(ValueError, match="code inside a file is never run"):
         take(store, "code.keras", (tmp_path / "code.keras").read_bytes())
@@ -136,6 +145,25 @@ def test_any_input_of_a_single_input_network(store, tmp_path, shape, dtype, imag
     result = engine.run(CompareSpec(info.spec, info.spec, SampleSpec(name, "all", 20, 0)), store)
     assert np.isfinite(result.matrix).all()
     assert inventory.comparisons(store)[0].what.startswith(f"{len(info.layers)} ×")
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float32"])
+def test_a_network_that_looks_up_ids_of_any_number_takes_no_pictures(store, tmp_path, dtype):
+    x = inputs = keras.Input((None,), dtype=dtype)
+    for layer in (keras.layers.Embedding(1000, 4), keras.layers.GlobalAveragePooling1D(), keras.layers.Dense(2)):
+        x = layer(x)
+    keras.Model(inputs, x).save(tmp_path / "words.keras")
+    take(store, "words.keras", (tmp_path / "words.keras").read_bytes())
+    take(store, "ids.npz", npz(images=RNG.integers(0, 1000, (60, 9), np.int32)))
+    info = catalogue.networks(store)["words"]
+    assert info.subtitle == "takes any number of ids"
+    told = "words takes any number of ids, and the images are 32 × 32, colour"
+    with pytest.raises(ValueError, match=told):  # their pixels would be looked up, up to 255
+        engine.run(CompareSpec(info.spec, info.spec, SampleSpec("cifar10-mini", "test", 20, 0)), store)
+    with pytest.raises(fitting.DoesNotFit, match=told):
+        fitting.plan((32, 32, 3), info.input_shape, "words", ids=info.takes_ids)
+    result = engine.run(CompareSpec(info.spec, info.spec, SampleSpec("ids", "all", 20, 0)), store)
+    assert np.isfinite(result.matrix).all()
 
 
 def test_ids_that_a_network_does_not_know_are_refused_by_its_name_in_the_library(store, tmp_path):

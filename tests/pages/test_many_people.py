@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import keras
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from cka_core.base import deployment, visitors
 from cka_core.base.visitors import Visitor
-from cka_core.jobs import records, submit
-from cka_core.library import belongings, keeping
+from cka_core.jobs import admission, records, submit
+from cka_core.library import arrivals, belongings, keeping
 from cka_core.training import state as training_state
 from cka_core.training.recipe import TrainSpec
 from pages.parts import visitor
@@ -69,6 +71,46 @@ def as_teacher() -> AppTest:
     page.text_input(key="told").set_value(TEACHERS_KEY)
     button(page, "Open").click().run()
     return page
+
+
+def test_the_notebooks_maps_that_may_be_had_are_offered_together(store, in_class, monkeypatch):
+    submitted = []
+    monkeypatch.setattr(submit, "submit", lambda *what: submitted.append(what))
+    page = open_page(key=visitors.new_key(), a="resnet50", b="resnet50")
+    (offer,) = [one for one in page.button if one.label.startswith("Compare 3 that are not made yet")]
+    assert "Without ResNet152: a network may have at most 400 layers here." in said(page)
+    offer.click().run()
+    ((_, wanted, *_),) = submitted
+    assert len(wanted.specs) == 3 and {one.a.name for one in wanted.specs} == {"resnet50", "resnet101"}
+    for one in wanted.specs:
+        admission.check_size("compare", dataclasses.asdict(one), store)
+    monkeypatch.setenv("CKA_MAX_LAYERS", "600")
+    page = open_page(key=visitors.new_key(), a="resnet50", b="resnet50")
+    assert any(one.label.startswith("Compare all 6 that are not made yet") for one in page.button)
+    assert "Without ResNet152" not in said(page)
+
+
+def test_the_first_training_that_is_suggested_may_be_had(store, in_class, monkeypatch):
+    monkeypatch.setenv("CKA_MAX_EPOCHS", "3")
+    page = open_page("train", visitors.new_key())
+    assert "a ResNet 14x1, 3 epochs, " in said(page)
+    button(page, "Fill in the form for it").click().run()
+    assert page.number_input(key="epochs").value == 3
+    monkeypatch.setenv("CKA_MODE", "read-only")
+    page = open_page("train")
+    assert "Nothing is trained here." in said(page) and "To begin with" not in said(page)
+    assert "Fill in the form for it" not in labels(page)
+
+
+def told_the_folder(page: AppTest) -> bool:
+    """Whether the Library says where on this machine everything is kept."""
+    return any("Kept in" in (one.proto.help or "") for one in page.caption)
+
+
+@pytest.mark.parametrize("mode", deployment.MODES)
+def test_only_whose_machine_it_is_is_told_the_folder_of_the_store(monkeypatch, mode):
+    monkeypatch.setenv("CKA_MODE", mode)
+    assert told_the_folder(open_page("library", visitors.new_key())) == (mode == deployment.OPEN)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -297,3 +339,24 @@ def test_a_link_that_is_not_taken_changes_nothing(store, in_class):
 def test_whatever_the_link_says(store, in_class, device):
     page = open_page(key=visitors.new_key(), device=device)
     assert "used before" in said(page) and "device" not in page.query_params
+
+
+@pytest.mark.parametrize("what", ["images", "networks"])
+def test_a_press_for_what_somebody_removed_meanwhile_computes_nothing_else(store, monkeypatch, tmp_path, what):
+    submitted = []
+    monkeypatch.setattr(submit, "submit", lambda *asked: submitted.append(asked))
+    layers = [keras.Input((32, 32, 3)), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)]
+    keras.Sequential(layers).save(tmp_path / "mine.keras")
+    np.savez(tmp_path / "photos.npz", images=np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), np.uint8))
+    for name in ("mine.keras", "photos.npz"):
+        with open(tmp_path / name, "rb") as file:
+            arrivals.bring_in(file, name, store)
+    page = open_page(a="mine", b="cifar-resnet-8x1", images="photos")
+    assert not button(page, "Compare").disabled and not page.warning
+    removed = {"images": "photos", "networks": "mine"}[what]
+    keeping.remove(what, removed, removed, store)
+    button(page, "Compare").click().run()
+    assert submitted == [] and not page.exception
+    assert f"{removed}, which cannot be had here" in said(page).replace("`", "")
+    button(page, "Compare").click().run()
+    assert len(submitted) == 1

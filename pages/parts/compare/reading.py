@@ -183,7 +183,7 @@ def _takes(network: NetworkInfo, images: ImageSet | None) -> bool:
     if network.activations is not None or images is None or not network.input_shape:
         return True
     try:
-        plan(images.shape, network.input_shape)
+        plan(images.shape, network.input_shape, ids=network.takes_ids)
     except DoesNotFit:
         return False
     return True

@@ -9,6 +9,7 @@ from typing import Any
 
 import streamlit as st
 
+from cka_core.base import deployment
 from cka_core.base.store import Store
 from cka_core.comparing import estimate
 from cka_core.library.catalogue import NetworkInfo
@@ -84,12 +85,18 @@ def six_maps(spec: CompareSpec, networks: Mapping[str, NetworkInfo], store: Stor
             st.button(
                 label, key=f"of six {a} {b}", disabled=here, on_click=show, args=(a, b), kwargs={"notebook": True}
             )
-    lacking = [pair for pair in pairs if find(specs[pair], store) is None]
+    most = deployment.most("layers")
+    too_deep = [name for name in NOTEBOOK if most is not None and len(networks[name].layers) > most]
+    missed = [pair for pair in pairs if find(specs[pair], store) is None]
+    lacking = [pair for pair in missed if not set(pair) & set(too_deep)]
     if len(lacking) > 1:
         seconds = sum(
             estimate.estimate_seconds(networks[a], networks[b], spec.sample.n or 0, spec.batch_size, store)
             for a, b in lacking
         )
         wanted = Several(tuple(specs[pair] for pair in lacking))
-        label = f"Compare all {len(lacking)} that are not made yet"
+        label = f"Compare {'all ' if lacking == missed else ''}{len(lacking)} that are not made yet"
         missing.offer("several", wanted, label, "the notebook’s maps", seconds, store, key="six maps")
+    if lacking != missed:
+        names = " and ".join(networks[name].title for name in too_deep)
+        st.caption(f"Without {names}: a network may have at most {deployment.amount_text('layers')} here.")

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from cka_core.base import words
+from cka_core.base import deployment, words
 from cka_core.base.store import Store
 from cka_core.jobs import trainings
 from cka_core.networks.architectures import APPLICATIONS, Architecture, architecture
@@ -37,7 +37,6 @@ SUGGESTION = {
     "depth": 14,
     "width": 1,
     "preset": "paper",
-    "epochs": SUGGESTED_EPOCHS,
     "seeds": "0",
 }
 PRESET_HELP = (
@@ -300,8 +299,13 @@ def take_recipe(spec: TrainSpec) -> None:
 
 def take_suggestion() -> None:
     forget_values()
-    for key, value in SUGGESTION.items():
+    for key, value in {**SUGGESTION, "epochs": suggested_epochs()}.items():
         address.put(key, value)
+
+
+def suggested_epochs() -> int:
+    """How many epochs are suggested to begin with: no more than may be had here."""
+    return min(SUGGESTED_EPOCHS, deployment.most("epochs") or SUGGESTED_EPOCHS)
 
 
 def _unbroken(*facts: str) -> str:
