@@ -6,7 +6,7 @@ import streamlit as st
 
 from cka_core.base import deployment, full_disk
 from cka_core.base.store import Store
-from pages.parts import address, holding, presses, visitor
+from pages.parts import address, holding, notes, presses, visitor
 
 ICON = Path(__file__).parent / "pages" / "icon.svg"
 SPACING = Path(__file__).parent / "pages" / "parts" / "spacing.css"
@@ -32,6 +32,7 @@ try:
     holding.hold(navigation.url_path)
     try:
         navigation.run()
+        notes.show()
         address.remember(navigation)
         holding.listen()
     finally:  # also where the page has itself run again

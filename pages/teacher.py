@@ -8,7 +8,7 @@ from cka_core.base import deployment
 from cka_core.base.deployment import LIMITS
 from cka_core.base.store import Store
 from cka_core.jobs import classroom, submit
-from pages.parts import address, qr, visitor
+from pages.parts import address, notes, qr, visitor
 
 LOOK_SECONDS = 3.0
 
@@ -58,6 +58,7 @@ def work(store: Store) -> None:
         seen = visitor.number_seen()
         who = f"{seen} visitor{'' if seen == 1 else 's'}"
         st.caption(f"{who} did something here in the last half hour. Something belongs to {found.makers}.")
+        notes.show()
 
     look()
 

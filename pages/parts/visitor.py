@@ -15,7 +15,7 @@ import streamlit as st
 from cka_core.base import deployment, full_disk, visitors
 from cka_core.base.store import Store
 from cka_core.base.visitors import Links, Visitor
-from pages.parts import address, qr
+from pages.parts import address, notes, qr
 
 KEY = "visitor key"
 DEVICE = "device"  # what the one-time link says in the address
@@ -209,7 +209,7 @@ def ask(action: Callable[..., Any], *args: Any) -> None:
     """`attempt` in the name of this visitor, for a button's callback: where it is refused, a note says why."""
     refused = refusal(lambda: action(*args, by=here()))
     if refused:
-        st.toast(address.plain(refused), icon=":material/block:")
+        notes.leave(address.plain(refused), ":material/block:")
 
 
 def became_teacher(told: str) -> bool:

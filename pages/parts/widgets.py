@@ -15,7 +15,7 @@ from cka_core.jobs import submit
 from cka_core.library import catalogue
 from cka_core.library import words as network_words
 from cka_core.library.catalogue import NetworkInfo
-from pages.parts import address, visitor
+from pages.parts import address, notes, visitor
 
 AT_WORK = (submit.QUEUED, submit.RUNNING)
 PRESSED_FOR = 10.0
@@ -193,7 +193,7 @@ def stop_job(key: str, store: Store) -> None:
 
 def say_that_it_goes_on() -> None:
     """What became of a job that somebody stopped whom it did not belong to alone."""
-    st.toast("Others asked for it, too: it goes on for them, and is yours no longer.", icon=":material/group:")
+    notes.leave("Others asked for it, too: it goes on for them, and is yours no longer.", ":material/group:")
 
 
 def job_progress(key: str, *, stop: str = "stop") -> None:
@@ -231,5 +231,6 @@ def job_progress(key: str, *, stop: str = "stop") -> None:
                     on_click=stop_job,
                     args=(key, store),
                 )
+        notes.show()
 
     look()

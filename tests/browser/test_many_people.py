@@ -41,6 +41,22 @@ def someone(browser: Browser) -> Page:
 problems: list[str] = []
 
 
+def test_who_stops_what_others_asked_for_too_is_told_that_it_goes_on(browser, class_app):
+    problems.clear()
+    both = [someone(browser), someone(browser)]
+    for page in both:
+        page.goto(class_app + LONG)
+        button(page, "Train").click()
+        expect(button(page, "Stop")).to_be_visible()
+    button(both[1], "Stop").click()
+    expect(both[1].get_by_text("Others asked for it, too: it goes on for them")).to_be_visible()
+    expect(button(both[1], "Stop")).to_have_count(0)
+    expect(button(both[0], "Stop")).to_be_visible()
+    for page in both:
+        page.context.close()
+    assert problems == []
+
+
 def test_a_class_with_its_teacher(browser, class_app, tmp_path):
     problems.clear()
     store = Store(tmp_path / "store")

@@ -19,7 +19,7 @@ from cka_core.library.catalogue import NetworkInfo
 from cka_core.training import figures as training_figures
 from cka_core.training import state as training_state
 from cka_core.training.recipe import TrainSpec
-from pages.parts import address, drawn, naming, visitor, widgets
+from pages.parts import address, drawn, naming, notes, visitor, widgets
 from pages.parts.training import form as training_form
 
 LOOK_SECONDS, IDLE_SECONDS = 1.5, 5.0
@@ -59,6 +59,7 @@ def queue(found: list[Training], names: dict[str, str], networks: dict[str, Netw
                 running_card(training, store)
         if waiting > MOST_WAITING:
             st.caption(f"{waiting - MOST_WAITING} more wait.")
+        notes.show()
 
     look()
     ended = [training for training in found if training.state not in AT_WORK]
