@@ -78,18 +78,18 @@ def _no_folder(place: Path) -> str:
 
 def disk_full(error: BaseException, store: Store) -> str:
     """What is full, how much is missing or free there, and what to do."""
-    place = _place(error, store)
-    if not _is_of(store, error):  # a file that the user named
-        return f"The disk with {place} is full. Make room on it, or name another folder."
+    place, own = _place(error, store), _is_of(store, error)
+    elsewhere = ELSEWHERE if own else "name another folder"  # for a file that the user named
     try:
         usage = shutil.disk_usage(place)
     except OSError:
-        return f"The disk with {place} is full. Make room on it, or {ELSEWHERE}."
+        return f"The disk with {place} is full. Make room on it, or {elsewhere}."
     space = f"{usage.free / 1e6:,.0f} MB of {usage.total / 1e9:,.1f} GB are free"
     needed = getattr(error, "needed", None)
     if needed is not None:
         space = f"{needed / 1e6:,.1f} MB are to be written, and {space}"
-    return f"The disk with {place} is full ({space}). Make room on it, in the Library or elsewhere, or {ELSEWHERE}."
+    room = "Make room on it, in the Library or elsewhere" if own else "Make room on it"
+    return f"The disk with {place} is full ({space}). {room}, or {elsewhere}."
 
 
 def _is_of(store: Store, error: BaseException) -> bool:

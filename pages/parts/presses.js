@@ -1,7 +1,8 @@
 /* What is pressed counts once: as one step of the browser's history, and it is not lost. */
 if (!history.pushState.once) {
+  const END = '.st-key-echo', REST = '.stMainBlockContainer .stElementContainer:not(.st-key-echo)'; // of every page
   const push = history.pushState;
-  let stepWanted = false, looking;
+  let stepWanted = false, stopLooking = () => {};
 
   /* Of all that follows from one press, Streamlit makes a step of each part of the address that changes, and Back would
      lead between them: to half of a choice, or to a page with another's address. */
@@ -14,28 +15,34 @@ if (!history.pushState.once) {
 
   /* A press in the bar is lost where anything of this page is sent before the other one has begun: Streamlit runs the page
      that the later message came from, or leaves the other one empty. So the answer waits for that page, and where something
-     else came between, the link is pressed once more: what stands at the end of every page is not there. */
-  const lookForItsPage = (link) => {
-    let restedBefore = false;
-    looking = setInterval(() => {
-      const rests = document.querySelector('[data-testid=stApp][data-test-script-state=notRunning]') !== null;
+     else came between, the link is pressed once more. */
+  const lookForItsPage = (link, triesLeft = 3) => {
+    const app = document.querySelector('[data-testid=stApp]');
+    let hasRun = false, restedBefore = false;
+    const runs = new MutationObserver(() => { hasRun = true; });
+    runs.observe(app, { attributeFilter: ['data-test-script-state'] });
+    const timer = setInterval(() => {
+      const rests = hasRun && app.matches('[data-test-script-state=notRunning]');
       if (rests && restedBefore) {
-        clearInterval(looking);
-        const isThere = link.pathname === location.pathname && document.querySelector('.st-key-echo');
-        if (!isThere && link.isConnected) link.click();
+        stopLooking();
+        const isThere = link.pathname === location.pathname && document.querySelector(END) && document.querySelector(REST);
+        if (isThere || !link.isConnected || !triesLeft) return;
+        link.click();
+        lookForItsPage(link, triesLeft - 1);
       }
       restedBefore = rests;
     }, 200);
+    stopLooking = () => { clearInterval(timer); runs.disconnect(); };
   };
 
   const press = ({ type, target, isTrusted }) => {
     stepWanted = true;
-    clearInterval(looking);
+    stopLooking();
     const link = type === 'click' && target.closest?.('[data-testid=stTopNavLink]');
     if (!link) return;
     dispatchEvent(new Event('leave'));
     if (isTrusted) lookForItsPage(link);
   };
   for (const kind of ['pointerdown', 'keydown', 'click', 'change']) addEventListener(kind, press, true);
-  addEventListener('popstate', () => clearInterval(looking));
+  addEventListener('popstate', () => stopLooking());
 }

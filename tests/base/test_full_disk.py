@@ -67,7 +67,8 @@ def test_a_file_that_the_user_named_is_on_another_disk(store, tmp_path, monkeypa
     with pytest.raises(OSError) as error:
         write_atomically(tmp_path / "result.npz", b"x")
     said = full_disk.in_words(error.value, store)
-    assert said == f"The disk with {tmp_path} is full. Make room on it, or name another folder."
+    assert said.startswith(f"The disk with {tmp_path} is full (")
+    assert said.endswith(" GB are free). Make room on it, or name another folder.")
 
 
 def test_other_errors_are_left_alone(store):
