@@ -443,6 +443,7 @@ def test_the_browsers_back_leads_to_no_pair_that_was_never_chosen(page: Page, re
         assert urlsplit(page.url).query == query
 
 
+@pytest.mark.own_tab  # a tab's history has 50 steps at most, which others may have made
 def test_the_browsers_back_leads_to_no_cell_that_was_never_chosen(page: Page, reader: str):
     area = open_map(page, reader)
     first = card(page).text_content() or ""
