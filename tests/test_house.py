@@ -40,7 +40,15 @@ TENSORFLOW = {
 """The folders that may bring TensorFlow or Keras in, and by which modules: inside functions or for type checkers."""
 
 TORCH = {
-    "networks": {"tokens", "torch_calls", "torch_gram", "torch_inputs", "torch_layers", "torch_queue"},
+    "networks": {
+        "tokens",
+        "torch_calls",
+        "torch_gram",
+        "torch_inputs",
+        "torch_layers",
+        "torch_queue",
+        "torch_watching",
+    },
     "comparing": {"engine", "torch_images"},
 }
 """The same for PyTorch, which is optional: only a model of it that a caller gives brings it in."""

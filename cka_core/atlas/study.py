@@ -206,10 +206,10 @@ def study_of(values: Mapping[str, Any]) -> Study:
 
 def _check_epochs(epochs: Sequence[int], trainings: Sequence[TrainSpec]) -> None:
     """Refuse to look at epochs after which no network's weights are kept."""
-    kept = {at for spec in trainings if spec.keep_every for at in range(0, spec.epochs, spec.keep_every)}
+    kept = {epoch for spec in trainings for epoch in spec.epochs_kept}
     missing = sorted(set(epochs) - kept - {spec.epochs for spec in trainings})
     if missing:
-        found = ", ".join(map(str, sorted(kept - {0}))) or "none, for which a recipe wants keep_every"
+        found = ", ".join(map(str, sorted(kept))) or "none, for which a recipe wants keep_every"
         raise ValueError(
             f"Expected epochs after which a network's weights are kept, got {', '.join(map(str, missing))}. Kept "
             f"before the last: {found}."

@@ -25,17 +25,15 @@ from cka_core.networks.torch_calls import (
     BatchAxis,
     Output,
     Seen,
-    as_it_was,
     find_outputs,
     leaves,
     named,
     origin,
-    scripted,
-    watched,
 )
 from cka_core.networks.torch_gram import torch_gram
 from cka_core.networks.torch_inputs import count, cut, device_of, moved, place
 from cka_core.networks.torch_queue import GramQueue
+from cka_core.networks.torch_watching import as_it_was, scripted, watched
 
 if TYPE_CHECKING:
     import torch

@@ -200,8 +200,7 @@ def take_over(study: Study, store: Store, folder: Path) -> None:
 
 def looked_at(study: Study, spec: TrainSpec) -> tuple[int, ...]:
     """The epochs before the last that a study looks at, of those whose weights a training keeps."""
-    kept = range(spec.keep_every, spec.epochs, spec.keep_every) if spec.keep_every else ()
-    return tuple(epoch for epoch in kept if not study.epochs or epoch in study.epochs)
+    return tuple(epoch for epoch in spec.epochs_kept if not study.epochs or epoch in study.epochs)
 
 
 def was_looked_at(study: Study, index: int, store: Store) -> bool:

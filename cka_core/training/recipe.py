@@ -180,6 +180,11 @@ class TrainSpec:
         return self.epochs * minibatches(self.training_images, self.batch_size)
 
     @property
+    def epochs_kept(self) -> range:
+        """The epochs before the last after which the weights are kept."""
+        return range(self.keep_every, self.epochs, self.keep_every) if self.keep_every else range(0)
+
+    @property
     def chosen_images(self) -> int:
         """How many images are trained on."""
         chosen = round(image_set(self.images, held=self.held).sizes["train"] * self.fraction)

@@ -13,9 +13,9 @@ if (!history.pushState.once) {
   };
   history.pushState.once = true;
 
-  /* A press in the bar is lost where anything of this page is sent before the other one has begun: Streamlit runs the page
-     that the later message came from, or leaves the other one empty. So the answer waits for that page, and where something
-     else came between, the link is pressed once more. */
+  /* A press in the bar is lost where anything of this page is sent before the other one has begun: Streamlit runs the
+     page that the later message came from, or leaves the other one empty. So the answer waits for that page, and where
+     something else came between, the link is pressed once more. */
   const lookForItsPage = (link, triesLeft = 3) => {
     const app = document.querySelector('[data-testid=stApp]');
     let hasRun = false, restedBefore = false;
