@@ -18,19 +18,17 @@ if (!history.pushState.once) {
      something else came between, the link is pressed once more. */
   const lookForItsPage = (link, triesLeft = 3) => {
     const app = document.querySelector('[data-testid=stApp]');
-    let hasRun = false, restedBefore = false;
+    let hasRun = false, looks = 0; // at rest, in a row
     const runs = new MutationObserver(() => { hasRun = true; });
     runs.observe(app, { attributeFilter: ['data-test-script-state'] });
     const timer = setInterval(() => {
-      const rests = hasRun && app.matches('[data-test-script-state=notRunning]');
-      if (rests && restedBefore) {
-        stopLooking();
-        const isThere = link.pathname === location.pathname && document.querySelector(END) && document.querySelector(REST);
-        if (isThere || !link.isConnected || !triesLeft) return;
-        link.click();
-        lookForItsPage(link, triesLeft - 1);
-      }
-      restedBefore = rests;
+      looks = hasRun && app.matches('[data-test-script-state=notRunning]') ? looks + 1 : 0;
+      const isThere = link.pathname === location.pathname && [END, REST].every((part) => document.querySelector(part));
+      if (looks < 2 || (isThere && looks < 10)) return; // what was sent last may empty a page that was there
+      stopLooking();
+      if (isThere || !link.isConnected || !triesLeft) return;
+      link.click();
+      lookForItsPage(link, triesLeft - 1);
     }, 200);
     stopLooking = () => { clearInterval(timer); runs.disconnect(); };
   };
@@ -38,7 +36,7 @@ if (!history.pushState.once) {
   const press = ({ type, target, isTrusted }) => {
     stepWanted = true;
     stopLooking();
-    const link = type === 'click' && target.closest?.('[data-testid=stTopNavLink]');
+    const link = type === 'click' && target.closest?.('[data-testid=stTopNavLink], [data-testid=stSidebarNavLink]');
     if (!link) return;
     dispatchEvent(new Event('leave'));
     if (isTrusted) lookForItsPage(link);
