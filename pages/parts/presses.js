@@ -13,22 +13,22 @@ if (!history.pushState.once) {
   };
   history.pushState.once = true;
 
-  /* A press in the bar is lost where anything of this page is sent before the other one has begun: Streamlit runs the
-     page that the later message came from, or leaves the other one empty. So the answer waits for that page, and where
-     something else came between, the link is pressed once more. */
-  const lookForItsPage = (link, triesLeft = 3) => {
+  /* Another page is lost where anything of this one is sent before it has begun, whether a press in the bar opens it or
+     the browser's Back: Streamlit runs the page that the later message came from, or leaves the other one empty. So the
+     answer waits for that page, and where something else came between, it is opened once more. */
+  const lookForPage = (path, openAgain, triesLeft = 3) => {
     const app = document.querySelector('[data-testid=stApp]');
     let hasRun = false, looks = 0; // at rest, in a row
     const runs = new MutationObserver(() => { hasRun = true; });
     runs.observe(app, { attributeFilter: ['data-test-script-state'] });
     const timer = setInterval(() => {
       looks = hasRun && app.matches('[data-test-script-state=notRunning]') ? looks + 1 : 0;
-      const isThere = link.pathname === location.pathname && [END, REST].every((part) => document.querySelector(part));
+      const isThere = path === location.pathname && [END, REST].every((part) => document.querySelector(part));
       if (looks < 2 || (isThere && looks < 10)) return; // what was sent last may empty a page that was there
       stopLooking();
-      if (isThere || !link.isConnected || !triesLeft) return;
-      link.click();
-      lookForItsPage(link, triesLeft - 1);
+      if (isThere || !triesLeft) return;
+      openAgain();
+      lookForPage(path, openAgain, triesLeft - 1);
     }, 200);
     stopLooking = () => { clearInterval(timer); runs.disconnect(); };
   };
@@ -39,8 +39,17 @@ if (!history.pushState.once) {
     const link = type === 'click' && target.closest?.('[data-testid=stTopNavLink], [data-testid=stSidebarNavLink]');
     if (!link) return;
     dispatchEvent(new Event('leave'));
-    if (isTrusted) lookForItsPage(link);
+    if (isTrusted) lookForPage(link.pathname, () => link.click());
   };
   for (const kind of ['pointerdown', 'keydown', 'click', 'change']) addEventListener(kind, press, true);
-  addEventListener('popstate', () => stopLooking());
+  addEventListener('popstate', ({ isTrusted, state }) => {
+    stepWanted = false; // nor do the keys that go back make a step
+    if (!isTrusted) return; // ours
+    stopLooking();
+    const { href, pathname } = location; // what came between puts the other page's in their place
+    lookForPage(pathname, () => {
+      history.replaceState(state, '', href);
+      dispatchEvent(new PopStateEvent('popstate', { state }));
+    });
+  });
 }

@@ -520,6 +520,32 @@ def test_a_press_in_the_bar_counts_whatever_the_page_sends_right_after_it(
     page.close()
 
 
+@pytest.mark.parametrize("moment", [0, 20, 60])
+def test_back_to_another_page_counts_whatever_is_sent_right_after_it(
+    browser: Browser, browser_context_args: dict, reader: str, moment: int
+):
+    page = browser.new_page(**browser_context_args)
+    page.add_init_script(SENT_AGAIN)
+    open_map(page, reader)
+    page.get_by_text("before training", exact=True).click()
+    untrained = page.get_by_role("heading", name="ResNet 38x1, untrained × itself")
+    expect(untrained).to_be_visible()
+    settled(page)
+    query = urlsplit(page.url).query
+    page.get_by_role("link", name="Atlas", exact=True).click()
+    expect(page.get_by_role("heading", name="Do wide and deep networks learn the same things?")).to_be_visible()
+    settled(page)
+    page.wait_for_timeout(1000)  # until the page has answered
+    page.evaluate("moment => sendAgain(moment)", moment)
+    page.go_back()
+    expect(untrained).to_be_visible()
+    page.wait_for_timeout(1000)
+    settled(page)
+    expect(untrained).to_be_visible()
+    assert urlsplit(page.url)[2:4] == ("/", query)
+    page.close()
+
+
 def test_the_cell_to_begin_with_is_opened_by_a_link_too(page: Page, reader: str):
     open_map(page, reader)
     opened = page.locator(".cell-view .value")
