@@ -155,6 +155,17 @@ def forget(key: str) -> None:
     _say({key: None})
 
 
+def give_up(key: str, valid: Callable[[str], bool]) -> bool:
+    """Before a widget is drawn: what it holds and can no longer be had, since somebody removed it, is said, and the
+    widget takes its default again. Returns whether it was so: a button pressed for it is not for what is there now."""
+    held = st.session_state.get(key)
+    if held is None or _is_valid(held, valid):
+        return False
+    note(key, held)
+    forget(key)
+    return True
+
+
 def check(key: str, valid: Callable[[str], bool]) -> None:
     """Before a bound widget is first drawn: note a value in the address that cannot be had, and take it out of there.
 

@@ -27,9 +27,7 @@ def images_picker(store: Store, rows: int | None = None) -> tuple[SampleSpec, in
     ``rows``: as many images as an activation set has.
     """
     known = image_sets(store)
-    held = st.session_state.get("images")
-    if held is not None and held not in known:  # somebody removed it since
-        address.note("images", held)
+    if address.give_up("images", known.__contains__):
         void("compare")
     name = choice("Images", tuple(known), "images", default="cifar10-mini")
     told = st.container()

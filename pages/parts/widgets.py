@@ -38,11 +38,12 @@ def network_picker(side: str, networks: Mapping[str, NetworkInfo], default: str,
         except ValueError:
             return None
 
-    held = st.session_state.get(side)
-    if held is not None and known(held) is None:  # somebody removed it since: the address is read again, and says so
-        del st.session_state[side]
+    def is_known(name: str) -> bool:
+        return known(name) is not None
+
+    if address.give_up(side, is_known):
         void("compare")
-    address.read(side, default, lambda name: known(name) is not None)
+    address.read(side, default, is_known)
     choices = dict(networks)
     name = st.session_state[side]
     if name not in choices:
