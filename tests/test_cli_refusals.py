@@ -54,6 +54,8 @@ def nothing_is_computed(monkeypatch):
         (("--out", f"{NEVER}/a.npz"), "Nothing can be written to /proc: .* Name another file with --out."),
         (("--figure", f"{NEVER}/a.png"), "Nothing can be written to /proc: .* Name another file with --figure."),
         (("--bundle", f"{NEVER}/a.zip"), "Nothing can be written to /proc: .* Name another file with --bundle."),
+        (("--figure", f"{'a' * 230}.png"), "Expected a shorter name with --figure, got one of 234 letters."),
+        (("--out", f"{'网' * 80}.csv"), "Expected a shorter name with --out, got one of 84 letters."),
         (("--store", NEVER), "Nothing can be written to /proc: .* Set CKA_STORE, or --store, to a folder"),
     ],
 )
@@ -98,7 +100,7 @@ def test_a_store_that_is_a_file_is_named(tmp_path):
     told = [one.told for one in doctor.place(Store(file)) if one.state == doctor.PROBLEM]
     assert told[0].startswith(f"Expected a folder for the store, got {file}")
     said = str(run("compare", *PAIR, "--samples", "64", "--store", file / "in it").exception)
-    assert said.startswith(f"Nothing can be written to {file}/in it: {file} is a file. Set CKA_STORE")
+    assert said.startswith(f"Expected a folder for the store, got {file}/in it: {file} is a file. Set CKA_STORE")
 
 
 @pytest.mark.parametrize("to", ["nowhere", "link"], ids=["dangling", "loop"])
@@ -108,10 +110,9 @@ def test_a_link_that_leads_nowhere_is_no_folder(tmp_path, to, nothing_is_compute
     for words in (("networks",), ("cluster", "status"), ("compare", *PAIR, "--samples", "64")):
         said = str(run(*words, "--store", link).exception)
         assert said.startswith(f"Expected a folder for the store, got {link}, which is a link that leads nowhere. Set")
-    said = str(run("train", PAIR[0][:17], "--store", link / "in it").exception)
-    assert said.startswith(
-        f"Nothing can be written to {link}/in it: {link} is a link that leads nowhere. Set CKA_STORE"
-    )
+    inside = f"Expected a folder for the store, got {link}/in it: {link} is a link that leads nowhere. Set CKA_STORE"
+    for words in (("networks",), ("data", "list"), ("train", PAIR[0][:17])):
+        assert str(run(*words, "--store", link / "in it").exception).startswith(inside)
 
 
 @pytest.mark.parametrize("nothing", ["", " "])

@@ -47,10 +47,14 @@ def in_words(error: BaseException, store: Store) -> str | None:
 
 def check_store(store: Store, *, writes: bool = True) -> None:
     """A ValueError, before any work, where a store is no folder or, if it is to be written to, where it cannot be."""
+    if not store.is_local:
+        return
     root = Path(store.path(""))
-    if store.is_local and os.path.lexists(root) and not root.is_dir():
-        raise ValueError(f"Expected a folder for the store, got {root}, which is {_no_folder(root)}. {WRITABLE}")
-    if store.is_local and writes:
+    place = _nearest(root)
+    if not place.is_dir():
+        which = ", which" if place == root else f": {place}"
+        raise ValueError(f"Expected a folder for the store, got {root}{which} is {_no_folder(place)}. {WRITABLE}")
+    if writes:
         check_folder(root, WRITABLE)
 
 
@@ -59,9 +63,7 @@ def check_folder(folder: str | os.PathLike[str], todo: str) -> None:
 
     ``todo`` is a sentence that says what to do instead. Nothing is left in the folder.
     """
-    place = Path(folder)
-    while not os.path.lexists(place) and place != place.parent:
-        place = place.parent
+    place = _nearest(Path(folder))
     if not place.is_dir():
         raise ValueError(f"Nothing can be written to {folder}: {place} is {_no_folder(place)}. {todo}")
     try:
@@ -70,6 +72,13 @@ def check_folder(folder: str | os.PathLike[str], todo: str) -> None:
     except OSError as error:
         why = "its disk is full" if is_disk_full(error) else MAY_NOT
         raise ValueError(f"Nothing can be written to {place}: {why}. {todo}") from error
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the first above it that is there, whatever it is."""
+    while not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    return folder
 
 
 def _no_folder(place: Path) -> str:

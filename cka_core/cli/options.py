@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from cka_core.base import full_disk
+from cka_core.base import full_disk, leftovers
 from cka_core.base.progress import Progress
 from cka_core.base.store import Store
 
@@ -37,6 +38,8 @@ LayersOption = Annotated[
     typer.Option("--layers", help="Only layers of this name, pattern (*_add) or kind (Conv2D); may be repeated."),
 ]
 
+LONGEST_ADDED = len("-rsa-spearman-cells")
+
 
 def opened(store: str | None, *, writes: bool = False) -> Store:
     """The store that was asked for; ValueError, before any work, where it is none or cannot be written to."""
@@ -50,10 +53,22 @@ def check_outputs(**paths: Path | None) -> None:
     for name, path in paths.items():
         if path is not None:
             target, option = Path(os.path.realpath(path.expanduser())), f"--{name}"
+            if _is_too_long(target):
+                raise ValueError(f"Expected a shorter name with {option}, got one of {len(str(path))} letters.")
             if target.exists() and not target.is_file():
                 what = "a folder" if target.is_dir() else "no file but a device or a pipe"
                 raise ValueError(f"Expected a file with {option}, got {path}, which is {what}.")
             full_disk.check_folder(target.parent, f"Name another file with {option}.")
+
+
+def _is_too_long(target: Path) -> bool:
+    """Whether the disk has no room for a file's name with what is added to it: of a measure, of a table of cells, and
+    while it is written."""
+    try:
+        os.lstat(leftovers.temporary(str(target.with_name(f".{target.stem}{' ' * LONGEST_ADDED}{target.suffix}"))))
+    except OSError as error:
+        return error.errno == errno.ENAMETOOLONG
+    return False
 
 
 def seed_of(context: typer.Context, first: bool, seed: int) -> int | None:
