@@ -28,3 +28,14 @@ def test_a_letter_that_the_output_lacks_ends_no_command():
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "32 \\xd7 32, colour" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words, status", [(("compare", "cifar-resnet-8x1", "cifar-resnet-8x1", "--samples", "64"), 0), (("train", "no"), 2)]
+)
+def test_what_is_told_beside_the_output_ends_no_work(words, status, tmp_path):
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "cka_core", *words, "--store", str(tmp_path)]
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=full, text=True)
+    assert done.returncode == status
+    assert ("29 × 29 layers" in done.stdout) == (status == 0)

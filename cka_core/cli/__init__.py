@@ -42,24 +42,38 @@ class _Output:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        return int(self._named(self._stream.write, text))
+        return int(self._try(self._stream.write, text) or 0)
 
     def flush(self) -> None:
-        self._named(self._stream.flush)
+        self._try(self._stream.flush)
 
-    @staticmethod
-    def _named(do: Any, *values: str) -> Any:
+    def _try(self, do: Any, *values: str) -> Any:
         try:
             return do(*values)
         except OSError as error:
-            error.filename = OUTPUT
-            raise
+            return self._failed(error)
+
+    def _failed(self, error: OSError) -> None:
+        error.filename = OUTPUT
+        raise error
+
+
+class _Beside(_Output):
+    """Standard error: progress and notes end no work where nobody can be told of them."""
+
+    def _failed(self, error: OSError) -> None:
+        _to_nothing(self._stream)
 
 
 def main() -> None:
     """Run a command; an error in what was asked ends in one sentence, not a traceback."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     _open_streams()
+    with contextlib.redirect_stderr(_Beside(sys.stderr)):
+        _run()
+
+
+def _run() -> None:
     output = _Output(sys.stdout)
     try:
         with contextlib.redirect_stdout(output):
@@ -72,13 +86,18 @@ def main() -> None:
         if os.environ.get("CKA_DEBUG"):
             raise
         if isinstance(error, OSError) and error.filename == OUTPUT:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes what is left as it ends
+            _to_nothing(sys.stdout)
             if isinstance(error, BrokenPipeError):  # whoever read it has seen enough
                 sys.exit(1)
             print(f"error: The output could not be written: {error.strerror}.", file=sys.stderr)
         else:
             print(f"error: {_in_words(error)}", file=sys.stderr)
         sys.exit(2)
+
+
+def _to_nothing(stream: Any) -> None:
+    """Send what is left in a stream nowhere: Python writes it as it ends, and would fail once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _open_streams() -> None:
