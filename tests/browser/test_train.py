@@ -64,26 +64,26 @@ def curve(page: Page) -> list[float]:
 
 
 def test_from_the_button_to_the_comparison(page: Page, app: str, tmp_path):
-    page.goto(f"{app}{SMALL}&epochs=60")  # the first this server hears
+    page.goto(f"{app}{SMALL}&epochs=24")  # the first this server hears
     expect(page.get_by_role("link", name="Compare")).to_be_visible()
     expect(page.get_by_role("link", name="widgets")).to_have_count(0)
     expect(page.get_by_text("trained before: an example")).to_be_visible()
     other = page.context.new_page()
     other.goto(f"{app}/train")
     button(page, "Train").click()
-    expect(epoch(page, r"\d+", 60)).to_be_visible(timeout=LONG)
-    expect(epoch(page, LATER, 60)).to_be_visible(timeout=LONG)
+    expect(epoch(page, r"\d+", 24)).to_be_visible(timeout=LONG)
+    expect(epoch(page, LATER, 24)).to_be_visible(timeout=LONG)
 
     button(card(page), "Stop").click()
     for tab in (page, other):
-        expect(card(tab).get_by_text(re.compile(r"Stopped\. \d+ of 60 epochs are kept"))).to_be_visible(timeout=LONG)
-    assert 0 < the_training(Store(tmp_path / "store")).epochs_done < 60
+        expect(card(tab).get_by_text(re.compile(r"Stopped\. \d+ of 24 epochs are kept"))).to_be_visible(timeout=LONG)
+    assert 0 < the_training(Store(tmp_path / "store")).epochs_done < 24
     button(page, "Resume").first.click()
-    expect(epoch(page, r"\d+", 60)).to_be_visible(timeout=LONG)
+    expect(epoch(page, r"\d+", 24)).to_be_visible(timeout=LONG)
     page.reload()
     for tab in (page, other):
         expect(card(tab).get_by_text(re.compile(r"\d+ % ±\d+ of 1,000 test images right"))).to_be_visible(timeout=LONG)
-    assert len(curve(page)) == 60
+    assert len(curve(page)) == 24
     expect(page.locator("[class*=st-key-confusion] .heatmaplayer image")).to_be_visible()
     assert not [row for row in servers()[-1].memory_maps() if "tensorflow" in row.path], "the server stays small"
     other.close()
