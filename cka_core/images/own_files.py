@@ -29,6 +29,8 @@ MOST_BYTES = 1 << 30
 """Of all images of a set, as numbers."""
 LARGEST_PICTURE = 64 << 20
 """Pixels of one picture."""
+PHOTO_WITH_PREVIEWS = "MPO"
+"""Pillow's name for a .jpg of many a telephone: the photo, and behind it smaller ones of the same."""
 MOST_CLASSES = 20_000
 BOUNDS = npz.Bounds(members=100_000, unpacked=MOST_BYTES + (64 << 20), ratio=200)
 WHOLE, SPLITS = "all", ("train", "test")
@@ -197,6 +199,7 @@ def _decoded(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> np.nda
                 with Image.open(io.BytesIO(archive.read(member))) as opened:
                     if opened.width * opened.height > LARGEST_PICTURE:
                         raise Image.DecompressionBombError
+                    several = getattr(opened, "n_frames", 1) if opened.format != PHOTO_WITH_PREVIEWS else 1
                     upright = ImageOps.exif_transpose(opened)
                     grey = (grey is not False) and (upright.mode in GREY or upright.mode.startswith(DEEP))
                     mode, shown = upright.mode, as_seen(upright)
@@ -210,6 +213,11 @@ def _decoded(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> np.nda
                     f"{member.filename[:100]} is no picture that can be read ({why}). "
                     f"{'Make it smaller' if large else 'Write it again, or leave it out'}"
                 ) from error
+            if several > 1:
+                raise ValueError(
+                    f"{member.filename[:100]} holds {several:,} pictures, one after another. Bring those that are "
+                    "meant as files of their own"
+                )
             if picture is None:
                 raise ValueError(
                     f"{member.filename[:100]} does not say which of its numbers is white (Pillow's mode {mode}). Bring "

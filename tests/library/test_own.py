@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -209,10 +210,27 @@ def test_pictures_in_folders_are_images_with_classes(store):
     assert load_images("animals", "all", store=store).digest == images.digest
 
 
-def saved(picture: Image.Image, ending: str = "PNG") -> bytes:
+def saved(picture: Image.Image, ending: str = "PNG", behind_it: Sequence[Image.Image] = ()) -> bytes:
     file = io.BytesIO()
-    picture.save(file, ending)
+    picture.save(file, ending, **({"save_all": True, "append_images": list(behind_it)} if behind_it else {}))
     return file.getvalue()
+
+
+@pytest.mark.parametrize("ending", ["GIF", "TIFF", "WEBP"])
+def test_pictures_one_after_another_in_a_file_are_not_taken_for_their_first(store, ending):
+    one, other = (Image.new("RGB", (6, 5), colour) for colour in ("red", "blue"))
+    with pytest.raises(
+        ValueError, match=r"a/x\.\w+ holds 2 pictures, one after another\. Bring those that are meant as"
+    ):
+        take(store, "mine.zip", zipped({f"a/x.{ending.lower()}": saved(one, ending, [other])}))
+    assert store.names("images") == []
+    take(store, "mine.zip", zipped({f"a/x.{ending.lower()}": saved(one, ending)}))
+
+
+def test_of_a_telephones_photo_the_previews_behind_it_do_not_count(store):
+    photo, preview = Image.new("RGB", (16, 12), "red"), Image.new("RGB", (8, 6), "red")
+    take(store, "mine.zip", zipped({"a/x.jpg": saved(photo, "MPO", [preview])}))
+    assert load_images("mine", "all", store=store).x.shape == (1, 12, 16, 3)
 
 
 @pytest.mark.parametrize("ending", ["PNG", "TIFF"])
