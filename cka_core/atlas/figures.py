@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from cka_core.results.comparison import Comparison
 
+MARGINS = {"l": 80, "r": 76, "t": 26, "b": 54}
+"""What the words around a large map take (see `results.room.margins`)."""
 MAP_TOP, BRACKETS = 0.73, (0.745, 0.765)
 STRIPS = ((0.79, 0.885), (0.905, 1.0))
 """Where the map ends, and what stands above it: shares of the figure's height."""
@@ -65,7 +67,7 @@ def large_map(
         _strip(figure, 3, (STRIPS[0][0], STRIPS[1][1]), "mean CKA<br>with the others")
         _line(figure, 3, layers, before.alike, GREY, "before: %{y:.2f}")
         _line(figure, 3, layers, view.alike, CURVE_A, "now: %{y:.2f}", fill=True)
-    figure.update_layout(showlegend=False, margin={"t": 12})
+    figure.update_layout(showlegend=False, margin=MARGINS | ({"l": 60, "r": 24} if narrow else {}))
     return figure
 
 
@@ -199,7 +201,7 @@ def class_bars(
         name["autorange"] = "reversed"
     figure.update_layout(
         height=460 if narrow else 380,
-        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        margin={"l": 83, "r": 16, "t": 41, "b": 61},  # what the words around it take (see `results.room.margins`)
         xaxis=share if narrow else name,
         yaxis=name if narrow else share,
         barmode="group",
@@ -262,7 +264,7 @@ def example_scatter(
     axis = {"range": [-0.02, 1.02], "tickvals": [0, 0.25, 0.5, 0.75, 1], "zeroline": False}
     figure.update_layout(
         height=520,
-        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        margin={"l": 83, "r": 16, "t": 41, "b": 68},
         xaxis=axis | {"title": {"text": f"{names[1]}: probability of the right class"}},
         yaxis=axis | {"title": {"text": f"{names[0]}: probability of the right class"}},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},

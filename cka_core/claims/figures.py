@@ -14,6 +14,7 @@ from cka_core.atlas import numbers as known
 from cka_core.atlas.kinds import block_pairs
 from cka_core.images.sets import CIFAR10_CLASSES
 from cka_core.results.figures import CURVE_A, CURVE_B
+from cka_core.results.room import LABEL_PIXELS
 
 if TYPE_CHECKING:
     import plotly.graph_objects
@@ -107,9 +108,9 @@ def _outside_and_inside(atlas: Atlas) -> tuple[Any, str] | None:
             text=names, hovertemplate="%{text}<br>CKA between their blocks %{x:.2f}<extra></extra>",
         )
     )  # fmt: skip
-    _finish(figure, "", x="median CKA between the blocks of two networks")
     figure.update_xaxes(range=[-0.03, 1.03])
     figure.update_yaxes(type="category", autorange="reversed", showticklabels=len(pairs) <= MOST_NAMES)
+    _finish(figure, "", x="median CKA between the blocks of two networks")
     return figure, "How alike the blocks of every two networks are; in colour where they are of one kind."
 
 
@@ -201,8 +202,11 @@ def _dumbbells(rows: Sequence[tuple[str, float, float]], first: str, second: str
 
 
 def _finish(figure: Any, y: str, x: str = "") -> None:
+    named = [] if figure.layout.yaxis.showticklabels is False else [name for trace in figure.data for name in trace.y]
+    longest = max((len(name) for name in named if isinstance(name, str)), default=0)
+    left = 83 if y else 48 + longest * LABEL_PIXELS
     figure.update_layout(
-        height=HEIGHT, margin={"l": 8, "r": 8, "t": 8, "b": 8}, dragmode=False,
+        height=HEIGHT, margin={"l": left, "r": 18, "t": 41, "b": 61}, dragmode=False,  # see `results.room.margins`
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0}, hovermode="closest",
     )  # fmt: skip
     figure.update_xaxes(title={"text": html.escape(x, quote=False), "standoff": 6}, fixedrange=True, zeroline=False)

@@ -154,7 +154,7 @@ def _figure(
     ticks = [f"{n:,}" for n in x[chosen]]
     figure.update_layout(
         height=380,
-        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        margin={"l": 70, "r": 16, "t": 16, "b": 93},  # what the words around it take (see `room.margins`)
         xaxis={
             "title": {"text": title},
             "type": "log",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cka_core.base import extras
-from cka_core.results import differences, trust, views, words
+from cka_core.results import differences, room, trust, views, words
 from cka_core.results.fitting import cut
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ LINE = "rgba(140, 140, 140, 0.8)"
 SQUARE = (0.55, 1.8)
 """Rows per column between which the cells are drawn square; beyond, the map fills its place."""
 CURVE_A, CURVE_B = "#b5367a", "#2a8f8a"
-LABEL_PIXELS = 6.2
-"""What a character of an axis' label takes, about."""
 LEGEND = 40
 """The letters of a name for which the legend of a chart has room on a phone."""
 OUTLINES = (("#ffffff", 3.5), ("#000000", 1.2))  # seen on dark and on light cells
@@ -118,13 +116,13 @@ def heatmap(
                 hoverinfo="skip",
                 showlegend=False,
             )
+    along = room.letters(narrow)
+    side = _axis(comparison.layers_a, f"A: {title_a}", angle=-90 if narrow else 0, along=along if narrow else None)
     figure.update_layout(
         height=height,
-        margin={"l": 8, "r": 8, "t": 30, "b": 8},  # the top is where the chart's own buttons appear
-        xaxis=_axis(comparison.layers_b, f"B: {title_b}", angle=0, room=_room(narrow)),
-        yaxis=_axis(
-            comparison.layers_a, f"A: {title_a}", angle=-90 if narrow else 0, room=_room(narrow) if narrow else None
-        ),
+        margin=room.margins(side["ticktext"], narrow),
+        xaxis=_axis(comparison.layers_b, f"B: {title_b}", angle=0, along=along),
+        yaxis=side,
         dragmode=False if narrow else "zoom",  # a finger on the map scrolls the page
         shapes=[
             *_lines(comparison.layers_b, len(rows), upright=True),
@@ -185,17 +183,12 @@ def colour_scale(colours: str) -> list[list[Any]]:
     return [[at, colour if colour.startswith("rgb") else f"rgb{hex_to_rgb(colour)}"] for at, colour in found]
 
 
-def _room(narrow: bool) -> float:
-    """Characters that an axis with its labels along it has room for, where the map is smallest on screen."""
-    return (225 if narrow else 350) / LABEL_PIXELS
-
-
-def _axis(layers: Sequence[Layer], title: str, *, angle: int, room: float | None) -> dict[str, Any]:
-    """``room`` for labels along the axis; None where they stand across it."""
+def _axis(layers: Sequence[Layer], title: str, *, angle: int, along: float | None) -> dict[str, Any]:
+    """``along``: letters for which there is room along the axis; None where its labels stand across it."""
     positions, names = views.ticks(layers)
-    if room is not None:
-        positions, names = _apart(positions, names, [run.stop - run.start for run in views.stages(layers)],
-                                  len(layers) / room)  # fmt: skip
+    if along is not None:
+        sizes = [run.stop - run.start for run in views.stages(layers)]
+        positions, names = room.apart(positions, names, sizes, len(layers) / along)
     return {
         "type": "category",
         "title": {"text": html.escape(title, quote=False), "standoff": 14, "font": {"size": 14}},
@@ -209,20 +202,6 @@ def _axis(layers: Sequence[Layer], title: str, *, angle: int, room: float | None
         "constrain": "domain",
         "range": [-0.5, len(layers) - 0.5],
     }
-
-
-def _apart(
-    positions: list[float], names: list[str], sizes: list[int], character: float
-) -> tuple[list[float], list[str]]:
-    """The labels that do not run into each other, where a ``character`` takes so many layers: a large stage's before a
-    small one's, and else the first."""
-    order = sorted(range(len(names)), key=lambda index: -sizes[index] if sizes else index)
-    kept: list[int] = []
-    for index in order:
-        needed = [(len(names[index]) + len(names[other]) + 1) / 2 * character for other in kept]
-        if all(abs(positions[index] - positions[other]) >= n for other, n in zip(kept, needed, strict=True)):
-            kept.append(index)
-    return [positions[index] for index in sorted(kept)], [names[index] for index in sorted(kept)]
 
 
 def _lines(layers: Sequence[Layer], across: int, *, upright: bool) -> list[dict[str, Any]]:
@@ -288,7 +267,7 @@ def best_match_curve(
     lowest = np.nanmin(comparison.matrix) if not np.isnan(comparison.matrix).all() else 0.0
     figure.update_layout(
         height=height,
-        margin={"l": 8, "r": 24, "t": 8, "b": 8},  # at the right, half of "100%"
+        margin={"l": 70, "r": 24, "t": 16, "b": 93},  # what the words around it take (see `room.margins`)
         xaxis={"title": {"text": "depth, from the input to the output"}, "tickformat": ".0%", "range": [-0.01, 1.01]},
         yaxis={
             "title": {"text": html.escape(f"{value} with the best match", quote=False)},

@@ -58,7 +58,7 @@ def curves(
         y |= {"range": [0, 2.5]}
     figure.update_layout(
         height=height,
-        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        margin={"l": 83, "r": 16, "t": 41, "b": 63},  # what the words around it take (see `results.room.margins`)
         xaxis={
             "title": {"text": "epoch", "standoff": 16},
             "range": [0.5, max(epochs, 2) + 0.5],
@@ -122,7 +122,7 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], *, height
     axis = {"type": "category", "ticks": "", "showgrid": False, "automargin": True, "fixedrange": True}
     figure.update_layout(
         height=height,
-        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        margin={"l": 97, "r": 12, "t": 12, "b": 93},
         xaxis=axis | {"title": {"text": "taken for", "standoff": 8}, "tickangle": -45},
         yaxis=axis | {"title": {"text": "test images of", "standoff": 8}, "autorange": "reversed"},
         plot_bgcolor="rgba(0,0,0,0)",
