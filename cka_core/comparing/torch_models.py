@@ -204,7 +204,7 @@ def _opened(a: _Side, x: Any, b: _Side, y: Any, layers: Choice, tokens: str, bat
 
 def _batch_sizes(sizes: list[int], asked: int | None) -> dict[str, Any]:
     """Images in a minibatch; of each, where a number of images cut into such minibatches does not tell it."""
-    size = asked or max(sizes)
+    size = int(asked or max(sizes))
     even = [part.stop - part.start for part in minibatches(sum(sizes), size)]
     return {"batch_size": size} | ({} if sizes == even else {"batch_sizes": sizes})
 
