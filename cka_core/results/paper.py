@@ -104,8 +104,8 @@ def drawn(
     rows, columns = comparison.matrix.shape
     asked, (width, height) = width, _paper_size(rows, columns, width) if size is None else size
     height *= higher
-    check_pixels(width, height, dpi)
-    text = font_size / 10 if font_size else min(2.5, max(1.0, min(width, height) / 6.5))  # a poster's letters grow
+    check_pixels(width, height, dpi, font_size)
+    text = _scale(width, height, font_size)
     title_a, title_b = titles or (comparison.name_a, comparison.name_b)
     figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
     FigureCanvasAgg(figure)
@@ -237,14 +237,25 @@ def check(
             raise ValueError(f"Expected {name} from {low} to {high:,} {unit}, got {value!r}.")
 
 
-def check_pixels(width: float, height: float, dpi: float) -> None:
-    """A ValueError where a figure of so many inches would have more than `MOST_PIXELS`."""
+def check_pixels(width: float, height: float, dpi: float, font_size: float | None = None) -> None:
+    """A ValueError where a figure of so many inches would have more than `MOST_PIXELS`, or letters under one."""
     pixels = width * height * dpi**2
     if pixels > MOST_PIXELS:
         raise ValueError(
             f"A figure of {width:g} x {height:g} inches at {dpi:g} dpi has {pixels / 1e6:,.0f} million pixels, at most "
             f"{MOST_PIXELS / 1e6:,.0f} million are drawn. Make it smaller, or dpi lower."
         )
+    letter = 10 * fitting.SMALLEST * _scale(width, height, font_size) / 72 * dpi
+    if letter < 1:
+        raise ValueError(
+            f"A figure of {width:g} x {height:g} inches at {dpi:g} dpi has letters of {letter:.2g} pixels, expected at "
+            "least 1. Make dpi higher, or the letters larger."
+        )
+
+
+def _scale(width: float, height: float, font_size: float | None) -> float:
+    """How large letters are, in tens of points: a poster's grow."""
+    return font_size / 10 if font_size else min(2.5, max(1.0, min(width, height) / 6.5))
 
 
 def check_limits(limits: tuple[float, float]) -> None:

@@ -233,6 +233,14 @@ def test_another_ending_is_refused_with_the_valid_ones(tmp_path):
         paper.save_figure(comparison(), tmp_path / "map.gif")
 
 
+@pytest.mark.parametrize(
+    "options", [{"dpi": 1}, {"dpi": 10}, {"dpi": 72, "font_size": 1}, {"dpi": 2, "size": (30, 15)}]
+)
+def test_letters_smaller_than_a_pixel_are_refused(tmp_path, options):
+    with pytest.raises(ValueError, match="letters of 0.* pixels, expected at least 1. Make dpi higher"):
+        paper.save_figure(comparison(), tmp_path / "map.png", **options)
+
+
 def test_drawing_needs_neither_tensorflow_nor_pyplot():
     code = (
         "import sys; from tests.synthetic import comparison; c = comparison();"
