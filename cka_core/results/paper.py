@@ -137,6 +137,7 @@ def drawn(
     value = words.value_text(comparison.provenance)
     bar.set_label(value, fontsize=10 * text)
     bar.ax.tick_params(labelsize=8 * text)
+    bar.ax.ticklabel_format(style="plain", useOffset=False)  # each label is a value of the map, whatever the limits
     images = _images_text(comparison)
     fitting.fit(heading, lambda most: _title_lines(value, title_a, title_b, images, most), figure.bbox.width)
     for _ in range(2):  # again where labels that were turned took the names' room

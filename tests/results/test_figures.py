@@ -233,6 +233,15 @@ def test_another_ending_is_refused_with_the_valid_ones(tmp_path):
         paper.save_figure(comparison(), tmp_path / "map.gif")
 
 
+@pytest.mark.parametrize("limits", [(0.9999, 1.0), (0.99999, 1.0), (0.0, 1e-5), (0.0, 1.0)])
+def test_labels_of_the_colour_bar_are_values_of_the_map(limits):
+    figure = paper.drawn(comparison(), width=3.3, font_size=8, limits=limits)
+    _, bar = [*figure.axes, *figure.axes[0].child_axes][-2:]
+    shown = [float(label.get_text().replace("−", "-")) for label in bar.get_yticklabels()]
+    assert bar.yaxis.get_offset_text().get_text() == ""
+    assert len(shown) > 1 and shown[0] == pytest.approx(limits[0]) and shown[-1] == pytest.approx(limits[1])
+
+
 @pytest.mark.parametrize(
     "options", [{"dpi": 1}, {"dpi": 10}, {"dpi": 72, "font_size": 1}, {"dpi": 2, "size": (30, 15)}]
 )
