@@ -13,7 +13,16 @@ from cka_core.base import extras
 from cka_core.base.atomic import write_atomically
 from cka_core.results import fitting, views, words
 from cka_core.results.differences import is_difference
-from cka_core.results.figures import COLOURS, DIVERGING, NO_CKA, PAPER_FORMATS, check_colours, lowest, to_html
+from cka_core.results.figures import (
+    COLOURS,
+    DIVERGING,
+    NO_CKA,
+    PAPER_FORMATS,
+    check_colours,
+    check_titles,
+    lowest,
+    to_html,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -221,8 +230,7 @@ def check(
     check_colours(colours)
     if limits is not None:
         check_limits(limits)
-    if titles is not None and not (isinstance(titles, list | tuple) and [type(one) for one in titles] == [str, str]):
-        raise ValueError(f"Expected titles as two texts, what to call A and B, got {titles!r:.80}.")
+    check_titles(titles)
     if size is not None and width is not None:
         raise ValueError(
             f"Expected size or width, got both: size {size!r} and width {width!r}. The width is in the size."
