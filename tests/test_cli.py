@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from cka_core import Comparison, load_images
 from cka_core.cli import app
 from cka_core.library import catalogue
+from cka_core.training import fit
 
 ROOT = Path(__file__).parent.parent
 TRAINED = "cifar-resnet-14x1-cifar10-mini-s0"
@@ -142,6 +143,18 @@ def test_train_writes_its_history_and_the_network_can_be_compared(tmp_path):
     assert "cifar-resnet-8x1-cifar10-mini-s3" in run("networks").output
     compared = run("compare", "cifar-resnet-8x1-cifar10-mini-s3", "cifar-resnet-8x1:3", "--samples", "16")
     assert compared.exit_code == 0, compared.output
+
+
+def test_training_on_a_share_says_how_many_images_it_has_and_how_many_are_an_epoch(monkeypatch):
+    def started(*_, **options):
+        raise ValueError("started")
+
+    monkeypatch.setattr(fit, "train", started)
+    share = ("train", "cifar-resnet-8x1", "--fraction", "0.5", "--held-out", "0")
+    for words, told in (((), "held out.\n"), (("--epoch-images", "500"), "held out, 500 of them an epoch.\n")):
+        done = run(*share, *words)
+        assert "Training on 1,562 images, 0.5 of all less those " + told in done.output
+        assert str(done.exception) == "started"
 
 
 def test_the_seeds_preset_holds_nothing_out_and_keeps_the_last_epoch(tmp_path):

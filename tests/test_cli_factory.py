@@ -122,3 +122,14 @@ runpy.run_module("cka_core", run_name="__main__")
 def test_a_key_pressed_while_it_imports_ends_it_without_a_traceback():
     done = subprocess.run([sys.executable, "-c", INTERRUPTED], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 130 and done.stderr.strip() == "Stopped."
+
+
+def test_a_file_that_is_not_there_is_told_of_before_any_code_is_said_to_run(tmp_path):
+    there, missing = tmp_path / "mine_of_test.py", tmp_path / "other_of_test.py"
+    there.write_text(MINE)
+    for words in ((f"{there}:nothing", f"{missing}:nothing"), (f"{missing}:nothing", f"{there}:nothing")):
+        done = CliRunner().invoke(app, ["compare", *words, "--samples", "16"])
+        assert str(done.exception) == (
+            f"{missing} does not exist. Expected a Python file and a function of it: mine.py:build_model."
+        )
+        assert "Running the code" not in done.output

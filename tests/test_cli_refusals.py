@@ -21,6 +21,8 @@ from cka_core.base.store import Store, gram_budget
 from cka_core.cli import app, doctor
 from cka_core.comparing import engine
 from cka_core.images import downloads, sets
+from cka_core.library import catalogue
+from cka_core.results import paper
 from cka_core.studies import build, falls
 
 ROOT = Path(__file__).parent.parent
@@ -205,6 +207,20 @@ def test_a_comparison_that_is_stopped_says_how_it_goes_on(monkeypatch):
     done = run("compare", *PAIR, "--samples", "64")
     assert done.exit_code == 130
     assert "Stopped. The same command goes on from the minibatches that are finished." in done.stderr
+
+
+def test_a_key_pressed_while_a_figure_is_drawn_says_so_too(tmp_path, monkeypatch):
+    def pressed(*args, **values):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(paper, "paper_figure", pressed)
+    out, figure = tmp_path / "r.csv", tmp_path / "r.png"
+    done = run("compare", *PAIR, "--samples", "64", "--out", str(out), "--figure", str(figure))
+    assert done.exit_code == 130 and done.stderr.strip().endswith("Stopped.")
+    assert f"Wrote {out}" in done.output and not figure.exists()
+    monkeypatch.setattr(catalogue, "networks", pressed)
+    done = run("networks")
+    assert done.exit_code == 130 and done.stderr.strip() == "Stopped."
 
 
 def arrays(path: Path, **named: np.ndarray) -> Path:

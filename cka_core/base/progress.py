@@ -36,8 +36,10 @@ def shown(progress: Report | bool | None) -> Report:
     """A report that does what was asked: nothing (None, False), a bar in a notebook or terminal (True), or its own."""
     if progress is None or progress is False:
         return silent
-    if progress is not True:
+    if callable(progress):
         return progress
+    if progress is not True:
+        raise ValueError(f"Expected progress as True, False, None or a function of a Progress, got {progress!r:.60}.")
     from tqdm.auto import tqdm
 
     bar = tqdm(total=1.0, bar_format="{percentage:3.0f}%|{bar}| {elapsed}<{remaining} {desc}")

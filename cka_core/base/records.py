@@ -20,7 +20,8 @@ LARGEST = 16 << 20
 large."""
 DEEPEST = 32
 
-Text = Annotated[str, msgspec.Meta(max_length=1000)]
+LONGEST_TEXT = 1000
+Text = Annotated[str, msgspec.Meta(max_length=LONGEST_TEXT)]
 Long = Annotated[str, msgspec.Meta(max_length=100_000)]
 LARGEST_WHOLE = 2**53
 """Of the whole numbers of a record: what is told larger ones could write what nobody reads again."""
@@ -77,6 +78,15 @@ def wrong(value: Any, schema: Any) -> str | None:
     except (msgspec.ValidationError, ValueError, RecursionError) as error:
         return re.sub(r"`\$\.?", "`", str(error)).replace("`", "").rstrip(".")
     return None
+
+
+def is_text(value: Any) -> bool:
+    """Whether it is a name that a record can say and `parse` reads: not too long a text, and no half characters."""
+    return (
+        isinstance(value, str)
+        and len(value) <= LONGEST_TEXT
+        and not any("\ud800" <= letter <= "\udfff" for letter in value)
+    )
 
 
 def keeps_its_form(value: Any, schema: Any) -> bool:

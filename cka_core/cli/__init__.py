@@ -12,11 +12,23 @@ import sys
 from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from cka_core.base import extras
 from cka_core.cli import activations, atlas, cluster, compare, data, demo, doctor, networks, train
+from cka_core.cli.options import stoppable
+
+
+class _Commands(TyperGroup):
+    """A key that stops a command anywhere says so: where a command has no words of its own, typer ends without any."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with stoppable():
+            return super().invoke(ctx)
+
 
 app = typer.Typer(
+    cls=_Commands,
     help="CKA Explorer: do two neural networks learn the same things?",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

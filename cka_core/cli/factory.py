@@ -27,10 +27,15 @@ def is_one(network: str) -> bool:
 
 
 def check_named(*networks: str) -> None:
-    """A ValueError where a Python file is named without a function of it."""
+    """A ValueError where a Python file is named that is not there, or without a function of it."""
     for network in networks:
         if network.endswith(".py"):
             raise ValueError(f"Expected a function of {network} that returns a model: {network}:FUNCTION.")
+        match = FUNCTION.fullmatch(network)
+        if match and not Path(match["path"]).expanduser().is_file():
+            raise ValueError(
+                f"{match['path']} does not exist. Expected a Python file and a function of it: mine.py:build_model."
+            )
 
 
 def built(network: str, store: Store) -> Any:
@@ -50,9 +55,8 @@ def built(network: str, store: Store) -> Any:
                 "against its images. Compare two networks, or two activation sets."
             )
         return catalogue.load_model(found.spec, store)
+    check_named(network)
     path, name = Path(match["path"]).expanduser(), match["function"]
-    if not path.is_file():
-        raise ValueError(f"{path} does not exist. Expected a Python file and a function of it: mine.py:build_model.")
     with _code_of(path):
         module = _run(path)
     function = getattr(module, name, None)

@@ -113,12 +113,12 @@ def progress_bar(unit: str = "steps") -> Iterator[Callable[[Progress], None]]:
 
 
 @contextmanager
-def stoppable(kept: str) -> Iterator[None]:
+def stoppable(kept: str = "") -> Iterator[None]:
     """A key that stops the work ends the command in a sentence; ``kept`` says what becomes of what is finished."""
     try:
         yield
     except KeyboardInterrupt:
-        print(f"\nStopped. {kept}", file=sys.stderr)
+        print(f"\nStopped. {kept}".rstrip(" "), file=sys.stderr)
         raise SystemExit(130) from None
 
 

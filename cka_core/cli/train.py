@@ -74,7 +74,8 @@ def train(
         os.environ["CKA_STORE"] = store  # where a recipe looks for images of one's own
     spec = TrainSpec(architecture, images, seed=seed, deterministic=deterministic, **values)
     if fraction < 1:
-        print(f"Training on {spec.training_images:,} images, {fraction:g} of all less those held out.")
+        an_epoch = f", {spec.epoch_images:,} of them an epoch" if spec.epoch_images else ""
+        print(f"Training on {spec.chosen_images:,} images, {fraction:g} of all less those held out{an_epoch}.")
     with stoppable("The same command goes on from the last finished epoch."), progress_bar("epochs") as report:
         record = run(spec, place, name=name, start_path=path, history_path=history, report=report)
     print(

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from cka_core.base import records
 from cka_core.comparing import tallies
 from cka_core.measures import registry
 from cka_core.measures.centring import is_number
@@ -74,6 +75,10 @@ def compare_activations(
     """
     started = time.perf_counter()
     check_tokens(tokens)
+    for side, name in (("name_a", name_a), ("name_b", name_b)):
+        if not records.is_text(name):
+            most = records.LONGEST_TEXT
+            raise ValueError(f"Expected {side} as a text of at most {most:,} letters, got {name!r:.80}.")
     same = a is b
     arrays_a, ids_a = _arrays(a, "a", sample_ids_a)
     arrays_b, ids_b = (arrays_a, ids_a) if same else _arrays(b, "b", sample_ids_b)
@@ -106,7 +111,7 @@ def compare_activations(
             "network_a": {"name": name_a, **network},
             "network_b": {"name": name_a if same else name_b, **network},
             "images": images,
-            "batch_size": batch_size or n,
+            "batch_size": int(batch_size or n),
             **tallies.words(chosen),
             **({} if tokens == "flatten" else {"tokens": tokens}),
             "versions": {"python": platform.python_version(), "numpy": np.__version__},
@@ -144,7 +149,10 @@ def _identified(n: int, ids_a: Any, ids_b: Any) -> dict[str, Any]:
 def _arrays(values: Mapping[str, Any], side: str, ids: Any) -> tuple[dict[str, Any], Any]:
     """The arrays by name, and the ids of their rows: those given, or the array of that name."""
     if not isinstance(values, Mapping):
-        raise ValueError(f"Expected {side} as a mapping of layer name to array, got {type(values).__name__}.")
+        raise ValueError(
+            f"Expected {side} as a mapping of layer name to array, got {type(values).__name__}. Of one layer write "
+            f'{side}={{"layer": array}}.'
+        )
     arrays: dict[str, Any] = {}
     keys: dict[str, tuple[Any, ...]] = {}
     for path, array in _leaves(values, side):
@@ -153,6 +161,11 @@ def _arrays(values: Mapping[str, Any], side: str, ids: Any) -> tuple[dict[str, A
             raise ValueError(
                 f"Expected a name of its own for each layer of {side}, got two keys that read {name!r}: "
                 f"{_in_words(keys[name])} and {_in_words(path)}. Name the layers by different strings."
+            )
+        if not records.is_text(name):
+            raise ValueError(
+                f"Expected names of layers of {side} as texts of at most {records.LONGEST_TEXT:,} letters, got "
+                f"{len(name):,} that begin {name!r:.40}. Give the layer a shorter name."
             )
         if name == sample_ids.IDS:
             ids = array[:] if ids is None else ids
@@ -176,7 +189,20 @@ def _leaves(values: Mapping[Any, Any], side: str, above: tuple[Any, ...] = ()) -
         if isinstance(value, Mapping):
             yield from _leaves(value, side, path)
         else:
-            yield path, value if hasattr(value, "shape") and hasattr(value, "__getitem__") else np.asarray(value)
+            yield path, _array(value, path, side)
+
+
+def _array(values: Any, path: tuple[Any, ...], side: str) -> Any:
+    """An array as it is, whoever's it is; a list of rows, each as long as the others, as one."""
+    if hasattr(values, "shape") and hasattr(values, "__getitem__"):
+        return values
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(
+            f"Layer {'/'.join(map(str, path))!r} of {side}: expected (images, features...), got a "
+            f"{type(values).__name__} with rows of several lengths. Bring them to one length."
+        ) from error
 
 
 def _in_words(path: tuple[Any, ...]) -> str:

@@ -141,7 +141,7 @@ def compare(
         },
         "preprocessing": streams.preprocessing(a, b),
         "batch_norm": batch_norm,
-        "batch_size": batch_size,
+        "batch_size": int(batch_size),
         **tallies.words(chosen),
         "tokens": tokens,
         "versions": versions(),

@@ -23,7 +23,7 @@ from cka_core.measures.measure import MeasureMeans
 from cka_core.networks.activations import StepReport
 from cka_core.networks.layer_graph import input_names
 from cka_core.networks.layers import Choice, Layer, check_patterns
-from cka_core.networks.torch_calls import BatchAxis
+from cka_core.networks.torch_calls import BatchAxis, check_batch_axis
 from cka_core.networks.torch_inputs import count
 from cka_core.networks.torch_layers import Forward, TorchExtractor
 from cka_core.results.comparison import Comparison
@@ -126,7 +126,10 @@ def compare(
     """`cka_core.compare` where at least one of the models is PyTorch's: see there."""
     started = time.perf_counter()
     chosen = registry.measure(measure)
+    check_batch_axis(batch_axis)
     calls = forward if isinstance(forward, tuple) else (forward, forward)
+    if len(calls) != 2 or not all(call is None or callable(call) for call in calls):
+        raise ValueError(f"Expected forward as a function of a model and a batch, or two of them, got {forward!r:.60}.")
     stream = open_images(images, batch_size, any(call is not None for call in calls))
     beside_keras = not (is_torch(model_a) and is_torch(model_b))
     same = model_a is model_b and calls[0] is calls[1] and not stream.given.startswith("given as a pair")
@@ -204,7 +207,7 @@ def _opened(a: _Side, x: Any, b: _Side, y: Any, layers: Choice, tokens: str, bat
 
 def _batch_sizes(sizes: list[int], asked: int | None) -> dict[str, Any]:
     """Images in a minibatch; of each, where a number of images cut into such minibatches does not tell it."""
-    size = asked or max(sizes)
+    size = int(asked or max(sizes))
     even = [part.stop - part.start for part in minibatches(sum(sizes), size)]
     return {"batch_size": size} | ({} if sizes == even else {"batch_sizes": sizes})
 

@@ -14,6 +14,7 @@ import json
 import os
 import shlex
 from functools import lru_cache
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ def image_set(name: str, store: Store | None = None, *, held: str = "") -> Image
         return found
     if name not in known:
         todo = f" Bring the file in first: python -m cka_core data import NAME {shlex.quote(name)}"
-        is_file = name.lower().endswith((".npz", ".zip"))
+        is_file = str(name).lower().endswith((".npz", ".zip"))
         raise ValueError(f"Unknown image set {name!r}. Valid: {', '.join(known)}.{todo if is_file else ''}")
     return known[name]
 
@@ -170,6 +171,10 @@ def choose(
 ) -> np.ndarray:
     """Indices of a sample of ``n`` of the images with classes ``y`` (see `load_images`)."""
     total = len(y)
+    if n is not None and not isinstance(n, Integral):
+        raise ValueError(f"Expected n as a whole number of images, or None for all, got {n!r:.60}.")
+    if seed is not None and not (isinstance(seed, Integral) and seed >= 0):
+        raise ValueError(f"Expected seed as a whole number from 0, or None for the first images, got {seed!r:.60}.")
     count = total if n is None else int(n)
     if not 1 <= count <= total:
         raise ValueError(f"Expected 1 to {total:,} of {what}, got n={count:,}.")

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
+from numbers import Real
 from statistics import NormalDist
 
 import numpy as np
@@ -177,7 +178,7 @@ def interval(matrix: np.ndarray, errors: np.ndarray, level: float = 0.95) -> tup
     Fisher's transform keeps it within -1 and 1; 95 % intervals hold the truth in 93 to 98 of 100 samples, wherever at
     least 30 images decide (`FEW_IMAGES`). It always holds the value itself. ValueError for a level outside (0, 1).
     """
-    if not 0 < level < 1:
+    if not (isinstance(level, Real) and 0 < level < 1):
         raise ValueError(f"Expected a level between 0 and 1, such as 0.95, got {level!r}.")
     z = NormalDist().inv_cdf((1 + level) / 2)
     rho = np.clip(matrix, -CLIPPED, CLIPPED)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cka_core.measures.centring import is_number
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import check_same_images
 from cka_core.measures.kernels import NO_VARIANCE, ONE_IMAGE
@@ -161,11 +162,16 @@ def own_measure(function: Callable[..., Any]) -> Measure:
         rows, columns = np.flatnonzero(live(a)), np.flatnonzero(live(b))
         if rows.size and columns.size:
             stack = _in_units(a, rows)
-            values = np.asarray(function(stack, stack if b is a else _in_units(b, columns)), np.float64)
+            values = np.asarray(function(stack, stack if b is a else _in_units(b, columns)))
             if values.shape != (len(rows), len(columns)):
                 raise ValueError(
                     f"Expected {name} to return {(len(rows), len(columns))} values, layers of A by layers of B, "
                     f"got shape {values.shape}."
+                )
+            if not is_number(values.dtype):
+                raise ValueError(
+                    f"Expected {name} to return real numbers, got {values.flat[0]!r:.40} among them. Return an array "
+                    "of floats."
                 )
             matrix[np.ix_(rows, columns)] = values
         return matrix

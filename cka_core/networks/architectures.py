@@ -98,7 +98,7 @@ def is_architecture(name: str) -> bool:
 
 
 def depth_and_width(name: str) -> tuple[int, int]:
-    match = _CIFAR_NAME.fullmatch(name)
+    match = _CIFAR_NAME.fullmatch(name) if isinstance(name, str) else None
     if not match:
         raise UnknownNetwork(
             f"Unknown network {name!r}. Valid: {', '.join(APPLICATIONS)}, or cifar-resnet-DEPTHxWIDTH with depth 6n+2 "

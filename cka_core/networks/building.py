@@ -8,6 +8,7 @@ import warnings
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,10 +45,12 @@ def build_network(name: str, *, weights: str | os.PathLike[str] | None = None, s
     UnknownNetwork
         For a name that is no architecture, or a depth that is not 6n+2.
     ValueError
-        For weights that do not exist, cannot be had or do not fit.
+        For weights that do not exist, cannot be had or do not fit, and a seed that is none.
     """
     import keras
 
+    if not (isinstance(seed, Integral) and seed >= 0):
+        raise ValueError(f"Expected seed as a whole number from 0, got {seed!r:.60}.")
     if weights is not None and weights != "imagenet" and not os.path.isfile(weights):
         raise ValueError(
             f"Expected weights None, 'imagenet' or the path of a weights file, got {os.fspath(weights)!r}."
@@ -59,7 +62,7 @@ def build_network(name: str, *, weights: str | os.PathLike[str] | None = None, s
         if weights == "imagenet":
             raise ValueError(f"ImageNet weights exist for {', '.join(APPLICATIONS)}, not for {name}. Use weights=None.")
         model = _build_cifar_resnet(name, depth, width, keras)
-    draw_weights(model, seed)
+    draw_weights(model, int(seed))
     if weights is not None:
         _load_weights(model, name, weights, keras)
     return model

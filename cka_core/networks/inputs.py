@@ -23,7 +23,7 @@ def arrays_of(images: Any, several: bool) -> Any:
         raise ValueError(
             "Expected images of one size, as an array (n, ...), got some of unlike shapes. Bring all to one size first."
         ) from error
-    if array.dtype == object and array.ndim == 0:
+    if array.ndim == 0:
         raise ValueError(
             f"Expected images as an array (n, ...) or a dict of arrays by the names of the inputs, got "
             f"{type(images).__name__}. Of batches make one array first, as numpy.concatenate(list(batches)) does."

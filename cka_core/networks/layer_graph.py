@@ -194,7 +194,13 @@ def _graph_of(model: Any) -> Any:
     if functional is None:
         import keras
 
-        called = f" {model.name!r}" if isinstance(model, keras.Layer) else ""
+        if not isinstance(model, keras.Layer):
+            raise ValueError(
+                f"Expected a Keras or PyTorch model, got {type(model).__name__} {model!r:.40}. Make one of it first: "
+                "of a network's name by build_network, of a file by keras.models.load_model, of a class or function by "
+                "calling it."
+            )
+        called = f" {model.name!r}"
         if isinstance(model, keras.Sequential) and not model.built:
             raise ValueError(
                 f"Expected a functional or sequential Keras model that is built, got {type(model).__name__}{called}, "

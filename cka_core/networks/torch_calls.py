@@ -6,6 +6,7 @@ import dataclasses
 import re
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from cka_core.networks.layers import Layer, fits
@@ -19,6 +20,17 @@ ROOT = "output"
 
 BatchAxis = Mapping[str, int] | int | None
 """The axis of the images where it is not the first: one for all such tensors, or by name or pattern of the layer."""
+
+
+def check_batch_axis(given: BatchAxis) -> None:
+    """A ValueError for what is no `BatchAxis`."""
+    axes = list(given.values()) if isinstance(given, Mapping) else [0 if given is None else given]
+    names = list(given) if isinstance(given, Mapping) else []
+    if not (all(isinstance(axis, Integral) for axis in axes) and all(isinstance(name, str) for name in names)):
+        raise ValueError(
+            f"Expected batch_axis as the number of an axis, or a dict of them by layer, got {given!r:.60}. Of one "
+            "layer write batch_axis={'lstm[1]': 1}."
+        )
 
 
 Place = tuple[str, int, int]

@@ -67,12 +67,16 @@ def heatmap(
     import plotly.graph_objects as go
 
     check_colours(colours)
+    check_titles(titles)
+    rows, columns = comparison.matrix.shape
+    if selected is not None and not (0 <= selected[0] < rows and 0 <= selected[1] < columns):
+        raise ValueError(f"Expected selected as row and column of one of {rows} x {columns} cells, got {selected!r}.")
     low, high = lowest(comparison) if zmin is None else zmin, 1.0 if zmax is None else zmax
     if not low < high:
         raise ValueError(f"Expected a darkest colour's value below the lightest's, got zmin {low!r} and zmax {high!r}.")
     title_a, title_b = titles or (comparison.name_a, comparison.name_b)
-    rows = views.labels(comparison.layers_a, comparison.reasons_a)
-    columns = views.labels(comparison.layers_b, comparison.reasons_b)
+    names_a = views.labels(comparison.layers_a, comparison.reasons_a)
+    names_b = views.labels(comparison.layers_b, comparison.reasons_b)
     z = comparison.matrix.astype(np.float32)
     value = html.escape(words.value_text(comparison.provenance), quote=False)
     bar: dict[str, Any] = {"title": {"text": value, "side": "top"}, "thickness": 12, "outlinewidth": 0, "len": 1.0}
@@ -84,8 +88,8 @@ def heatmap(
     figure = go.Figure(
         go.Heatmap(
             z=z,
-            x=columns,
-            y=rows,
+            x=names_b,
+            y=names_a,
             zmin=low,
             zmax=high,
             colorscale=colour_scale(DIVERGING if differences.is_difference(comparison) else colours),
@@ -99,8 +103,8 @@ def heatmap(
     if np.isnan(z).any():
         figure.add_heatmap(
             z=np.where(np.isnan(z), np.float32(0), np.float32(np.nan)),
-            x=columns,
-            y=rows,
+            x=names_b,
+            y=names_a,
             colorscale=[[0, NO_CKA], [1, NO_CKA]],
             showscale=False,
             hoverongaps=False,
@@ -109,8 +113,8 @@ def heatmap(
     if selected is not None:
         for colour, size in (("#000000", 13), ("#ffffff", 10)):  # seen on dark and on light cells
             figure.add_scatter(
-                x=[columns[selected[1]]],
-                y=[rows[selected[0]]],
+                x=[names_b[selected[1]]],
+                y=[names_a[selected[0]]],
                 mode="markers",
                 marker={"symbol": "square-open", "size": size, "color": colour, "line": {"width": 2}},
                 hoverinfo="skip",
@@ -125,11 +129,11 @@ def heatmap(
         yaxis=side,
         dragmode=False if narrow else "zoom",  # a finger on the map scrolls the page
         shapes=[
-            *_lines(comparison.layers_b, len(rows), upright=True),
-            *_lines(comparison.layers_a, len(columns), upright=False),
+            *_lines(comparison.layers_b, rows, upright=True),
+            *_lines(comparison.layers_a, columns, upright=False),
             *_outlines(blocks),
         ],
-        uirevision=f"{title_a} {title_b} {len(rows)} {len(columns)}",
+        uirevision=f"{title_a} {title_b} {rows} {columns}",
         hoverlabel={"align": "left"},
         plot_bgcolor="rgba(0,0,0,0)",
     )
@@ -316,3 +320,8 @@ def to_html(
 def check_colours(colours: str) -> None:
     if colours not in COLOURS:
         raise ValueError(f"Unknown colour map {colours!r}. Valid: {', '.join(COLOURS)}.")
+
+
+def check_titles(titles: tuple[str, str] | None) -> None:
+    if titles is not None and not (isinstance(titles, list | tuple) and [type(one) for one in titles] == [str, str]):
+        raise ValueError(f"Expected titles as two texts, what to call A and B, got {titles!r:.80}.")

@@ -36,9 +36,20 @@ def check_ending(path: str | os.PathLike[str]) -> None:
 
 
 def write(matrix: np.ndarray, about: Mapping[str, Any], errors: Mapping[str, np.ndarray]) -> bytes:
-    """The file. The same result is the same bytes. ``about`` has the fields of `ComparisonAbout` but its format."""
+    """The file. The same result is the same bytes. ``about`` has the fields of `ComparisonAbout` but its format.
+
+    ValueError for what `read` would refuse: whoever keeps a result has to have it again.
+    """
     kept: dict[str, Any] = dict(errors)
-    text = json.dumps({"format": FORMAT, **about}, allow_nan=False, separators=(",", ":")).encode()
+    try:
+        text = json.dumps({"format": FORMAT, **about}, allow_nan=False, separators=(",", ":")).encode()
+        _described(text)
+        _check_finite(matrix)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"Expected a comparison that can be read again, got one that could be saved but not read: {error}. Names "
+            f"are texts of at most {records.LONGEST_TEXT:,} letters, and provenance has plain Python values."
+        ) from error
     buffer = io.BytesIO()
     np.savez_compressed(buffer, matrix=matrix, about=np.frombuffer(text, np.uint8), **kept)
     return buffer.getvalue()
@@ -53,8 +64,7 @@ def read(data: bytes) -> tuple[np.ndarray, ComparisonAbout, dict[str, np.ndarray
         about = _about(archive)
         shape = len(about["layers_a"]), len(about["layers_b"])
         matrix = npz.array(archive, "matrix", "<f8", shape)
-        if np.isinf(matrix).any():
-            raise ValueError("its matrix has infinite values")
+        _check_finite(matrix)
         forms = {"errors": shape, "n_eff_a": shape[:1], "n_eff_b": shape[1:]}
         there = [name for name in forms if f"{name}.npy" in archive.namelist()]
         errors = {name: npz.array(archive, name, "<f4", forms[name]) for name in there}
@@ -73,7 +83,12 @@ def _about(archive: zipfile.ZipFile) -> ComparisonAbout:
             f"it describes itself in {archive.getinfo('about.npy').file_size:,} bytes, at most "
             f"{records.LARGEST:,} are read"
         )
-    about = records.parse(npz.array(archive, "about", "|u1").tobytes())
+    return _described(npz.array(archive, "about", "|u1").tobytes())
+
+
+def _described(text: bytes) -> ComparisonAbout:
+    """What JSON says of a comparison; ValueError, saying what is wrong, if it is anything else."""
+    about = records.parse(text)
     told = about.get("format") if isinstance(about, dict) else type(about).__name__
     if told != FORMAT:
         raise ValueError(f"its format is {told!r:.60}, expected {FORMAT!r}")
@@ -85,3 +100,8 @@ def _about(archive: zipfile.ZipFile) -> ComparisonAbout:
             raise ValueError(f"it has not as many reasons_{side} as layers_{side}")
     found: ComparisonAbout = about
     return found
+
+
+def _check_finite(matrix: np.ndarray) -> None:
+    if np.isinf(matrix).any():
+        raise ValueError("its matrix has infinite values")

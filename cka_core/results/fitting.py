@@ -72,7 +72,8 @@ def turn(axis: Axis, figure: Figure) -> None:
 
 def cut_names(axis: Axis, room: float) -> None:
     """Cut the labels of an axis to the letters for which it has room (pixels), across the axis."""
-    names = [label.get_text().replace(r"\$", "$") for label in axis.get_ticklabels()]
+    labels = [tick.label1 for tick in axis.get_major_ticks()]  # `get_ticklabels` passes by those that are left out
+    names = [label.get_text().replace(r"\$", "$") for label in labels]
     for most in (16, 13, 10, 8, 6, 4, 3):
         axis.set_ticks(axis.get_ticklocs(), [plain(cut(name, most)) for name in names])
         boxes = [label.get_window_extent() for label in axis.get_ticklabels()]

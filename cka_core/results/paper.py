@@ -13,7 +13,16 @@ from cka_core.base import extras
 from cka_core.base.atomic import write_atomically
 from cka_core.results import fitting, views, words
 from cka_core.results.differences import is_difference
-from cka_core.results.figures import COLOURS, DIVERGING, NO_CKA, PAPER_FORMATS, check_colours, lowest, to_html
+from cka_core.results.figures import (
+    COLOURS,
+    DIVERGING,
+    NO_CKA,
+    PAPER_FORMATS,
+    check_colours,
+    check_titles,
+    lowest,
+    to_html,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -104,8 +113,8 @@ def drawn(
     rows, columns = comparison.matrix.shape
     asked, (width, height) = width, _paper_size(rows, columns, width) if size is None else size
     height *= higher
-    check_pixels(width, height, dpi)
-    text = font_size / 10 if font_size else min(2.5, max(1.0, min(width, height) / 6.5))  # a poster's letters grow
+    check_pixels(width, height, dpi, font_size)
+    text = _scale(width, height, font_size)
     title_a, title_b = titles or (comparison.name_a, comparison.name_b)
     figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
     FigureCanvasAgg(figure)
@@ -137,6 +146,7 @@ def drawn(
     value = words.value_text(comparison.provenance)
     bar.set_label(value, fontsize=10 * text)
     bar.ax.tick_params(labelsize=8 * text)
+    bar.ax.ticklabel_format(style="plain", useOffset=False)  # each label is a value of the map, whatever the limits
     images = _images_text(comparison)
     fitting.fit(heading, lambda most: _title_lines(value, title_a, title_b, images, most), figure.bbox.width)
     for _ in range(2):  # again where labels that were turned took the names' room
@@ -220,8 +230,7 @@ def check(
     check_colours(colours)
     if limits is not None:
         check_limits(limits)
-    if titles is not None and not (isinstance(titles, list | tuple) and [type(one) for one in titles] == [str, str]):
-        raise ValueError(f"Expected titles as two texts, what to call A and B, got {titles!r:.80}.")
+    check_titles(titles)
     if size is not None and width is not None:
         raise ValueError(
             f"Expected size or width, got both: size {size!r} and width {width!r}. The width is in the size."
@@ -237,14 +246,25 @@ def check(
             raise ValueError(f"Expected {name} from {low} to {high:,} {unit}, got {value!r}.")
 
 
-def check_pixels(width: float, height: float, dpi: float) -> None:
-    """A ValueError where a figure of so many inches would have more than `MOST_PIXELS`."""
+def check_pixels(width: float, height: float, dpi: float, font_size: float | None = None) -> None:
+    """A ValueError where a figure of so many inches would have more than `MOST_PIXELS`, or letters under one."""
     pixels = width * height * dpi**2
     if pixels > MOST_PIXELS:
         raise ValueError(
             f"A figure of {width:g} x {height:g} inches at {dpi:g} dpi has {pixels / 1e6:,.0f} million pixels, at most "
             f"{MOST_PIXELS / 1e6:,.0f} million are drawn. Make it smaller, or dpi lower."
         )
+    letter = 10 * fitting.SMALLEST * _scale(width, height, font_size) / 72 * dpi
+    if letter < 1:
+        raise ValueError(
+            f"A figure of {width:g} x {height:g} inches at {dpi:g} dpi has letters of {letter:.2g} pixels, expected at "
+            "least 1. Make dpi higher, or the letters larger."
+        )
+
+
+def _scale(width: float, height: float, font_size: float | None) -> float:
+    """How large letters are, in tens of points: a poster's grow."""
+    return font_size / 10 if font_size else min(2.5, max(1.0, min(width, height) / 6.5))
 
 
 def check_limits(limits: tuple[float, float]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import html
 import math
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from cka_core.results import trust, words
 from cka_core.results.differences import is_difference
+from cka_core.results.fitting import cut
 
 if TYPE_CHECKING:
     import pandas
@@ -108,7 +110,14 @@ def ticks(layers: Sequence[Layer], most: int = 8) -> tuple[list[float], list[str
 
 
 def _short(name: str, most: int = 16) -> str:
-    return name if len(name) <= most else f"{name[: most - 1]}…"
+    """A layer's name as a label: "encoder.layer.11.self.query" is "e.l.11.s.query".
+
+    What tells layers apart are numbers within their paths, and the ends.
+    """
+    if len(name) <= most:
+        return name
+    *path, last = re.split(r"([./])", name)
+    return cut("".join(part if part.isdigit() else part[:1] for part in path) + last, most)
 
 
 def layer_mask(layers: Sequence[Layer], kinds: str = "every layer", search: str = "") -> np.ndarray:

@@ -85,6 +85,17 @@ def test_the_result_can_be_saved(tmp_path):
     assert again.reasons_a == (None,) * 4 + (NO_VARIANCE,)
 
 
+def test_a_result_of_minibatches_that_numpy_counts_can_be_saved(tmp_path):
+    result = compare_activations(stored(1), stored(2), batch_size=np.int64(20))
+    assert Comparison.load(result.save(tmp_path / "result.npz")).provenance["batch_size"] == 20
+
+
+@pytest.mark.parametrize("name", [3, None, ("a", "b"), "long" * 300, "half \ud800"])
+def test_what_no_file_can_say_is_no_name_of_a_network(name):
+    with pytest.raises(ValueError, match="Expected name_b as a text of at most 1,000 letters"):
+        compare_activations(stored(1), stored(2), name_b=name)
+
+
 def test_an_outlier_is_carried_to_the_reader():
     a = stored(1)
     a["block1"][17] *= 1e5
@@ -119,6 +130,9 @@ def test_files_and_lists_are_read_as_arrays_are(tmp_path):
         (lambda a: a | {"none": np.ones((60, 0))}, r"'none' of a: .*got shape \(60, 0\)"),
         (lambda a: a | {"number": np.float32(3)}, r"'number' of a: .*got shape \(\)"),
         (lambda a: a | {"words": np.array([["a"]] * 60)}, "'words': expected an array of numbers"),
+        (lambda a: a | {"ragged": [[1.0, 2.0]] * 59 + [[1.0]]}, "'ragged' of a: .*a list with rows of several lengths"),
+        (lambda a: a | {"long" * 300: a["block0"]}, "names of layers of a as texts of at most 1,000 .* got 1,200"),
+        (lambda a: a | {"half \ud800": a["block0"]}, r"names of layers of a as texts .*'half \\ud800'"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(change, message):

@@ -51,6 +51,11 @@ def test_balanced_sample():
         (("cifar10-mini", "dev"), "Valid: test, train"),
         (("cifar10-mini", "test", 1001), "Expected 1 to 1,000"),
         (("cifar10-mini", "test", 0), "Expected 1 to 1,000"),
+        (("cifar10-mini", "test", "50"), "Expected n as a whole number of images, or None for all, got '50'"),
+        (("cifar10-mini", "test", 2.5), "Expected n as a whole number of images, .* got 2.5"),
+        (("cifar10-mini", "test", 50, -1), "Expected seed as a whole number from 0, .* got -1"),
+        (("cifar10-mini", "test", 50, "first"), "Expected seed as a whole number from 0, .* got 'first'"),
+        ((None, "test"), "Unknown image set None. Valid: cifar10-mini"),
     ],
 )
 def test_what_does_not_exist_is_refused(arguments, message):

@@ -368,6 +368,12 @@ class TestOwn:
         with pytest.raises(ValueError, match="to return .1, 2. values.*got shape"):
             measure(lambda a, b: np.ones(3)).pairs(grams([x]), grams([y, y]))
 
+    @pytest.mark.parametrize("value", ["high", 1j])
+    def test_that_returns_no_real_numbers_is_refused(self, value):
+        x, y = two()
+        with pytest.raises(ValueError, match="real numbers, got .*(high|1j).* among them"):
+            measure(lambda a, b: np.array([[value]])).pairs(grams([x]), grams([y]))
+
 
 def test_whole_matrices_come_back_from_triangles_and_norms():
     a = reference.network(4, 33)

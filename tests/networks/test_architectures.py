@@ -40,7 +40,7 @@ def test_stages():
 
 
 @pytest.mark.parametrize(
-    "name", ["cifar-resnet-15x1", "cifar-resnet-2x1", "cifar-resnet-14x0", "resnet51", "", "cifar-resnet-14"]
+    "name", ["cifar-resnet-15x1", "cifar-resnet-2x1", "cifar-resnet-14x0", "resnet51", "", "cifar-resnet-14", None, 50]
 )
 def test_unknown_names_are_refused_with_the_valid_ones(name):
     assert not is_architecture(name)
@@ -62,6 +62,12 @@ def test_a_seed_means_one_set_of_weights():
     assert not any((a == b).all() for a, b in zip(first, other, strict=False))
     # Layers of the same shape differ from each other too.
     assert not np.array_equal(first[1], first[2])
+
+
+@pytest.mark.parametrize("seed", [-1, 1.0, "1", None])
+def test_what_is_no_seed_is_refused(seed):
+    with pytest.raises(ValueError, match=f"Expected seed as a whole number from 0, got {seed!r}"):
+        build_network("cifar-resnet-8x1", seed=seed)
 
 
 def test_weights_of_the_wrong_shape_are_refused(tmp_path):

@@ -133,6 +133,7 @@ def test_what_is_missing_too_much_or_of_another_number_is_refused_by_name(given)
         (given | {"audio": tokens}, "got 'audio' too: two_inputs_0 takes 'image', 'tokens'"),
         ({"image": image, "tokens": tokens[:7]}, "Expected the same images in every array, got 20 in 'image', 7"),
         ({}, "got none"),
+        ("cifar10-mini", r"Expected images as an array \(n, ...\) or a dict of arrays by .* got str"),
         (image, r"takes 2 inputs \('image', 'tokens'\), got one array"),
         ((image, tokens, tokens), "takes 2 inputs.*got 3 arrays"),
         ((tokens.astype(np.float32), image), r"\(n, 6, 6, 3\) as 'image', got \(20, 5\)"),

@@ -15,6 +15,22 @@ def x():
     return np.random.default_rng(0).random((16, *SHAPE), np.float32)
 
 
+@pytest.mark.parametrize("model", ["resnet50", None, dict, np.zeros(3)])
+def test_what_is_no_model_is_refused_with_how_to_make_one(model, x):
+    told = f"Expected a Keras or PyTorch model, got {type(model).__name__} .* by build_network, .* by calling it"
+    with pytest.raises(ValueError, match=told):
+        compare(model, model, x)
+
+
+@pytest.mark.parametrize("progress", [1, "yes"])
+def test_progress_that_nobody_can_call_is_refused(progress, x):
+    import keras
+
+    model = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(3)])
+    with pytest.raises(ValueError, match=f"Expected progress as True, .* got {progress!r}"):
+        compare(model, model, x, progress=progress)
+
+
 def test_a_sequential_model_is_told_to_be_built_and_one_without_layers_that_it_has_none(x):
     import keras
 

@@ -233,6 +233,41 @@ def test_another_ending_is_refused_with_the_valid_ones(tmp_path):
         paper.save_figure(comparison(), tmp_path / "map.gif")
 
 
+@pytest.mark.parametrize("titles", ["ab", ("one", "two", "three"), (1, 2)])
+def test_titles_are_two_texts(titles):
+    with pytest.raises(ValueError, match="Expected titles as two texts, what to call A and B, got"):
+        figures.heatmap(comparison(), titles=titles)
+
+
+@pytest.mark.parametrize("cell", [(500, 0), (0, 500), (-1, 0)])
+def test_a_chosen_cell_is_one_of_the_map(cell):
+    with pytest.raises(ValueError, match=r"Expected selected as row and column of one of \d+ x \d+ cells, got"):
+        figures.heatmap(comparison(), selected=cell)
+
+
+@pytest.mark.parametrize("limits", [(0.9999, 1.0), (0.99999, 1.0), (0.0, 1e-5), (0.0, 1.0)])
+def test_labels_of_the_colour_bar_are_values_of_the_map(limits):
+    figure = paper.drawn(comparison(), width=3.3, font_size=8, limits=limits)
+    _, bar = [*figure.axes, *figure.axes[0].child_axes][-2:]
+    shown = [float(label.get_text().replace("−", "-")) for label in bar.get_yticklabels()]
+    assert bar.yaxis.get_offset_text().get_text() == ""
+    assert len(shown) > 1 and shown[0] == pytest.approx(limits[0]) and shown[-1] == pytest.approx(limits[1])
+
+
+@pytest.mark.parametrize("options", [{"width": 3.3, "font_size": 100}, {"width": 1.5, "font_size": 30}])
+def test_letters_too_large_for_the_map_are_refused_in_words(options):
+    with pytest.raises(ValueError, match="has no room for the map beside letters of .* Make it larger, or font_size"):
+        paper.drawn(comparison("cifar-resnet-38x1", "cifar-resnet-14x4"), dpi=60, **options)
+
+
+@pytest.mark.parametrize(
+    "options", [{"dpi": 1}, {"dpi": 10}, {"dpi": 72, "font_size": 1}, {"dpi": 2, "size": (30, 15)}]
+)
+def test_letters_smaller_than_a_pixel_are_refused(tmp_path, options):
+    with pytest.raises(ValueError, match="letters of 0.* pixels, expected at least 1. Make dpi higher"):
+        paper.save_figure(comparison(), tmp_path / "map.png", **options)
+
+
 def test_drawing_needs_neither_tensorflow_nor_pyplot():
     code = (
         "import sys; from tests.synthetic import comparison; c = comparison();"

@@ -35,8 +35,9 @@ def test_every_cell_has_an_interval_that_holds_it(result):
     assert (low[:4] < result.matrix[:4]).all() and (result.matrix[:4] < high[:4]).all()
     assert np.isnan(low[4]).all() and np.isnan(high[4]).all()
     assert (result.interval(0.8)[0][:4] > low[:4]).all()
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        result.interval(1.5)
+    for level in (1.5, "0.9", None):
+        with pytest.raises(ValueError, match=f"between 0 and 1, such as 0.95, got {level!r}"):
+            result.interval(level)
 
 
 def test_the_images_that_decide_a_cell_are_the_lesser_of_its_layers(result):

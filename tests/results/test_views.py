@@ -181,3 +181,13 @@ def test_a_number_from_a_link_is_a_choice_too():
     assert 300 in views.sample_steps(1000, 300)
     assert 5000 not in views.sample_steps(1000, 5000)
     assert 3 not in views.sample_steps(1000, 3)
+
+
+@pytest.mark.parametrize("sign", [".", "/"])
+def test_labels_of_layers_with_long_paths_tell_them_apart(sign):
+    names = ["embeddings", *(f"encoder.layer.{i}.attention.self.query".replace(".", sign) for i in range(14))]
+    _, shown = views.ticks([Layer(name, "Linear", (4,)) for name in names])
+    assert shown == ["embeddings", *(f"e.l.{i}.a.s.query".replace(".", sign) for i in range(1, 14, 2))]
+    endless = [f"a layer with a long name that differs at its end only, {i}" for i in range(8)]
+    _, shown = views.ticks([Layer(name, "Linear", (4,)) for name in endless])
+    assert len(set(shown)) == 8 and max(map(len, shown)) == 16

@@ -235,3 +235,32 @@ def test_chance_is_that_of_the_minibatches_that_came(sizes, said, tmp_path):
     text = next(fact.text for fact in trust.line(result) if "minibatches" in fact.text)
     assert text == f"{len(sizes)} minibatches of " + (f"{min(sizes)} to {max(sizes)}" if said else f"{max(sizes)}")
     assert compare(net(), net(seed=1), rows(50), batch_size=16).provenance.get("batch_sizes") is None
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"forward": "forward"}, "Expected forward as a function of a model and a batch, or two of .*, got 'forward'"),
+        ({"forward": (None,)}, r"or two of them, got \(None,\)"),
+        ({"batch_axis": "1"}, "Expected batch_axis as the number of an axis, or a dict of them by layer, got '1'"),
+        ({"batch_axis": {"0": "1"}}, "batch_axis as .* got {'0': '1'}"),
+        ({"batch_axis": {0: 1}}, "batch_axis as .* got {0: 1}"),
+        ({"progress": 1}, "Expected progress as True, False, None or a function of a Progress, got 1"),
+    ],
+)
+def test_what_is_no_option_is_refused_before_a_model_runs(options, told):
+    def never(*_):
+        raise AssertionError("a model was run")
+
+    a, b = net(), net(seed=1)
+    a.register_forward_hook(never)
+    with pytest.raises(ValueError, match=told):
+        compare(a, b, rows(), **options)
+
+
+@pytest.mark.parametrize("model", ["resnet50", None, net, nn.ReLU, np.zeros(3)])
+def test_what_is_no_model_is_refused_with_how_to_make_one(model):
+    told = f"Expected a Keras or PyTorch model, got {type(model).__name__} .* by build_network, .* by calling it"
+    for pair in ((model, net()), (net(), model)):
+        with pytest.raises(ValueError, match=told):
+            compare(*pair, rows())
