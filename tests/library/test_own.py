@@ -119,6 +119,9 @@ def test_a_hostile_or_unusual_network_gets_one_sentence(store, tmp_path):
     keras.Sequential([keras.Input((4,)), keras.layers.Lambda(lambda x: x + 1)]).save(tmp_path / "code.keras")
     with pytest.raises(ValueError, match="code inside a file is never run"):
         take(store, "code.keras", (tmp_path / "code.keras").read_bytes())
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="first layer")]).save(tmp_path / "named.keras")
+    with pytest.raises(ValueError, match="Layer 'first layer' of .* has a name under which TensorFlow runs no layer"):
+        take(store, "named.keras", (tmp_path / "named.keras").read_bytes())
     assert store.names("networks") == []
 
 
