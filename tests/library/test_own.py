@@ -165,8 +165,10 @@ def test_a_network_that_looks_up_ids_of_any_number_takes_no_pictures(store, tmp_
         engine.run(CompareSpec(info.spec, info.spec, SampleSpec("cifar10-mini", "test", 20, 0)), store)
     with pytest.raises(fitting.DoesNotFit, match=told):
         fitting.plan((32, 32, 3), info.input_shape, "words", ids=info.takes_ids)
-    result = engine.run(CompareSpec(info.spec, info.spec, SampleSpec("ids", "all", 20, 0)), store)
-    assert np.isfinite(result.matrix).all()
+    asked = CompareSpec(info.spec, info.spec, SampleSpec("ids", "all", 20, 0))
+    assert np.isfinite(engine.run(asked, store).matrix).all()
+    with pytest.raises(ValueError, match="^What the pixels explain is taken out of pictures .*, and words takes ids"):
+        engine.run(dataclasses.replace(asked, without="pixels"), store)
 
 
 def test_ids_that_a_network_does_not_know_are_refused_by_its_name_in_the_library(store, tmp_path):

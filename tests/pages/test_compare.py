@@ -875,6 +875,16 @@ def test_a_control_that_cannot_be_had_says_why(store):
     assert "of unbiased CKA only" in texts(page)
 
 
+def test_what_takes_ids_has_no_pixels_that_explain_it(store, monkeypatch):
+    network = catalogue.find(A, store)
+    monkeypatch.setattr(catalogue, "comparable", lambda store: {A: replace(network, takes_ids=True)})
+    keep(store, spec(A, A))
+    page = open_page(a=A, b=A, control="without what the pixels explain")
+    assert "What the pixels explain is taken out of pictures" in texts(page) and has_map(page)
+    assert "takes ids: how far one is from another says nothing" in texts(page)
+    assert not any(one.label.startswith("Compute it") for one in page.button)
+
+
 def test_the_last_choice_is_undone_and_the_one_before(store):
     page = open_page(**PAIR)
     assert button(page, "Undo").disabled
