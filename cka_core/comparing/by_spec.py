@@ -29,6 +29,7 @@ from cka_core.networks.layers import check_patterns
 from cka_core.networks.preprocessing import AUTO
 from cka_core.results.activation_sets import Sample
 from cka_core.results.comparison import MEASURE, CompareSpec, Comparison
+from cka_core.results.spec import OF_IDS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,6 +147,9 @@ def _seen(spec: CompareSpec, sides: Sides, residual: Sequence[str] | None, store
     one: Source = Some(a, residual) if residual is not spec.layers else a
     other: Source = one if b is a else Some(b, residual) if residual is not spec.layers else b
     if spec.without:
+        for network in sides.networks:
+            if network.takes_ids:
+                raise ValueError(OF_IDS.format(network=network.name))
         images = images_behind(sides.sample, sides.images, store)
         first = WithPixels(one, images)
         return first, first if b is a else WithPixels(other, images)

@@ -161,6 +161,11 @@ class Stored:
             self.store.put("grams", key, batch.to_bytes())
         return batch
 
+    @property
+    def takes_ids(self) -> bool:
+        """Whether an `Embedding` looks up what enters; pictures none does, and of them nothing is loaded."""
+        return self.images.x.ndim != 4 and self._load().takes_ids
+
     def _describe(self) -> None:
         """Say in the store whose Gram matrices these are, once."""
         if self.store.read_record(self._record) != self.about:

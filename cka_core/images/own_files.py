@@ -93,7 +93,11 @@ def _form(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtyp
 
 def _images(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     shape, dtype = _form(archive, name)
-    if len(shape) < 2 or 0 in shape or dtype.kind not in "fiu" or dtype.itemsize > 8:
+    if dtype.kind not in "fiu" or dtype.itemsize > 8:
+        raise ValueError(f"{name} is {dtype}; expected uint8, other whole numbers, or floats. Convert it with astype")
+    if 0 in shape:
+        raise ValueError(f"{name} has the shape {shape}: there is nothing in it")
+    if len(shape) < 2:
         raise ValueError(f"{name} is {dtype} {shape}; expected (n, height, width) or (n, height, width, channels)")
     if math.prod(shape) * dtype.itemsize > MOST_BYTES:
         raise ValueError(f"{name} has {math.prod(shape) * dtype.itemsize:,} bytes, at most {MOST_BYTES:,} are taken")
@@ -108,9 +112,17 @@ def _images(archive: zipfile.ZipFile, name: str) -> np.ndarray:
 def _labels(archive: zipfile.ZipFile, name: str, count: int) -> np.ndarray:
     shape, dtype = _form(archive, name)
     if shape not in ((count,), (count, 1)):
-        raise ValueError(f"{name} has the shape {shape}, and there are {count:,} images; expected a label for each")
-    if dtype.kind not in "iu":
-        raise ValueError(f"{name} are {dtype}; expected whole numbers, the first class 0")
+        todo = (
+            f". Of a column a class, {name}.argmax(axis=1) makes them" if len(shape) == 2 and shape[0] == count else ""
+        )
+        raise ValueError(
+            f"{name} has the shape {shape}, and there are {count:,} images; expected a label for each{todo}"
+        )
+    if dtype.kind not in "biu":
+        raise ValueError(
+            f"{name} are {'text' if dtype.kind in 'SU' else dtype}; expected whole numbers, the first class 0. "
+            f"class_names, {name} = numpy.unique({name}, return_inverse=True) makes them"
+        )
     y = npz.array(archive, name, dtype.str, shape).astype(np.int64).reshape(-1)
     if y.min() < 0 or y.max() >= MOST_CLASSES:
         raise ValueError(f"{name} go from {y.min():,} to {y.max():,}; expected whole numbers, the first class 0")
@@ -134,7 +146,7 @@ def _pictures(archive: zipfile.ZipFile) -> OwnImages:
             member.is_dir()
             or name.startswith("__MACOSX/")
             or last.startswith("._")
-            or last in (".DS_Store", "Thumbs.db")
+            or last in (".DS_Store", "Thumbs.db", "desktop.ini")
         ):
             continue
         if leads_out(name):
@@ -142,7 +154,7 @@ def _pictures(archive: zipfile.ZipFile) -> OwnImages:
         if stat.S_ISLNK(member.external_attr >> 16):
             raise ValueError(f"{name[:100]} in it is a symbolic link; put the picture itself there")
         if not name.lower().endswith(PICTURES):
-            raise ValueError(f"{name[:100]} in it is no picture ({', '.join(PICTURES)})")
+            raise ValueError(f"{name[:100]} in it is no picture ({', '.join(PICTURES)}). Leave it out of the zip")
         members.append(member)
     members.sort(key=lambda member: member.filename)
     if not members:

@@ -34,6 +34,17 @@ WRONG_FILES = {
     "activations. Run the model where it is, and write what its layers put out, as .npz or .safetensors: "
     "docs/activations.md has ten lines for it. Or compare two models on the command line: "
     "python -m cka_core compare mine.py:build_model other.py:build_model.",
+    own_files.PICTURES: "One picture is no set of images: bring in a zip of pictures, with a folder a class where they "
+    "have classes, or an npz with images.",
+    (
+        ".tar",
+        ".tar.gz",
+        ".tgz",
+        ".tar.bz2",
+        ".tar.xz",
+        ".7z",
+        ".rar",
+    ): "Pack what is in it as a .zip, and bring in that.",
 }
 
 

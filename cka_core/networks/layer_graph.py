@@ -9,6 +9,7 @@ traces in it (``layer.output`` becomes ambiguous).
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,9 @@ Key = tuple[str, int]
 INFERENCE, TRAIN = "inference", "train"
 BATCH_NORMS = (INFERENCE, TRAIN)
 """Which statistics batch norm takes: those it gathered in training, or those of the minibatch, as training does."""
+
+NAME_IN_A_GRAPH = re.compile(r"[A-Za-z0-9_.\\/>-]*")
+"""What TensorFlow takes as the name of a scope inside another."""
 
 SAME_GRAM = (
     "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "Flatten", "Reshape", "Permute", "Dropout", "Identity",
@@ -132,7 +136,7 @@ def layer_graph(model: keras.Model) -> LayerGraph:
     Raises
     ------
     ValueError
-        For a model without a graph (subclassed, or not yet built).
+        For a model without a graph (subclassed, or not yet built), and a layer that TensorFlow runs in none.
     """
     functional = _graph_of(model)
     stateful = [layer.name for layer in model._flatten_layers() if getattr(layer, "stateful", False)]
@@ -144,6 +148,7 @@ def layer_graph(model: keras.Model) -> LayerGraph:
     reader = _Reader()
     inputs = _inputs(functional)
     reader.read(functional, "", {entry.key[1]: entry.key for entry in inputs})
+    _check_names(reader.calls, model.name)
     layers, tensors = reader.ordered(functional, "")
     positions = {tensor: position for position, tensor in reversed(list(enumerate(tensors)))}
     by_output = {output: call for call in reader.calls for output in call.outputs}
@@ -163,6 +168,21 @@ def layer_graph(model: keras.Model) -> LayerGraph:
         reader.specs,
         same_gram,
     )
+
+
+def _check_names(calls: Sequence[Call], model_name: str) -> None:
+    """Refuse a layer that TensorFlow cannot trace, which it does under the layer's name; ``predict`` cannot either."""
+    from keras.layers import InputLayer, Layer
+
+    called = [call.operation for call in calls if not isinstance(call, Entrance) and isinstance(call.operation, Layer)]
+    for layer in (inner for outer in called for inner in outer._flatten_layers()):
+        if not isinstance(layer, InputLayer) and not NAME_IN_A_GRAPH.fullmatch(layer.name):
+            better = re.sub(r"[^A-Za-z0-9_.-]+", "_", layer.name)
+            raise ValueError(
+                f"Layer {layer.name!r} of {model_name!r} has a name under which TensorFlow runs no layer, in predict() "
+                "either: expected letters from A to Z, digits, '_', '.' and '-'. Rename it where you build the network "
+                f"(name={better!r}), or afterwards (layer.name = {better!r}), and save it again."
+            )
 
 
 def embedding_rows(graph: LayerGraph, entry: Input) -> int | None:

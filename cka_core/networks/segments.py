@@ -85,8 +85,9 @@ def _traced(
         for key in part.needs:
             if _mask_of(key) in given:
                 set_keras_mask(values[key], given[_mask_of(key)])
-        for call in part.calls:
-            values.update(call.run(values, batch_norm))
+        with tf.name_scope("segment"):  # as under the model's own name: at the root no name begins with "_"
+            for call in part.calls:
+                values.update(call.run(values, batch_norm))
         names = {id(tensor): name for name, tensor in found.items()}
         for key in part.outputs:
             twins[key] = names.setdefault(id(values[key]), key)

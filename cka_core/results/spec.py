@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 MEASURE = measures.STORED["cka"]
 PIXELS = "pixels"
+OF_IDS = (
+    "What the pixels explain is taken out of pictures and measurements, and {network} takes ids: how far one is from "
+    "another says nothing of what they stand for."
+)
 USUAL = {"preprocessing": AUTO, "batch_norm": INFERENCE, "passes": 1, "without": "", "fit": False}
 """Choices that came later, as all comparisons were made before: they are no part of a key."""
 

@@ -120,6 +120,9 @@ def test_a_hostile_or_unusual_network_gets_one_sentence(store, tmp_path):
     keras.Sequential([keras.Input((4,)), keras.layers.Lambda(lambda x: x + 1)]).save(tmp_path / "code.keras")
     with pytest.raises(ValueError, match="code inside a file is never run"):
         take(store, "code.keras", (tmp_path / "code.keras").read_bytes())
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="first layer")]).save(tmp_path / "named.keras")
+    with pytest.raises(ValueError, match="Layer 'first layer' of .* has a name under which TensorFlow runs no layer"):
+        take(store, "named.keras", (tmp_path / "named.keras").read_bytes())
     assert store.names("networks") == []
 
 
@@ -163,8 +166,10 @@ def test_a_network_that_looks_up_ids_of_any_number_takes_no_pictures(store, tmp_
         engine.run(CompareSpec(info.spec, info.spec, SampleSpec("cifar10-mini", "test", 20, 0)), store)
     with pytest.raises(fitting.DoesNotFit, match=told):
         fitting.plan((32, 32, 3), info.input_shape, "words", ids=info.takes_ids)
-    result = engine.run(CompareSpec(info.spec, info.spec, SampleSpec("ids", "all", 20, 0)), store)
-    assert np.isfinite(result.matrix).all()
+    asked = CompareSpec(info.spec, info.spec, SampleSpec("ids", "all", 20, 0))
+    assert np.isfinite(engine.run(asked, store).matrix).all()
+    with pytest.raises(ValueError, match="^What the pixels explain is taken out of pictures .*, and words takes ids"):
+        engine.run(dataclasses.replace(asked, without="pixels"), store)
 
 
 def test_ids_that_a_network_does_not_know_are_refused_by_its_name_in_the_library(store, tmp_path):
@@ -299,6 +304,10 @@ def bad_names() -> bytes:
         (npz(images=GREY, labels=LABELS + 0.5), "expected whole numbers"),
         (npz(images=np.full((5, 4, 4), np.nan)), "image 0 of images is not finite"),
         (npz(images=np.zeros(4)), r"expected (n, height, width)"),
+        (npz(images=GREY > 9), "images is bool; expected uint8"),
+        (npz(images=GREY[:0]), "images has the shape (0, 28, 28): there is nothing in it"),
+        (npz(images=GREY, labels=np.eye(3)[LABELS]), "Of a column a class, labels.argmax(axis=1) makes them"),
+        (npz(images=GREY, labels=np.array(list("abc"))[LABELS]), "labels are text; expected whole numbers, the first"),
         (npz(images=np.array([{}])), "no pickle is read"),
         (npz(images=GREY, other=GREY), "other in it is none of"),
         (npz(x_train=GREY, x_test=GREY[:, :14]), "different sizes"),
@@ -314,7 +323,8 @@ def bad_names() -> bytes:
         (zipped({"a/x.png": b"no picture"}), "no picture that can be read"),
         (zipped({"a/x.png": b"x"}), "a/x.png is no picture that can be read (it is damaged, or no picture at all)"),
         (zipped({"a/x.png": png((8, 8))[:40]}), "a/x.png is no picture that can be read (it is damaged"),
-        (zipped({"a/x.png": b"x", "run.py": b""}), "run.py in it is no picture"),
+        (zipped({"a/x.png": b"x", "run.py": b""}), "run.py in it is no picture (.png, .jpg,"),
+        (zipped({"a/x.png": b"x", "run.py": b""}), ". Leave it out of the zip"),
         (
             zipped({"x.png": png((8, 8)), "a/x.png": b"", "b/x.png": b""}),
             "pictures are in a and in no folder. Put those",
@@ -332,6 +342,33 @@ def test_images_that_are_not_taken_say_why_and_leave_nothing(store, data, words)
         take(store, "mine.zip" if b"png" in data else "mine.npz", data)
     assert words in str(refusal.value) and "mine." in str(refusal.value)
     assert store.names("images") == []
+
+
+def test_labels_of_yes_and_no_are_two_classes_and_labels_of_text_are_made_as_the_refusal_says(store):
+    yes = LABELS > 0
+    _, name = take(store, "yes.npz", npz(images=GREY, labels=yes))
+    assert load_images(name, "all", store=store).y.tolist() == yes.astype(int).tolist()
+    names = np.array(["cat", "dog", "axolotl"])[LABELS]
+    class_names, labels = np.unique(names, return_inverse=True)
+    _, name = take(store, "pets.npz", npz(images=GREY, labels=labels, class_names=class_names))
+    found = load_images(name, "all", store=store)
+    assert [found.classes[y] for y in found.y] == names.tolist()
+
+
+def test_what_windows_and_macos_leave_in_a_folder_is_no_picture_that_is_missed(store):
+    left = ("pets/cat/desktop.ini", "pets/dog/Thumbs.db", "pets/.DS_Store", "__MACOSX/pets/cat/._0.png")
+    pets = {f"pets/{one}/{number}.png": png((8, 8)) for one in ("cat", "dog") for number in range(3)}
+    _, name = take(store, "pets.zip", zipped(pets | dict.fromkeys(left, b"left")))
+    assert load_images(name, "all", store=store).classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [("cat.PNG", "One picture is no set of images: bring in a zip"), ("pets.tar.gz", "Pack what is in it as a .zip")],
+)
+def test_one_picture_and_another_archive_say_what_to_bring_in(store, name, words):
+    with pytest.raises(ValueError, match=f"^{name} was not taken. {words}"):
+        take(store, name, png((8, 8)))
 
 
 def test_a_picture_that_says_it_is_huge_is_not_decoded(store):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -54,3 +56,29 @@ def test_a_layer_that_puts_out_nothing_is_named_with_what_to_do(x):
     with pytest.raises(ValueError, match=r"'empty'.*got shape \(16, 0, 8, 3\)[.] Leave this layer out"):
         compare(model, model, x)
     assert compare(model, model, x, layers=["flat"]).matrix == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name, better", [("größe", "gr_e"), ("a b", "a_b"), ("conv:1", "conv_1"), ("**x**", "_x_")])
+def test_a_name_under_which_tensorflow_runs_no_layer_is_refused_with_another_that_does(x, name, better):
+    """`predict` fails, too; what is only opened, a nested model or an input, may be called anything."""
+    import keras
+
+    inputs = keras.Input(SHAPE, name="the picture")
+    inner = keras.Sequential([keras.Input(SHAPE), keras.layers.Dense(2, name="inner")], name="größer als")
+    model = keras.Model(inputs, keras.layers.Flatten(name=name)(inner(inputs)), name="net")
+    with pytest.raises(ValueError, match="is not a valid"):
+        model.predict(x, verbose=0)
+    with pytest.raises(ValueError, match=f"^Layer '{re.escape(name)}' of 'net' has a name .*layer.name = '{better}'"):
+        compare(model, model, x)
+    model.get_layer(name).name = better
+    assert [layer.name for layer in compare(model, model, x).layers_a] == ["größer als/inner", better]
+
+
+def test_a_layer_inside_another_is_refused_by_its_name_too(x):
+    import keras
+
+    inputs = keras.Input((8, 3))
+    both = keras.layers.Bidirectional(keras.layers.LSTM(2, name="to and fro"))
+    model = keras.Model(inputs, both(inputs))
+    with pytest.raises(ValueError, match="^Layer '.*to and fro' of "):
+        compare(model, model, x[:, 0])

@@ -83,3 +83,23 @@ def test_a_layer_whose_output_is_of_another_type_than_it_says_goes_on(tokens):
     found = {"lookup": lookup(inputs)}
     found["dense"] = layers.Dense(3, name="dense")(found["lookup"])
     check(inputs, found, tokens)
+
+
+def test_a_layer_may_have_any_name_that_it_has_inside_a_model():
+    """TensorFlow takes names that begin with "_" or "-" below another name, as `predict` calls layers, and at no root;
+    Keras gives such names to layers whose class begins with "_"."""
+    import keras
+    from keras import layers
+
+    class _Twice(layers.Layer):
+        def call(self, x):
+            return 2 * x
+
+    inputs = keras.Input((5,))
+    twice = _Twice()
+    found = {"_first": layers.Dense(4, name="_first")(inputs)}
+    found["-"] = layers.Dense(3, activation="relu", name="-")(found["_first"])
+    found[twice.name] = twice(found["-"])
+    assert twice.name.startswith("_")
+    found[".b"] = layers.Dense(2, name=".b")(found[twice.name])
+    check(inputs, found, np.random.default_rng(0).standard_normal((N, 5)).astype(np.float32))

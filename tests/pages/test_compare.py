@@ -743,6 +743,19 @@ def test_a_chosen_cell_that_the_filter_hides_is_mentioned(store):
     assert "The filter hides this cell" in texts(open_page(a=A, b=B, **cell, kinds="block outputs"))
 
 
+def test_names_of_layers_are_read_as_they_are_on_every_button(store):
+    """They come from users' files, and the label of a button is Markdown."""
+    name = "**y** :red[q] `c` [l](x) $a$"
+    wanted = spec()
+    keep(store, wanted)
+    result = find(wanted, store)
+    renamed = [replace(layer, name=f"{layer.name} {name}") for layer in result.layers_b]
+    store.put("comparisons", wanted.key, replace(result, layers_b=renamed).to_bytes())
+    page = open_page(a=A, b=B)
+    label = page.button(key="match of A").label
+    assert r"\*\*y\*\* \:red\[q\] \`c\` \[l\]\(x\) \$a\$ · " in label, label
+
+
 def test_pressing_compare_answers_at_the_button_and_a_refusal_too(store, monkeypatch):
     keep(store, spec(A, A))
     page = open_page(a=A, b=A)
@@ -860,6 +873,16 @@ def test_a_control_that_cannot_be_had_says_why(store):
     keep(store, replace(spec(), measure="svcca"))
     page = open_page(a=A, b=B, measure="svcca", control="without what the pixels explain")
     assert "of unbiased CKA only" in texts(page)
+
+
+def test_what_takes_ids_has_no_pixels_that_explain_it(store, monkeypatch):
+    network = catalogue.find(A, store)
+    monkeypatch.setattr(catalogue, "comparable", lambda store: {A: replace(network, takes_ids=True)})
+    keep(store, spec(A, A))
+    page = open_page(a=A, b=A, control="without what the pixels explain")
+    assert "What the pixels explain is taken out of pictures" in texts(page) and has_map(page)
+    assert "takes ids: how far one is from another says nothing" in texts(page)
+    assert not any(one.label.startswith("Compute it") for one in page.button)
 
 
 def test_the_last_choice_is_undone_and_the_one_before(store):

@@ -163,7 +163,7 @@ def _cell_text(
             other = "other " if comparison.is_self else ""
             st.caption(f"Best {other}match of {side}’s layer", width="content", help=f"In {address.plain(title)}.")
             st.button(
-                f"{own[position]} · {alike:.3f}".replace("_", r"\_"),
+                f"{address.plain(own[position])} · {alike:.3f}",
                 key=f"match of {side}",
                 type="tertiary",
                 icon=":material/arrow_forward:",

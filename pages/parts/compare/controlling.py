@@ -18,10 +18,10 @@ from cka_core.library.siblings import Pair
 from cka_core.networks.layer_graph import INFERENCE, TRAIN
 from cka_core.results.comparison import CompareSpec, Comparison, find
 from cka_core.results.differences import difference, same_axes
-from cka_core.results.spec import PIXELS
+from cka_core.results.spec import OF_IDS, PIXELS
 from cka_core.training import estimate as training_estimate
 from cka_core.training.recipe import TrainSpec
-from pages.parts import hiding, widgets
+from pages.parts import address, hiding, widgets
 from pages.parts.compare import missing
 from pages.parts.compare.which import OnScreen
 from pages.parts.glossary import hint
@@ -85,6 +85,9 @@ def _pixels(on: OnScreen, spec: CompareSpec) -> Control:
         return Control(reason="What the pixels explain is taken out of unbiased CKA only.")
     if on.a.activations and on.b.activations and not spec.sample.images:
         return Control(reason="It is not known which images these activation sets are of.")
+    for network in (on.a, on.b):
+        if network.takes_ids:
+            return Control(reason=OF_IDS.format(network=address.plain(network.title)))
     return Control(replace(spec, without=PIXELS), Pair(on.a, on.b))
 
 
