@@ -161,7 +161,7 @@ def give_up(key: str, valid: Callable[[str], bool]) -> bool:
     held = st.session_state.get(key)
     if held is None or _is_valid(held, valid):
         return False
-    note(key, held)
+    note(key, held, was_here=True)
     forget(key)
     return True
 
@@ -193,14 +193,14 @@ def _is_valid(asked: str, valid: Callable[[str], bool]) -> bool:
         return False
 
 
-def note(key: str, asked: str) -> None:
-    """Remember what was asked for in vain, to be said by `show_notes`."""
-    st.session_state.setdefault("refused in the address", {})[key] = {"asked": asked}
+def note(key: str, asked: str, *, was_here: bool = False) -> None:
+    """Remember what was asked for in vain, or has gone since it was chosen, to be said by `show_notes`."""
+    st.session_state.setdefault("refused in the address", {})[key] = {"asked": asked, "was here": was_here}
 
 
 def show_notes(words: dict[str, str], titles: Mapping[str, Callable[[str], str]] | None = None) -> None:
-    """A line for each thing a link asked for in vain. ``words``: what each key is called; ``titles``: what its values
-    are called on the screen, where that is not their name."""
+    """A line for each thing that a link asked for in vain, or that somebody removed. ``words``: what each key is
+    called; ``titles``: what its values are called on the screen, where that is not their name."""
     notes = st.session_state.get("refused in the address", {})
     lines = []
     for key in list(notes):
@@ -212,8 +212,11 @@ def show_notes(words: dict[str, str], titles: Mapping[str, Callable[[str], str]]
         if now not in (None, ""):
             titled = (titles or {}).get(key)
             shown = f"{titled(str(now)) if titled else code(str(now))} is taken"
+        what = f"{words.get(key, key)} {code(notes[key]['asked'])}"
         lines.append(
-            f"The link asks for {words.get(key, key)} {code(notes[key]['asked'])}, which cannot be had here: {shown}."
+            f"Somebody removed {what} meanwhile: {shown}."
+            if notes[key]["was here"]
+            else f"The link asks for {what}, which cannot be had here: {shown}."
         )
     if lines:
         st.warning("  \n".join(lines), icon=":material/link_off:")

@@ -357,7 +357,7 @@ def test_a_press_for_what_somebody_removed_meanwhile_computes_nothing_else(store
     keeping.remove(what, removed, removed, store)
     button(page, "Compare").click().run()
     assert submitted == [] and not page.exception
-    assert f"{removed}, which cannot be had here" in said(page).replace("`", "")
+    assert f"{removed} meanwhile: " in said(page).replace("`", "")
     assert removed not in str(page.query_params)
     button(page, "Compare").click().run()
     assert len(submitted) == 1
