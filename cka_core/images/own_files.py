@@ -34,6 +34,12 @@ PHOTO_WITH_PREVIEWS = "MPO"
 MOST_CLASSES = 20_000
 BOUNDS = npz.Bounds(members=100_000, unpacked=MOST_BYTES + (64 << 20), ratio=200)
 WHOLE, SPLITS = "all", ("train", "test")
+NAMINGS = (
+    {WHOLE: ("images", "labels")},
+    {part: (f"x_{part}", f"y_{part}") for part in SPLITS},
+    {part: (f"{part}_images", f"{part}_labels") for part in SPLITS},
+)
+"""What arrays of images and labels are called in an npz, by part of the set."""
 GREY, DEEP = ("1", "L", "LA", "La"), "I;16"
 """What Pillow calls pictures without colour, with and without transparency, and those of 16 bits a pixel."""
 
@@ -49,7 +55,7 @@ class OwnImages:
 def is_one(names: set[str]) -> bool:
     """Whether an archive with these members is meant as images."""
     arrays = {name.removesuffix(".npy") for name in names if name.endswith(".npy")}
-    if arrays and ("images" in arrays or {"x_train", "x_test"} <= arrays):
+    if _naming(arrays) is not None:
         return True
     return not arrays and any(name.lower().endswith(PICTURES) for name in names)
 
@@ -61,15 +67,22 @@ def read(source: Path | IO[bytes], file_name: str) -> OwnImages:
         return _arrays(archive) if any(name.endswith(".npy") for name in names) else _pictures(archive)
 
 
+def _naming(arrays: set[str]) -> dict[str, tuple[str, str]] | None:
+    """Which of `NAMINGS` these names follow, by their images; None if they follow none."""
+    return next((naming for naming in NAMINGS if {images for images, _ in naming.values()} <= arrays), None)
+
+
 def _arrays(archive: zipfile.ZipFile) -> OwnImages:
     names = {name.removesuffix(".npy") for name in archive.namelist()}
-    split = {"x_train", "x_test"} <= names
-    known = {f"{axis}_{part}" for axis in "xy" for part in SPLITS} if split else {"images", "labels"}
+    pairs = _naming(names) or NAMINGS[0]
+    known = {name for pair in pairs.values() for name in pair}
     if names - known - {"class_names"}:
-        raise ValueError(f"{sorted(names - known)[0][:100]} in it is none of {', '.join(sorted(known))}, class_names")
-    if split and {"y_train", "y_test"} & names and not {"y_train", "y_test"} <= names:
+        raise ValueError(
+            f"{sorted(names - known)[0][:100]} in it is none of {', '.join(sorted(known))}, class_names. Leave it out"
+        )
+    with_labels = [labels in names for _, labels in pairs.values()]
+    if any(with_labels) and not all(with_labels):
         raise ValueError("one of its parts has labels, the other has none")
-    pairs = {part: (f"x_{part}", f"y_{part}") for part in SPLITS} if split else {WHOLE: ("images", "labels")}
     parts = {}
     labelled = False
     for part, (of_x, of_y) in pairs.items():

@@ -221,6 +221,17 @@ def saved(picture: Image.Image, ending: str = "PNG", behind_it: Sequence[Image.I
     return file.getvalue()
 
 
+@pytest.mark.parametrize(
+    "names", ["x_train y_train x_test y_test", "train_images train_labels test_images test_labels"]
+)
+def test_arrays_may_be_called_as_keras_calls_them(store, names):
+    arrays = dict(zip(names.split(), (GREY, LABELS, GREY[:9], LABELS[:9]), strict=True))
+    assert take(store, "mine.npz", npz(**arrays)) == ("images", "mine")
+    assert sets.image_set("mine", store).sizes == {"train": 60, "test": 9}
+    loaded = load_images("mine", "test", store=store)
+    assert (loaded.x == GREY[:9]).all() and (loaded.y == LABELS[:9]).all()
+
+
 @pytest.mark.parametrize("ending", ["GIF", "TIFF", "WEBP"])
 def test_pictures_one_after_another_in_a_file_are_not_taken_for_their_first(store, ending):
     one, other = (Image.new("RGB", (6, 5), colour) for colour in ("red", "blue"))
@@ -311,6 +322,11 @@ def bad_names() -> bytes:
         (npz(images=np.array([{}])), "no pickle is read"),
         (npz(images=GREY, other=GREY), "other in it is none of"),
         (npz(x_train=GREY, x_test=GREY[:, :14]), "different sizes"),
+        (npz(train_images=GREY, test_images=GREY, test_labels=LABELS), "one of its parts has labels"),
+        (
+            npz(train_images=GREY, test_images=GREY, val_images=GREY),
+            "val_images in it is none of test_images, test_lab",
+        ),
         (bad_names(), "at least 3 short texts"),
         (pictures(((16, 12), (8, 8))), "unlike sizes"),
         (
