@@ -32,6 +32,7 @@ PLAIN = {
 }  # fmt: skip
 """Layers that version 0.2 computed as inference does, whatever they stood in."""
 
+WEIGHTS = ".weights.h5"
 FROM_H5 = "import keras; keras.models.load_model({path!r}, compile=False).save({new!r})"
 FROM_SAVED_MODEL = (
     "import tf_keras, keras; tf_keras.models.load_model({path!r}, compile=False).save({h5!r}); "
@@ -116,6 +117,12 @@ def whole(ending: str) -> Iterator[None]:
 def how_to_convert(path: Path) -> str | None:
     """In one line how another file of a Keras model becomes a ``.keras`` file; None for what is no such file."""
     ending = path.suffix.lower()
+    if path.name.lower().endswith(WEIGHTS):
+        new = path.name[: -len(WEIGHTS)] + ".keras"
+        return (
+            f"A {WEIGHTS} file holds numbers without their network. Build the network in Python, then: "
+            f"model.load_weights({str(path)!r}); model.save({str(path.with_name(new))!r})"
+        )
     if ending in (".h5", ".hdf5"):
         kind, code, needs = f"An {ending} file", FROM_H5, ""
     elif ending == ".pb" or (path / "saved_model.pb").is_file():

@@ -2,7 +2,8 @@
 if (!history.pushState.once) {
   const END = '.st-key-echo', REST = '.stMainBlockContainer .stElementContainer:not(.st-key-echo)'; // of every page
   const push = history.pushState;
-  let stepWanted = false, stopLooking = () => {};
+  let stopLooking = () => {};
+  let stepWanted = navigator.userActivation?.hasBeenActive ?? false; // for what was pressed before this was here
 
   /* Of all that follows from one press, Streamlit makes a step of each part of the address that changes, and Back would
      lead between them: to half of a choice, or to a page with another's address. */

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 import psutil
-from playwright.sync_api import Browser, Locator, Page, expect
+import pytest
+from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect
 
 from cka_core.base.store import Store
 from cka_core.jobs import cluster, records, trainings
@@ -145,6 +146,43 @@ def test_the_browsers_back_leads_to_the_preset_with_its_own_values(page: Page, r
     expect(epochs).to_have_value("40")
     settled(page)
     assert page.url == f"{reader}/train"
+
+
+@pytest.mark.own_tab
+def test_what_is_pressed_before_the_page_is_whole_is_one_step_of_the_history(page: Page, reader: str):
+    tabs: list[WebSocketRoute] = []
+    held: list[bytes | str] = []
+    passes: list[bool] = []
+
+    def between(tab: WebSocketRoute) -> None:
+        def answered(message: bytes | str) -> None:
+            if not passes and (held or b"history.pushState.once" in message):  # type: ignore[operator]
+                held.append(message)  # the script that counts presses, which comes last, and all after it
+            else:
+                tab.send(message)
+
+        tabs.append(tab)
+        tab.connect_to_server().on_message(answered)
+
+    page.route_web_socket(re.compile("_stcore/stream"), between)
+    page.goto(f"{reader}/train")
+    notebook = page.get_by_text("notebook", exact=True)
+    expect(notebook).to_be_visible()
+    page.wait_for_timeout(1000)  # until the whole run is held
+    steps, of_the_first_run = page.evaluate("history.length"), len(held)
+    assert of_the_first_run and not page.evaluate("Boolean(history.pushState.once)")
+    notebook.click()
+    for message in held[:of_the_first_run]:
+        tabs[0].send(message)
+    page.wait_for_function("history.pushState.once")
+    sent = of_the_first_run
+    while sent < len(held):
+        tabs[0].send(held[sent])
+        sent += 1
+    passes.append(True)
+    page.wait_for_function("location.search === '?preset=notebook'")
+    settled(page)
+    assert page.evaluate("history.length") == steps + 1
 
 
 def test_several_seeds_wait_in_turn_and_the_form_fits_a_phone(page: Page, app: str, tmp_path):

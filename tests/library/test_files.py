@@ -75,6 +75,15 @@ def test_other_files_say_in_one_line_how_to_convert_them(tmp_path):
     exec(str(told.value).partition('-c "')[2].removesuffix('"'))
     assert catalogue.load_model(catalogue.find(str(tmp_path / "old.keras")).spec).output_shape == (None, 192)
 
+    weights = tmp_path / "old.weights.h5"
+    model = catalogue.load_model(catalogue.find(str(tmp_path / "old.keras")).spec)
+    model.save_weights(weights)
+    with pytest.raises(UnknownNetwork, match=r"A \.weights\.h5 file holds numbers without their network\.") as told:
+        catalogue.find(str(weights))
+    (tmp_path / "old.keras").unlink()
+    exec(str(told.value).partition("then: ")[2], {"model": model})
+    assert catalogue.load_model(catalogue.find(str(tmp_path / "old.keras")).spec).output_shape == (None, 192)
+
     folder = tmp_path / "exported"
     folder.mkdir()
     (folder / "saved_model.pb").write_bytes(b"")
