@@ -15,6 +15,12 @@ SHORT_OF_ROOM = """
     .map((side) => `${name} (${width} x ${height}): ${side} ${margin[side]}, taken ${taken[side]}`);
 })
 """
+CUT = """
+[...document.querySelectorAll('.js-plotly-plot')].flatMap((chart) => {
+  const place = chart.closest('.stElementContainer');
+  return chart.offsetHeight > place.offsetHeight + 1 ? `${place.className}: ${chart.offsetHeight}` : [];
+})
+"""
 CHARTS = {"": 2, "train": 3, "atlas": 8, "atlas?view=Two+networks": 7, "atlas?view=Wide+against+deep": 8}
 
 
@@ -26,3 +32,4 @@ def test_charts_have_the_room_that_their_words_take(page: Page, reader: str, add
     page.wait_for_function(f"document.querySelectorAll('.js-plotly-plot .cartesianlayer').length >= {CHARTS[address]}")
     settled(page)
     assert page.evaluate(SHORT_OF_ROOM) == []
+    assert page.evaluate(CUT) == []
