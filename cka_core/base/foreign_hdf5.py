@@ -21,10 +21,9 @@ LARGEST_CHUNK = 256 << 20
 FILTERS = {"gzip", "lzf", "szip", None}
 KERAS = ("model_config", "keras_version", "layer_names", "backend")
 """Attributes of the files in which Keras saves weights."""
-WEIGHTS = (
-    "it holds a Keras model's weights, not activations. To compare the network: "
-    "keras.models.load_model('net.h5', compile=False).save('net.keras'), and bring in that file"
-)
+WEIGHTS = "it holds a Keras model's weights, not activations. To compare the network: {}, and bring in that file"
+FROM_WHOLE = "keras.models.load_model('net.h5', compile=False).save('net.keras')"
+FROM_WEIGHTS = "build it in Python, then model.load_weights('net.weights.h5'); model.save('net.keras')"
 
 
 def read(source: Path, stack: contextlib.ExitStack) -> NamedArrays:
@@ -37,7 +36,7 @@ def read(source: Path, stack: contextlib.ExitStack) -> NamedArrays:
     with _whole():
         file = stack.enter_context(h5py.File(source, "r", locking=False))
     if any(name in file.attrs for name in KERAS) or {"_layer_checkpoint_dependencies", "layers", "vars"} & set(file):
-        raise ValueError(WEIGHTS)
+        raise ValueError(WEIGHTS.format(FROM_WHOLE if "model_config" in file.attrs else FROM_WEIGHTS))
     arrays: dict[str, Rows] = {}
     ids = None
     total = 0

@@ -13,8 +13,8 @@ from cka_core.atlas import errors
 from cka_core.atlas import numbers as known
 from cka_core.atlas.kinds import block_pairs
 from cka_core.images.sets import CIFAR10_CLASSES
+from cka_core.results import room
 from cka_core.results.figures import CURVE_A, CURVE_B
-from cka_core.results.room import LABEL_PIXELS
 
 if TYPE_CHECKING:
     import plotly.graph_objects
@@ -203,8 +203,7 @@ def _dumbbells(rows: Sequence[tuple[str, float, float]], first: str, second: str
 
 def _finish(figure: Any, y: str, x: str = "") -> None:
     named = [] if figure.layout.yaxis.showticklabels is False else [name for trace in figure.data for name in trace.y]
-    longest = max((len(name) for name in named if isinstance(name, str)), default=0)
-    left = 83 if y else 48 + longest * LABEL_PIXELS
+    left = 83 if y else 48 + room.across(name for name in named if isinstance(name, str))
     figure.update_layout(
         height=HEIGHT, margin={"l": left, "r": 18, "t": 41, "b": 61}, dragmode=False,  # see `results.room.margins`
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0}, hovermode="closest",

@@ -31,6 +31,11 @@ def apart(
     return [positions[index] for index in sorted(kept)], [names[index] for index in sorted(kept)]
 
 
+def across(names: Iterable[str]) -> float:
+    """Pixels that labels take which stand across their axis."""
+    return max((len(name) for name in names), default=0) * LABEL_PIXELS
+
+
 def margins(names: Iterable[str], narrow: bool) -> dict[str, float]:
     """Margins of a map with these labels up its side, in pixels, its colour bar beside it or, if ``narrow``, below.
 
@@ -38,5 +43,4 @@ def margins(names: Iterable[str], narrow: bool) -> dict[str, float]:
     """
     if narrow:
         return {"l": AXIS_TITLE + LINE, "r": 24, "t": BUTTONS, "b": 130}
-    longest = max((len(name) for name in names), default=0)
-    return {"l": AXIS_TITLE + longest * LABEL_PIXELS, "r": 80, "t": BUTTONS, "b": AXIS_TITLE + LINE}
+    return {"l": AXIS_TITLE + across(names), "r": 80, "t": BUTTONS, "b": AXIS_TITLE + LINE}

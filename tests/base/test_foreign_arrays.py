@@ -265,6 +265,8 @@ def virtual(file: h5py.File) -> None:
         (lambda f: f.create_dataset("x", (4,), h5py.string_dtype()), "object; expected float16"),
         (lambda f: f.create_dataset("net/sample_ids", data=range(4)), "expected sample_ids at the top"),
         (lambda f: f.attrs.__setitem__("keras_version", "3"), "a Keras model's weights"),
+        (lambda f: f.attrs.__setitem__("model_config", "{}"), "network: keras.models.load_model"),
+        (lambda f: f.create_group("layers"), "network: build it in Python, then model.load_weights"),
     ],
 )
 def test_a_malformed_hdf5_file_is_refused(tmp_path, make, words):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import urllib.request
+from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -73,6 +74,10 @@ def hover_text(page: Page) -> str:
 def rows_of_map(page: Page) -> int:
     """Rows of the map; it may be drawn again at this very moment."""
     return int(page.wait_for_function(f"{CHART}?.data?.[0]?.y.length").json_value())
+
+
+def untrained(page: Page) -> Locator:
+    return page.get_by_role("heading", name="ResNet 38x1, untrained × itself")
 
 
 def card(page: Page) -> Locator:
@@ -273,7 +278,7 @@ def test_each_sentence_under_the_map_leads_somewhere(page: Page, reader: str):
     page.get_by_text("Show ResNet 38x1 with itself").click()
     expect(page.get_by_role("heading", name="ResNet 38x1 × itself")).to_be_visible()
     page.get_by_text("Show both untrained").click()
-    expect(page.get_by_role("heading", name="ResNet 38x1, untrained × itself")).to_be_visible()
+    expect(untrained(page)).to_be_visible()
     page.get_by_text("Show both trained").click()
     expect(page.get_by_role("heading", name="ResNet 38x1 × itself")).to_be_visible()
     page.get_by_text("Back to ResNet 38x1 × ResNet 14x4").click()
@@ -464,7 +469,7 @@ def test_the_browsers_back_leads_to_no_cell_that_was_never_chosen(page: Page, re
 
     steps = page.evaluate("history.length")
     page.get_by_text("before training", exact=True).click()
-    expect(page.get_by_role("heading", name="ResNet 38x1, untrained × itself")).to_be_visible()
+    expect(untrained(page)).to_be_visible()
     settled(page)
     assert page.evaluate("history.length") == steps + 1, "one press is one step"
     for cell, asked in ((chosen, query), (first, "")):
@@ -478,8 +483,7 @@ def test_the_browsers_back_leads_to_no_cell_that_was_never_chosen(page: Page, re
 def test_the_browsers_back_leads_from_page_to_page_as_they_were_opened(page: Page, reader: str):
     open_map(page, reader)
     page.get_by_text("before training", exact=True).click()
-    untrained = page.get_by_role("heading", name="ResNet 38x1, untrained × itself")
-    expect(untrained).to_be_visible()
+    expect(untrained(page)).to_be_visible()
     settled(page)
     query = urlsplit(page.url).query
     atlas = page.get_by_role("heading", name="Do wide and deep networks learn the same things?")
@@ -487,50 +491,52 @@ def test_the_browsers_back_leads_from_page_to_page_as_they_were_opened(page: Pag
     expect(atlas).to_be_visible()
     settled(page)
     page.get_by_role("link", name="Compare", exact=True).click()
-    expect(untrained).to_be_visible()  # it opens as it was left
+    expect(untrained(page)).to_be_visible()  # it opens as it was left
     settled(page)
     page.go_back()
     expect(atlas).to_be_visible()
     settled(page)
     assert urlsplit(page.url)[2:4] == ("/atlas", "")
     page.go_back()
-    expect(untrained).to_be_visible()
+    expect(untrained(page)).to_be_visible()
     settled(page)
     assert urlsplit(page.url)[2:4] == ("/", query)
 
 
-@pytest.mark.parametrize("moment", [0, 20, 60])
-def test_a_press_in_the_bar_counts_whatever_the_page_sends_right_after_it(
-    browser: Browser, browser_context_args: dict, reader: str, moment: int
-):
+@pytest.fixture
+def sending_again(browser: Browser, browser_context_args: dict, reader: str) -> Iterator[Page]:
+    """A page that can send once more what it sent last (`SENT_AGAIN`), at the map of an untrained network."""
     page = browser.new_page(**browser_context_args)
     page.add_init_script(SENT_AGAIN)
     open_map(page, reader)
     page.get_by_text("before training", exact=True).click()
-    expect(page.get_by_role("heading", name="ResNet 38x1, untrained × itself")).to_be_visible()
+    expect(untrained(page)).to_be_visible()
     settled(page)
-    page.wait_for_timeout(1000)  # until the page has answered
-    page.evaluate("moment => sendAgain(moment)", moment)
-    page.get_by_role("link", name="Library", exact=True).click()
-    expect(page.get_by_role("heading", name="Library", exact=True)).to_be_visible()
-    page.wait_for_timeout(1000)
-    settled(page)
-    expect(page.get_by_role("heading", name="Library", exact=True)).to_be_visible()
-    assert urlsplit(page.url).path == "/library"
+    yield page
     page.close()
 
 
+def stays(place: Locator) -> None:
+    """It comes, and is not taken away by what follows."""
+    expect(place).to_be_visible()
+    place.page.wait_for_timeout(1000)
+    settled(place.page)
+    expect(place).to_be_visible()
+
+
 @pytest.mark.parametrize("moment", [0, 20, 60])
-def test_back_to_another_page_counts_whatever_is_sent_right_after_it(
-    browser: Browser, browser_context_args: dict, reader: str, moment: int
-):
-    page = browser.new_page(**browser_context_args)
-    page.add_init_script(SENT_AGAIN)
-    open_map(page, reader)
-    page.get_by_text("before training", exact=True).click()
-    untrained = page.get_by_role("heading", name="ResNet 38x1, untrained × itself")
-    expect(untrained).to_be_visible()
-    settled(page)
+def test_a_press_in_the_bar_counts_whatever_the_page_sends_right_after_it(sending_again: Page, moment: int):
+    page = sending_again
+    page.wait_for_timeout(1000)  # until the page has answered
+    page.evaluate("moment => sendAgain(moment)", moment)
+    page.get_by_role("link", name="Library", exact=True).click()
+    stays(page.get_by_role("heading", name="Library", exact=True))
+    assert urlsplit(page.url).path == "/library"
+
+
+@pytest.mark.parametrize("moment", [0, 20, 60])
+def test_back_to_another_page_counts_whatever_is_sent_right_after_it(sending_again: Page, moment: int):
+    page = sending_again
     query = urlsplit(page.url).query
     page.get_by_role("link", name="Atlas", exact=True).click()
     expect(page.get_by_role("heading", name="Do wide and deep networks learn the same things?")).to_be_visible()
@@ -538,12 +544,8 @@ def test_back_to_another_page_counts_whatever_is_sent_right_after_it(
     page.wait_for_timeout(1000)  # until the page has answered
     page.evaluate("moment => sendAgain(moment)", moment)
     page.go_back()
-    expect(untrained).to_be_visible()
-    page.wait_for_timeout(1000)
-    settled(page)
-    expect(untrained).to_be_visible()
+    stays(untrained(page))
     assert urlsplit(page.url)[2:4] == ("/", query)
-    page.close()
 
 
 def test_the_cell_to_begin_with_is_opened_by_a_link_too(page: Page, reader: str):
@@ -582,7 +584,7 @@ def test_the_browsers_back_counts_before_the_page_has_answered(
         area.click(position=at(area, 0.6, 0.4))
     elif what == "a pair":
         page.get_by_text("before training", exact=True).click()
-        expect(page.get_by_role("heading", name="ResNet 38x1, untrained × itself")).to_be_visible()
+        expect(untrained(page)).to_be_visible()
     else:
         look.click()
     page.wait_for_function("location.search !== '' && unanswered() > 0")
