@@ -9,6 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from cka_core.measures import kernels
 from cka_core.measures.kernels import NO_VARIANCE, ONE_IMAGE, cka, degenerate_reason
@@ -183,6 +184,9 @@ def test_both_degenerate_tests_are_relative(norms, reason):
         (draw(10, 2), np.where(np.arange(20).reshape(10, 2) == 4, np.inf, 1.0), "y, image 2"),
         (np.array([["a"]] * 5), draw(5, 2), "numbers in x"),
         (draw(5, 2) * 1j, draw(5, 2), "numbers in x"),
+        (draw(5, 2).astype(object), draw(5, 2), r"numbers in x, got Python objects \(ndarray\)"),
+        (draw(5, 2), csr_array(draw(5, 2)), r"numbers in y, got a sparse csr_array. Give its toarray\(\)"),
+        ([[1, 2], [3]] * 5, draw(10, 2), "numbers in x, got a list with rows of several lengths"),
         (np.ones((5, 0)), draw(5, 2), r"got shape \(5, 0\)"),
     ],
 )
