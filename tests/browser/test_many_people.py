@@ -41,6 +41,19 @@ def someone(browser: Browser) -> Page:
 problems: list[str] = []
 
 
+def test_a_lesson_that_is_presented_to_a_class_needs_no_scrolling(browser, class_app):
+    problems.clear()
+    page = someone(browser)
+    page.set_viewport_size({"width": 1280, "height": 720})
+    page.goto(f"{class_app}/learn?present=1")
+    expect(page.locator(".tour")).to_be_visible()
+    settled(page)
+    main = page.locator("[data-testid=stMain]")
+    assert main.evaluate("(m) => m.scrollHeight - m.clientHeight") <= 0
+    page.context.close()
+    assert problems == []
+
+
 def test_who_stops_what_others_asked_for_too_is_told_that_it_goes_on(browser, class_app):
     problems.clear()
     both = [someone(browser), someone(browser)]
