@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import re
 from collections.abc import Iterator
 
@@ -39,6 +41,30 @@ def someone(browser: Browser) -> Page:
 
 
 problems: list[str] = []
+
+
+def test_the_benchmark_of_a_class_tells_right_selections_from_wrong_ones(class_app, tmp_path):
+    bench = importlib.import_module("benchmarks.class")
+    bench.keep_one_for_each(2, Store(tmp_path / "store"))
+
+    async def of(number: int) -> tuple[bool, str, list[str]]:
+        session = bench.Session(class_app, number)
+        await session.open()
+        whole = session.map_text
+        await bench.look_at_ones_own(session)
+        own = session.map_text
+        await bench.filter_layers(session)
+        filtered = session.map_text
+        assert not bench.is_right(session, whole, filtered)
+        await bench.click_a_cell(session)
+        assert own != whole
+        await session.socket.close()
+        return bench.is_right(session, whole, filtered), own, session.errors
+
+    found = [asyncio.run(of(number)) for number in range(2)]
+    assert [right for right, _, _ in found] == [True, True]
+    assert found[0][1] != found[1][1]
+    assert [errors for _, _, errors in found] == [[], []]
 
 
 def test_a_lesson_that_is_presented_to_a_class_needs_no_scrolling(browser, class_app):
