@@ -28,6 +28,8 @@ BOUNDS = npz.Bounds(members=20_100, unpacked=1 << 46, ratio=200)
 ENDINGS = {
     ".npz": "zip", ".zip": "zip", ".npy": "npy", ".safetensors": "safetensors", ".h5": "HDF5", ".hdf5": "HDF5",
 }  # fmt: skip
+PACKED = (".keras", *(ending for ending in ENDINGS if ending != ".npy"))
+"""Files that are brought in as they are, not in a zip."""
 RECIPES = "docs/activations.md has ten lines for each framework that write such a file."
 CHECKPOINT = (
     "it is a PyTorch checkpoint: a pickle, which can run code, of weights, which are not activations. Run the model "
@@ -143,8 +145,12 @@ def _zip(source: Path, stack: contextlib.ExitStack) -> NamedArrays:
     members = [member for member in archive.infolist() if not member.is_dir() and not _is_litter(member.filename)]
     if any(member.filename.endswith("data.pkl") for member in members):
         raise ValueError(CHECKPOINT)
-    if any(member.filename.endswith("config.json") for member in members):
+    names = {member.filename for member in members}
+    if {"config.json", "metadata.json"} <= names:
         raise ValueError("it is a network (.keras), not activations; call it by that ending")
+    packed = next((name for name in sorted(names) if name.lower().endswith(PACKED)), None)
+    if packed is not None:
+        raise ValueError(f"it has {packed[:100]} in it. Unpack it, and bring in that file itself")
     for member in members:
         _check_member(member)
     root = _root([member.filename for member in members])

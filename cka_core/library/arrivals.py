@@ -209,7 +209,9 @@ def import_file(path: Path, store: Store, name: str | None = None, **options: An
     check_ending(path.name)
     if path.is_file() and foreign_arrays.kind_of(path) == "zip":
         with npz.reading("an archive of arrays (.npz)", path.name), npz.opened(path, foreign_arrays.BOUNDS) as archive:
-            own = "about.npy" in archive.namelist()
-        if own:
+            members = set(archive.namelist())
+        if package.is_one(members):
+            raise ValueError(f"{path.name} was not taken: {activation_sets.OF_COMPARISON}.")
+        if "about.npy" in members:
             return import_set(path, store, name)
     return import_raw(path, store, name, **options)

@@ -42,6 +42,10 @@ MOST_LAYERS = 20_000
 MOST_IMAGES = 1_000_000
 MEMBERS = ("triangles", "exponents", "squares", "outliers", "norms")
 WHAT = "an activation set (.npz)"
+OF_COMPARISON = (
+    "it is a saved comparison, which has no activations in it. Drop it on the Library page, or read it with "
+    "Comparison.load in Python"
+)
 MADE_AGAIN = "Make the file again: python -m cka_core activations extract NETWORK --out acts.npz."
 
 
@@ -186,15 +190,36 @@ def read(source: str | os.PathLike[str] | bytes | BinaryIO, file_name: str = "th
         opener, name = (lambda: open(path, "rb")), path.name
     else:
         opener, name = (lambda: contextlib.nullcontext(source)), file_name
-    with npz.reading(WHAT, name), opener() as file, npz.opened(file, npz.STORED) as archive:
-        described = archive.getinfo("about.npy").file_size
-        if described > records.LARGEST:
-            raise ValueError(f"it describes itself in {described:,} bytes, at most {records.LARGEST:,} are read")
-        found = from_about(records.parse(npz.array(archive, "about", "|u1").tobytes()))
-        names = {f"{index:05d}/{member}.npy" for index in range(len(found.parts)) for member in found.members}
-        if set(archive.namelist()) != names | {"about.npy"}:
-            raise ValueError(f"it does not hold {len(found.parts)} minibatches of {', '.join(found.members)}")
+    with npz.reading(WHAT, name), opener() as file:
+        _check_kind(file, name)
+        with npz.opened(file, npz.STORED) as archive:
+            found = _described(archive)
     return dataclasses.replace(found, open=opener)
+
+
+def _check_kind(file: BinaryIO, name: str) -> None:
+    """A ValueError, saying what to do with it, for another archive of arrays: these may be compressed."""
+    with npz.opened(file, npz.Bounds(members=npz.STORED.members, unpacked=npz.STORED.unpacked)) as archive:
+        names = set(archive.namelist())
+    if {"about.npy", "matrix.npy"} <= names:
+        raise ValueError(OF_COMPARISON)
+    arrays = {member.removesuffix(".npy") for member in names if member.endswith(".npy")}
+    if arrays and not {"about", *(f"00000/{member}" for member in MEMBERS)} & arrays:
+        raise ValueError(
+            f"it holds arrays as they are. Bring them in first: python -m cka_core activations import {name}"
+        )
+
+
+def _described(archive: zipfile.ZipFile) -> ActivationSet:
+    """What a set says of itself, its minibatches unread."""
+    described = archive.getinfo("about.npy").file_size
+    if described > records.LARGEST:
+        raise ValueError(f"it describes itself in {described:,} bytes, at most {records.LARGEST:,} are read")
+    found = from_about(records.parse(npz.array(archive, "about", "|u1").tobytes()))
+    names = {f"{index:05d}/{member}.npy" for index in range(len(found.parts)) for member in found.members}
+    if set(archive.namelist()) != names | {"about.npy"}:
+        raise ValueError(f"it does not hold {len(found.parts)} minibatches of {', '.join(found.members)}")
+    return found
 
 
 def check(found: ActivationSet, report: Report = silent) -> None:

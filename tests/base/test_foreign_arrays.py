@@ -202,6 +202,10 @@ MALFORMED = {
     "backslash": ("a.zip", zipped({"..\\x.npy": GOOD}), "leads out of the archive"),
     "traversal below": ("a.zip", zipped({"a/../../x.npy": GOOD}), "leads out of the archive"),
     "absolute backslash": ("a.zip", zipped({"\\x.npy": GOOD}), "leads out of the archive"),
+    "backslash below": ("a.zip", zipped({"a\\..\\..\\x.npy": GOOD}), "leads out of the archive"),
+    "one name with both": ("a.zip", zipped({"a\\x.npy": GOOD, "a/x.npy": GOOD}), "two of its members have one name"),
+    "a network": ("a.zip", zipped({"mine.keras": b"x"}), "it has mine.keras in it. Unpack it, and bring in that file"),
+    "packed twice": ("a.zip", zipped({"acts/A.NPZ": b"x", "b.txt": b""}), "it has acts/A.NPZ in it. Unpack it, and"),
     "drive": ("a.zip", zipped({"C:/x.npy": GOOD}), "leads out of the archive"),
     "drive backslash": ("a.zip", zipped({"c:\\x.npy": GOOD}), "leads out of the archive"),
     "drive alone": ("a.zip", zipped({"x.npy": GOOD, "C:": GOOD}), "leads out of the archive"),
@@ -236,6 +240,13 @@ MALFORMED = {
     "damaged": ("a.npz", damaged(), "its checksum is another"),
     "Fortran": ("a.npz", npz(True, x=np.asfortranarray(np.ones((5, 2)))), "np.ascontiguousarray"),
 }
+
+
+def test_a_zip_with_backslashes_in_it_as_some_programs_on_windows_write_is_read_as_any_other(tmp_path):
+    inside = {"acts\\": b"", "acts\\block\\conv.npy": GOOD, "acts\\head.npy": GOOD}
+    (tmp_path / "a.zip").write_bytes(zipped(inside))
+    found, _ = read(tmp_path / "a.zip")
+    assert list(found) == ["block/conv", "head"]
 
 
 @pytest.mark.parametrize("kind", MALFORMED)

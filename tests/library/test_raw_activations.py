@@ -19,6 +19,7 @@ from cka_core.measures.centring import NonFiniteActivation
 from cka_core.results.activation_sets import Sample, assumption, shared_sample
 from cka_core.results.comparison import CompareSpec
 from tests.base.test_foreign_arrays import MALFORMED, npz, safetensors
+from tests.synthetic import comparison
 
 N = 40
 RNG = np.random.default_rng(1)
@@ -126,6 +127,21 @@ def test_what_is_not_finite_is_named(store, tmp_path):
         arrivals.bring_in(io.BytesIO(npz(**wrong)), "a.npz", store)
     assert (refusal.value.layer, refusal.value.image) == ("head", 17)
     assert store.names("") == []
+
+
+def test_a_saved_comparison_is_no_activations_and_is_said_to_be_one(tmp_path):
+    comparison().save(tmp_path / "result.npz")
+    for command in (["activations", "import"], ["compare", "cifar-resnet-8x1"]):
+        answer = run(*command, str(tmp_path / "result.npz"))
+        assert answer.exit_code != 0
+        assert "result.npz, got something else or a damaged file: it is a saved comparison, which" in str(
+            answer.exception
+        )
+    np.savez(tmp_path / "acts.npz", **A)
+    answer = run("compare", str(tmp_path / "acts.npz"), str(tmp_path / "acts.npz"))
+    assert "it holds arrays as they are. Bring them in first: python -m cka_core activations import acts" in str(
+        answer.exception
+    )
 
 
 def test_few_images_and_many_layers_are_refused(store, tmp_path):
