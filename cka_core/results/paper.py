@@ -9,7 +9,7 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cka_core.base import extras
+from cka_core.base import extras, switches
 from cka_core.base.atomic import write_atomically
 from cka_core.results import fitting, views, words
 from cka_core.results.differences import is_difference
@@ -109,6 +109,7 @@ def drawn(
     from matplotlib.figure import Figure
 
     check(size=size, dpi=dpi, colours=colours, titles=titles, width=width, font_size=font_size, limits=limits)
+    switches.check(stages=stages)
     low, high = (lowest(comparison), 1.0) if limits is None else limits
     rows, columns = comparison.matrix.shape
     asked, (width, height) = width, _paper_size(rows, columns, width) if size is None else size

@@ -260,6 +260,13 @@ def test_letters_too_large_for_the_map_are_refused_in_words(options):
         paper.drawn(comparison("cifar-resnet-38x1", "cifar-resnet-14x4"), dpi=60, **options)
 
 
+@pytest.mark.parametrize("asked", ["no", "False", 0, None])
+def test_stages_are_on_or_off(tmp_path, asked):
+    with pytest.raises(ValueError, match=f"Expected stages=True or stages=False, got {asked!r}."):
+        paper.save_figure(comparison(), tmp_path / "map.png", stages=asked)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "options", [{"dpi": 1}, {"dpi": 10}, {"dpi": 72, "font_size": 1}, {"dpi": 2, "size": (30, 15)}]
 )
