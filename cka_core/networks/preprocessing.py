@@ -115,10 +115,10 @@ def _surprising(x: Any, graph: LayerGraph, entry: Input) -> str:
     return f", from {low:.3g} to {high:.3g}, which it may not expect: {usual.why}" if is_other else ""
 
 
-def takes(dtype: np.dtype, entering: str, ids: bool) -> bool:
+def takes(dtype: np.typing.DTypeLike, entering: str, ids: bool) -> bool:
     """Whether images of a type have a meaning as pixels at an input of type ``entering``; ``ids``: it looks them up."""
-    are_pixels = entering.startswith(("float", "bfloat")) and not ids
-    return dtype == np.uint8 or dtype.kind == "f" or (dtype.kind in "biu" and not are_pixels)
+    are_pixels, images = entering.startswith(("float", "bfloat")) and not ids, np.dtype(dtype)
+    return images == np.uint8 or images.kind == "f" or (images.kind in "biu" and not are_pixels)
 
 
 def check(x: Any, asked: str, graph: LayerGraph, entry: Input) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
 import streamlit as st
 
 from cka_core.base.records import LARGEST_SEED
@@ -129,7 +128,7 @@ def fitting(spec: CompareSpec, a: NetworkInfo, b: NetworkInfo, store: Store) -> 
     for info in dict.fromkeys((a, b)):
         if info.activations is not None or not info.input_shape:
             continue
-        if not takes(np.dtype(found.dtype), info.input_dtype, info.takes_ids):
+        if not takes(found.dtype, info.input_dtype, info.takes_ids):
             return spec, (
                 f"{info.title} takes pixels from 0 to 255 (uint8) or floats, and {found.title} has whole numbers of "
                 f"another type ({found.dtype}). Save them as one of these, and bring in that."
