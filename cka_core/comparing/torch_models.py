@@ -177,7 +177,7 @@ def compare(
         "seconds": round(time.perf_counter() - started, 3),
         "created": now(),
     }
-    notes = [*sums.warnings, *a.note(), *([] if same else b.note())]
+    notes = dict.fromkeys([*sums.warnings, *a.note(), *([] if same else b.note())])  # two of one class may say the same
     assert a.network is not None and b.network is not None
     return Comparison(
         sums.matrix(),
