@@ -86,6 +86,8 @@ def _file(source: Path, name: str, stack: contextlib.ExitStack) -> NamedArrays:
     expected = ENDINGS.get(ending)
     if kind == "pickle":
         raise ValueError(PICKLE)
+    if not source.stat().st_size:
+        raise ValueError("there is nothing in it; copy it again")
     if not kind:
         forms = ", ".join(ENDINGS)
         raise ValueError(f"its first bytes are those of none of {forms}; copy it again, or write it as one of these")
@@ -164,7 +166,10 @@ def _zip(source: Path, stack: contextlib.ExitStack) -> NamedArrays:
         elif inside.endswith(".npy"):
             arrays[inside.removesuffix(".npy")] = _member(source, archive, member, stack)
         else:
-            raise ValueError(f"{inside[:100]} in it is no .npy file; it holds these, and {IDS}.txt, and nothing else")
+            raise ValueError(
+                f"{inside[:100]} in it is no .npy file; activations are these, and {IDS}.txt, and nothing else. "
+                "Pictures are brought in as .png or .jpg"
+            )
     return NamedArrays(arrays, ids)
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 WHAT = "images: an npz with images (and labels, class_names), or a zip of pictures with a folder a class,"
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+PICTURES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 MOST_BYTES = 1 << 30
 """Of all images of a set, as numbers."""
 LARGEST_PICTURE = 64 << 20
@@ -93,10 +93,15 @@ def _arrays(archive: zipfile.ZipFile) -> OwnImages:
     shapes = {x.shape[1:] for x, _ in parts.values()} | {str(x.dtype) for x, _ in parts.values()}
     if len(shapes) > 2:
         raise ValueError("its parts are of different sizes or types")
-    count = 1 + max(int(y.max()) for _, y in parts.values())
     if not labelled:
         return OwnImages(parts, ())
-    return OwnImages(parts, _class_names(archive, count) if "class_names" in names else tuple(map(str, range(count))))
+    if "class_names" in names:
+        count = 1 + max(int(y.max()) for _, y in parts.values())
+        return OwnImages(parts, _class_names(archive, count))
+    # The first class may be 1, and there may be some without images.
+    there = np.unique(np.concatenate([y for _, y in parts.values()]))
+    parts = {part: (x, np.searchsorted(there, y)) for part, (x, y) in parts.items()}
+    return OwnImages(parts, tuple(map(str, there.tolist())))
 
 
 def _form(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype]:

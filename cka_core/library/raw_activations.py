@@ -73,7 +73,7 @@ def convert(
                 f"{stack / 2**30:.1f} GB. Take smaller minibatches: --batch-size 64."
             )
         header = ActivationSet(
-            name=name or Path(called).name.partition(".")[0] or "activations",
+            name=name or Path(called).stem or "activations",
             network={"name": name or called, "architecture": "", "weights": "", "source": f"{ARRAYS}{called}"},
             layers=tuple(Layer(layer, "array", tuple(array.shape[1:])) for layer, array in arrays.items()),
             sample=_sample(found, n, sample, label, ids, called),

@@ -42,6 +42,8 @@ MOST_LAYERS = 20_000
 MOST_IMAGES = 1_000_000
 MEMBERS = ("triangles", "exponents", "squares", "outliers", "norms")
 WHAT = "an activation set (.npz)"
+LARGEST_EXPONENT = 2200
+"""Of two: float64 ends at 1,024, its smallest number is 2 to the -1,074, and Gram matrices are of squares."""
 OF_COMPARISON = (
     "it is a saved comparison, which has no activations in it. Drop it on the Library page, or read it with "
     "Comparison.load in Python"
@@ -135,7 +137,12 @@ class ActivationSet:
         norms = arrays.get("norms", np.zeros((len(squares), m)))
         sums = np.einsum("ij,ij->i", triangles, triangles, dtype=np.float64)
         live = np.array([reason is None for reason in self.parts[index]["reasons"]], bool)
-        wrong = ~(np.isfinite(sums) & np.isfinite(squares) & (np.abs(exponents) < 2000) & np.isfinite(out).all(axis=1))
+        wrong = ~(
+            np.isfinite(sums)
+            & np.isfinite(squares)
+            & (np.abs(exponents) < LARGEST_EXPONENT)
+            & np.isfinite(out).all(axis=1)
+        )
         wrong |= ~(np.isfinite(norms) & (norms >= 0)).all(axis=1)
         wrong |= (out[:, 0] >= m) | (live & ~np.isclose(sums, squares, rtol=1e-3))
         if wrong.any():

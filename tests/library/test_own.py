@@ -431,9 +431,40 @@ def test_what_windows_and_macos_leave_in_a_folder_is_no_picture_that_is_missed(s
     assert load_images(name, "all", store=store).classes == ("cat", "dog")
 
 
+def test_labels_may_begin_at_any_number_and_a_class_without_images_is_none(store):
+    _, name = take(store, "mine.npz", npz(images=GREY, labels=2 * LABELS + 1))
+    found = load_images(name, "all", store=store)
+    assert found.classes == ("1", "3", "5") and (found.y == LABELS).all()
+    assert inventory.images(store)[0].how == "3 classes · from mine.npz"
+    take(store, "one.zip", zipped({"a/x.jfif": saved(Image.new("RGB", (8, 8)), "JPEG")}))
+    assert [row.what for row in inventory.images(store) if row.key == "one"] == ["1 image of 8 × 8, colour"]
+
+
+@pytest.mark.parametrize(
+    "file, name",
+    [
+        ("Größe_0.5.npz", "Grosse_0.5"),
+        ("réseau à l'œil.v2.npz", "reseau-a-l-oeil.v2"),
+        ("層.npz", "unnamed"),
+        (".npz", "npz"),
+    ],
+)
+def test_what_is_brought_in_is_called_as_its_file_is_in_letters_that_every_disk_takes(store, file, name):
+    assert take(store, file, npz(images=GREY)) == ("images", name)
+    assert take(store, file, npz(conv=RNG.standard_normal((60, 9)))) == ("activations", f"{name}-2")
+
+
 @pytest.mark.parametrize(
     "name, words",
-    [("cat.PNG", "One picture is no set of images: bring in a zip"), ("pets.tar.gz", "Pack what is in it as a .zip")],
+    [
+        ("cat.PNG", "One picture is no set of images: bring in a zip"),
+        ("pets.tar.gz", "Pack what is in it as a .zip"),
+        (
+            "net.onnx",
+            "It holds a network that is not run here. Run it where it is, and write what its layers put out, as",
+        ),
+        ("data.csv", "Write its numbers as arrays: "),
+    ],
 )
 def test_one_picture_and_another_archive_say_what_to_bring_in(store, name, words):
     with pytest.raises(ValueError, match=f"^{name} was not taken. {words}"):

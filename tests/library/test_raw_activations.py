@@ -144,6 +144,12 @@ def test_a_saved_comparison_is_no_activations_and_is_said_to_be_one(tmp_path):
     )
 
 
+@pytest.mark.parametrize("scale", [1e306, 1e-306])
+def test_numbers_at_either_end_of_float64_are_compared_as_any(store, scale):
+    names = [taken(store, {"head": A["head"].astype("f8") * times}, f"{times}.npz") for times in (1.0, scale)]
+    assert compared(store, *names).matrix == pytest.approx(1, abs=1e-6)
+
+
 def test_few_images_and_many_layers_are_refused(store, tmp_path):
     with pytest.raises(ValueError, match="at least 4"):
         arrivals.bring_in(io.BytesIO(npz(x=np.ones((3, 2)))), "a.npz", store)
