@@ -113,8 +113,8 @@ def _doubt(name: str, store: Store) -> None:
     array = raw_activations.may_be_images(found) if found is not None else ""
     if array:
         st.info(
-            f"Are the arrays in {address.code(name)} images? Call {address.code(array)} `images`, and the classes "
-            "`labels` if there are any, leave the others out, and drop the file again: then it is an image set.",
+            f"If {address.code(array)} in {address.code(name)} are images: rename it to `images`, and the classes to "
+            "`labels` if there are any, leave the others out, and drop the file again. Then it is an image set.",
             icon=":material/image:",
         )
 

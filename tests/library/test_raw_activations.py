@@ -150,6 +150,14 @@ def test_numbers_at_either_end_of_float64_are_compared_as_any(store, scale):
     assert compared(store, *names).matrix == pytest.approx(1, abs=1e-6)
 
 
+def test_the_command_line_says_how_arrays_that_may_be_images_become_an_image_set(tmp_path):
+    np.savez(tmp_path / "mine.npz", x_test=np.zeros((N, 8, 8, 3), np.uint8), y_test=IDS)
+    said = run("activations", "import", tmp_path / "mine.npz").stdout
+    assert "If 'x_test' are images: rename it to images" in said and "python -m cka_core data import NAME FILE" in said
+    np.savez(tmp_path / "acts.npz", **{"head": A["head"]})
+    assert "images: rename" not in run("activations", "import", tmp_path / "acts.npz").stdout
+
+
 def test_few_images_and_many_layers_are_refused(store, tmp_path):
     with pytest.raises(ValueError, match="at least 4"):
         arrivals.bring_in(io.BytesIO(npz(x=np.ones((3, 2)))), "a.npz", store)

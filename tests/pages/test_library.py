@@ -74,8 +74,8 @@ def test_an_npz_that_may_be_images_is_said_to_be_taken_as_activations_and_how_it
         page.session_state["brought in"] = [("activations", key, "", f"{name}.npz")]
         page.switch_page("pages/library.py").run()
         assert "Taken as activations: 2 layers, 60 images. The order of its images is assumed." in page.success[0].value
-        told = [one.value for one in page.info if "Are the arrays in" in one.value]
-        assert ["Call `X` `images`, and the classes `labels`" in one for one in told] == [True] * asked
+        told = [one.value for one in page.info if "Then it is an image set" in one.value]
+        assert ["If `X` in `mine` are images: rename it to `images`" in one for one in told] == [True] * asked
 
 
 def test_damage_is_listed_with_what_to_do_and_removed_by_a_button(store):
