@@ -119,10 +119,8 @@ def import_(
     print(f"{made.name}: {len(made.layers)} layers on {made.sample}. In the library.")
     array = raw_activations.may_be_images(made)
     if array:
-        print(
-            f"note: taken as activations. If {array} are images: rename it to images (and the classes to labels), leave"
-        )
-        print("      the others out, and bring the file in with: python -m cka_core data import NAME FILE")
+        print(f"note: taken as activations. If {array!r} are images: rename it to images, and the classes to labels,")
+        print("      leave the others out, and bring the file in with: python -m cka_core data import NAME FILE")
     if made.sample.assumed and not made.sample.ids:
         print("note: nothing in it says which images these are: their order is assumed. sample_ids in the file, or")
         print("      --images, say it.")

@@ -198,23 +198,18 @@ def read(source: str | os.PathLike[str] | bytes | BinaryIO, file_name: str = "th
     else:
         opener, name = (lambda: contextlib.nullcontext(source)), file_name
     with npz.reading(WHAT, name), opener() as file:
-        _check_kind(file, name)
+        _check_kind(file)
         with npz.opened(file, npz.STORED) as archive:
             found = _described(archive)
     return dataclasses.replace(found, open=opener)
 
 
-def _check_kind(file: BinaryIO, name: str) -> None:
-    """A ValueError, saying what to do with it, for another archive of arrays: these may be compressed."""
+def _check_kind(file: BinaryIO) -> None:
+    """A ValueError, saying what to do with it, for a saved comparison, which is compressed as no set is."""
     with npz.opened(file, npz.Bounds(members=npz.STORED.members, unpacked=npz.STORED.unpacked)) as archive:
         names = set(archive.namelist())
     if {"about.npy", "matrix.npy"} <= names:
         raise ValueError(OF_COMPARISON)
-    arrays = {member.removesuffix(".npy") for member in names if member.endswith(".npy")}
-    if arrays and not {"about", *(f"00000/{member}" for member in MEMBERS)} & arrays:
-        raise ValueError(
-            f"it holds arrays as they are. Bring them in first: python -m cka_core activations import {name}"
-        )
 
 
 def _described(archive: zipfile.ZipFile) -> ActivationSet:
