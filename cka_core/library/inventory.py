@@ -126,8 +126,10 @@ def images(store: Store) -> list[Row]:
         if name in damaged_files:
             continue
         count = sum(found.sizes[part] for part in found.parts)
-        labels = f"{len(found.classes)} classes" if found.classes else "no labels"
-        what, how = f"{count:,} images of {counted_text(found.shape)}", f"{labels} · from {found.title}"
+        classes = len(found.classes)
+        labels = f"{classes} class{'' if classes == 1 else 'es'}" if classes else "no labels"
+        counted = "1 image" if count == 1 else f"{count:,} images"
+        what, how = f"{counted} of {counted_text(found.shape)}", f"{labels} · from {found.title}"
         to = {"images": name, "split": found.parts[0]}
         rows.append(Row("images", name, name, what, how, "brought in", found.created, sizes.get(name, 0), to))
     return _newest_first(rows)

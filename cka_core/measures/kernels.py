@@ -129,6 +129,8 @@ def cka(x: Any, y: Any, *, kernel: str = "linear", unbiased: bool = True, bandwi
     """
     if kernel not in ("linear", "rbf"):
         raise ValueError(f"Unknown kernel {kernel!r}. Valid: linear, rbf.")
+    if not isinstance(unbiased, bool | np.bool_):
+        raise ValueError(f"Expected unbiased=True or unbiased=False, got {unbiased!r:.60}.")
     x, y = _representation(x, "x"), _representation(y, "y")
     if len(x) != len(y):
         raise ValueError(f"Expected x and y of the same images, got {len(x):,} rows in x and {len(y):,} in y.")

@@ -105,6 +105,11 @@ class TestCka:
             assert cka(x * scale, y / scale, kernel=kernel, unbiased=unbiased) == pytest.approx(expected, abs=1e-12)
 
 
+def test_the_estimator_is_chosen_by_true_or_false():
+    with pytest.raises(ValueError, match="Expected unbiased=True or unbiased=False, got 'no'."):
+        kernels.cka(np.ones((5, 2)), np.ones((5, 2)), unbiased="no")
+
+
 def test_cka_equals_the_reference():
     x, y = draw(40, 30), np.maximum(draw(40, 30) @ draw(30, 20, 1), 0)
     assert cka(x, y) == pytest.approx(reference.cka(x, y), abs=1e-12)
