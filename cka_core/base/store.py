@@ -49,6 +49,14 @@ def default_root() -> str:
     return os.environ.get("CKA_STORE") or str(Path(platformdirs.user_cache_dir("cka-explorer")))
 
 
+def nearest_folder(path: str | os.PathLike[str]) -> Path:
+    """The folder of this path, or the first above it that is there."""
+    place = Path(path)
+    while not place.is_dir() and place != place.parent:
+        place = place.parent
+    return place
+
+
 @dataclasses.dataclass(frozen=True)
 class Entry:
     """One stored object. ``size`` in bytes, ``used`` in seconds since 1970."""
@@ -266,10 +274,7 @@ class Store:
 
     def free(self) -> int | None:
         """Bytes left where the store is; None where that cannot be known."""
-        place = Path(self._base)
-        while self.is_local and not place.exists() and place != place.parent:
-            place = place.parent
-        return shutil.disk_usage(place).free if self.is_local else None
+        return shutil.disk_usage(nearest_folder(self._base)).free if self.is_local else None
 
     # Records: small JSON files that change.
 
