@@ -186,18 +186,14 @@ class Store:
         return sorted(found, key=lambda entry: entry.used, reverse=True)
 
     def remove(self, path: str) -> None:
-        try:
+        with contextlib.suppress(FileNotFoundError):
             self.fs.rm(path)
-        except FileNotFoundError:
-            pass
 
     def touch(self, path: str) -> None:
         """Mark an object as used now. Only a local file system keeps such a time apart from the contents."""
         if self.is_local and deployment.mode() != deployment.READ_ONLY:
-            try:
+            with contextlib.suppress(OSError):
                 os.utime(path)
-            except OSError:
-                pass
 
     def name_of(self, path: str) -> str:
         """A path of this store, from its root."""
@@ -231,10 +227,7 @@ class Store:
 
     def damaged(self) -> list[str]:
         """Paths of the files set aside so far."""
-        try:
-            return sorted(self.fs.ls(self.path("damaged"), detail=False))
-        except FileNotFoundError:
-            return []
+        return [self.path(f"damaged/{name}") for name in sorted(self.listed("damaged"))]
 
     def shrink(self, kind: str, budget: int) -> int:
         """Remove the least recently used folders of a kind until it fits ``budget`` bytes; returns the bytes freed."""
@@ -256,6 +249,16 @@ class Store:
     def remove_folder(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             self.fs.rm(self.path(name), recursive=True)
+
+    def listed(self, folder: str) -> list[str]:
+        """What things directly in a folder are called, as it is at this moment; nothing where there is no folder."""
+        path = self.path(folder)
+        self.fs.invalidate_cache(path)
+        try:
+            found = self.fs.ls(path, detail=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [name for one in found if ".tmp-" not in (name := one.rstrip("/").rsplit("/", 1)[-1])]
 
     def names(self, folder: str) -> list[str]:
         """Everything in a folder and the folders in it, named from the root."""

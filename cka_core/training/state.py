@@ -13,7 +13,6 @@ files it names are complete, so a process killed at any moment leaves a training
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import os
@@ -112,13 +111,7 @@ def of_images_gone(store: Store, only: Collection[str] | None = None) -> list[st
 
 
 def _keys(store: Store, only: Collection[str] | None) -> list[str]:
-    folder = store.path("trainings")
-    store.fs.invalidate_cache(folder)
-    try:
-        found = [path.rstrip("/").rsplit("/", 1)[-1] for path in store.fs.ls(folder, detail=False)]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    return [key for key in found if only is None or key in only]
+    return [key for key in store.listed("trainings") if only is None or key in only]
 
 
 def read_log(key: str, store: Store) -> str:
@@ -131,8 +124,7 @@ def read_log(key: str, store: Store) -> str:
 
 def forget(key: str, store: Store) -> None:
     """Remove all a training left, but not the network it put into the library."""
-    with contextlib.suppress(FileNotFoundError):
-        store.fs.rm(store.path(f"trainings/{key}"), recursive=True)
+    store.remove_folder(f"trainings/{key}")
 
 
 def keep_start_file(source: str | os.PathLike[str] | bytes, store: Store, by: Visitor | None = None) -> str:

@@ -188,3 +188,13 @@ def test_what_is_free_is_known_before_the_store_is_there(tmp_path):
     for place in (tmp_path / "no" / "store", tmp_path / "file" / "store"):  # a file is in the way of the second
         assert nearest_folder(place) == tmp_path
         assert Store(place).free() == pytest.approx(there, rel=0.1)
+
+
+def test_what_lies_in_a_folder_is_listed_as_it_is_now(store):
+    assert store.listed("jobs") == []
+    store.write_record("jobs/b/status.json", {})
+    store.write_record("jobs/a.json", {})
+    Path(store.path("jobs/c.json.tmp-1-00000000")).write_bytes(b"half-written")
+    assert sorted(store.listed("jobs")) == ["a.json", "b"]
+    store.remove_folder("jobs")
+    assert store.listed("jobs") == []
