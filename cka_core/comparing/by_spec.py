@@ -14,10 +14,11 @@ from collections.abc import Iterator, Sequence
 
 from cka_core.base.progress import Report, silent
 from cka_core.base.store import Store, gram_budget
+from cka_core.base.words import now
 from cka_core.comparing import estimate, passes, streams, tallies
 from cka_core.comparing.pixels import WithPixels, images_behind, without_pixels
 from cka_core.comparing.shown import assumed, described, images_shown
-from cka_core.comparing.sources import FromSet, Some, Source, Stored, now, versions
+from cka_core.comparing.sources import FromSet, Some, Source, Stored, versions
 from cka_core.images.sets import Images
 from cka_core.library import catalogue
 from cka_core.measures import registry

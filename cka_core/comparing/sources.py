@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,6 +18,7 @@ from cka_core.base import records
 from cka_core.base.keys import key_of
 from cka_core.base.progress import Progress, Report
 from cka_core.base.store import Store
+from cka_core.base.words import now
 from cka_core.comparing.warm import warm_extractor
 from cka_core.images.sets import Images, SampleSpec
 from cka_core.library import catalogue
@@ -323,7 +323,3 @@ def versions(*packages: str) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

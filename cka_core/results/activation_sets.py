@@ -15,7 +15,6 @@ import hashlib
 import io
 import json
 import os
-import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from cka_core.base import npz, records
+from cka_core.base import npz, records, words
 from cka_core.base.atomic import replacing
 from cka_core.base.keys import canonical_json
 from cka_core.base.progress import Progress, Report, silent
@@ -159,7 +158,7 @@ def write(path: str | os.PathLike[str], header: ActivationSet, batches: Iterable
                 for name, array in zip(header.members, arrays, strict=True):
                     npz.add(archive, f"{index:05d}/{name}", array)
                 parts.append({"sha256": _sha(arrays), "reasons": list(batch.reasons)})
-            complete = dataclasses.replace(header, parts=tuple(parts), created=header.created or _now())
+            complete = dataclasses.replace(header, parts=tuple(parts), created=header.created or words.now())
             complete = from_about(complete.about())
             npz.add(archive, "about", np.frombuffer(json.dumps(complete.about(), allow_nan=False).encode(), np.uint8))
     target = Path(path).expanduser()
@@ -317,7 +316,3 @@ def _sha(arrays: Iterable[np.ndarray]) -> str:
     for array in arrays:
         sha.update(array.data)
     return sha.hexdigest()
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
