@@ -186,10 +186,7 @@ def read(source: str | os.PathLike[str] | bytes | BinaryIO, file_name: str = "th
     else:
         opener, name = (lambda: contextlib.nullcontext(source)), file_name
     with npz.reading(WHAT, name), opener() as file, npz.opened(file, npz.STORED) as archive:
-        described = archive.getinfo("about.npy").file_size
-        if described > records.LARGEST:
-            raise ValueError(f"it describes itself in {described:,} bytes, at most {records.LARGEST:,} are read")
-        found = from_about(records.parse(npz.array(archive, "about", "|u1").tobytes()))
+        found = from_about(npz.description(archive))
         names = {f"{index:05d}/{member}.npy" for index in range(len(found.parts)) for member in found.members}
         if set(archive.namelist()) != names | {"about.npy"}:
             raise ValueError(f"it does not hold {len(found.parts)} minibatches of {', '.join(found.members)}")
