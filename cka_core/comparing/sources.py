@@ -17,7 +17,7 @@ import numpy as np
 from cka_core.base import records
 from cka_core.base.keys import key_of
 from cka_core.base.progress import Progress, Report
-from cka_core.base.store import Store
+from cka_core.base.store import Store, gram_budget
 from cka_core.base.words import now
 from cka_core.comparing.warm import warm_extractor
 from cka_core.images.sets import Images, SampleSpec
@@ -284,6 +284,12 @@ def stored_batch(key: str, store: Store) -> GramBatch | None:
     except ValueError as error:
         store.set_aside_object("grams", key, str(error))
         return None
+
+
+def fits_budget(layers: int, slices: Sequence[slice]) -> bool:
+    """Whether the store may keep the Gram matrices, triangles in float32, of so many layers on these minibatches."""
+    pairs = sum((part.stop - part.start) * (part.stop - part.start - 1) // 2 for part in slices)
+    return layers * pairs * 4 <= gram_budget()
 
 
 def grams_key(
