@@ -125,7 +125,7 @@ class Stored:
                 "pixels": dataclasses.asdict(extractor.pixels(x)),
             } | ({"fit": self._fit.words} if self._fit.words else {})
         self.weights = about["weights"]
-        self.layers = tuple(Layer(**layer | {"shape": tuple(layer["shape"])}) for layer in about["layers"])
+        self.layers = tuple(Layer.from_json(layer) for layer in about["layers"])
         self.all_layers = self.layers
         self.steps = int(about["steps"])
         # Kept by a version that divided all images by 255; only networks for which that was right keep their key.

@@ -210,9 +210,7 @@ def from_about(values: dict[str, Any]) -> ActivationSet:
     found = ActivationSet(
         name=values["name"],
         network={key: values["network"].get(key) for key in ("name", "architecture", "weights", "source", "seed")},
-        layers=tuple(
-            Layer(one["name"], one["kind"], tuple(one["shape"]), one.get("stage", "")) for one in values["layers"]
-        ),
+        layers=tuple(Layer.from_json(layer) for layer in values["layers"]),
         sample=Sample.from_json(values["sample"]),
         preprocessing=values["preprocessing"],
         batch_size=values["batch_size"],

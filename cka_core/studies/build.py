@@ -143,7 +143,7 @@ def finish(study: Study, store: Store, folder: Path, seconds: float | None = Non
 
 def _blocks_of_what_is_kept(about: dict[str, Any], maps: dict[str, np.ndarray]) -> None:
     """The blocks of the maps that are kept: what is said can be found again in them."""
-    layers = tuple(Layer(**layer) for layer in about["layers"])
+    layers = tuple(Layer.from_json(layer) for layer in about["layers"])
 
     def again(blocks: list[dict[str, Any]], epoch: int, removed: str) -> list[dict[str, Any]]:
         of_grams = ("low", "high", "deciding")  # how sure a block is, no map says
