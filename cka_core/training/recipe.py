@@ -216,6 +216,15 @@ FORMER_PRESETS = {"seed": "notebook"}
 """What presets were called before, which commands that were written down then still say."""
 
 
+def preset_values(preset: str, name: str) -> dict[str, Any]:
+    """Every value of a recipe for an architecture, by the names of `TrainSpec`'s fields."""
+    fields = {field.name: field.default for field in dataclasses.fields(TrainSpec)}
+    values = fields | PRESETS[preset]
+    if values["start"] == "imagenet" and name not in APPLICATIONS:
+        values["start"] = "random"  # there are none for it
+    return {key: value for key, value in values.items() if key not in ("architecture", "seed", "start_digest")}
+
+
 KINDS: dict[str, tuple[type, str]] = {
     "str": (str, "a text"),
     "int": (int, "a whole number"),

@@ -11,7 +11,6 @@ from streamlit.delta_generator import DeltaGenerator
 
 from cka_core.base.store import Store
 from cka_core.comparing import estimate
-from cka_core.jobs import trainings
 from cka_core.library import siblings
 from cka_core.library.catalogue import NetworkInfo
 from cka_core.library.siblings import Pair
@@ -20,6 +19,7 @@ from cka_core.results.comparison import CompareSpec, Comparison, find
 from cka_core.results.differences import difference, same_axes
 from cka_core.results.spec import OF_IDS, PIXELS
 from cka_core.training import estimate as training_estimate
+from cka_core.training import words as training_words
 from cka_core.training.recipe import TrainSpec
 from pages.parts import address, hiding, widgets
 from pages.parts.compare import missing
@@ -184,4 +184,6 @@ def _seeds(on: OnScreen, networks: Mapping[str, NetworkInfo], store: Store) -> N
         wanted = TrainSpec.from_json(fields)
         seconds = training_estimate.whole_training_seconds(wanted, store)
         label = f"Train {own.title} with seed {wanted.seed}"
-        missing.offer("train", wanted, label, trainings.title(wanted), seconds, store, key=f"train {own.spec.name}")
+        missing.offer(
+            "train", wanted, label, training_words.title(wanted), seconds, store, key=f"train {own.spec.name}"
+        )
