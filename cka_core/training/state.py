@@ -95,11 +95,13 @@ def all_states(store: Store, only: Collection[str] | None = None) -> list[Traini
     return sorted((state for state in states if state), key=lambda state: -state.created)
 
 
-def of_images_gone(store: Store, only: Collection[str] | None = None) -> list[str]:
+def of_images_gone(store: Store, only: Collection[str] | None = None, shown: Collection[str] = ()) -> list[str]:
     """What the images of each training were called that cannot be shown or gone on with, as they are not here any
-    more; ``only`` of trainings with certain keys."""
+    more; ``only`` of trainings with certain keys. Those ``shown`` have theirs, and are not read again."""
     gone = []
     for key in _keys(store, only):
+        if key in shown:
+            continue
         record: dict[str, Any] = records.kept(record_of(key), TrainingRecord, store) or {"spec": {}}
         try:
             TrainSpec.from_json(record["spec"])

@@ -255,6 +255,7 @@ def test_a_training_outlives_its_images_and_comes_back_with_them(store):
     assert trainings.trainings(store) == [] and store.damaged() == []
     assert training_state.of_images_gone(store) == ["mine"]
     assert training_state.of_images_gone(store, only=()) == []
+    assert training_state.of_images_gone(store, shown={spec.key}) == []
     keeping.restore(removed, store)
     (found,) = trainings.trainings(store)
     assert found.spec == spec and found.epochs_done == 2 and training_state.of_images_gone(store) == []
