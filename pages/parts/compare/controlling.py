@@ -23,7 +23,7 @@ from cka_core.training import words as training_words
 from cka_core.training.recipe import TrainSpec
 from pages.parts import address, hiding, widgets
 from pages.parts.compare import missing
-from pages.parts.compare.which import OnScreen
+from pages.parts.compare.which import NEEDS_NETWORKS, OnScreen
 from pages.parts.glossary import hint
 
 AS_IT_IS, NO_PIXELS, LEARNED, OTHER_SEED = (
@@ -71,7 +71,7 @@ def train_mode() -> bool:
 def controls(on: OnScreen, networks: Mapping[str, NetworkInfo], store: Store) -> dict[str, Control]:
     """Every control of what is on screen."""
     if on.spec is None:
-        gone = Control(reason="Opened from the Library: this needs its networks. Compare them again at the left.")
+        gone = Control(reason=NEEDS_NETWORKS)
         return dict.fromkeys((NO_PIXELS, LEARNED, OTHER_SEED), gone)
     return {
         NO_PIXELS: _pixels(on, on.spec),
