@@ -32,6 +32,8 @@ SQUARE = (0.55, 1.8)
 CURVE_A, CURVE_B = "#b5367a", "#2a8f8a"
 LEGEND = 40
 """The letters of a name for which the legend of a chart has room on a phone."""
+CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+"""Of a map on screen: without the buttons of plotly that have no use there."""
 OUTLINES = (("#ffffff", 3.5), ("#000000", 1.2))  # seen on dark and on light cells
 
 

@@ -127,14 +127,13 @@ def heatmap(
         key="map",
         alt=f"{value} of {rows} layers of {titles[0]}, up the side, and {columns} of {titles[1]}, along the bottom.",
         config=phone.chart(
-            {
-                "displaylogo": False,
-                "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+            figures.CONFIG
+            | {
                 "toImageButtonOptions": {
                     "format": camera,
                     "filename": file_name,
                     "scale": 4 if camera == "png" else 1,
-                },
+                }
             },
             narrow=narrow,
         ),
