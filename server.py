@@ -27,7 +27,8 @@ from streamlit.runtime.pages_manager import PagesManager
 PagesManager.uses_pages_directory = False  # before the first visit too: pages are those that app.py names
 SPACING = Path(__file__).parent / "pages" / "parts" / "spacing.css"
 Message = MutableMapping[str, Any]
-Receive, Send = Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 Asgi = Callable[[Message, Receive, Send], Awaitable[None]]
 
 

@@ -26,7 +26,7 @@ import psutil  # noqa: E402
 from playwright.sync_api import Page, sync_playwright  # noqa: E402
 
 from scripts.browser import find  # noqa: E402
-from scripts.running import BROWSER_OPTIONS, running_app  # noqa: E402
+from scripts.running import AT_REST, BROWSER_OPTIONS, running_app  # noqa: E402
 
 MAP = ".st-key-map .heatmaplayer image"
 CHART = "document.querySelector('.st-key-map .js-plotly-plot')"
@@ -234,7 +234,7 @@ def _timed(page: Page, act: Callable[[Page], object], there: Callable[[Page], ob
 
 
 def _settled(page: Page) -> None:
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+    page.wait_for_selector(AT_REST)
 
 
 ROWS = (

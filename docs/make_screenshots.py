@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from scripts.browser import find
-from scripts.running import BROWSER_OPTIONS, running_app
+from scripts.running import AT_REST, BROWSER_OPTIONS, running_app
 
 FOLDER = Path(__file__).parent
 A, B = "cifar-resnet-38x1", "cifar-resnet-14x4"
@@ -66,7 +66,7 @@ def take(browser: Browser, address: str, name: str) -> Path:
 def wait_until_drawn(page: Page, selector: str) -> None:
     """The map, or what else the page is about, is there; the phone's map has its height; nothing runs any more."""
     page.wait_for_selector(selector or ".st-key-map .heatmaplayer image")
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+    page.wait_for_selector(AT_REST)
     page.wait_for_function("document.fonts.status === 'loaded'")
     if selector:
         return

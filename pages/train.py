@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import streamlit as st
 
@@ -121,9 +121,9 @@ def measuring(key: str) -> None:
     look()
 
 
-def images_gone(store: Store) -> None:
+def images_gone(store: Store, mine: Collection[str] | None, found: Sequence[Training]) -> None:
     """Trainings that wait for images which somebody removed: they are kept, and come back with them."""
-    gone = training_state.of_images_gone(store, visitor.own_keys(store))
+    gone = training_state.of_images_gone(store, mine, {training.key for training in found})
     if gone:
         count = "One training is" if len(gone) == 1 else f"{len(gone)} trainings are"
         names = ", ".join(address.code(name) for name in sorted(set(gone)))
@@ -162,7 +162,8 @@ def screen() -> None:
     address.through_the_app()
     store = Store()
     networks = catalogue.networks(store)
-    found = trainings.trainings(store, visitor.own_keys(store))
+    mine = visitor.own_keys(store)
+    found = trainings.trainings(store, mine)
     trained = trainings.trained(store, networks)
     left, right = st.columns([1, 2.4], gap="medium")
     with left:
@@ -171,7 +172,7 @@ def screen() -> None:
     with right:
         notes = st.container()
         st.header("Trainings", anchor=False)
-        images_gone(store)
+        images_gone(store, mine, found)
         if not found:
             empty_queue(networks, store)
         training_cards.queue(found, trained, networks, store)

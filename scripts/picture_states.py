@@ -21,7 +21,7 @@ from cka_core.base.store import Store
 from cka_core.jobs import submit
 from cka_core.training.recipe import TrainSpec
 from scripts.browser import find
-from scripts.running import BROWSER_OPTIONS, PHONE, running_app
+from scripts.running import AT_REST, BROWSER_OPTIONS, PHONE, running_app
 
 SIZES = ((1280, 720), (1400, 900), (1920, 1080), (390, 844))
 SOURCE = "cifar-resnet-14x1-plain-s0"
@@ -64,7 +64,7 @@ STATES: dict[str, Callable[[Store], dict[str, str]]] = {
 
 
 def settled(page: Page) -> None:
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=120_000)
+    page.wait_for_selector(AT_REST, timeout=120_000)
     page.wait_for_function("document.fonts.status === 'loaded'")
     page.wait_for_timeout(1500)  # charts and frames are drawn after the page has come to rest
 

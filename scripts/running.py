@@ -26,6 +26,8 @@ BROWSER_OPTIONS = (
 
 PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Mobile/15E148 Safari/604.1"
 """What a phone's browser calls itself."""
+AT_REST = "[data-testid=stApp][data-test-script-state=notRunning]"
+"""Selects the app where no run of its page is under way."""
 
 
 def free_port() -> int:

@@ -46,7 +46,7 @@ def by_the_rule(values: Mapping[str, Any], matrix: Callable[[str], np.ndarray]) 
     """
     if values.get("rule") == RULE:
         return dict(values)
-    layers = tuple(Layer(**layer) for layer in values["layers"])
+    layers = tuple(Layer.from_json(layer) for layer in values["layers"])
 
     def found(epoch: int, removed: str) -> list[dict[str, Any]]:
         name = f"self/{values['name']}/{epoch}/{removed}"

@@ -24,7 +24,6 @@ MAP_TOP, BRACKETS = 0.73, (0.745, 0.765)
 STRIPS = ((0.79, 0.885), (0.905, 1.0))
 """Where the map ends, and what stands above it: shares of the figure's height."""
 GREY = "#8c8c8c"
-CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 
 
 def large_map(

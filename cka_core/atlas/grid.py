@@ -210,12 +210,7 @@ def _cell(atlas: Atlas, member: Member, removed: str, kinds: str) -> dict[str, A
 
 def palette(colours: str) -> np.ndarray:
     """Red, green and blue of each value of `small_map`: uint8 (256, 3)."""
-    stops = figures.colour_scale(colours)
-    at = [stop for stop, _ in stops]
-    channels = np.array([[int(part) for part in colour[4:-1].split(",")] for _, colour in stops])
-    scale = [np.interp(np.linspace(0, 1, 255), at, channels[:, channel]) for channel in range(3)]
-    none = [int(figures.NO_CKA[start : start + 2], 16) for start in (1, 3, 5)]
-    return np.vstack([none, np.stack(scale, axis=1).round()]).astype(np.uint8)
+    return np.vstack([figures.rgb(figures.NO_CKA), figures.shades(colours, 255)]).astype(np.uint8)
 
 
 def packed(values: np.ndarray) -> str:

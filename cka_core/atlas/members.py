@@ -100,7 +100,7 @@ class Member:
 def member_of(values: Mapping[str, Any]) -> Member:
     """A member as atlas.json holds it: dataclasses as objects, NaN as null."""
     fields = {name: value for name, value in values.items() if name != "rule"}
-    fields["layers"] = tuple(Layer(**layer | {"shape": tuple(layer["shape"])}) for layer in values["layers"])
+    fields["layers"] = tuple(Layer.from_json(layer) for layer in values["layers"])
     fields["snapshots"] = tuple(
         Snapshot(
             item["epoch"], item["test_accuracy"], item["train_accuracy"], tuple(Block(**b) for b in item["blocks"]),

@@ -144,7 +144,7 @@ def _on_halves(blocks: Sequence[Block], halves: Sequence[Sequence[OnHalf]]) -> s
     if not any(halves):
         return "Neither half of the images finds one by itself."
     every = [one for half in halves for one in half]
-    if all(halves) and all(any(one.start < it.stop and it.start < one.stop for it in blocks) for one in every):
+    if all(halves) and all(views.overlapping(blocks, one) for one in every):
         elsewhere = " and ".join(f"{one.elsewhere:.2f}" for one in every)
         return f"Found on either half of the images, it falls by {elsewhere} on the other."
 

@@ -88,8 +88,7 @@ class Atlas:
         except FileNotFoundError as error:
             raise ValueError(f"Expected an atlas in {folder}: {Path(error.filename).name} is missing.") from error
         except (npz.NotReadable, OSError) as error:
-            why = str(error).rpartition("a damaged file: ")[2].rstrip(".")
-            raise npz.NotReadable(f"The atlas in {folder} is damaged ({why}). Build it again.") from error
+            raise npz.NotReadable(f"The atlas in {folder} is damaged ({npz.why(error)}). Build it again.") from error
 
     def _check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """ValueError unless there are networks, each with its maps, and everything has as many layers as they have."""
@@ -236,8 +235,7 @@ class Atlas:
                 found = _unpacked(name, np.asarray(self._maps[name]))
                 return packing.from_bytes(found) if _has_8_bits(found) else found.astype(np.float64)
         except npz.NotReadable as error:
-            why = str(error).rpartition("a damaged file: ")[2].rstrip(".")
-            raise npz.NotReadable(f"{name} of this atlas is damaged ({why}). Build it again.") from error
+            raise npz.NotReadable(f"{name} of this atlas is damaged ({npz.why(error)}). Build it again.") from error
 
 
 def _has_8_bits(values: np.ndarray) -> bool:

@@ -14,6 +14,7 @@ from cka_core.atlas.numbers import block_share, clearness, inside_blocks, seed_g
 from cka_core.atlas.result import REMOVED, Atlas, Member, Snapshot
 from cka_core.atlas.study import FITTED
 from cka_core.base import words
+from cka_core.measures.block_falls import OnHalf
 from cka_core.measures.blocks import Block, block_text
 from cka_core.networks.layers import Layer
 from cka_core.results import views
@@ -52,7 +53,13 @@ def epochs(atlas: Atlas, members: Sequence[Member], removed: str = "nothing") ->
 
 
 def blocks(member: Member, snapshot: Snapshot, removed: str = "nothing") -> tuple[Block, ...]:
+    """The blocks of a network's map after an epoch, or of that without what is ``removed``, in the end."""
     return snapshot.blocks if removed == "nothing" else member.blocks_without.get(removed, ())
+
+
+def overlapping(found: Sequence[Block], block: Block | OnHalf) -> list[Block]:
+    """Those that have a layer in common with a block."""
+    return [one for one in found if one.start < block.stop and block.start < one.stop]
 
 
 def blocks_text(found: Sequence[Block], none: str = "no block") -> str:

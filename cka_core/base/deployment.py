@@ -137,7 +137,7 @@ def sentence(name: str) -> str:
 
 
 def amount_text(name: str) -> str:
-    """A limit with its unit: "1,024 images", "none"."""
+    """A limit with its unit: "1,024 images"; "no limit" where there is none."""
     allowed, unit = most(name), LIMITS[name].unit
     if allowed is None:
         return "no limit"

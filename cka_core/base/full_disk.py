@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from cka_core.base import deployment
-from cka_core.base.store import Store
+from cka_core.base.store import Store, nearest_folder
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -75,7 +75,7 @@ def check_folder(folder: str | os.PathLike[str], todo: str) -> None:
 
 
 def _nearest(folder: Path) -> Path:
-    """The folder, or the first above it that is there, whatever it is."""
+    """What stands where a folder is to be, or else the folder above it that is there. It may be no folder."""
     while not os.path.lexists(folder) and folder != folder.parent:
         folder = folder.parent
     return folder
@@ -109,7 +109,4 @@ def _is_of(store: Store, error: BaseException) -> bool:
 
 def _place(error: BaseException, store: Store) -> Path:
     """The folder that an error speaks of, or the one above it that is there."""
-    place = Path(str(getattr(error, "filename", None) or store.path("")))
-    while not place.is_dir() and place != place.parent:
-        place = place.parent
-    return place
+    return nearest_folder(str(getattr(error, "filename", None) or store.path("")))

@@ -17,15 +17,17 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
+from cka_core.base import records
 from cka_core.base.records import NotReadable as NotReadable  # the one error of all readers
 
 LARGEST_DIRECTORY = 4 << 20
 """Bytes of an archive's table of contents: some 50,000 members. All of it is in memory once the archive is open."""
 LONGEST_HEADER = 10_000
+_DAMAGED = "got something else or a damaged file: "
 _HEADER = re.compile(
     rb"\{'descr': '([<>|=]?[a-zA-Z]\d{1,4})', 'fortran_order': (True|False), 'shape': \(([0-9L, ]*)\),? ?\}\s*"
 )
@@ -140,6 +142,14 @@ def array(archive: zipfile.ZipFile, name: str, dtype: str, shape: tuple[int, ...
     return values.reshape(got[::-1]).T if fortran else values.reshape(got)
 
 
+def description(archive: zipfile.ZipFile) -> Any:
+    """What an archive says of itself in JSON, its member ``about``; ValueError, unread, where that is too long."""
+    size = archive.getinfo("about.npy").file_size
+    if size > records.LARGEST:
+        raise ValueError(f"it describes itself in {size:,} bytes, at most {records.LARGEST:,} are read")
+    return records.parse(array(archive, "about", "|u1").tobytes())
+
+
 def header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Shape, whether in Fortran order, and dtype of the array that begins here; the stream is at its bytes then.
 
@@ -194,8 +204,12 @@ def reading(what: str, name: str | Path = "") -> Iterator[None]:
         raise
     except Exception as error:
         where = f" in {name}" if str(name) else ""
-        why = _reason(error, name)
-        raise NotReadable(f"Expected {what}{where}, got something else or a damaged file: {why}.") from error
+        raise NotReadable(f"Expected {what}{where}, {_DAMAGED}{_reason(error, name)}.") from error
+
+
+def why(error: Exception) -> str:
+    """What `reading` found wrong, without the sentence it says it in; any other error's own words."""
+    return str(error).rpartition(_DAMAGED)[2].rstrip(".")
 
 
 def _reason(error: Exception, name: str | Path) -> str:

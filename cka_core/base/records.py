@@ -104,11 +104,6 @@ def is_text(value: Any) -> bool:
     )
 
 
-def keeps_its_form(value: Any, schema: Any) -> bool:
-    """Whether a value has the types of a schema."""
-    return wrong(value, schema) is None
-
-
 def kept(name: str, schema: Any, store: Store) -> Any | None:
     """A record of the store; None if it is missing. One without the types of its schema is set aside and is missing."""
     value = store.read_record(name)

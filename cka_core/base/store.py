@@ -49,6 +49,14 @@ def default_root() -> str:
     return os.environ.get("CKA_STORE") or str(Path(platformdirs.user_cache_dir("cka-explorer")))
 
 
+def nearest_folder(path: str | os.PathLike[str]) -> Path:
+    """The folder of this path, or the first above it that is there."""
+    place = Path(path)
+    while not place.is_dir() and place != place.parent:
+        place = place.parent
+    return place
+
+
 @dataclasses.dataclass(frozen=True)
 class Entry:
     """One stored object. ``size`` in bytes, ``used`` in seconds since 1970."""
@@ -178,18 +186,14 @@ class Store:
         return sorted(found, key=lambda entry: entry.used, reverse=True)
 
     def remove(self, path: str) -> None:
-        try:
+        with contextlib.suppress(FileNotFoundError):
             self.fs.rm(path)
-        except FileNotFoundError:
-            pass
 
     def touch(self, path: str) -> None:
         """Mark an object as used now. Only a local file system keeps such a time apart from the contents."""
         if self.is_local and deployment.mode() != deployment.READ_ONLY:
-            try:
+            with contextlib.suppress(OSError):
                 os.utime(path)
-            except OSError:
-                pass
 
     def name_of(self, path: str) -> str:
         """A path of this store, from its root."""
@@ -223,10 +227,7 @@ class Store:
 
     def damaged(self) -> list[str]:
         """Paths of the files set aside so far."""
-        try:
-            return sorted(self.fs.ls(self.path("damaged"), detail=False))
-        except FileNotFoundError:
-            return []
+        return [self.path(f"damaged/{name}") for name in sorted(self.listed("damaged"))]
 
     def shrink(self, kind: str, budget: int) -> int:
         """Remove the least recently used folders of a kind until it fits ``budget`` bytes; returns the bytes freed."""
@@ -249,6 +250,16 @@ class Store:
         with contextlib.suppress(FileNotFoundError):
             self.fs.rm(self.path(name), recursive=True)
 
+    def listed(self, folder: str) -> list[str]:
+        """What things directly in a folder are called, as it is at this moment; nothing where there is no folder."""
+        path = self.path(folder)
+        self.fs.invalidate_cache(path)
+        try:
+            found = self.fs.ls(path, detail=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [name for one in found if ".tmp-" not in (name := one.rstrip("/").rsplit("/", 1)[-1])]
+
     def names(self, folder: str) -> list[str]:
         """Everything in a folder and the folders in it, named from the root."""
         try:
@@ -266,10 +277,7 @@ class Store:
 
     def free(self) -> int | None:
         """Bytes left where the store is; None where that cannot be known."""
-        place = Path(self._base)
-        while self.is_local and not place.exists() and place != place.parent:
-            place = place.parent
-        return shutil.disk_usage(place).free if self.is_local else None
+        return shutil.disk_usage(nearest_folder(self._base)).free if self.is_local else None
 
     # Records: small JSON files that change.
 

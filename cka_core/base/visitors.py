@@ -128,22 +128,14 @@ def owners(key: str, store: Store) -> list[str]:
 
 def belongings(owner: str, store: Store) -> set[str]:
     """The keys of all that belongs to a visitor."""
-    return set(_names(f"owners/{owner}", store)) if re.fullmatch(r"[0-9a-f]{64}", owner) else set()
+    if not re.fullmatch(r"[0-9a-f]{64}", owner):
+        return set()
+    return {name.removesuffix(".json") for name in store.listed(f"owners/{owner}")}
 
 
 def everybody(store: Store) -> list[str]:
     """All to whom something belongs."""
-    return [name for name in _names("owners", store) if re.fullmatch(r"[0-9a-f]{64}", name)]
-
-
-def _names(folder: str, store: Store) -> list[str]:
-    path = store.path(folder)
-    store.fs.invalidate_cache(path)
-    try:
-        found = [name.rstrip("/").rsplit("/", 1)[-1] for name in store.fs.ls(path, detail=False)]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    return [name.removesuffix(".json") for name in found if ".tmp-" not in name]
+    return [name for name in store.listed("owners") if re.fullmatch(r"[0-9a-f]{64}", name)]
 
 
 def _file(owner: str, key: str) -> str:

@@ -1,8 +1,9 @@
-"""Numbers in the words of the screen: nothing but strings."""
+"""Numbers and times in words, of the screen and of files: nothing but strings."""
 
 from __future__ import annotations
 
 import math
+import time
 
 
 def accuracy_text(accuracy: float, images: int) -> str:
@@ -23,6 +24,11 @@ def left_text(fraction: float, since: float, then: float, now: float) -> str:
     if fraction - since < 0.02 or now - then < 1:
         return ""
     return f"{seconds_text((1 - fraction) / (fraction - since) * (now - then))} left"
+
+
+def now() -> str:
+    """This moment as files have it: "2026-01-31T12:00:00Z", UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def count_text(count: int) -> str:

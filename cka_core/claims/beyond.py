@@ -10,6 +10,7 @@ from cka_core.atlas.grid import updates_of
 from cka_core.atlas.images import Dominant, dominant_images
 from cka_core.atlas.kinds import block_pairs, kinds_of_block
 from cka_core.atlas.result import Atlas, Member
+from cka_core.atlas.views import overlapping
 from cka_core.claims.evidence import count, decimal
 from cka_core.measures.blocks import Block, block_text
 from cka_core.networks.surgery import residual_blocks
@@ -70,7 +71,7 @@ def network_text(member: Member) -> str:
 
 def _left(member: Member) -> Left:
     block = max(member.final.blocks, key=len)
-    still = [one for one in member.blocks_without["component"] if one.start < block.stop and block.start < one.stop]
+    still = overlapping(member.blocks_without["component"], block)
     return Left(network_text(member), block, max(still, key=len, default=None))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from cka_core.atlas import errors
 from cka_core.atlas import numbers as known
+from cka_core.atlas.figures import GREY
 from cka_core.atlas.kinds import block_pairs
 from cka_core.images.sets import CIFAR10_CLASSES
 from cka_core.results import room
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from cka_core.claims.beyond import Beyond
     from cka_core.claims.more_data import MoreData
 
-GREY = "#8c8c8c"
 COLOURS = (CURVE_A, CURVE_B, GREY)
 INVISIBLE = "\N{ZERO WIDTH SPACE}"
 """Tells rows of the same name apart: a network may have several blocks."""

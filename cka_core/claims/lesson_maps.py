@@ -9,6 +9,7 @@ import numpy as np
 
 from cka_core.atlas.grid import packed, palette, small_map
 from cka_core.atlas.result import Atlas, Member
+from cka_core.atlas.views import blocks as blocks_of
 from cka_core.atlas.views import longest
 from cka_core.claims.evidence import decimal
 from cka_core.measures.blocks import Block
@@ -37,11 +38,10 @@ def picture(matrix: np.ndarray, most: int = MOST) -> dict[str, Any]:
 
 def self_map(atlas: Atlas, member: Member, epoch: int | None = None, removed: str = "nothing", most: int = MOST) -> Any:
     """`picture` of a network with itself, its blocks as shares of its layers, and where its stages begin."""
-    snapshot, n = member.at(epoch), len(member.layers)
-    blocks = snapshot.blocks if removed == "nothing" else member.blocks_without.get(removed, ())
+    found, n = blocks_of(member, member.at(epoch), removed), len(member.layers)
     return {
         **picture(atlas.map(member.name, epoch, removed), most),
-        "marks": [[block.start / n, block.stop / n] for block in blocks],
+        "marks": [[block.start / n, block.stop / n] for block in found],
         "stages": [stages(member.layers)] * 2,
         "titles": [network_text(member)] * 2,
     }

@@ -11,9 +11,9 @@ from cka_core.atlas.blocks import was_there
 from cka_core.atlas.images import MANY_TIMES, MOST, dominant_images
 from cka_core.atlas.numbers import first_component
 from cka_core.atlas.result import REMOVED, Atlas, Member
-from cka_core.atlas.views import blocks_text, longest, median_shares
+from cka_core.atlas.views import blocks_text, longest, median_shares, overlapping
 from cka_core.claims.evidence import count, decimal, percent
-from cka_core.claims.lesson_maps import network_text, picture, self_map, stages, where
+from cka_core.claims.lesson_maps import TWINS, network_text, picture, self_map, stages, where
 from cka_core.claims.more_data import CAVEAT, MoreData, more_data
 from cka_core.images import pictures
 from cka_core.images.sets import Images
@@ -21,7 +21,7 @@ from cka_core.measures.block_falls import FEW
 from cka_core.measures.blocks import RULE, Block, smoothed
 from cka_core.networks.layers import hidden
 
-NETWORK = "cifar-resnet-38x1-plain-s0"
+NETWORK = TWINS[0]
 PICTURES, MAPS, SMALL, LARGE = 10, 12, 48, 140
 """Images shown behind the block; small maps shown at most, and cells a side of a small and of the large map."""
 
@@ -81,7 +81,7 @@ def profile(atlas: Atlas, member: Member, block: Block) -> np.ndarray:
 
 def _made_of(atlas: Atlas, member: Member, block: Block) -> dict[str, Any]:
     inside, outside = median_shares(member, member.final)
-    still = _overlapping(member.blocks_without.get("component", ()), block)
+    still = overlapping(member.blocks_without.get("component", ()), block)
     stays = f"the block stays ({blocks_text(still)})" if still else "the block is gone"
     cosines = first_component(atlas, member).cosines
     maps = {"nothing": "as it is"}
@@ -108,10 +108,6 @@ def _made_of(atlas: Atlas, member: Member, block: Block) -> dict[str, Any]:
     }
 
 
-def _overlapping(found: Sequence[Block], block: Block) -> list[Block]:
-    return [one for one in found if one.start < block.stop and block.start < one.stop]
-
-
 def images_of(atlas: Atlas) -> int:
     """How many images the maps are of."""
     return int(atlas.scores(atlas.members[0].name).shape[1])
@@ -124,7 +120,7 @@ def _images(atlas: Atlas, member: Member, block: Block, images: Images | None) -
     maps, left = {"nothing": "as it is"}, ""
     if removed and atlas.has_map(member.name, removed="images"):
         maps["images"] = f"without the {removed} most influential"
-        still = _overlapping(member.blocks_without.get("images", ()), block)
+        still = overlapping(member.blocks_without.get("images", ()), block)
         left = f"Without the {removed} images that change similarity most, "
         left += f"the block stays ({blocks_text(still)})." if still else "the block is gone."
     shown = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +25,7 @@ from cka_core.cli.options import (
     part_of,
     progress_bar,
     seed_of,
+    stoppable,
 )
 
 if TYPE_CHECKING:
@@ -65,14 +65,10 @@ def extract(
     found = catalogue.find(network, place).spec
     split = part_of(context, images, split, place)
     sample = SampleSpec(images, split, samples, seed_of(context, first, seed), balanced)
-    try:
-        with progress_bar() as report:
-            made = extraction.extract(
-                found, sample, batch_size, out, place, layers=layers or None, name=name or out.stem, report=report
-            )
-    except KeyboardInterrupt:
-        print(f"\nStopped; {out} was not written. The same command goes on where it was.", file=sys.stderr)
-        raise SystemExit(130) from None
+    with stoppable(f"{out} was not written. The same command goes on where it was."), progress_bar() as report:
+        made = extraction.extract(
+            found, sample, batch_size, out, place, layers=layers or None, name=name or out.stem, report=report
+        )
     print(f"{made.name}: {len(made.layers)} layers on {made.sample}")
     print(f"Wrote {out} ({out.expanduser().stat().st_size / 1e6:,.1f} MB)")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -34,8 +34,9 @@ from cka_core.cli.options import (
 
 if TYPE_CHECKING:
     from cka_core.base.store import Store
+    from cka_core.images.sets import SampleSpec
     from cka_core.library.catalogue import NetworkInfo
-    from cka_core.results.comparison import Comparison
+    from cka_core.results.comparison import CompareSpec, Comparison
 
 ENDINGS = {"out": (".npz", ".csv"), "figure": (".png", ".svg", ".pdf", ".html"), "bundle": (".zip",)}
 """Of the files that each option asks for."""
@@ -141,18 +142,12 @@ def compare(
     if factory.is_one(a) or factory.is_one(b):
         if passes != 1 or without:
             raise ValueError("--passes and --without are for networks by name or file, not for those built by code.")
-        for network in dict.fromkeys(filter(factory.is_one, (a, b))):
-            print(f"Running the code of {network}, in this process.")
-        with stoppable("Of networks built by code nothing is kept."):
-            model = factory.built(a, place)
-            models = model, model if b == a else factory.built(b, place)
-        for name in names:
-            with stoppable("Of networks built by code nothing is kept."), progress_bar() as report:
-                made = factory.compare(
-                    (a, b), models, sample, _command(context), batch_size=batch_size, layers=patterns, store=place,
-                    preprocessing=preprocessing, batch_norm=batch_norm, measure=name, report=report,
-                )  # fmt: skip
-            tell(made, name)
+        made = _of_code(
+            (a, b), names, sample, _command(context), batch_size=batch_size, layers=patterns, store=place,
+            preprocessing=preprocessing, batch_norm=batch_norm,
+        )  # fmt: skip
+        for name, result in zip(names, made, strict=True):
+            tell(result, name)
         return
     sides = _side(a, place), _side(b, place)
     sets = [side.activations for side in sides if side.activations is not None]
@@ -178,19 +173,38 @@ def compare(
         for name in names
     ]
     for name, spec in zip(names, specs, strict=True):
-        result = None if again else results.find(spec, place)
-        if result is None:
-            full_disk.check_store(place)
-            with (
-                stoppable("The same command goes on from the minibatches that are finished."),
-                progress_bar() as report,
-            ):
-                from cka_core.comparing import engine
+        tell(_of_names(spec, place, again), name)
 
-                result = engine.run(spec, place, report)
-        else:
-            print("Found in the store, nothing to compute.")
-        tell(result, name)
+
+def _of_code(
+    networks: tuple[str, str], measures: list[str], sample: SampleSpec, words: list[str], *, store: Store, **how: Any
+) -> Iterator[Comparison]:
+    """Networks of which at least one is built by code of the user's, under each measure; nothing of them is kept."""
+    for network in dict.fromkeys(filter(factory.is_one, networks)):
+        print(f"Running the code of {network}, in this process.")
+    kept = "Of networks built by code nothing is kept."
+    with stoppable(kept):
+        one = factory.built(networks[0], store)
+        models = one, one if networks[1] == networks[0] else factory.built(networks[1], store)
+    for measure in measures:
+        with stoppable(kept), progress_bar() as report:
+            made = factory.compare(networks, models, sample, words, store=store, measure=measure, report=report, **how)
+        yield made
+
+
+def _of_names(spec: CompareSpec, store: Store, again: bool) -> Comparison:
+    """What a spec asks for: from the store, unless it is to be computed ``again``."""
+    from cka_core.results import comparison as results
+
+    found = None if again else results.find(spec, store)
+    if found is not None:
+        print("Found in the store, nothing to compute.")
+        return found
+    full_disk.check_store(store)
+    with stoppable("The same command goes on from the minibatches that are finished."), progress_bar() as report:
+        from cka_core.comparing import engine
+
+        return engine.run(spec, store, report)
 
 
 def _side(word: str, store: Store) -> NetworkInfo:

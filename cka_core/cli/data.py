@@ -22,12 +22,10 @@ def list_(store: StoreOption = None) -> None:
     place = opened(store)
     for name, images in image_sets(place).items():
         here = "bundled" if images.bundled else "here" if is_available(name, place) else "not here yet"
-        here = "yours" if images.own else here
         parts = ", ".join(f"{size:,} {PARTS[part]}" for part, size in images.sizes.items())
         labels = f"{len(images.classes)} classes" if images.classes else "no labels"
-        print(
-            f"{name}: {images.title}; {shape_text(images.shape)}; {labels}; {parts}; {'yours' if images.own else here}"
-        )
+        where = "yours" if images.own else here
+        print(f"{name}: {images.title}; {shape_text(images.shape)}; {labels}; {parts}; {where}")
 
 
 @app.command("import")

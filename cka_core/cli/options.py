@@ -38,8 +38,6 @@ LayersOption = Annotated[
     typer.Option("--layers", help="Only layers of this name, pattern (*_add) or kind (Conv2D); may be repeated."),
 ]
 
-LONGEST_ADDED = len("-rsa-spearman-cells")
-
 
 def opened(store: str | None, *, writes: bool = False) -> Store:
     """The store that was asked for; ValueError, before any work, where it is none or cannot be written to."""
@@ -64,8 +62,11 @@ def check_outputs(**paths: Path | None) -> None:
 def _is_too_long(target: Path) -> bool:
     """Whether the disk has no room for a file's name with what is added to it: of a measure, of a table of cells, and
     while it is written."""
+    from cka_core.measures.registry import MEASURES
+
+    added = f"-{max(MEASURES, key=len)}-cells"
     try:
-        os.lstat(leftovers.temporary(str(target.with_name(f".{target.stem}{' ' * LONGEST_ADDED}{target.suffix}"))))
+        os.lstat(leftovers.temporary(str(target.with_name(f".{target.stem}{added}{target.suffix}"))))
     except OSError as error:
         return error.errno == errno.ENAMETOOLONG
     return False

@@ -14,10 +14,11 @@ from collections.abc import Iterator, Sequence
 
 from cka_core.base.progress import Report, silent
 from cka_core.base.store import Store, gram_budget
+from cka_core.base.words import now
 from cka_core.comparing import estimate, passes, streams, tallies
 from cka_core.comparing.pixels import WithPixels, images_behind, without_pixels
 from cka_core.comparing.shown import assumed, described, images_shown
-from cka_core.comparing.sources import FromSet, Some, Source, Stored, now, versions
+from cka_core.comparing.sources import FromSet, Some, Source, Stored, fits_budget, versions
 from cka_core.images.sets import Images
 from cka_core.library import catalogue
 from cka_core.measures import registry
@@ -83,7 +84,7 @@ def open_sides(spec: CompareSpec, store: Store, report: Report = silent, passing
     b = a if spec.b.identity == spec.a.identity else source(spec.b)
     check_patterns(spec.layers, {spec.a.name: a.all_layers, spec.b.name: b.all_layers})
     networks = [side for side in ((a,) if b is a else (a, b)) if isinstance(side, Stored)]
-    keep = not passing and _fits_budget(networks, slices)
+    keep = not passing and fits_budget(sum(len(network.layers) for network in networks), slices)
     is_cka = tallies.is_cka(registry.measure(spec.measure))
     for network in networks:
         network.keep, network.needs_norms = keep, not is_cka
@@ -183,8 +184,3 @@ def command(spec: CompareSpec) -> str:
     if spec.measure != MEASURE:
         words += ["--measure", spec.measure]
     return shlex.join([*words, "--out", "result.npz", "--figure", "result.png"])
-
-
-def _fits_budget(networks: Sequence[Stored], slices: Sequence[slice]) -> bool:
-    pairs = sum((part.stop - part.start) * (part.stop - part.start - 1) // 2 for part in slices)
-    return sum(len(network.layers) for network in networks) * pairs * 4 <= gram_budget()

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from cka_core.base import extras
 from cka_core.base.progress import Report, shown
+from cka_core.base.words import now
 from cka_core.comparing import streams, tallies, torch_models
 from cka_core.comparing.arrays import compare_activations
 from cka_core.comparing.by_spec import run
-from cka_core.comparing.sources import Live, now, versions
+from cka_core.comparing.sources import Live, versions
 from cka_core.comparing.warm import live_extractor
 from cka_core.images.image_set import digest_of
 from cka_core.images.sets import Images

@@ -16,7 +16,7 @@ import numpy as np
 
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store, gram_budget
-from cka_core.comparing.sources import Stored, versions
+from cka_core.comparing.sources import Stored, fits_budget, versions
 from cka_core.images.sets import SampleSpec
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import minibatches
@@ -58,8 +58,7 @@ def extract(
     images = sample.load(store)
     slices = minibatches(len(images), batch_size)
     source = Stored(network, sample, images, batch_size, layers, store, report)
-    pairs = sum((part.stop - part.start) * (part.stop - part.start - 1) // 2 for part in slices)
-    source.keep, source.needs_norms = len(source.layers) * pairs * 4 <= gram_budget(), True
+    source.keep, source.needs_norms = fits_budget(len(source.layers), slices), True
 
     def batches() -> Iterator[GramBatch]:
         for index, where in enumerate(slices):

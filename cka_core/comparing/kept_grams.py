@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from cka_core.base import npz, shipped
-from cka_core.base.store import Store, gram_budget
-from cka_core.comparing.sources import grams_key, stored_batch
+from cka_core.base.store import Store
+from cka_core.comparing.sources import fits_budget, grams_key, stored_batch
 from cka_core.images.sets import Images, SampleSpec, image_set, is_available
 from cka_core.library import catalogue
 from cka_core.measures.grams import GramBatch
@@ -122,8 +122,7 @@ def asking(a: NetworkSpec, b: NetworkSpec, comparison: Comparison, store: Store 
     if {a.source, b.source} == {"activations"} or sample is None or not isinstance(size, int):
         return None
     layers = len(comparison.layers_a) + (0 if comparison.is_self else len(comparison.layers_b))
-    pairs = sum((part.stop - part.start) * (part.stop - part.start - 1) // 2 for part in minibatches(told["n"], size))
-    if layers * pairs * 4 > gram_budget():
+    if not fits_budget(layers, minibatches(told["n"], size)):
         if "activations" in (a.source, b.source):  # made of all of its images, and of no others
             return None
         sample = dataclasses.replace(sample, n=FEW)

@@ -8,10 +8,11 @@ from typing import Any
 from cka_core.base.progress import Progress, Report
 from cka_core.base.store import Store
 from cka_core.comparing.sources import check_made_so
-from cka_core.images.sets import Images, SampleSpec, image_sets
+from cka_core.images.sets import Images, image_sets
 from cka_core.results import activation_sets
 from cka_core.results.activation_sets import ActivationSet, Sample, shared_sample
 from cka_core.results.comparison import CompareSpec
+from cka_core.results.samples import drawn_text
 
 
 def images_shown(
@@ -63,7 +64,7 @@ def _images_of_sets(spec: CompareSpec, sets: dict[str, ActivationSet], store: St
     if {spec.a.source, spec.b.source} == {"activations"} and asked != sample.spec:
         raise ValueError(
             f"{names} was made from other images than asked for, and refuses the comparison. Made from: {sample}. "
-            f"Asked for: {_in_words(asked)}. Leave the images to the set, or make it again with these."
+            f"Asked for: {drawn_text(asked)}. Leave the images to the set, or make it again with these."
         )
     return sample
 
@@ -85,13 +86,6 @@ def assumed(spec: CompareSpec, sets: dict[str, ActivationSet], sample: Sample) -
 
 def _names(sets: dict[str, ActivationSet]) -> str:
     return " and ".join(found.name for found in sets.values())
-
-
-def _in_words(asked: SampleSpec) -> str:
-    draw = "the first" if asked.seed is None else f"seed {asked.seed}"
-    balance = ", balanced over the classes" if asked.balanced else ""
-    part = "" if asked.split == "all" else f"{asked.split} "
-    return f"{asked.n or 'all'} {part}images of {asked.images} ({draw}{balance})"
 
 
 def described(sample: Sample) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,7 +17,8 @@ import numpy as np
 from cka_core.base import records
 from cka_core.base.keys import key_of
 from cka_core.base.progress import Progress, Report
-from cka_core.base.store import Store
+from cka_core.base.store import Store, gram_budget
+from cka_core.base.words import now
 from cka_core.comparing.warm import warm_extractor
 from cka_core.images.sets import Images, SampleSpec
 from cka_core.library import catalogue
@@ -125,7 +125,7 @@ class Stored:
                 "pixels": dataclasses.asdict(extractor.pixels(x)),
             } | ({"fit": self._fit.words} if self._fit.words else {})
         self.weights = about["weights"]
-        self.layers = tuple(Layer(**layer | {"shape": tuple(layer["shape"])}) for layer in about["layers"])
+        self.layers = tuple(Layer.from_json(layer) for layer in about["layers"])
         self.all_layers = self.layers
         self.steps = int(about["steps"])
         # Kept by a version that divided all images by 255; only networks for which that was right keep their key.
@@ -286,6 +286,12 @@ def stored_batch(key: str, store: Store) -> GramBatch | None:
         return None
 
 
+def fits_budget(layers: int, slices: Sequence[slice]) -> bool:
+    """Whether the store may keep the Gram matrices, triangles in float32, of so many layers on these minibatches."""
+    pairs = sum((part.stop - part.start) * (part.stop - part.start - 1) // 2 for part in slices)
+    return layers * pairs * 4 <= gram_budget()
+
+
 def grams_key(
     network: NetworkSpec, digest: str, batch_size: int, layers: Any, preprocessing: str = AUTO, norm: str = INFERENCE,
     fit: bool = False,
@@ -323,7 +329,3 @@ def versions(*packages: str) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -10,9 +10,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
 from cka_core.base.progress import Progress, Report
+from cka_core.base.words import now
 from cka_core.comparing import tallies
 from cka_core.comparing.arrays import check_memory
-from cka_core.comparing.sources import in_words, now, versions
+from cka_core.comparing.sources import in_words, versions
 from cka_core.comparing.torch_images import Digest, Entrance, Minibatches, open_images
 from cka_core.comparing.warm import live_extractor
 from cka_core.images.sets import Images

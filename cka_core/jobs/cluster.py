@@ -23,7 +23,7 @@ from cka_core.base import deployment, failures, locks
 from cka_core.base.store import Store
 from cka_core.jobs import cluster_files as files
 from cka_core.jobs.cluster_files import Cluster, ClusterUnavailable, is_alive
-from cka_core.jobs.cluster_process import CLOSE_SECONDS, ROLES, serve
+from cka_core.jobs.cluster_process import CLOSE_SECONDS, RESOURCES, serve
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -111,7 +111,7 @@ def send(client: Client, function: Callable[..., Any], *args: Any, key: str, rol
     try:
         # Dask leaves the order of what comes within a minute open, unless it is told.
         order = {"priority": -(TURN * turn + time.time()), "pure": False}
-        future = client.submit(function, *args, key=key, resources=ROLES[role], **order)
+        future = client.submit(function, *args, key=key, resources=RESOURCES[role], **order)
         fire_and_forget(future)
         # `future` is held meanwhile, so that even a task which has ended by now is known.
         while client.sync(client.scheduler.get_task_status, keys=[key])[key] is None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # At most one local worker for each role, told apart by Dask resources. A remote cluster's workers offer the same:
 # dask worker ADDRESS --nthreads 1 --resources "compare=1"
 # dask worker ADDRESS --nthreads 1 --resources "train=1"
-ROLES: dict[str, dict[str, float]] = {"compare": {"compare": 1}, "train": {"train": 1}}
+RESOURCES: dict[str, dict[str, float]] = {"compare": {"compare": 1}, "train": {"train": 1}}
 MEMORY_SHARES = {"compare": 0.4, "train": 0.5}  # of this machine's memory
 IDLE_MINUTES = 15.0
 BEAT = 1.0  # seconds between two signs of life
@@ -137,7 +137,7 @@ async def _hire(nannies: dict[str, Nanny], first: str, scheduler: Scheduler, nan
     """Begin with one worker, and add that of another role when a job waits for it: most sessions need one only."""
     starting, wanted = [], {first}
     while True:
-        for role in (wanted & ROLES.keys()) - nannies.keys():
+        for role in (wanted & RESOURCES.keys()) - nannies.keys():
             nannies[role] = nanny(role)
             starting.append(asyncio.ensure_future(nannies[role]))
         await asyncio.sleep(HIRE_EVERY)
@@ -153,7 +153,7 @@ def _nanny(role: str, scheduler: Scheduler, security: Security, work: Path, limi
         scheduler.address,
         name=role,
         nthreads=1,
-        resources=ROLES[role],
+        resources=RESOURCES[role],
         memory_limit=limit,
         local_directory=str(work),
         host="127.0.0.1",
@@ -212,7 +212,7 @@ def _memory_limits() -> dict[str, int]:
     """Bytes the worker of each role may use before it is ended: its share of what this machine or container has."""
     from distributed.system import MEMORY_LIMIT
 
-    return {role: int(MEMORY_SHARES[role] * MEMORY_LIMIT) for role in ROLES}
+    return {role: int(MEMORY_SHARES[role] * MEMORY_LIMIT) for role in RESOURCES}
 
 
 def _bound_log(path: Path) -> None:

@@ -138,19 +138,12 @@ def no_longer_active(key: str, store: Store) -> None:
 
 def all_keys(store: Store) -> list[str]:
     """Keys of every job there ever was, but those removed."""
-    folder = store.path("jobs")
-    store.fs.invalidate_cache(folder)
-    try:
-        names = [path.rstrip("/").rsplit("/", 1)[-1] for path in store.fs.ls(folder, detail=False)]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    return [name for name in names if re.fullmatch(r"[0-9a-f]{8,64}", name)]
+    return [name for name in store.listed("jobs") if re.fullmatch(r"[0-9a-f]{8,64}", name)]
 
 
 def forget(key: str, store: Store) -> None:
     """Remove a job's record and what lies beside it. A worker still at work on it gives up."""
-    with contextlib.suppress(FileNotFoundError):
-        store.fs.rm(store.path(f"jobs/{key}"), recursive=True)
+    store.remove_folder(f"jobs/{key}")
     no_longer_active(key, store)
 
 

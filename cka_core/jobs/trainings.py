@@ -1,4 +1,4 @@
-"""The trainings of a store as a page shows them: at work, waiting, ended; and a recipe in words.
+"""The trainings of a store as a page shows them: at work, waiting, ended; and in words how they are.
 
 What a job says (asked for, at work, stopped) and what the training itself left (epochs, history, result) are put
 together here. Files only: no Keras, no Dask.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import shlex
 import statistics
 from collections.abc import Collection
 from typing import Any
@@ -17,14 +16,13 @@ from cka_core.base import visitors, words
 from cka_core.base.locks import file_lock
 from cka_core.base.store import Store
 from cka_core.base.visitors import Visitor
-from cka_core.images.sets import image_set
 from cka_core.jobs import submit
 from cka_core.jobs.submit import DONE, INTERRUPTED, QUEUED, RUNNING, STOPPED, JobStatus
 from cka_core.library.catalogue import NetworkInfo
-from cka_core.networks.architectures import APPLICATIONS, architecture
 from cka_core.training import estimate as training_estimate
 from cka_core.training import state as training_state
-from cka_core.training.recipe import PRESETS, TrainSpec
+from cka_core.training import words as training_words
+from cka_core.training.recipe import TrainSpec
 from cka_core.training.state import TrainingState
 
 ELSEWHERE = "elsewhere"
@@ -53,7 +51,7 @@ class Training:
 
     @property
     def title(self) -> str:
-        return title(self.spec)
+        return training_words.title(self.spec)
 
     @property
     def epochs_done(self) -> int:
@@ -172,15 +170,6 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(seeds)
 
 
-def preset_values(preset: str, name: str) -> dict[str, Any]:
-    """Every value of a recipe for an architecture, by the names of `TrainSpec`'s fields."""
-    fields = {field.name: field.default for field in dataclasses.fields(TrainSpec)}
-    values = fields | PRESETS[preset]
-    if values["start"] == "imagenet" and name not in APPLICATIONS:
-        values["start"] = "random"  # there are none for it
-    return {key: value for key, value in values.items() if key not in ("architecture", "seed", "start_digest")}
-
-
 def trained(store: Store, networks: dict[str, NetworkInfo]) -> dict[str, str]:
     """Key of each training whose network is in the library -> its name there."""
     found = {}
@@ -193,83 +182,6 @@ def trained(store: Store, networks: dict[str, NetworkInfo]) -> dict[str, str]:
 
 
 # In words.
-
-
-def title(spec: TrainSpec) -> str:
-    """What to call a training: "ResNet 14x1, seed 0"."""
-    return f"{architecture(spec.architecture).title}, seed {spec.seed}"
-
-
-def short_text(spec: TrainSpec) -> str:
-    """What tells a training from another of its network and seed: "15 epochs of 2,813 images, SGD"."""
-    images = spec.training_images
-    optimizer = "SGD" if spec.optimizer == "sgd" else "Adam"
-    return f"{spec.epochs} {'epoch' if spec.epochs == 1 else 'epochs'} of {images:,} images, {optimizer}"
-
-
-def _images(spec: TrainSpec) -> tuple[int, int]:
-    """How many training images a training takes, and how many of them are not held out."""
-    return round(image_set(spec.images, held=spec.held).sizes["train"] * spec.fraction), spec.chosen_images
-
-
-def images_text(spec: TrainSpec) -> str:
-    """The images of a training, in words."""
-    total = image_set(spec.images, held=spec.held).sizes["train"]
-    chosen, fitted = _images(spec)
-    held = chosen - fitted
-    which = f"all {total:,}" if spec.fraction == 1 else f"{chosen:,} of the {total:,}"
-    kept_back = f", {held:,} of them held out to choose the epoch" if held else ""
-    an_epoch = f", {spec.epoch_images:,} of them an epoch" if spec.epoch_images else ""
-    return f"{which} training images of {spec.images}{kept_back}{an_epoch}"
-
-
-def recipe_text(spec: TrainSpec) -> str:
-    """How it is trained, in one sentence."""
-    optimizer = "SGD with momentum 0.9" if spec.optimizer == "sgd" else "Adam"
-    decay = "falling to 0 along a cosine" if spec.schedule == "cosine" else "constant"
-    parts = [
-        f"{optimizer}, learning rate {spec.learning_rate:g} {decay}",
-        f"{spec.epochs} {'epoch' if spec.epochs == 1 else 'epochs'}",
-        f"minibatches of {spec.batch_size}",
-        f"L2 {spec.l2:g}" if spec.l2 else "no L2",
-        "flipped and cropped at random" if spec.augment else "images as they are",
-        {"random": "random start", "imagenet": "ImageNet start", "file": "start from a weights file"}[spec.start],
-    ]
-    parts += [f"weights kept every {spec.keep_every} epochs"] if spec.keep_every else []
-    for wanted, said in (
-        (spec.mixed_precision, "mixed precision"),
-        (spec.xla, "compiled by XLA"),
-        (spec.force_cpu, "on the CPU"),
-        (spec.deterministic, "deterministic"),
-    ):
-        parts += [said] if wanted else []
-    return ", ".join(parts)
-
-
-def command(spec: TrainSpec, store: Store) -> str:
-    """The command line that trains the same."""
-    differences = {preset: _differences(spec, preset) for preset in PRESETS}
-    preset = min(differences, key=lambda preset: len(differences[preset]))
-    line = ["python", "-m", "cka_core", "train", spec.architecture, "--seed", str(spec.seed)]
-    line += [] if preset == "paper" else ["--preset", preset]
-    for name, value in differences[preset].items():
-        option = {"force_cpu": "--cpu", "start": "--weights"}.get(name, f"--{name.replace('_', '-')}")
-        if isinstance(value, bool):
-            line.append(option if value else f"--no-{option[2:]}")
-        elif name == "start" and value == "file":
-            kept = [entry.path for entry in store.entries("weights") if entry.key == spec.start_digest]
-            line += [option, kept[0] if kept else "WEIGHTS.h5"]
-        else:
-            line += [option, repr(value) if isinstance(value, float) else str(value)]
-    return shlex.join(line)
-
-
-def _differences(spec: TrainSpec, preset: str) -> dict[str, Any]:
-    values = preset_values(preset, "resnet50")
-    found = {name: getattr(spec, name) for name in values if getattr(spec, name) != values[name]}
-    if "optimizer" in found:  # the command line takes another learning rate for another optimizer
-        found["learning_rate"] = spec.learning_rate
-    return found
 
 
 def device_text(training: Training) -> tuple[str, str]:

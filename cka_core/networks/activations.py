@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import keras
 
 SEGMENT_FEATURES = 33_000
-"""Activations of one image in a segment: 34 MB of float32 for a minibatch of 256, and two of the largest layers of the
-seed's networks, so that both threads have one. A larger layer is its own segment."""
+"""Activations of one image in a segment: 34 MB of float32 for a minibatch of 256, and two of the largest layers of
+Keras' ResNets on 32 x 32 images, so that both threads have one. A larger layer is its own segment."""
 
 PART_LAYERS = 24
 """Layers whose Gram matrices are given at a time, where not all are kept: enough for one efficient product."""

@@ -1,9 +1,9 @@
 """Networks in words: which there are, what their layers are called, how many parameters they have.
 
-Two families. The seed notebook's ResNet50, 101 and 152 (He et al. 2015, arXiv 1512.03385, as in ``keras.applications``)
-on 32 x 32 images with average pooling and a 10-way softmax; and the CIFAR ResNets of Nguyen, Raghu & Kornblith (2021,
-arXiv 2010.15327): depth 6n+2, three stages of 16k, 32k and 64k channels, basic blocks with the activation after the
-addition, 1x1 projection shortcuts without batch norm, logits as output.
+Two families. The original notebook's ResNet50, 101 and 152 (He et al. 2015, arXiv 1512.03385, as in
+``keras.applications``) on 32 x 32 images with average pooling and a 10-way softmax; and the CIFAR ResNets of Nguyen,
+Raghu & Kornblith (2021, arXiv 2010.15327): depth 6n+2, three stages of 16k, 32k and 64k channels, basic blocks with the
+activation after the addition, 1x1 projection shortcuts without batch norm, logits as output.
 
 All of it is worked out without Keras; `building` makes the models.
 """
@@ -70,7 +70,7 @@ class Architecture:
 
 
 APPLICATIONS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3), "resnet152": (3, 8, 36, 3)}
-"""Residual blocks in each stage of the seed's networks."""
+"""Residual blocks in each stage of the original notebook's networks."""
 
 SUGGESTED = (
     *APPLICATIONS,

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cka_core.base.picture_shapes import CHANNELS, is_picture
-from cka_core.networks.layouts import channels_of, counted_text, shape_text
+from cka_core.networks.layouts import channels_of, counted_text, enters, shape_text
 
 METHOD = "bilinear, antialiased"
 GREY = (0.299, 0.587, 0.114)
@@ -50,7 +50,7 @@ def plan(
     Both shapes are of one image. Where the channels are is told by a side of 1, 3 or 4. ``ids``: the network looks up
     what enters. Raises `DoesNotFit` where they cannot.
     """
-    if _fits(shape, expected):
+    if enters(shape, expected):
         return Fit()
     takes = counted_text(tuple(expected), ids) if ids else shape_text(tuple(expected))
     refusal = DoesNotFit(
@@ -125,9 +125,3 @@ def _as(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
         info = np.iinfo(dtype)
         return np.clip(np.rint(x), info.min, info.max).astype(dtype)
     return x.astype(dtype)
-
-
-def _fits(shape: Sequence[int], expected: Sequence[int | None]) -> bool:
-    return len(shape) == len(expected) and all(
-        side is None or side == got for side, got in zip(expected, shape, strict=True)
-    )

@@ -6,7 +6,8 @@ import dataclasses
 import difflib
 import fnmatch
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +18,11 @@ class Layer:
     kind: str
     shape: tuple[int, ...]
     stage: str = ""
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Layer:
+        """A layer as `dataclasses.asdict` left it in a file; KeyError for one without a name, a kind or a shape."""
+        return cls(values["name"], values["kind"], tuple(values["shape"]), values.get("stage", ""))
 
 
 Choice = Sequence[str] | Callable[[Layer], bool] | None

@@ -34,21 +34,22 @@ def order_for_torch(shape: Sequence[int], beside_keras: bool) -> tuple[int, ...]
     return (0, 3, 1, 2) if channels == "last" else None
 
 
+def enters(shape: Sequence[int], expected: Sequence[int | None]) -> bool:
+    """Whether one image of a shape enters where sides as ``expected`` do, None being any."""
+    return len(shape) == len(expected) and all(
+        side is None or side == got for side, got in zip(expected, shape, strict=True)
+    )
+
+
 def order_for_keras(shape: Sequence[int], expected: Sequence[int | None]) -> tuple[int, ...] | None:
     """The order of axes in which an array enters a Keras model of input ``expected``; None leaves it as it is.
 
     (n, c, h, w) becomes (n, h, w, c), or the other way round, where the model takes no other.
     """
-
-    def fits(sides: Sequence[int]) -> bool:
-        return len(sides) == len(expected) and all(
-            side is None or side == got for side, got in zip(expected[1:], sides[1:], strict=True)
-        )
-
-    if fits(shape) or len(shape) != 4:
+    if enters(shape[1:], expected[1:]) or len(shape) != 4:
         return None
     for order in ((0, 2, 3, 1), (0, 3, 1, 2)):
-        if fits([shape[axis] for axis in order]):
+        if enters([shape[axis] for axis in order[1:]], expected[1:]):
             return order
     return None
 

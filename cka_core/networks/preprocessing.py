@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cka_core.networks.layer_graph import embedding_rows
+from cka_core.networks.layouts import enters
 
 if TYPE_CHECKING:
     from cka_core.networks.layer_graph import Call, Input, LayerGraph
@@ -147,10 +148,7 @@ def check_range(x: Any, form: str) -> None:
 def check_fits(x: Any, graph: LayerGraph, entry: Input, form: str, network: str) -> None:
     """Refuse images of another shape than an input takes, and ids that no row of its `Embedding` is for."""
     where = f" as {entry.name!r}" if len(graph.inputs) > 1 else ""
-    fits = len(x.shape) == len(entry.shape) and all(
-        side is None or side == got for side, got in zip(entry.shape[1:], x.shape[1:], strict=True)
-    )
-    if not fits:
+    if not enters(x.shape[1:], entry.shape[1:]):
         wanted = ", ".join("n" if i == 0 else str(side or "any") for i, side in enumerate(entry.shape))
         raise ValueError(f"{network} expects images of shape ({wanted}){where}, got {tuple(x.shape)}.")
     rows = embedding_rows(graph, entry)

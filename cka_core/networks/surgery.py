@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import keras
 
 LAST_NORM = ("bn2", "3_bn")
-"""How the batch norm at the end of a branch is called, in the CIFAR ResNets and in the seed's networks."""
+"""How the batch norm at the end of a branch is called, in the CIFAR ResNets and in Keras' ResNets."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,6 @@ import hashlib
 import io
 import json
 import os
-import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from cka_core.base import npz, records
+from cka_core.base import npz, records, words
 from cka_core.base.atomic import replacing
 from cka_core.base.keys import canonical_json
 from cka_core.base.progress import Progress, Report, silent
@@ -170,7 +169,7 @@ def write(path: str | os.PathLike[str], header: ActivationSet, batches: Iterable
                 for name, array in zip(header.members, arrays, strict=True):
                     npz.add(archive, f"{index:05d}/{name}", array)
                 parts.append({"sha256": _sha(arrays), "reasons": list(batch.reasons)})
-            complete = dataclasses.replace(header, parts=tuple(parts), created=header.created or _now())
+            complete = dataclasses.replace(header, parts=tuple(parts), created=header.created or words.now())
             complete = from_about(complete.about())
             npz.add(archive, "about", np.frombuffer(json.dumps(complete.about(), allow_nan=False).encode(), np.uint8))
     target = Path(path).expanduser()
@@ -200,7 +199,10 @@ def read(source: str | os.PathLike[str] | bytes | BinaryIO, file_name: str = "th
     with npz.reading(WHAT, name), opener() as file:
         _check_kind(file)
         with npz.opened(file, npz.STORED) as archive:
-            found = _described(archive)
+            found = from_about(npz.description(archive))
+            names = {f"{index:05d}/{member}.npy" for index in range(len(found.parts)) for member in found.members}
+            if set(archive.namelist()) != names | {"about.npy"}:
+                raise ValueError(f"it does not hold {len(found.parts)} minibatches of {', '.join(found.members)}")
     return dataclasses.replace(found, open=opener)
 
 
@@ -210,18 +212,6 @@ def _check_kind(file: BinaryIO) -> None:
         names = set(archive.namelist())
     if {"about.npy", "matrix.npy"} <= names:
         raise ValueError(OF_COMPARISON)
-
-
-def _described(archive: zipfile.ZipFile) -> ActivationSet:
-    """What a set says of itself, its minibatches unread."""
-    described = archive.getinfo("about.npy").file_size
-    if described > records.LARGEST:
-        raise ValueError(f"it describes itself in {described:,} bytes, at most {records.LARGEST:,} are read")
-    found = from_about(records.parse(npz.array(archive, "about", "|u1").tobytes()))
-    names = {f"{index:05d}/{member}.npy" for index in range(len(found.parts)) for member in found.members}
-    if set(archive.namelist()) != names | {"about.npy"}:
-        raise ValueError(f"it does not hold {len(found.parts)} minibatches of {', '.join(found.members)}")
-    return found
 
 
 def check(found: ActivationSet, report: Report = silent) -> None:
@@ -241,9 +231,7 @@ def from_about(values: dict[str, Any]) -> ActivationSet:
     found = ActivationSet(
         name=values["name"],
         network={key: values["network"].get(key) for key in ("name", "architecture", "weights", "source", "seed")},
-        layers=tuple(
-            Layer(one["name"], one["kind"], tuple(one["shape"]), one.get("stage", "")) for one in values["layers"]
-        ),
+        layers=tuple(Layer.from_json(layer) for layer in values["layers"]),
         sample=Sample.from_json(values["sample"]),
         preprocessing=values["preprocessing"],
         batch_size=values["batch_size"],
@@ -344,7 +332,3 @@ def _sha(arrays: Iterable[np.ndarray]) -> str:
     for array in arrays:
         sha.update(array.data)
     return sha.hexdigest()
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

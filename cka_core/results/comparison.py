@@ -10,7 +10,6 @@ import dataclasses
 import io
 import logging
 import os
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -253,8 +252,8 @@ class Comparison:
             matrix, about, arrays = files.read(data)
             return cls(
                 matrix=matrix,
-                layers_a=_layers(about["layers_a"]),
-                layers_b=_layers(about["layers_b"]),
+                layers_a=tuple(Layer.from_json(layer) for layer in about["layers_a"]),
+                layers_b=tuple(Layer.from_json(layer) for layer in about["layers_b"]),
                 reasons_a=tuple(about["reasons_a"]),
                 reasons_b=tuple(about["reasons_b"]),
                 provenance=dict(about["provenance"]),
@@ -316,10 +315,6 @@ def _bundled(key: str) -> Comparison | None:
         except ValueError as error:
             log.warning("A bundled comparison is passed over. %s", error)
     return None
-
-
-def _layers(values: Iterable[Mapping[str, Any]]) -> tuple[Layer, ...]:
-    return tuple(Layer(value["name"], value["kind"], tuple(value["shape"]), value.get("stage", "")) for value in values)
 
 
 def _positions(which: Any, count: int, network: str) -> np.ndarray:

@@ -14,6 +14,7 @@ from cka_core.base.keys import key_of
 from cka_core.base.store import Store
 from cka_core.measures import estimators
 from cka_core.measures.estimators import DRAWS, Estimates
+from cka_core.results.figures import CURVE_A, CURVE_B, band
 from cka_core.results.spec import MEASURE, CompareSpec
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ KIND = "estimates"
 MOST_IMAGES = 1024
 LIMIT = 64 << 20
 """Bytes that such a file may unpack to."""
-UNBIASED, BIASED = "#2a8f8a", "#b5367a"
+UNBIASED, BIASED = CURVE_B, CURVE_A
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,17 +119,7 @@ def _figure(
     level, at = theory
     for name, values, colour in zip(("unbiased", "biased"), picked, (UNBIASED, BIASED), strict=True):
         mean, low, high = (found[chosen] for found in estimators.summary(values))
-        red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
-        figure.add_scatter(
-            x=np.concatenate([x[chosen], x[chosen][::-1]]),
-            y=np.concatenate([low, high[::-1]]),
-            fill="toself",
-            fillcolor=f"rgba({red}, {green}, {blue}, 0.18)",
-            line={"width": 0},
-            mode="lines",
-            hoverinfo="skip",
-            showlegend=False,
-        )
+        band(figure, x[chosen], low, high, colour)
         figure.add_scatter(
             x=x[chosen],
             y=mean,

@@ -1,4 +1,4 @@
-"""A comparison as a figure: plotly for the screen, matplotlib for paper."""
+"""A comparison as a figure of plotly's, for the screen and for a page of HTML; `paper` draws it for paper."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from cka_core.results.comparison import Comparison
 
 COLOURS = ("magma", "viridis", "cividis")
-"""Colour maps, dark to light, all even in brightness. The first is the seed notebook's; cividis is made for red-green
-colour blindness."""
+"""Colour maps, dark to light, all even in brightness. The first is the original notebook's; cividis is made for
+red-green colour blindness."""
 DIVERGING = "RdBu_r"
 """Of a difference: white at 0, red above, blue below."""
 PAPER_FORMATS = ("png", "svg", "pdf")
@@ -32,6 +32,8 @@ SQUARE = (0.55, 1.8)
 CURVE_A, CURVE_B = "#b5367a", "#2a8f8a"
 LEGEND = 40
 """The letters of a name for which the legend of a chart has room on a phone."""
+CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+"""Of a map on screen: without the buttons of plotly that have no use there."""
 OUTLINES = (("#ffffff", 3.5), ("#000000", 1.2))  # seen on dark and on light cells
 
 
@@ -187,6 +189,20 @@ def colour_scale(colours: str) -> list[list[Any]]:
     return [[at, colour if colour.startswith("rgb") else f"rgb{hex_to_rgb(colour)}"] for at, colour in found]
 
 
+def rgb(colour: str) -> tuple[int, int, int]:
+    """Red, green and blue, 0 to 255, of a "#rrggbb"."""
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def shades(colours: str, count: int) -> np.ndarray:
+    """A colour map in steps: red, green and blue, uint8 (count, 3)."""
+    scale = colour_scale(colours)
+    at = [place for place, _ in scale]
+    stops = np.array([[float(part) for part in colour[4:-1].split(",")] for _, colour in scale])
+    steps = np.linspace(0, 1, count)
+    return np.stack([np.interp(steps, at, stops[:, channel]) for channel in range(3)], axis=1).round().astype(np.uint8)
+
+
 def _axis(layers: Sequence[Layer], title: str, *, angle: int, along: float | None) -> dict[str, Any]:
     """``along``: letters for which there is room along the axis; None where its labels stand across it."""
     positions, names = views.ticks(layers)
@@ -245,7 +261,7 @@ def best_match_curve(
         matches = views.best_matches(comparison, side)
         depth = np.linspace(0, 1, len(matches)) if len(matches) > 1 else np.zeros(1)
         if "low" in matches:
-            _band(figure, depth, matches["low"].to_numpy(), matches["high"].to_numpy(), colour)
+            band(figure, depth, matches["low"].to_numpy(), matches["high"].to_numpy(), colour)
         if by_chance is not None:
             high = by_chance.high if side == "a" else by_chance.high_b
             figure.add_scatter(
@@ -283,13 +299,13 @@ def best_match_curve(
     return figure
 
 
-def _band(figure: Any, depth: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str) -> None:
-    """The intervals along a curve, a piece for each run of layers that have one."""
+def band(figure: Any, x: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str) -> None:
+    """The intervals along a curve, a piece for each run of places that have one."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], np.isfinite(low).astype(np.int8), [0]])))
-    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    red, green, blue = rgb(colour)
     for start, stop in zip(edges[::2], edges[1::2], strict=True):
         figure.add_scatter(
-            x=np.concatenate([depth[start:stop], depth[start:stop][::-1]]),
+            x=np.concatenate([x[start:stop], x[start:stop][::-1]]),
             y=np.concatenate([low[start:stop], high[start:stop][::-1]]),
             fill="toself",
             fillcolor=f"rgba({red}, {green}, {blue}, 0.15)",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -43,7 +42,7 @@ def write(matrix: np.ndarray, about: Mapping[str, Any], errors: Mapping[str, np.
     kept: dict[str, Any] = dict(errors)
     try:
         text = json.dumps({"format": FORMAT, **about}, allow_nan=False, separators=(",", ":")).encode()
-        _described(text)
+        _checked(records.parse(text))
         _check_finite(matrix)
     except (TypeError, ValueError) as error:
         raise ValueError(
@@ -61,7 +60,7 @@ def read(data: bytes) -> tuple[np.ndarray, ComparisonAbout, dict[str, np.ndarray
     `npz.NotReadable` if it is anything else.
     """
     with npz.reading(WHAT), npz.opened(io.BytesIO(data), npz.Bounds(unpacked=LARGEST)) as archive:
-        about = _about(archive)
+        about = _checked(npz.description(archive))
         shape = len(about["layers_a"]), len(about["layers_b"])
         matrix = npz.array(archive, "matrix", "<f8", shape)
         _check_finite(matrix)
@@ -74,21 +73,11 @@ def read(data: bytes) -> tuple[np.ndarray, ComparisonAbout, dict[str, np.ndarray
 def read_about(file: str | os.PathLike[str] | IO[bytes]) -> ComparisonAbout:
     """What a saved comparison says about itself, its matrix unread; `npz.NotReadable` if it is anything else."""
     with npz.reading(WHAT), npz.opened(file, npz.Bounds(unpacked=LARGEST)) as archive:
-        return _about(archive)
+        return _checked(npz.description(archive))
 
 
-def _about(archive: zipfile.ZipFile) -> ComparisonAbout:
-    if archive.getinfo("about.npy").file_size > records.LARGEST:
-        raise ValueError(
-            f"it describes itself in {archive.getinfo('about.npy').file_size:,} bytes, at most "
-            f"{records.LARGEST:,} are read"
-        )
-    return _described(npz.array(archive, "about", "|u1").tobytes())
-
-
-def _described(text: bytes) -> ComparisonAbout:
-    """What JSON says of a comparison; ValueError, saying what is wrong, if it is anything else."""
-    about = records.parse(text)
+def _checked(about: Any) -> ComparisonAbout:
+    """What a comparison says of itself; ValueError, saying what is wrong, if it is anything else."""
     told = about.get("format") if isinstance(about, dict) else type(about).__name__
     if told != FORMAT:
         raise ValueError(f"its format is {told!r:.60}, expected {FORMAT!r}")

@@ -126,7 +126,7 @@ def to_bytes(
             f"figure.{format}": paper.paper_figure(
                 comparison, titles=titles, colours=colours, limits=limits, format=format
             )
-            for format in ("png", "svg", "pdf")
+            for format in figures.PAPER_FORMATS
         },
         "matrix.csv": comparison.to_csv(),
         **({"cells.csv": comparison.to_cells_csv()} if comparison.jackknife is not None else {}),

@@ -60,8 +60,8 @@ def paper_figure(
 
     Parameters
     ----------
-    size : width and height in inches; None fits the two depths into 6.5 inches. The seed notebook's is (30, 15).
-    dpi : dots per inch (the seed notebook's is 400)
+    size : width and height in inches; None fits the two depths into 6.5 inches. The original notebook's is (30, 15).
+    dpi : dots per inch (the original notebook's is 400)
     colours : one of `COLOURS`
     format : one of `PAPER_FORMATS`
     titles : what to call A and B; None takes their names

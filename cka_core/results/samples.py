@@ -68,7 +68,13 @@ class Sample:
             which = f"labelled “{self.label}”" if self.label else "of which nothing is known"
             which = f"with ids {self.ids[:8]}" if self.ids else which
             return f"{self.n:,} images {f'with digest {self.digest[:8]}' if self.digest else which}"
-        draw = "the first" if self.seed is None else f"seed {self.seed}"
-        balance = ", balanced over the classes" if self.balanced else ""
-        part = "" if self.split == "all" else f"{self.split} "
-        return f"{self.n:,} {part}images of {self.images} ({draw}{balance}, digest {self.digest[:8]})"
+        return drawn_text(self.spec, f", digest {self.digest[:8]}")
+
+
+def drawn_text(spec: SampleSpec, more: str = "") -> str:
+    """Which images of a set: "768 test images of cifar10-mini (seed 0, balanced over the classes)"."""
+    count = "all" if spec.n is None else f"{spec.n:,}"
+    draw = "the first" if spec.seed is None else f"seed {spec.seed}"
+    balance = ", balanced over the classes" if spec.balanced else ""
+    part = "" if spec.split == "all" else f"{spec.split} "
+    return f"{count} {part}images of {spec.images} ({draw}{balance}{more})"

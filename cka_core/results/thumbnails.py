@@ -8,7 +8,7 @@ import numpy as np
 
 from cka_core.results.comparison import Comparison
 from cka_core.results.differences import is_difference
-from cka_core.results.figures import DIVERGING, NO_CKA, check_colours, colour_scale, lowest
+from cka_core.results.figures import DIVERGING, NO_CKA, check_colours, lowest, rgb, shades
 
 SIDE = 240
 SHADES = 257
@@ -25,8 +25,8 @@ def png(result: Comparison, colours: str = "magma", side: int = SIDE) -> bytes:
     check_colours(colours)
     low = lowest(result)
     shade = np.clip((np.nan_to_num(result.matrix) - low) / (1 - low) * (SHADES - 1), 0, SHADES - 1).astype(np.intp)
-    pixels = _palette(DIVERGING if is_difference(result) else colours)[shade]
-    pixels[np.isnan(result.matrix)] = [int(NO_CKA[at : at + 2], 16) for at in (1, 3, 5)]
+    pixels = shades(DIVERGING if is_difference(result) else colours, SHADES)[shade]
+    pixels[np.isnan(result.matrix)] = rgb(NO_CKA)
     rows, columns = result.matrix.shape
     longest = max(rows, columns)
     size = [max(side // 5, round(side * count / longest)) for count in (columns, rows)]
@@ -34,12 +34,3 @@ def png(result: Comparison, colours: str = "magma", side: int = SIDE) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
-
-
-def _palette(colours: str) -> np.ndarray:
-    """A colour map in steps, uint8 (257, 3)."""
-    scale = colour_scale(colours)
-    at = np.array([place for place, _ in scale])
-    rgb = np.array([[float(part) for part in colour[4:-1].split(",")] for _, colour in scale])
-    steps = np.linspace(0, 1, SHADES)
-    return np.stack([np.interp(steps, at, rgb[:, channel]) for channel in range(3)], axis=1).round().astype(np.uint8)

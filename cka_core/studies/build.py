@@ -19,6 +19,7 @@ import numpy as np
 from cka_core.atlas.packing import EIGHT_BIT, as_read, in_bytes
 from cka_core.atlas.result import FORMAT, Atlas
 from cka_core.atlas.study import Study
+from cka_core.base import words
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store
 from cka_core.comparing import sources
@@ -130,7 +131,7 @@ def finish(study: Study, store: Store, folder: Path, seconds: float | None = Non
             "look": LOOK,
             "tried": TRIED,
             "eight_bit": EIGHT_BIT,
-            "created": sources.now(),
+            "created": words.now(),
             "seconds": round(seconds, 1) if seconds is not None else None,
         },
         "members": members,
@@ -142,7 +143,7 @@ def finish(study: Study, store: Store, folder: Path, seconds: float | None = Non
 
 def _blocks_of_what_is_kept(about: dict[str, Any], maps: dict[str, np.ndarray]) -> None:
     """The blocks of the maps that are kept: what is said can be found again in them."""
-    layers = tuple(Layer(**layer) for layer in about["layers"])
+    layers = tuple(Layer.from_json(layer) for layer in about["layers"])
 
     def again(blocks: list[dict[str, Any]], epoch: int, removed: str) -> list[dict[str, Any]]:
         of_grams = ("low", "high", "deciding")  # how sure a block is, no map says

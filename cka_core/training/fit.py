@@ -16,17 +16,17 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core.base import full_disk
+from cka_core.base import full_disk, words
 from cka_core.base.atomic import write_atomically
 from cka_core.base.keys import plain
 from cka_core.base.locks import file_lock
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store
+from cka_core.comparing.sources import versions
 from cka_core.networks.building import build_network, weights_digest
 from cka_core.training import devices as devices_module
 from cka_core.training import state as training_state
@@ -245,6 +245,8 @@ def _finish(
     name: str, spec: TrainSpec, work: Work, data: TrainingImages, devices: Devices, store: Store, report: Report
 ) -> dict[str, Any]:
     """Measure the weights that count, and put the network into the library."""
+    import keras
+
     best, path = work.best()
     kept, digests = {}, {}
     model = build_network(spec.architecture)
@@ -270,8 +272,8 @@ def _finish(
         "note": about_batch_norm(spec, data.an_epoch),
         "preprocessing": "uint8 / 255",
         "fit": fit_words(spec.images, store, held=spec.held),
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "versions": _versions(),
+        "created": words.now(),
+        "versions": versions("keras", keras.backend.backend(), "numpy"),
         **measured,
     }
     put_into_library(record, model, store, kept)
@@ -280,16 +282,6 @@ def _finish(
         f"Finished: {record['test_accuracy']:.3f} of {record['test_images']:,} test images right, epoch {best} kept."
     )
     return record
-
-
-def _versions() -> dict[str, str]:
-    import keras
-
-    found = {}
-    for package in ("keras", keras.backend.backend(), "numpy"):
-        with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
 
 
 def _write_history(path: str | os.PathLike[str] | None, spec: TrainSpec, record: dict[str, Any]) -> None:

@@ -216,6 +216,15 @@ FORMER_PRESETS = {"seed": "notebook"}
 """What presets were called before, which commands that were written down then still say."""
 
 
+def preset_values(preset: str, name: str) -> dict[str, Any]:
+    """Every value of a recipe for an architecture, by the names of `TrainSpec`'s fields."""
+    fields = {field.name: field.default for field in dataclasses.fields(TrainSpec)}
+    values = fields | PRESETS[preset]
+    if values["start"] == "imagenet" and name not in APPLICATIONS:
+        values["start"] = "random"  # there are none for it
+    return {key: value for key, value in values.items() if key not in ("architecture", "seed", "start_digest")}
+
+
 KINDS: dict[str, tuple[type, str]] = {
     "str": (str, "a text"),
     "int": (int, "a whole number"),
@@ -267,7 +276,7 @@ def batch_norm_momentum(spec: TrainSpec, images: int) -> float | None:
     that are not its own. Learning does not use them, so it stays the same: they only follow fast enough to arrive
     halfway through.
     """
-    steps = spec.epochs * math.ceil(images / spec.batch_size)
+    steps = spec.epochs * minibatches(images, spec.batch_size)
     remains = REMAINS[spec.start]
     if spec.architecture not in APPLICATIONS or SLOW_MOMENTUM**steps <= remains:
         return None
@@ -279,7 +288,7 @@ def about_batch_norm(spec: TrainSpec, images: int) -> str:
     momentum = batch_norm_momentum(spec, images)
     if momentum is None:
         return ""
-    steps = spec.epochs * math.ceil(images / spec.batch_size)
+    steps = spec.epochs * minibatches(images, spec.batch_size)
     return (
         f"Only {steps:,} minibatches in all: batch norm's moving averages follow with momentum {momentum:g} instead of "
         f"{SLOW_MOMENTUM:g}, or held-out and test images would be measured with averages from before the training. "

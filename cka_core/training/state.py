@@ -13,7 +13,6 @@ files it names are complete, so a process killed at any moment leaves a training
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import os
@@ -96,11 +95,13 @@ def all_states(store: Store, only: Collection[str] | None = None) -> list[Traini
     return sorted((state for state in states if state), key=lambda state: -state.created)
 
 
-def of_images_gone(store: Store, only: Collection[str] | None = None) -> list[str]:
+def of_images_gone(store: Store, only: Collection[str] | None = None, shown: Collection[str] = ()) -> list[str]:
     """What the images of each training were called that cannot be shown or gone on with, as they are not here any
-    more; ``only`` of trainings with certain keys."""
+    more; ``only`` of trainings with certain keys. Those ``shown`` have theirs, and are not read again."""
     gone = []
     for key in _keys(store, only):
+        if key in shown:
+            continue
         record: dict[str, Any] = records.kept(record_of(key), TrainingRecord, store) or {"spec": {}}
         try:
             TrainSpec.from_json(record["spec"])
@@ -112,13 +113,7 @@ def of_images_gone(store: Store, only: Collection[str] | None = None) -> list[st
 
 
 def _keys(store: Store, only: Collection[str] | None) -> list[str]:
-    folder = store.path("trainings")
-    store.fs.invalidate_cache(folder)
-    try:
-        found = [path.rstrip("/").rsplit("/", 1)[-1] for path in store.fs.ls(folder, detail=False)]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    return [key for key in found if only is None or key in only]
+    return [key for key in store.listed("trainings") if only is None or key in only]
 
 
 def read_log(key: str, store: Store) -> str:
@@ -131,8 +126,7 @@ def read_log(key: str, store: Store) -> str:
 
 def forget(key: str, store: Store) -> None:
     """Remove all a training left, but not the network it put into the library."""
-    with contextlib.suppress(FileNotFoundError):
-        store.fs.rm(store.path(f"trainings/{key}"), recursive=True)
+    store.remove_folder(f"trainings/{key}")
 
 
 def keep_start_file(source: str | os.PathLike[str] | bytes, store: Store, by: Visitor | None = None) -> str:

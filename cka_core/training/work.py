@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
 import os
 import shutil
@@ -12,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from cka_core.base import full_disk
 from cka_core.base.keys import plain
 from cka_core.base.store import Store
 from cka_core.training.recipe import TrainingFailed, TrainSpec
@@ -105,7 +105,7 @@ class Work:
         try:
             self._keep_epoch(epoch, row, seconds, save, weights)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if not full_disk.is_disk_full(error):
                 raise
             free = f", {shutil.disk_usage(self.scratch).free:,} bytes are free" if self.store.is_local else ""
             raise TrainingFailed(

@@ -23,7 +23,6 @@ TAKEN = "take key"  # the key that the browser is to keep from now on
 RECENT = 30 * 60.0
 MOST_SEEN = 10_000
 WRONG_KEY_SECONDS = 1.0
-LARGEST_UPLOAD = 400  # MB, as in .streamlit/config.toml
 KEEPER = """
 export default function({ data, setStateValue }) {
   const name = 'cka-explorer-visitor';
@@ -183,7 +182,8 @@ def cannot_act_yet() -> bool:
 
 def largest_upload() -> int:
     """MB of the largest file that may be brought in, here and now."""
-    return min(LARGEST_UPLOAD, deployment.most("upload") or LARGEST_UPLOAD)
+    taken = int(st.get_option("server.maxUploadSize"))  # no file that the server refuses is sent to it
+    return min(taken, deployment.most("upload") or taken)
 
 
 def refusal(action: Callable[[], Any]) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from cka_core.atlas import views
 from cka_core.atlas.one_network import _on_halves
 from cka_core.atlas.result import Atlas, bundled
 from cka_core.measures.block_falls import OnHalf
+from cka_core.measures.blocks import Block
 
 
 @pytest.fixture(scope="module")
@@ -14,6 +16,12 @@ def atlas() -> Atlas:
     found = bundled()
     assert found is not None
     return found
+
+
+def test_blocks_overlap_where_they_have_a_layer_in_common():
+    first, second = Block(0, 10, 0.9, 0.3), Block(20, 30, 0.9, 0.3)
+    assert views.overlapping([first, second], OnHalf(9, 21, 0.3, 0.3)) == [first, second]
+    assert views.overlapping([first, second], OnHalf(10, 20, 0.3, 0.3)) == []
 
 
 def said_of(atlas: Atlas, name: str) -> str:

@@ -139,6 +139,23 @@ def test_an_array_of_another_form_is_refused(array, shape):
         npz.array(opened, "a", "<f8", shape)
 
 
+def test_an_archive_that_describes_itself_at_too_great_a_length_is_not_unpacked(monkeypatch):
+    file = io.BytesIO()
+    np.savez(file, about=np.frombuffer(b'{"name": "a thing"}', np.uint8))
+    with npz.opened(file, Bounds()) as opened:
+        assert npz.description(opened) == {"name": "a thing"}
+        monkeypatch.setattr(npz.records, "LARGEST", 20)
+        with pytest.raises(ValueError, match="it describes itself in .* bytes, at most 20 are read"):
+            npz.description(opened)
+
+
+def test_what_is_wrong_is_told_without_the_sentence_around_it():
+    with pytest.raises(NotReadable) as raised, npz.reading(WHAT, "thing.npz"):
+        raise ValueError("its matrix has infinite values")
+    assert npz.why(raised.value) == "its matrix has infinite values"
+    assert npz.why(OSError("It is on fire.")) == "It is on fire"
+
+
 def test_every_form_that_numpy_writes_is_understood():
     for array in (np.zeros(()), np.zeros(3, "u1"), np.zeros((0, 4), ">i2"), np.zeros((2, 2, 2), bool)):
         file = io.BytesIO()

@@ -12,7 +12,7 @@ import pytest
 
 from cka_core.base.atomic import write_atomically
 from cka_core.base.keys import canonical_json, key_of
-from cka_core.base.store import Store
+from cka_core.base.store import Store, nearest_folder
 from cka_core.images.sets import SampleSpec
 
 
@@ -190,3 +190,21 @@ def test_a_store_that_nothing_here_reads_is_refused_in_a_sentence(monkeypatch):
     for root, why in (("s3://nosuch/bucket", "Install s3fs to access S3"), ("nowhere://x", "Protocol not known")):
         with pytest.raises(ValueError, match=f"^The store {root} cannot be opened: {why}.* Or name a folder.$"):
             Store(root)
+
+
+def test_what_is_free_is_known_before_the_store_is_there(tmp_path):
+    (tmp_path / "file").write_bytes(b"x")
+    there = Store(tmp_path).free()
+    for place in (tmp_path / "no" / "store", tmp_path / "file" / "store"):  # a file is in the way of the second
+        assert nearest_folder(place) == tmp_path
+        assert Store(place).free() == pytest.approx(there, rel=0.1)
+
+
+def test_what_lies_in_a_folder_is_listed_as_it_is_now(store):
+    assert store.listed("jobs") == []
+    store.write_record("jobs/b/status.json", {})
+    store.write_record("jobs/a.json", {})
+    Path(store.path("jobs/c.json.tmp-1-00000000")).write_bytes(b"half-written")
+    assert sorted(store.listed("jobs")) == ["a.json", "b"]
+    store.remove_folder("jobs")
+    assert store.listed("jobs") == []

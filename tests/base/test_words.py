@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 
@@ -76,6 +77,10 @@ def test_time_left_goes_by_the_speed_seen():
     assert words.left_text(0.5, 0.25, 100, 110) == "20 s left"
     assert words.left_text(0.26, 0.25, 100, 110) == ""
     assert words.left_text(0.5, 0.25, 100, 100.5) == ""
+
+
+def test_a_moment_is_written_to_the_second_and_says_that_it_is_utc():
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", words.now())
 
 
 @pytest.mark.parametrize("size, text", [

@@ -10,11 +10,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-from scripts.running import PHONE
+from scripts.running import AT_REST, PHONE
 
 OLD = ":not([data-retained])"  # Streamlit keeps what is replaced in the page, unseen, until the run ends
 MAP = f".st-key-map{OLD} .heatmaplayer image"
-AT_REST = "[data-testid=stApp][data-test-script-state=notRunning]"
 CHART = "document.querySelector('.st-key-map .js-plotly-plot')"
 PAIR = "/?a=cifar-resnet-38x1-cifar10-mini-s0&b=cifar-resnet-14x4-cifar10-mini-s0"
 TWO_SMALL = "/?a=cifar-resnet-8x1&b=cifar-resnet-8x1:1&n=16&batch=32"

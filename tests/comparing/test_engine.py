@@ -11,6 +11,7 @@ import pytest
 from cka_core import Comparison, build_network, compare, load_images
 from cka_core.base.progress import Progress, Stopped
 from cka_core.comparing import engine, tallies, warm
+from cka_core.comparing.sources import fits_budget
 from cka_core.images.sets import SampleSpec
 from cka_core.library import catalogue
 from cka_core.measures.grams import NonFiniteActivation
@@ -247,6 +248,12 @@ def test_a_damaged_gram_file_is_set_aside_and_computed_again(store):
     again = engine.run(spec(), store)
     assert (again.matrix == made.matrix).all()
     assert len(store.damaged()) == 1
+
+
+def test_the_budget_counts_the_pairs_of_images_of_every_minibatch(monkeypatch):
+    slices = [slice(0, 5), slice(5, 9)]  # 10 and 6 pairs
+    monkeypatch.setenv("CKA_GRAM_BUDGET", str(3 * 16 * 4))
+    assert fits_budget(3, slices) and not fits_budget(4, slices)
 
 
 def test_above_the_budget_nothing_is_kept_and_the_result_is_the_same(store, monkeypatch):

@@ -138,7 +138,7 @@ def test_a_worker_of_another_role_comes_when_a_job_waits_for_it(store, monkeypat
 
 
 def test_each_role_has_its_share_of_the_memory(running):
-    assert set(cluster_process.MEMORY_SHARES) == set(cluster_process.ROLES) == set(submit.ROLES.values())
+    assert set(cluster_process.MEMORY_SHARES) == set(cluster_process.RESOURCES) == set(submit.ROLES.values())
     assert sum(cluster_process.MEMORY_SHARES.values()) <= 0.9
     limits = cluster.start(running).memory_limits
     assert limits["train"] > limits["compare"] > 0

@@ -1,15 +1,13 @@
-"""The trainings of a store as a page shows them, and a recipe in words."""
+"""The trainings of a store as a page shows them, and in words how they are."""
 
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from typing import Any
 
 import numpy as np
 import pytest
 
-from cka_core import cli
 from cka_core.base.locks import file_lock
 from cka_core.base.progress import Progress
 from cka_core.base.store import Store
@@ -18,9 +16,8 @@ from cka_core.images.own_files import OwnImages
 from cka_core.jobs import records, submit, trainings
 from cka_core.library import catalogue, keeping
 from cka_core.training import estimate as training_estimate
-from cka_core.training import fit as training
 from cka_core.training import state as training_state
-from cka_core.training.recipe import PRESETS, TrainSpec
+from cka_core.training.recipe import TrainSpec
 from cka_core.training.work import Work
 
 SPEC = TrainSpec("cifar-resnet-8x1", epochs=4)
@@ -145,12 +142,6 @@ def test_seeds_that_cannot_be_meant(text):
         trainings.parse_seeds(text)
 
 
-def test_a_preset_starts_from_imagenet_only_where_there_are_such_weights():
-    assert trainings.preset_values("notebook", "resnet50")["start"] == "imagenet"
-    assert trainings.preset_values("notebook", "cifar-resnet-14x1")["start"] == "random"
-    assert trainings.preset_values("paper", "resnet50")["epochs"] == SPEC.__class__("resnet50").epochs
-
-
 def test_bundled_trainings_are_known(store):
     networks = catalogue.networks(store)
     bundled = [name for name, info in networks.items() if info.spec.source == "bundled"]
@@ -167,55 +158,6 @@ def test_partners_begin_with_other_seeds_then_other_trained_networks():
 
 
 # In words
-
-
-def parsed(line: str, monkeypatch) -> TrainSpec:
-    """What a command line would train."""
-    specs = []
-
-    def train(spec, *args, **kwargs):
-        specs.append(spec)
-        raise SystemExit(0)
-
-    monkeypatch.setattr(training, "train", train)
-    with pytest.raises(SystemExit):
-        cli.app(shlex.split(line)[3:], standalone_mode=False)
-    return specs[0]
-
-
-@pytest.mark.parametrize(
-    "spec",
-    [
-        SPEC,
-        TrainSpec("cifar-resnet-14x1", seed=3, fraction=0.25, held_out=0.0, keep_every=5, l2=0.0),
-        TrainSpec("resnet50", **PRESETS["notebook"]),
-        TrainSpec("resnet50", **(PRESETS["notebook"] | {"start": "random", "augment": True, "images": "cifar10"})),
-        TrainSpec("cifar-resnet-8x1", optimizer="adam", learning_rate=0.05, augment=False, schedule="constant"),
-        TrainSpec("cifar-resnet-8x1", optimizer="adam", learning_rate=3e-4, mixed_precision=True, xla=True),
-        TrainSpec("cifar-resnet-8x1", force_cpu=True, deterministic=True, batch_size=64, learning_rate=0.01),
-    ],
-)
-def test_the_command_line_trains_the_same(spec, store, monkeypatch):
-    assert parsed(trainings.command(spec, store), monkeypatch) == spec
-
-
-def test_the_command_line_of_a_start_file_finds_it_in_the_store(store, monkeypatch):
-    digest = training_state.keep_start_file(b"weights", store)
-    spec = TrainSpec("cifar-resnet-8x1", start="file", start_digest=digest)
-    assert parsed(trainings.command(spec, store), monkeypatch) == spec
-
-
-def test_a_recipe_in_words():
-    assert trainings.recipe_text(SPEC) == (
-        "SGD with momentum 0.9, learning rate 0.05 falling to 0 along a cosine, 4 epochs, minibatches of 128, "
-        "L2 0.0001, flipped and cropped at random, random start"
-    )
-    assert trainings.images_text(SPEC) == (
-        "all 3,125 training images of cifar10-mini, 312 of them held out to choose the epoch"
-    )
-    quarter = dataclasses.replace(SPEC, fraction=0.25, held_out=0.0, deterministic=True, keep_every=2)
-    assert trainings.images_text(quarter) == "781 of the 3,125 training images of cifar10-mini"
-    assert trainings.recipe_text(quarter).endswith("weights kept every 2 epochs, deterministic")
 
 
 def at_work(store: Store, progress: Progress | None = None) -> tuple[str, str]:
@@ -313,6 +255,7 @@ def test_a_training_outlives_its_images_and_comes_back_with_them(store):
     assert trainings.trainings(store) == [] and store.damaged() == []
     assert training_state.of_images_gone(store) == ["mine"]
     assert training_state.of_images_gone(store, only=()) == []
+    assert training_state.of_images_gone(store, shown={spec.key}) == []
     keeping.restore(removed, store)
     (found,) = trainings.trainings(store)
     assert found.spec == spec and found.epochs_done == 2 and training_state.of_images_gone(store) == []

@@ -73,6 +73,7 @@ def test_what_is_no_picture_is_counted_in_numbers(store):
     _, name = take(store, "tokens.npz", npz(images=RNG.integers(0, 9, (60, 7), np.int32)))
     (row,) = [row for row in inventory.images(store) if row.name == name]
     assert row.what == "60 images of 7 numbers"
+    assert layouts.enters((28, 28, 1), (28, None, 1)) and not layouts.enters((28, 28), (28, 28, 1))
     assert layouts.counted_text((28, 28, 1)) == "28 × 28, grey"
     assert layouts.counted_text((1,)) == "1 number" and layouts.counted_text((None,)) == "any number of numbers"
 

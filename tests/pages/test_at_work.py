@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import streamlit as st
 
 from cka_core.base import visitors
 from cka_core.base.store import Store
 from cka_core.jobs import records, submit
 from cka_core.library import keeping
 from cka_core.training.recipe import TrainSpec
-from pages.parts import visitor
 from tests.jobs.test_trainings import of_ones_own, trained
 from tests.pages.test_compare import button, keep, spec
 from tests.pages.test_many_people import in_class as in_class
@@ -113,8 +113,12 @@ def test_nothing_is_brought_in_before_the_browser_said_who_is_there(store, in_cl
 
 
 def test_a_weights_file_is_not_sent_in_vain(store, in_class, monkeypatch):
-    monkeypatch.setenv("CKA_MAX_UPLOAD", "7")
+    def largest() -> int:
+        (uploader,) = open_page("train", key, start="file").get("file_uploader")
+        return uploader.proto.max_upload_size_mb
+
     key, _ = someone()
-    page = open_page("train", key, start="file")
-    (uploader,) = page.get("file_uploader")
-    assert uploader.proto.max_upload_size_mb == 7 < visitor.LARGEST_UPLOAD
+    monkeypatch.setenv("CKA_MAX_UPLOAD", "7")
+    assert largest() == 7
+    monkeypatch.setenv("CKA_MAX_UPLOAD", "4000")
+    assert largest() == st.get_option("server.maxUploadSize") == 400, "what the server takes"

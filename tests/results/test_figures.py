@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 from PIL import Image
 
@@ -25,6 +26,22 @@ def with_a_hole() -> Comparison:
     reasons = [None] * len(matrix)
     reasons[3] = "no variance"
     return dataclasses.replace(whole, matrix=matrix, reasons_a=tuple(reasons))
+
+
+def test_shades_of_a_colour_map_are_its_own_at_the_ends_and_between():
+    assert figures.rgb("#b5367a") == (181, 54, 122)
+    shades = figures.shades("magma", 255)
+    assert shades.shape == (255, 3) and shades.dtype == np.uint8
+    assert tuple(shades[0]) == (0, 0, 4) and tuple(shades[-1]) == (252, 253, 191)
+    assert (figures.shades(figures.DIVERGING, 257)[128] == 247).all()
+
+
+def test_a_band_has_a_piece_for_each_run_of_places_with_an_interval():
+    figure = go.Figure()
+    low = np.array([0.1, 0.2, np.nan, 0.4, 0.5])
+    figures.band(figure, np.arange(5), low, low + 0.1, "#b5367a")
+    assert [list(piece.x) for piece in figure.data] == [[0, 1, 1, 0], [3, 4, 4, 3]]
+    assert {piece.fillcolor for piece in figure.data} == {"rgba(181, 54, 122, 0.15)"}
 
 
 def test_rows_are_a_columns_are_b_and_the_input_is_at_the_bottom_left():

@@ -57,7 +57,8 @@ def test_images(name: str, root: str, _store: Store) -> Images:
 
 
 @st.cache_data(max_entries=2, show_spinner=False)
-def sheet(name: str, root: str, _images: Images) -> str:
+def sheet(name: str, count: int, _images: Images) -> str:
+    """The first images of a set in one picture. ``name`` and ``count`` tell it from other sets."""
     return pictures.sheet(_images.x[: atlas_figures.POINTS])
 
 
@@ -113,7 +114,7 @@ def by_example(
         )
         if len(atlas.labels) > atlas_figures.POINTS:
             st.caption(f"The first {atlas_figures.POINTS:,} of {len(atlas.labels):,} images are drawn.")
-        hovered_pictures("examples", sheet(atlas.sample.images, str(len(images)), images))
+        hovered_pictures("examples", sheet(atlas.sample.images, len(images), images))
     with beside:
         points = event["selection"]["points"]
         one_image(atlas, [*wide, *deep], images, int(points[0]["customdata"][0]) if points else None)

@@ -9,7 +9,6 @@ from cka_core.base.store import Store
 from cka_core.claims import figures as claim_figures
 from cka_core.claims.beyond import Beyond, Kind, beyond
 from cka_core.claims.more_data import CAVEAT, MoreData, more_data
-from cka_core.images import pictures
 from cka_core.images.sets import is_available
 from pages.parts import address, drawn
 from pages.parts.atlas import network
@@ -78,10 +77,4 @@ def _kind(atlas: Atlas, number: int, kind: Kind, store: Store) -> None:
     if not len(kind.images.positions) or not is_available(atlas.sample.images, store):
         return
     sample = network.sample(str(atlas.sample), store.root, atlas, store)
-    with st.container(horizontal=True, gap="small", key=f"kind {number}"):
-        for position, share in zip(kind.images.positions.tolist(), kind.images.shares.tolist(), strict=True):
-            name = sample.classes[sample.y[position]]
-            st.image(
-                pictures.enlarged(sample.x[position]), width=72, alt=f"test image {position}: {name}",
-                caption=f"{name} {100 * share:.1f}\N{NO-BREAK SPACE}%",
-            )  # fmt: skip
+    network.dominant(kind.images, sample, width=72, key=f"kind {number}")

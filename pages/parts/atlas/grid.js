@@ -1,6 +1,6 @@
 // The grid of small maps: draws, plays the epochs and hears clicks in the browser, without the server.
 // `data` is what cka_core.atlas.grid.grid_values makes, with `chosen` and `epoch`, and
-// `below`, the class of what is scrolled to when `scrolls` changes.
+// `below`, the class of what is scrolled to when `scrolls` changes. leading.js stands before it.
 
 const STEP = 800, FADE = 260, WAIT = 10000; // milliseconds an epoch is shown, of the change from one to the next, and for what is below
 const calm = () => window.matchMedia('(prefers-reduced-motion: reduce)').matches;
@@ -141,9 +141,7 @@ export default function({ data, parentElement, setStateValue, setTriggerValue })
       if (root.isConnected && performance.now() < asked + WAIT) requestAnimationFrame(scrollDown);
       return;
     }
-    below.style.scrollMarginTop = '4.5rem'; // not under the page's header
-    below.style.minHeight = '100vh'; // room to scroll to while its charts are on their way
-    below.scrollIntoView({ behavior: calm() ? 'auto' : 'smooth', block: 'start' });
+    leadTo(below, calm() ? 'auto' : 'smooth');
   };
   if (state.scrolls !== undefined && state.scrolls !== data.scrolls) scrollDown();
   state.scrolls = data.scrolls;

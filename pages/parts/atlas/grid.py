@@ -70,7 +70,7 @@ def small_maps(
     grid = st.components.v2.component(
         KEY,
         html=HTML,
-        js=(FOLDER / "grid.js").read_text(encoding="utf-8"),
+        js="".join(file.read_text(encoding="utf-8") for file in (FOLDER.parent / "leading.js", FOLDER / "grid.js")),
         css=(FOLDER / "grid.css").read_text(encoding="utf-8"),
     )
     grid(

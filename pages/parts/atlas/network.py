@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import streamlit as st
 
 from cka_core.atlas import figures as atlas_figures
+from cka_core.atlas.images import Dominant
 from cka_core.atlas.one_network import Behind, Facts, OneNetwork, one_network
 from cka_core.atlas.result import Atlas
 from cka_core.atlas.views import network_lines
@@ -12,6 +15,7 @@ from cka_core.base.store import Store
 from cka_core.images import pictures
 from cka_core.images.sets import Images, is_available
 from cka_core.measures.blocks import RULE
+from cka_core.results.figures import CONFIG
 from pages.parts import address, drawn, holding, phone
 from pages.parts.atlas import grid as atlas_grid
 
@@ -79,7 +83,7 @@ def maps(shown: OneNetwork, colours: str) -> None:
         st.markdown(f"**As it is**, after epoch {shown.facts.epoch}")
         figure = atlas_figures.large_map(shown.view, shown.title, colours=colours, narrow=narrow)
         alt = atlas_figures.large_alt(shown.view, shown.title, "as it is")
-        config = phone.chart(atlas_figures.CONFIG, narrow=narrow)
+        config = phone.chart(CONFIG, narrow=narrow)
         st.plotly_chart(drawn.readable(figure), width="stretch", key="map", alt=alt, config=config)
     with right:
         if without.view is None:
@@ -118,18 +122,22 @@ def images(atlas: Atlas, network: str, shown: OneNetwork, store: Store) -> None:
     behind = _behind_asked(network, shown.behind)
     st.markdown(behind.text)
     seen = sample(str(atlas.sample), store.root, atlas, store)
-    with st.container(horizontal=True, gap="small", key="dominant"):
-        for position, share in zip(behind.dominant.positions.tolist(), behind.dominant.shares.tolist(), strict=True):
-            name = seen.classes[seen.y[position]]
-            mark = " ✕" if position in shown.influential else ""
-            st.image(
-                pictures.enlarged(seen.x[position]),
-                width=96,
-                alt=f"test image {position}: {name}",
-                caption=f"{name} {100 * share:.1f}\N{NO-BREAK SPACE}%{mark}",
-            )
+    dominant(behind.dominant, seen, width=96, key="dominant", marked=shown.influential)
     if shown.influential:
         st.caption(f"✕ one of the {len(shown.influential)} most influential images that can be removed above.")
+
+
+def dominant(found: Dominant, seen: Images, *, width: int, key: str, marked: Collection[int] = ()) -> None:
+    """The images that make most of a first component, of those ``seen``, each with its share; some ``marked``."""
+    with st.container(horizontal=True, gap="small", key=key):
+        for position, share in zip(found.positions.tolist(), found.shares.tolist(), strict=True):
+            name = seen.classes[seen.y[position]]
+            st.image(
+                pictures.enlarged(seen.x[position]),
+                width=width,
+                alt=f"test image {position}: {name}",
+                caption=f"{name} {100 * share:.1f}\N{NO-BREAK SPACE}%{' ✕' if position in marked else ''}",
+            )
 
 
 def _behind_asked(network: str, found: tuple[Behind, ...]) -> Behind:

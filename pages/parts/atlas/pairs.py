@@ -61,7 +61,7 @@ def pair_map(atlas: Atlas, a: Member, b: Member, which: str, kinds: str, colours
         figure = figures.heatmap(comparison, titles=titles, colours=colours, narrow=narrow, height=height)
     atlas_figures.mark_blocks(figure, {"y": _ranges(a, comparison, 0), "x": _ranges(b, comparison, 1)})
     alt = f"{which} of {titles[0]}, up the side, and {titles[1]}, along the bottom. Blocks are marked on the axes."
-    config = phone.chart(atlas_figures.CONFIG, narrow=narrow)
+    config = phone.chart(figures.CONFIG, narrow=narrow)
     st.plotly_chart(drawn.readable(figure), width="stretch", key="pair", alt=alt, config=config)
     st.caption(f"{said} The thick lines along the axes are each network’s block.")
 

@@ -17,10 +17,10 @@ from cka_core.library.catalogue import NetworkInfo
 from cka_core.measures import registry
 from cka_core.results.comparison import MEASURE, CompareSpec
 from pages.parts import address, holding, images, visitor, widgets
-from pages.parts.compare import card, epochs
+from pages.parts.compare import card, epochs, walk
 from pages.parts.compare.which import LABELS
 
-DEFAULT = "cifar-resnet-38x1-plain-s0"
+DEFAULT = walk.BLOCK
 """The app opens with this network and itself: it has a block."""
 
 

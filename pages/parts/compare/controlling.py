@@ -11,7 +11,6 @@ from streamlit.delta_generator import DeltaGenerator
 
 from cka_core.base.store import Store
 from cka_core.comparing import estimate
-from cka_core.jobs import trainings
 from cka_core.library import siblings
 from cka_core.library.catalogue import NetworkInfo
 from cka_core.library.siblings import Pair
@@ -20,10 +19,11 @@ from cka_core.results.comparison import CompareSpec, Comparison, find
 from cka_core.results.differences import difference, same_axes
 from cka_core.results.spec import OF_IDS, PIXELS
 from cka_core.training import estimate as training_estimate
+from cka_core.training import words as training_words
 from cka_core.training.recipe import TrainSpec
 from pages.parts import address, hiding, widgets
 from pages.parts.compare import missing
-from pages.parts.compare.which import OnScreen
+from pages.parts.compare.which import NEEDS_NETWORKS, OnScreen
 from pages.parts.glossary import hint
 
 AS_IT_IS, NO_PIXELS, LEARNED, OTHER_SEED = (
@@ -71,7 +71,7 @@ def train_mode() -> bool:
 def controls(on: OnScreen, networks: Mapping[str, NetworkInfo], store: Store) -> dict[str, Control]:
     """Every control of what is on screen."""
     if on.spec is None:
-        gone = Control(reason="Opened from the Library: this needs its networks. Compare them again at the left.")
+        gone = Control(reason=NEEDS_NETWORKS)
         return dict.fromkeys((NO_PIXELS, LEARNED, OTHER_SEED), gone)
     return {
         NO_PIXELS: _pixels(on, on.spec),
@@ -184,4 +184,6 @@ def _seeds(on: OnScreen, networks: Mapping[str, NetworkInfo], store: Store) -> N
         wanted = TrainSpec.from_json(fields)
         seconds = training_estimate.whole_training_seconds(wanted, store)
         label = f"Train {own.title} with seed {wanted.seed}"
-        missing.offer("train", wanted, label, trainings.title(wanted), seconds, store, key=f"train {own.spec.name}")
+        missing.offer(
+            "train", wanted, label, training_words.title(wanted), seconds, store, key=f"train {own.spec.name}"
+        )

@@ -9,10 +9,10 @@ from cka_core.comparing import estimate
 from cka_core.results import estimators, views
 from cka_core.results.comparison import Comparison
 from cka_core.results.estimators import MOST_IMAGES, EstimatorSpec
-from pages.parts import address, drawn, phone
+from pages.parts import drawn, phone
 from pages.parts.compare import missing, the_map
-from pages.parts.compare.measuring import example
-from pages.parts.compare.which import OnScreen
+from pages.parts.compare.measuring import chosen_or_example
+from pages.parts.compare.which import NEEDS_NETWORKS, OnScreen
 from pages.parts.glossary import explain
 
 WHOLE = "all at once"
@@ -21,17 +21,11 @@ WHOLE = "all at once"
 def view(on: OnScreen, cell: tuple[str, str] | None, store: Store) -> None:
     """The two curves, with their spread and the theory; sliders for what the other axis holds fixed."""
     if on.spec is None:
-        st.caption("Opened from the Library: this needs its networks. Compare them again at the left.")
+        st.caption(NEEDS_NETWORKS)
         return
-    shown = cell or example(on)
+    shown = chosen_or_example(on, cell, help=explain("unbiased"))
     if shown is None:
-        st.caption("No cell of this map has a number.")
         return
-    which = "chosen above" if cell else "an example, as long as none is chosen"
-    st.markdown(
-        f"A {address.code(shown[0])} × B {address.code(shown[1])} :small[{which}]",
-        help=explain("unbiased"),
-    )
     spec = EstimatorSpec(on.spec, *shown)
     found = estimators.find(spec, store)
     if found is None:

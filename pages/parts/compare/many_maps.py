@@ -16,7 +16,7 @@ from cka_core.results.spec import Several
 from pages.parts import address, drawn
 from pages.parts.compare import missing
 from pages.parts.compare.choosing import show
-from pages.parts.compare.which import OnScreen
+from pages.parts.compare.which import NEEDS_NETWORKS, OnScreen
 
 MOST = 6
 KEY = "networks"
@@ -25,7 +25,7 @@ KEY = "networks"
 def grid(on: OnScreen, networks: Mapping[str, NetworkInfo], colours: str, store: Store) -> None:
     """Choose up to six networks; every pair is a small map, with the images and the measure of the large one."""
     if on.spec is None:
-        st.caption("Opened from the Library: this needs its networks. Compare them again at the left.")
+        st.caption(NEEDS_NETWORKS)
         return
     spec = on.spec
     sets = bool(on.a.activations or on.b.activations)

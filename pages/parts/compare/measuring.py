@@ -58,12 +58,9 @@ def all_of_them(on: OnScreen, cell: tuple[str, str] | None, store: Store) -> Non
     found = {name: result for name, spec in specs.items() if (result := find(spec, store)) is not None}
     lacking = [name for name in specs if name not in found]
     if found:
-        shown = cell or example(on)
+        shown = chosen_or_example(on, cell)
         if shown is None:
-            st.caption("No cell of this map has a number.")
             return
-        which = "chosen above" if cell else "an example, as long as none is chosen"
-        st.markdown(f"A {address.code(shown[0])} × B {address.code(shown[1])} :small[{which}]")
         st.dataframe(
             ranks.under_each(found, *shown),
             hide_index=True,
@@ -87,8 +84,19 @@ def _named(names: list[str]) -> str:
     return MEASURES[names[0]].title if len(names) == 1 else f"the {len(names)} others"
 
 
-def example(on: OnScreen) -> tuple[str, str] | None:
-    """A cell to show where none is chosen."""
+def chosen_or_example(on: OnScreen, cell: tuple[str, str] | None, help: str | None = None) -> tuple[str, str] | None:
+    """The cell that a part is about, named in a line: the chosen one, else an example. None, which is said, where no
+    cell has a number."""
+    shown = cell or _example(on)
+    if shown is None:
+        st.caption("No cell of this map has a number.")
+        return None
+    which = "chosen above" if cell else "an example, as long as none is chosen"
+    st.markdown(f"A {address.code(shown[0])} × B {address.code(shown[1])} :small[{which}]", help=help)
+    return shown
+
+
+def _example(on: OnScreen) -> tuple[str, str] | None:
     found = views.example_cell(on.comparison)
     if found is None:
         return None

@@ -20,7 +20,7 @@ def offer(kind: str, spec: submit.Spec, label: str, title: str, seconds: float, 
     if job is not None and widgets.at_work(job):
         widgets.job_progress(job.key, stop=f"stop {key}")
         return
-    if job is not None and job.state == "failed":
+    if job is not None and job.state == submit.FAILED:
         st.caption(f"The last try failed: {address.plain(job.error or 'no reason is known.')}")
     if visitor.only_looks():
         st.caption(f"{label}? {deployment.ONLY_TO_LOOK_AT}")

@@ -26,12 +26,12 @@ def tell_job(job: submit.JobStatus | None) -> None:
     """Above the map: what became of a job that is not at work any more."""
     if job is None:
         return
-    if job.state == "failed":
+    if job.state == submit.FAILED:
         reason = address.plain(job.error or "No reason is known.")
         st.error(f"The comparison failed. {reason}", icon=":material/error:")
-    elif job.state == "stopped":
+    elif job.state == submit.STOPPED:
         st.info("Stopped. What is finished so far is kept: Resume goes on from there.", icon=":material/pause_circle:")
-    elif job.state == "interrupted":
+    elif job.state == submit.INTERRUPTED:
         st.warning(f"Interrupted. {address.plain(job.error or '')}", icon=":material/pause_circle:")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -13,6 +14,7 @@ from cka_core.results import words as result_words
 from cka_core.results.comparison import Comparison
 from pages.parts import drawn, phone
 
+LEADING = (Path(__file__).parents[1] / "leading.js").read_text(encoding="utf-8")
 LISTENER = """
 export default function({ data, setTriggerValue, setStateValue }) {
   let narrow = data.narrow;
@@ -40,9 +42,7 @@ export default function({ data, setTriggerValue, setStateValue }) {
     const chart = document.querySelector(`.st-key-${data.chart} .js-plotly-plot`);
     if (!below || !chart || below.getBoundingClientRect().top < chart.getBoundingClientRect().bottom) return;
     window.ckaLedBelow = true;
-    below.style.scrollMarginTop = '4.5rem'; // not under the page's header
-    below.style.minHeight = '100vh'; // room to scroll to while its charts are on their way
-    below.scrollIntoView({ block: 'start' });
+    leadTo(below, 'auto');
   };
   window.ckaMapClicked = clicked;
   const again = () => {
@@ -127,14 +127,13 @@ def heatmap(
         key="map",
         alt=f"{value} of {rows} layers of {titles[0]}, up the side, and {columns} of {titles[1]}, along the bottom.",
         config=phone.chart(
-            {
-                "displaylogo": False,
-                "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+            figures.CONFIG
+            | {
                 "toImageButtonOptions": {
                     "format": camera,
                     "filename": file_name,
                     "scale": 4 if camera == "png" else 1,
-                },
+                }
             },
             narrow=narrow,
         ),
@@ -148,7 +147,7 @@ def heatmap(
                 on_cell(names_a[row], names_b[column])
 
     # Registered here, not once at import: the registry is the server's, and a module outlives it in a test.
-    listener = st.components.v2.component("map_listener", js=LISTENER)
+    listener = st.components.v2.component("map_listener", js=LEADING + LISTENER)
     listener(
         data={
             "chart": "map",

@@ -17,8 +17,10 @@ from cka_core.measures import registry
 from cka_core.results.comparison import MEASURE, CompareSpec, Comparison, find
 from pages.parts import address, visitor
 
-LABELS = {"failed": "Try again", "stopped": "Resume", "interrupted": "Resume"}
+LABELS = {submit.FAILED: "Try again", submit.STOPPED: "Resume", submit.INTERRUPTED: "Resume"}
 """What the button says after a job that came to no end."""
+NEEDS_NETWORKS = "Opened from the Library: this needs its networks. Compare them again at the left."
+"""Where something is to be computed with a comparison of which `OnScreen.spec` is None."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,6 +18,7 @@ from cka_core.library import words as network_words
 from cka_core.library.catalogue import NetworkInfo
 from cka_core.training import figures as training_figures
 from cka_core.training import state as training_state
+from cka_core.training import words as training_words
 from cka_core.training.recipe import TrainSpec
 from pages.parts import address, drawn, naming, notes, visitor, widgets
 from pages.parts.training import form as training_form
@@ -254,7 +255,7 @@ def send(specs: list[TrainSpec], store: Store) -> str:
 
     def submit_all() -> None:
         for spec in specs:
-            jobs.submit("train", spec, trainings.title(spec), store, visitor.here())
+            jobs.submit("train", spec, training_words.title(spec), store, visitor.here())
 
     return visitor.refusal(submit_all)
 
@@ -265,7 +266,7 @@ def _header(training: Training, name: str = "") -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(title, width="content")
         st.badge(label, icon=icon, color=colour)
-        st.caption(trainings.short_text(training.spec), width="content")
+        st.caption(training_words.short_text(training.spec), width="content")
 
 
 def _both_curves(history: dict[str, list[float]], epochs: int, kept: int | None, key: str) -> None:
@@ -294,10 +295,10 @@ def _details(training: Training, store: Store) -> None:
         if not details.open:
             return
         st.markdown(
-            f"**{training.spec.architecture}** on {trainings.images_text(training.spec)}: "
-            f"{trainings.recipe_text(training.spec)}."
+            f"**{training.spec.architecture}** on {training_words.images_text(training.spec)}: "
+            f"{training_words.recipe_text(training.spec)}."
         )
-        st.code(trainings.command(training.spec, store), language="bash", wrap_lines=True)
+        st.code(training_words.command(training.spec, store), language="bash", wrap_lines=True)
         log = training_state.read_log(training.key, store)
         if log:
             newest_first = "\n".join(reversed(log.splitlines()))

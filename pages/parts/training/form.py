@@ -22,6 +22,7 @@ from cka_core.training.recipe import (
     USUAL_RATES,
     TrainSpec,
     fit_words,
+    preset_values,
     trainable,
 )
 from pages.parts import address, holding, visitor
@@ -136,7 +137,7 @@ def seeds_picker() -> tuple[tuple[int, ...], str]:
 
 def recipe(name: str, preset: str) -> tuple[dict[str, Any], str]:
     """Under "More", every value of the recipe. Returns them, and why they cannot be had where they cannot."""
-    plain = trainings.preset_values(preset, name)
+    plain = preset_values(preset, name)
     default = {key: plain[field] for key, field in FIELDS.items()}
     with st.expander("More"):
         values, problem = _images_values(default)
@@ -281,7 +282,7 @@ def _forget_rate() -> None:
 
 def take_recipe(spec: TrainSpec) -> None:
     """Fill in the form with every value of a recipe (only from a callback)."""
-    described, plain = architecture(spec.architecture), trainings.preset_values("paper", spec.architecture)
+    described, plain = architecture(spec.architecture), preset_values("paper", spec.architecture)
     imagenet = spec.architecture in APPLICATIONS
     forget_values()
     address.put("family", FAMILIES[imagenet])
