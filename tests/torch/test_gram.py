@@ -75,7 +75,7 @@ def test_a_queue_of_layers_is_the_same_but_for_those_that_want_a_second_look(m, 
         scale = max(np.abs(wanted.triangle).max(), 1e-30)
         assert np.abs(triangles[row] - wanted.triangle).max() <= 2e-6 * scale
         assert np.abs(made.norms - wanted.norms).max() <= 2e-6 * max(wanted.norms.max(), scale)
-        assert made.square == pytest.approx(wanted.square, rel=1e-6)
+        assert made.square == pytest.approx(wanted.square, rel=4e-6)  # twice what its numbers are held to
 
 
 def test_a_layer_with_a_small_mean_is_multiplied_as_it_is(monkeypatch):
