@@ -4,10 +4,11 @@
     python benchmarks/class.py --sessions 60 --minutes 8
 
 On loopback, without browsers, which would measure themselves: each session is a WebSocket that says what a browser
-says. All open the page at once, filter the map, click a cell; ten ask for the same comparison, five for others, five
-train. It prints the errors, wrong selections and work done twice (all to be 0), how long a stored map takes alone, with
-all at once, and with all at once when each asks for a picture of its own, and the server's memory. Compare the ratios:
-the seconds are those of a machine that runs the sixty clients, too.
+says. All open the page at once, look at one picture, and each at one that nobody else has; all filter the map and click
+a cell; ten ask for the same comparison, five for others, five train. It prints the errors, wrong selections and work
+done twice (all to be 0), how long a stored map takes alone, with all at once, and with all at once when each asks for a
+picture of its own, and the server's memory. Compare the ratios: the seconds are those of a machine that runs the sixty
+clients, too.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -34,9 +36,11 @@ from streamlit.proto.BackMsg_pb2 import BackMsg  # noqa: E402
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg  # noqa: E402
 from streamlit.proto.WidgetStates_pb2 import WidgetState  # noqa: E402
 
+from cka_core import bundle  # noqa: E402
 from cka_core.base import visitors  # noqa: E402
 from cka_core.base.store import Store  # noqa: E402
 from cka_core.jobs import records, submit  # noqa: E402
+from cka_core.results import comparison  # noqa: E402
 from scripts.running import running_app  # noqa: E402
 
 SAME, OTHERS, TRAIN = 10, 5, 5
@@ -115,6 +119,11 @@ class Session:
     def own_cell(self) -> tuple[int, int]:
         return self.number % 7, self.number % 5
 
+    def chosen(self) -> tuple[str, str]:
+        """The layers of the cell that the address names."""
+        named = parse_qs(self.query.lstrip("?"))
+        return named.get("la", [""])[-1], named.get("lb", [""])[-1]
+
     def _element(self, element: Any, started: float) -> None:
         kind = element.WhichOneof("type")
         if kind == "exception":
@@ -149,15 +158,17 @@ async def open_page(session: Session) -> float:
 
 
 async def filter_layers(session: Session) -> float:
+    """Of the map that everybody sees."""
+    session.query = ""
     session.set("search", string_value="stage2")
     await session.run()
     return session.map_after
 
 
 async def click_a_cell(session: Session) -> float:
-    """Of the filtered map; each another one, as far as the stage has layers."""
-    await session.click(*session.own_cell())
-    return session.map_after
+    """Of the filtered map; each another one, as far as the stage has layers. Until the page is whole: the map stays, as
+    the browser marks the cell on it."""
+    return await session.click(*session.own_cell())
 
 
 async def look(session: Session) -> float:
@@ -167,20 +178,33 @@ async def look(session: Session) -> float:
 
 
 async def look_at_ones_own(session: Session) -> float:
-    """The map with a cell marked that nobody else marks: it has to be made anew."""
-    await session.click(session.number, 7)
+    """The map of a result that nobody else looks at (`keep_one_for_each`): it has to be drawn anew."""
+    session.query = f"result={result_of(session.number)}"
+    await session.run()
     return session.map_after
 
 
-def is_right(session: Session, whole: str, filtered: str, clicked: str) -> bool:
-    """Whether the filter left the layers asked for, and the click marked the cell that was clicked."""
-    before, shown, marked = (json.loads(text)["data"] for text in (whole, filtered, clicked))
+def result_of(number: int) -> str:
+    return f"{comparison.UPLOADED}{number}"
+
+
+def keep_one_for_each(sessions: int, store: Store) -> None:
+    """For each session a result as large as the one that the page opens with, in which all values are another."""
+    opening = comparison.find(bundle.opening(store), store)
+    assert opening is not None  # it ships
+    for number in range(sessions):
+        own = dataclasses.replace(opening, matrix=opening.matrix * (1 - (number + 1) / 1000))
+        store.put("comparisons", result_of(number), own.to_bytes())
+
+
+def is_right(session: Session, whole: str, filtered: str) -> bool:
+    """Whether the filter left the layers asked for, and the click chose the cell that was clicked."""
+    before, shown = (json.loads(text)["data"] for text in (whole, filtered))
     row, column = session.own_cell()
     return (
         0 < len(shown[0]["y"]) < len(before[0]["y"])
         and all("stage2" in name for name in shown[0]["y"])
-        and marked[-1]["y"] == [shown[0]["y"][row]]
-        and marked[-1]["x"] == [shown[0]["x"][column]]
+        and session.chosen() == tuple(told.split(" · ")[0] for told in (shown[0]["y"][row], shown[0]["x"][column]))
     )
 
 
@@ -260,8 +284,8 @@ async def measure(address: str, store: Store, sessions: int, seconds: float, ser
     for name, what in PHASES.items():
         figures[name] = await Phase.of(what, who, server)
         texts.append([session.map_text for session in who])
-    opened, same, own, filtered, clicked = texts
-    right = [is_right(*seen) for seen in zip(who, opened, filtered, clicked, strict=True)]
+    opened, same, own, filtered, _ = texts
+    right = [is_right(*seen) for seen in zip(who, opened, filtered, strict=True)]
     figures["wrong"] = len(who) - sum(right) + len(set(same)) - 1 + len(who) - len(set(own))
     work = [compare(session, COMPARED, deadline) for session in who[:SAME]]
     work += [
@@ -307,6 +331,7 @@ def main() -> None:
     os.environ |= {"CKA_MODE": "class", "CKA_TEACHER_KEY": visitors.new_key()}
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     with tempfile.TemporaryDirectory() as folder, running_app(folder, Path(folder) / "log.txt") as address:
+        keep_one_for_each(told.sessions, Store(folder))
         server = next(p for p in psutil.Process().children() if "streamlit" in " ".join(p.cmdline()))
         figures = asyncio.run(measure(address, Store(folder), told.sessions, 60 * told.minutes, server))
     show(figures, told.sessions)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import platform
+import re
 import secrets
 import socket
 import subprocess
@@ -37,16 +38,47 @@ def network_address() -> str:
     return found if found and not ipaddress.ip_address(found).is_unspecified else "127.0.0.1"
 
 
+def is_free(port: int) -> bool:
+    """Whether nobody has a port. On Linux and Macs that of a server which has just ended is free at once."""
+    with socket.socket() as probe:
+        if sys.platform != "win32":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True
+
+
 def free_port(first: int = FIRST_PORT) -> int:
     """The first port from 8501 on that nobody has."""
-    for port in range(first, first + PORTS):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("", port))
-            except OSError:
-                continue
-            return port
-    sys.exit(f"No port from {first} to {first + PORTS - 1} is free. Choose one: PORT=9000 make class")
+    found = next(filter(is_free, range(first, first + PORTS)), None)
+    if found is None:
+        raise ValueError(f"No port from {first} to {first + PORTS - 1} is free. Choose one: PORT=9000 make class")
+    return found
+
+
+def chosen_port(told: str) -> int:
+    """The port that ``PORT`` says, the first free one where it says nothing. ValueError where it cannot be had."""
+    if not told:
+        return free_port()
+    if not re.fullmatch(r"[0-9]{1,5}", told) or not 1 <= int(told) <= 65535:
+        raise ValueError(f"Expected PORT to be a number from 1 to 65535, got {told!r}.")
+    if not is_free(int(told)):
+        raise ValueError(f"Port {told} cannot be had: another program has it, or the system keeps it. Choose another.")
+    return int(told)
+
+
+def chosen_address(port: int) -> str:
+    """The class's address: what ``CKA_ADDRESS`` says, else this computer's. ValueError where a browser opens none."""
+    told = deployment.address()
+    if not told:
+        return f"http://{network_address()}:{port}"
+    if not re.fullmatch(r"https?://(\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]]+)(:[0-9]{1,5})?(/[^\s?#]*)?", told):
+        raise ValueError(
+            f"Expected CKA_ADDRESS to be like http://cka.school.example or http://10.0.0.7:8600, got {told!r}."
+        )
+    return told
 
 
 def host_names(address: str) -> list[str]:
@@ -58,11 +90,13 @@ def host_names(address: str) -> list[str]:
 
 def settings() -> tuple[dict[str, str], list[str]]:
     """The environment and the command line of a class's server."""
-    port = int(os.environ.get("PORT") or free_port())
-    address = deployment.address() or f"http://{network_address()}:{port}"
+    port = chosen_port(os.environ.get("PORT", "").strip())
+    address = chosen_address(port)
     key = os.environ.get("CKA_TEACHER_KEY") or secrets.token_urlsafe(16)
     if len(key) < SHORTEST_TEACHER_KEY:
-        sys.exit(f"Expected CKA_TEACHER_KEY to have at least {SHORTEST_TEACHER_KEY} characters, got {len(key)}.")
+        raise ValueError(
+            f"Expected CKA_TEACHER_KEY to have at least {SHORTEST_TEACHER_KEY} characters, got {len(key)}."
+        )
     environment = {"CKA_MODE": deployment.CLASS, "CKA_TEACHER_KEY": key, "CKA_ADDRESS": address}
     os.environ.update(environment)
     upload = deployment.most("upload")

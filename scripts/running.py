@@ -37,9 +37,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_app(store: str | os.PathLike[str], log: str | os.PathLike[str] = os.devnull) -> Iterator[str]:
-    """Start the app, yield its address, and end it and the cluster it may have started."""
-    port = free_port()
+def running_app(
+    store: str | os.PathLike[str], log: str | os.PathLike[str] = os.devnull, port: int | None = None
+) -> Iterator[str]:
+    """Start the app, on a free port where none is named, yield its address, and end it and the cluster it may have
+    started."""
+    port = port or free_port()
     command = [sys.executable, "-m", "streamlit", "run", "server.py", "--server.port", str(port)]
     with open(log, "wb") as output:
         server = subprocess.Popen(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -38,18 +39,27 @@ def test_a_class_has_an_address_a_key_and_its_own_names_only():
 
 
 def test_what_is_set_is_taken():
-    os.environ |= {"PORT": "8600", "CKA_ADDRESS": "https://cka.school.example/", "CKA_TEACHER_KEY": "a key long enough"}
+    port = str(classroom.free_port(8600))
+    os.environ |= {"PORT": port, "CKA_ADDRESS": "https://cka.school.example/", "CKA_TEACHER_KEY": "a key long enough"}
     os.environ["CKA_MAX_UPLOAD"] = "5"
     environment, command = classroom.settings()
     assert environment["CKA_ADDRESS"] == "https://cka.school.example"
     assert environment["CKA_TEACHER_KEY"] == "a key long enough"
-    assert option(command, "--server.port") == ["8600"] and option(command, "--server.maxUploadSize") == ["5"]
+    assert option(command, "--server.port") == [port] and option(command, "--server.maxUploadSize") == ["5"]
     assert "cka.school.example" in option(command, "--server.allowedHosts")
 
 
 @pytest.mark.parametrize(
     ("name", "value", "said"),
-    [("CKA_TEACHER_KEY", "short", "at least 12 characters"), ("CKA_MAX_JOBS", "many", "CKA_MAX_JOBS to be a number")],
+    [
+        ("CKA_TEACHER_KEY", "short", "at least 12 characters"),
+        ("CKA_MAX_JOBS", "many", "CKA_MAX_JOBS to be a number"),
+        ("PORT", "80x", "Expected PORT to be a number from 1 to 65535, got '80x'."),
+        ("PORT", "99999", "Expected PORT to be a number from 1 to 65535, got '99999'."),
+        ("PORT", "0", "Expected PORT to be a number from 1 to 65535, got '0'."),
+        ("CKA_ADDRESS", "cka.school.example", "Expected CKA_ADDRESS to be like http://cka.school.example"),
+        ("CKA_ADDRESS", "http://[::1", "Expected CKA_ADDRESS to be like http://cka.school.example"),
+    ],
 )
 def test_a_wrong_setting_is_told_where_it_is_started(name, value, said):
     answer = subprocess.run(
@@ -57,3 +67,19 @@ def test_a_wrong_setting_is_told_where_it_is_started(name, value, said):
         env=os.environ | {name: value}, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert answer.returncode == 1 and said in answer.stderr and "Traceback" not in answer.stderr
+    assert answer.stdout == ""  # no address that leads nowhere
+
+
+def test_a_port_that_somebody_has_is_told_before_the_class_is_given_its_address():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        os.environ["PORT"] = str(other.getsockname()[1])
+        with pytest.raises(ValueError, match=f"Port {os.environ['PORT']} cannot be had"):
+            classroom.settings()
+
+
+@pytest.mark.parametrize("address", ["http://10.0.0.7:8600", "https://cka.school.example/sub", "http://[fd00::7]:8501"])
+def test_an_address_that_a_browser_opens_is_taken(address):
+    os.environ["CKA_ADDRESS"] = address
+    assert classroom.settings()[0]["CKA_ADDRESS"] == address

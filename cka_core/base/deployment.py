@@ -59,6 +59,10 @@ LIMITS = {
             "A network may have at most {} here. Choose a less deep one.",
         ),
         Limit(
+            "parameters", "CKA_MAX_PARAMETERS", "million parameters", None, 100, "parameters of one network",
+            "A network may have at most {} here. Choose a less wide one.",
+        ),
+        Limit(
             "epochs", "CKA_MAX_EPOCHS", "epochs", None, 40, "epochs of one training",
             "A training takes at most {} here. Choose fewer.",
         ),

@@ -28,6 +28,8 @@ BOUNDS = npz.Bounds(members=20_100, unpacked=1 << 46, ratio=200)
 ENDINGS = {
     ".npz": "zip", ".zip": "zip", ".npy": "npy", ".safetensors": "safetensors", ".h5": "HDF5", ".hdf5": "HDF5",
 }  # fmt: skip
+PACKED = (".keras", *(ending for ending in ENDINGS if ending != ".npy"))
+"""Files that are brought in as they are, not in a zip."""
 RECIPES = "docs/activations.md has ten lines for each framework that write such a file."
 CHECKPOINT = (
     "it is a PyTorch checkpoint: a pickle, which can run code, of weights, which are not activations. Run the model "
@@ -84,6 +86,8 @@ def _file(source: Path, name: str, stack: contextlib.ExitStack) -> NamedArrays:
     expected = ENDINGS.get(ending)
     if kind == "pickle":
         raise ValueError(PICKLE)
+    if not source.stat().st_size:
+        raise ValueError("there is nothing in it; copy it again")
     if not kind:
         forms = ", ".join(ENDINGS)
         raise ValueError(f"its first bytes are those of none of {forms}; copy it again, or write it as one of these")
@@ -143,8 +147,12 @@ def _zip(source: Path, stack: contextlib.ExitStack) -> NamedArrays:
     members = [member for member in archive.infolist() if not member.is_dir() and not _is_litter(member.filename)]
     if any(member.filename.endswith("data.pkl") for member in members):
         raise ValueError(CHECKPOINT)
-    if any(member.filename.endswith("config.json") for member in members):
+    names = {member.filename for member in members}
+    if {"config.json", "metadata.json"} <= names:
         raise ValueError("it is a network (.keras), not activations; call it by that ending")
+    packed = next((name for name in sorted(names) if name.lower().endswith(PACKED)), None)
+    if packed is not None:
+        raise ValueError(f"it has {packed[:100]} in it. Unpack it, and bring in that file itself")
     for member in members:
         _check_member(member)
     root = _root([member.filename for member in members])
@@ -158,7 +166,10 @@ def _zip(source: Path, stack: contextlib.ExitStack) -> NamedArrays:
         elif inside.endswith(".npy"):
             arrays[inside.removesuffix(".npy")] = _member(source, archive, member, stack)
         else:
-            raise ValueError(f"{inside[:100]} in it is no .npy file; it holds these, and {IDS}.txt, and nothing else")
+            raise ValueError(
+                f"{inside[:100]} in it is no .npy file; activations are these, and {IDS}.txt, and nothing else. "
+                "Pictures are brought in as .png or .jpg"
+            )
     return NamedArrays(arrays, ids)
 
 

@@ -82,9 +82,14 @@ def mapped(
 def check_form(name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
     """A ValueError unless it is an array of numbers with a row for each image."""
     if dtype != BFLOAT16 and (dtype.kind not in "fiub" or dtype.itemsize > 8):
-        raise ValueError(f"{name} is {dtype}; expected float16, bfloat16, float32, float64 or whole numbers")
+        raise ValueError(
+            f"{name} is {dtype}; expected float16, bfloat16, float32, float64 or whole numbers. "
+            "Leave it out of the file if it is no layer"
+        )
     if not shape or 0 in shape or max(shape) > LARGEST_SIDE or min(shape) < 0:
-        raise ValueError(f"{name} has the shape {shape}; expected (images, features...)")
+        raise ValueError(
+            f"{name} has the shape {shape}; expected (images, features...). Leave it out of the file if it is no layer"
+        )
 
 
 def check_at_once(size: int) -> None:

@@ -59,8 +59,19 @@ def opened(file: str | os.PathLike[str] | IO[bytes], bounds: Bounds) -> Iterator
         size = stream.seek(0, os.SEEK_END)
         _check_directory(stream, size)
         archive = stack.enter_context(zipfile.ZipFile(stream))
+        _name_as_everywhere(archive)
         check_archive(archive, size, bounds)
         yield archive
+
+
+def _name_as_everywhere(archive: zipfile.ZipFile) -> None:
+    """Name the members as the format has it, with slashes: some programs on Windows write backslashes.
+
+    A name that leads out of the archive does so with slashes too, and two that differ in nothing else become one name.
+    """
+    for member in archive.infolist():
+        member.filename = member.filename.replace("\\", "/")
+    archive.NameToInfo = {member.filename: member for member in archive.infolist()}
 
 
 def check_archive(archive: zipfile.ZipFile, size: int, bounds: Bounds = STORED) -> None:

@@ -8,6 +8,7 @@ schema does not name is passed on as it is.
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from typing import Annotated, Any, TypeVar
 
@@ -45,15 +46,29 @@ def parse(data: bytes, most: int = LARGEST, deepest: int = DEEPEST) -> Any:
 
     Stricter than Python's own reader: no NaN, no infinity, no half characters.
     """
+    _check_bounds(data, most, deepest)
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ValueError(f"its description is no JSON ({error})") from error
+
+
+def parse_python(data: bytes, most: int = LARGEST, deepest: int = DEEPEST) -> Any:
+    """The same of what Python's own writer makes of NaN and infinite numbers, as it does in the description of a model:
+    ``NaN`` and ``Infinity``, which are no JSON."""
+    _check_bounds(data, most, deepest)
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"its description is no JSON ({error})") from error
+
+
+def _check_bounds(data: bytes, most: int, deepest: int) -> None:
     if len(data) > most:
         raise ValueError(f"it describes itself in {len(data):,} bytes, at most {most:,} are read")
     depth = depth_of(data)
     if depth > deepest:
         raise ValueError(f"it is nested {depth:,} deep, at most {deepest} are read")
-    try:
-        return msgspec.json.decode(data)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise ValueError(f"its description is no JSON ({error})") from error
 
 
 def depth_of(data: bytes) -> int:

@@ -101,7 +101,7 @@ def import_(
     """Put activations into the library, to compare them by name and in the browser."""
     from cka_core.base import foreign_arrays
     from cka_core.images.sets import SampleSpec
-    from cka_core.library import arrivals
+    from cka_core.library import arrivals, raw_activations
 
     place = opened(store, writes=True)
     sample = _known_images(
@@ -113,6 +113,10 @@ def import_(
             file, place, name, batch_size=batch_size, sample=sample, label=sample_label, ids=ids, report=report
         )
     print(f"{made.name}: {len(made.layers)} layers on {made.sample}. In the library.")
+    array = raw_activations.may_be_images(made)
+    if array:
+        print(f"note: taken as activations. If {array!r} are images: rename it to images, and the classes to labels,")
+        print("      leave the others out, and bring the file in with: python -m cka_core data import NAME FILE")
     if made.sample.assumed and not made.sample.ids:
         print("note: nothing in it says which images these are: their order is assumed. sample_ids in the file, or")
         print("      --images, say it.")

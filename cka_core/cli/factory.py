@@ -39,11 +39,10 @@ def check_named(*networks: str) -> None:
 
 
 def built(network: str, store: Store) -> Any:
-    """The model: what the function returns when called without arguments, or the one of the library or file.
+    """The model: what the function returns when called without arguments, or the one of the file or library.
 
     Raises ValueError for a file or function that does not exist, for one that fails, and for what is no model.
     """
-    from cka_core.comparing.torch_models import is_torch
     from cka_core.library import catalogue
 
     match = FUNCTION.fullmatch(network)
@@ -60,17 +59,26 @@ def built(network: str, store: Store) -> Any:
     with _code_of(path):
         module = _run(path)
     function = getattr(module, name, None)
+    if _is_model(function):
+        return function
     if not callable(function):
         raise ValueError(f"{path} has no function {name!r}.")
     _check_takes_nothing(network, function)
     with _code_of(path):
         model = function()
-    if not is_torch(model) and not hasattr(model, "input_shape"):
+    if not _is_model(model):
         raise ValueError(
             f"Expected {network} to return a PyTorch or Keras model, got {type(model).__name__}. The function is "
             "called without arguments."
         )
     return model
+
+
+def _is_model(value: Any) -> bool:
+    """Whether it is a model, and no class of models."""
+    from cka_core.comparing.torch_models import is_torch
+
+    return is_torch(value) or (hasattr(value, "input_shape") and not isinstance(value, type))
 
 
 def _check_takes_nothing(network: str, function: Callable[..., Any]) -> None:

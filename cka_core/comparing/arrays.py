@@ -13,9 +13,9 @@ import numpy as np
 from cka_core.base import records
 from cka_core.comparing import tallies
 from cka_core.measures import registry
-from cka_core.measures.centring import is_number
 from cka_core.measures.grams import of_rows
 from cka_core.measures.hsic import minibatches
+from cka_core.measures.kernels import as_array, as_numbers, is_number
 from cka_core.networks.layers import Layer
 from cka_core.networks.tokens import check_tokens, reduced
 from cka_core.results import sample_ids
@@ -124,13 +124,9 @@ def compare_activations(
 
 
 def _rows(array: Any, rows: slice) -> np.ndarray:
-    """Some rows as numpy has them; of a PyTorch tensor without its gradient, bfloat16 as float32, which holds it."""
+    """Some rows as numpy has them."""
     try:
-        part = array[rows]
-        if hasattr(part, "detach"):
-            part = part.detach().cpu()
-            part = part.float() if str(part.dtype) == "torch.bfloat16" else part
-        return np.asanyarray(part)
+        return as_array(array[rows])
     except (TypeError, NotImplementedError, RuntimeError) as error:
         raise ValueError(
             f"Expected arrays of numbers, got a {type(array).__name__} that numpy cannot read. Make it a numpy array."
@@ -194,15 +190,9 @@ def _leaves(values: Mapping[Any, Any], side: str, above: tuple[Any, ...] = ()) -
 
 def _array(values: Any, path: tuple[Any, ...], side: str) -> Any:
     """An array as it is, whoever's it is; a list of rows, each as long as the others, as one."""
-    if hasattr(values, "shape") and hasattr(values, "__getitem__"):
+    if hasattr(values, "shape") and hasattr(values, "__getitem__") and not hasattr(values, "toarray"):
         return values
-    try:
-        return np.asarray(values)
-    except ValueError as error:
-        raise ValueError(
-            f"Layer {'/'.join(map(str, path))!r} of {side}: expected (images, features...), got a "
-            f"{type(values).__name__} with rows of several lengths. Bring them to one length."
-        ) from error
+    return as_numbers(values, f"Layer {'/'.join(map(str, path))!r} of {side}: expected an array of numbers")
 
 
 def _in_words(path: tuple[Any, ...]) -> str:

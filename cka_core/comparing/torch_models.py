@@ -24,7 +24,7 @@ from cka_core.measures.measure import MeasureMeans
 from cka_core.networks.activations import StepReport
 from cka_core.networks.layer_graph import input_names
 from cka_core.networks.layers import Choice, Layer, check_patterns
-from cka_core.networks.torch_calls import BatchAxis, check_batch_axis
+from cka_core.networks.torch_calls import BatchAxis, DidNotRun, check_batch_axis
 from cka_core.networks.torch_inputs import count
 from cka_core.networks.torch_layers import Forward, TorchExtractor
 from cka_core.results.comparison import Comparison
@@ -178,7 +178,7 @@ def compare(
         "seconds": round(time.perf_counter() - started, 3),
         "created": now(),
     }
-    notes = [*sums.warnings, *a.note(), *([] if same else b.note())]
+    notes = dict.fromkeys([*sums.warnings, *a.note(), *([] if same else b.note())])  # two of one class may say the same
     assert a.network is not None and b.network is not None
     return Comparison(
         sums.matrix(),
@@ -194,7 +194,12 @@ def compare(
 
 def _opened(a: _Side, x: Any, b: _Side, y: Any, layers: Choice, tokens: str, batch_axis: BatchAxis) -> tuple[int, int]:
     """Find the layers of both networks by a first look at their first minibatch; how many there are."""
-    found = [side.open(batch, layers, tokens, batch_axis) for side, batch in ((a, x), (b, y))[: 1 if b is a else 2]]
+    found: list[_Network] = []
+    for which, opened, batch in (("A", a, x), ("B", b, y))[: 1 if b is a else 2]:
+        try:
+            found.append(opened.open(batch, layers, tokens, batch_axis))
+        except DidNotRun as error:
+            raise DidNotRun(f"Network {which}: {error}") from error.__cause__
     alike = len(found) == 2 and found[0].name == found[1].name
     names = [f"{side.name} ({which})" if alike else side.name for side, which in zip(found, "AB", strict=False)]
     check_patterns(layers, {name: side.all_layers for name, side in zip(names, found, strict=True)})

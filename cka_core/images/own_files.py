@@ -19,12 +19,13 @@ import numpy as np
 
 from cka_core.base import npz
 from cka_core.base.keys import leads_out
+from cka_core.base.picture_shapes import is_picture
 
 if TYPE_CHECKING:
     from PIL import Image
 
 WHAT = "images: an npz with images (and labels, class_names), or a zip of pictures with a folder a class,"
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+PICTURES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 MOST_BYTES = 1 << 30
 """Of all images of a set, as numbers."""
 LARGEST_PICTURE = 64 << 20
@@ -92,10 +93,15 @@ def _arrays(archive: zipfile.ZipFile) -> OwnImages:
     shapes = {x.shape[1:] for x, _ in parts.values()} | {str(x.dtype) for x, _ in parts.values()}
     if len(shapes) > 2:
         raise ValueError("its parts are of different sizes or types")
-    count = 1 + max(int(y.max()) for _, y in parts.values())
     if not labelled:
         return OwnImages(parts, ())
-    return OwnImages(parts, _class_names(archive, count) if "class_names" in names else tuple(map(str, range(count))))
+    if "class_names" in names:
+        count = 1 + max(int(y.max()) for _, y in parts.values())
+        return OwnImages(parts, _class_names(archive, count))
+    # The first class may be 1, and there may be some without images.
+    there = np.unique(np.concatenate([y for _, y in parts.values()]))
+    parts = {part: (x, np.searchsorted(there, y)) for part, (x, y) in parts.items()}
+    return OwnImages(parts, tuple(map(str, there.tolist())))
 
 
 def _form(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
@@ -107,7 +113,10 @@ def _form(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtyp
 def _images(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     shape, dtype = _form(archive, name)
     if dtype.kind not in "fiu" or dtype.itemsize > 8:
-        raise ValueError(f"{name} is {dtype}; expected uint8, other whole numbers, or floats. Convert it with astype")
+        raise ValueError(
+            f"{name} is {dtype}; expected uint8, other whole numbers, or floats of at most 64 bits. Convert it with "
+            "astype"
+        )
     if 0 in shape:
         raise ValueError(f"{name} has the shape {shape}: there is nothing in it")
     if len(shape) < 2:
@@ -115,11 +124,35 @@ def _images(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     if math.prod(shape) * dtype.itemsize > MOST_BYTES:
         raise ValueError(f"{name} has {math.prod(shape) * dtype.itemsize:,} bytes, at most {MOST_BYTES:,} are taken")
     x = npz.array(archive, name, dtype.str, shape)
+    x = np.ascontiguousarray(x.astype(dtype.newbyteorder("="), copy=False))
     if dtype.kind == "f":
-        wrong = ~np.isfinite(x).reshape(len(x), -1).all(axis=1)
-        if wrong.any():
-            raise ValueError(f"image {int(wrong.argmax())} of {name} is not finite (NaN or infinity)")
-    return np.ascontiguousarray(x.astype(dtype.newbyteorder("="), copy=False))
+        _check_floats(x, name)
+    return _pixels(x, name) if dtype.kind in "iu" and is_picture(shape[1:]) else x
+
+
+def _check_floats(x: np.ndarray, name: str) -> None:
+    with np.errstate(over="ignore"):
+        wrong = ~np.isfinite(x.astype(np.float32, copy=False)).reshape(len(x), -1).all(axis=1)
+    if wrong.any():
+        row = int(wrong.argmax())
+        why = "has numbers beyond float32, in which networks compute" if np.isfinite(x[row]).all() else (
+            "is not finite (NaN or infinity)"
+        )  # fmt: skip
+        raise ValueError(f"image {row} of {name} {why}")
+
+
+def _pixels(x: np.ndarray, name: str) -> np.ndarray:
+    """Whole numbers of any width that are a picture's, as uint8. ValueError for such as say not what is white: twelve
+    bits in sixteen, or 0 and 1."""
+    if x.dtype == np.uint8:
+        return x
+    low, high = int(x.min()), int(x.max())
+    if low < 0 or not 1 < high < 256:
+        raise ValueError(
+            f"{name} is {x.dtype}, from {low:,} to {high:,}; expected pixels as whole numbers from 0 to 255, or "
+            "floats, which are taken as they are. Bring them to one of these, and save them as uint8 or float32"
+        )
+    return x.astype(np.uint8)
 
 
 def _labels(archive: zipfile.ZipFile, name: str, count: int) -> np.ndarray:

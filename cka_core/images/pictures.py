@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-CHANNELS = (1, 3, 4)
+from cka_core.base.picture_shapes import CHANNELS, is_picture
 
 SHEET_COLUMNS = 40
 LARGEST = 64
@@ -18,11 +18,6 @@ LARGEST = 64
 def enlarged(x: np.ndarray, factor: int = 6) -> np.ndarray:
     """Each pixel ``factor`` times as wide and high: uint8 (h, w, 3) -> (h * factor, w * factor, 3)."""
     return x.repeat(factor, axis=0).repeat(factor, axis=1)
-
-
-def are_pictures(shape: Sequence[int]) -> bool:
-    """Whether images of a shape (h, w), (h, w, channels) or (channels, h, w) can be seen."""
-    return len(shape) == 2 or (len(shape) == 3 and (shape[0] in CHANNELS or shape[2] in CHANNELS))
 
 
 def seen(x: np.ndarray, chosen: Sequence[int] | np.ndarray | slice = slice(None)) -> np.ndarray | None:
@@ -38,7 +33,7 @@ def seen(x: np.ndarray, chosen: Sequence[int] | np.ndarray | slice = slice(None)
     """
     if x.ndim == 4 and x.shape[3] not in CHANNELS and x.shape[1] in CHANNELS:
         x = x.transpose(0, 2, 3, 1)
-    if not are_pictures(x.shape[1:]):
+    if x.ndim != 3 and not is_picture(x.shape[1:]):
         return None
     images = x[chosen]
     images = images[..., :3] if images.ndim == 4 else images[..., None]

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from cka_core.base import shipped
+from cka_core.base import shipped, switches
 from cka_core.base.keys import LATER
 from cka_core.base.records import LARGEST_WHOLE
 from cka_core.base.store import Store
@@ -150,6 +150,7 @@ def load_images(
     ImagesUnavailable
         If the set is neither in the store nor can be downloaded.
     """
+    switches.check(balanced=balanced)
     store = store or Store()
     found = image_set(name, store, held=held)
     if split not in found.sizes:

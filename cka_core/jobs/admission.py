@@ -12,10 +12,12 @@ from cka_core.base.store import Store
 from cka_core.base.visitors import Visitor
 from cka_core.jobs import records
 
+MILLION = 1_000_000
+
 
 def check_size(kind: str, spec: dict[str, Any], store: Store) -> None:
     """Raise `LimitReached` where a job is larger than one may be here. A worker asks, too, before it begins."""
-    if all(deployment.most(limit) is None for limit in ("images", "layers", "epochs")):
+    if all(deployment.most(limit) is None for limit in ("images", "layers", "parameters", "epochs")):
         return
     if kind == "several":
         for one in spec["specs"]:
@@ -26,11 +28,11 @@ def check_size(kind: str, spec: dict[str, Any], store: Store) -> None:
         deployment.check("images", _images(spec["sample"], store))
         for side in (spec["a"], spec["b"]):
             listed = side["source"] in ("activations", "own")
-            _check_layers(side["name"] if listed else "", side["architecture"], store)
+            _check_network(side["name"] if listed else "", side["architecture"], store)
     elif kind in ("train", "measure"):
         training = spec["training"] if kind == "measure" else spec
         deployment.check("epochs", training["epochs"])
-        _check_layers("", training["architecture"], store)
+        _check_network("", training["architecture"], store)
 
 
 def check_room(by: Visitor | None, key: str, store: Store) -> None:
@@ -77,14 +79,13 @@ def _images(sample: dict[str, Any], store: Store) -> int:
     return image_set(sample["images"], store, held=sample.get("held", "")).sizes[sample["split"]]
 
 
-def _check_layers(name: str, known_as: str, store: Store) -> None:
-    if deployment.most("layers") is None:
+def _check_network(name: str, known_as: str, store: Store) -> None:
+    if all(deployment.most(limit) is None for limit in ("layers", "parameters")):
         return
     from cka_core.library import catalogue
     from cka_core.networks.architectures import architecture
 
-    found = catalogue.comparable(store).get(name) if name else None
+    found = catalogue.comparable(store).get(name) if name else architecture(known_as) if known_as else None
     if found is not None:
         deployment.check("layers", len(found.layers))
-    elif known_as and not name:
-        deployment.check("layers", len(architecture(known_as).layers))
+        deployment.check("parameters", found.parameters / MILLION)

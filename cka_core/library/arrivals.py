@@ -23,29 +23,27 @@ from cka_core.library.keeping import check_name, free_name
 from cka_core.results import activation_sets, comparison, package
 from cka_core.results.activation_sets import ActivationSet
 
+RECIPES = "docs/activations.md has ten lines for it."
 WRONG_FILES = {
-    (
-        ".pickle",
-        ".pkl",
-        ".joblib",
-    ): "A pickle can run code and is never read here. Turn it into an activation set on the "
-    "machine you trust with it: python -m cka_core activations convert FILE.pickle --trust --out acts.npz.",
-    (".pt", ".pth", ".ckpt", ".bin"): "A PyTorch checkpoint is a pickle, which can run code, and holds weights, not "
-    "activations. Run the model where it is, and write what its layers put out, as .npz or .safetensors: "
-    "docs/activations.md has ten lines for it. Or compare two models on the command line: "
-    "python -m cka_core compare mine.py:build_model other.py:build_model.",
-    own_files.PICTURES: "One picture is no set of images: bring in a zip of pictures, with a folder a class where they "
-    "have classes, or an npz with images.",
-    (
-        ".tar",
-        ".tar.gz",
-        ".tgz",
-        ".tar.bz2",
-        ".tar.xz",
-        ".7z",
-        ".rar",
-    ): "Pack what is in it as a .zip, and bring in that.",
-}
+    (".pickle", ".pkl", ".joblib"):
+        "A pickle can run code and is never read here. Turn it into an activation set on the machine you trust with "
+        "it: python -m cka_core activations convert FILE.pickle --trust --out acts.npz.",
+    (".pt", ".pth", ".ckpt", ".bin"):
+        "A PyTorch checkpoint is a pickle, which can run code, and holds weights, not activations. Run the model where "
+        f"it is, and write what its layers put out, as .npz or .safetensors: {RECIPES} Or compare two models on the "
+        "command line: python -m cka_core compare mine.py:build_model other.py:build_model.",
+    (".onnx", ".tflite", ".mlmodel", ".gguf", ".pb", ".msgpack"):
+        "It holds a network that is not run here. Run it where it is, and write what its layers put out, as .npz or "
+        f".safetensors: {RECIPES}",
+    (".csv", ".tsv", ".parquet", ".mat", ".xlsx"):
+        "Write its numbers as arrays: numpy.savez('mine.npz', images=…, labels=…) for images, an array for each layer "
+        "for activations (docs/activations.md).",
+    own_files.PICTURES:
+        "One picture is no set of images: bring in a zip of pictures, with a folder a class where they have classes, "
+        "or an npz with images.",
+    (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar"):
+        "Pack what is in it as a .zip, and bring in that.",
+}  # fmt: skip
 
 
 def check_ending(file_name: str) -> None:
@@ -175,7 +173,7 @@ def import_images(
     if name is not None:
         check_name(name, store)
     found = own_files.read(Path(source) if isinstance(source, str | os.PathLike) else source, file_name)
-    return own.put(name or free_name(Path(file_name).name.partition(".")[0], store), found, file_name, store).name
+    return own.put(name or free_name(Path(file_name).stem, store), found, file_name, store).name
 
 
 def import_raw(
@@ -195,7 +193,7 @@ def import_raw(
     if name is not None:
         check_name(name, store)
     with _scratch(store) as folder:
-        stem = Path(called).name.partition(".")[0]
+        stem = Path(called).stem
         raw_activations.convert(
             source, folder / "set.npz", file_name=called, name=name or stem, report=report, **options
         )
@@ -209,7 +207,9 @@ def import_file(path: Path, store: Store, name: str | None = None, **options: An
     check_ending(path.name)
     if path.is_file() and foreign_arrays.kind_of(path) == "zip":
         with npz.reading("an archive of arrays (.npz)", path.name), npz.opened(path, foreign_arrays.BOUNDS) as archive:
-            own = "about.npy" in archive.namelist()
-        if own:
+            members = set(archive.namelist())
+        if package.is_one(members):
+            raise ValueError(f"{path.name} was not taken: {activation_sets.OF_COMPARISON}.")
+        if "about.npy" in members:
             return import_set(path, store, name)
     return import_raw(path, store, name, **options)

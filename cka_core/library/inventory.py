@@ -6,6 +6,7 @@ Light: nothing is loaded but descriptions. pandas is imported by `table`.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,10 @@ from cka_core.results.schemas import ComparisonAbout, GramsAbout
 
 if TYPE_CHECKING:
     import pandas
+
+
+KEY = re.compile(r"[A-Za-z0-9-]{1,100}")
+"""What the key of a comparison may look like. An address asks for whatever was written there."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,8 +126,10 @@ def images(store: Store) -> list[Row]:
         if name in damaged_files:
             continue
         count = sum(found.sizes[part] for part in found.parts)
-        labels = f"{len(found.classes)} classes" if found.classes else "no labels"
-        what, how = f"{count:,} images of {counted_text(found.shape)}", f"{labels} · from {found.title}"
+        classes = len(found.classes)
+        labels = f"{classes} class{'' if classes == 1 else 'es'}" if classes else "no labels"
+        counted = "1 image" if count == 1 else f"{count:,} images"
+        what, how = f"{counted} of {counted_text(found.shape)}", f"{labels} · from {found.title}"
         to = {"images": name, "split": found.parts[0]}
         rows.append(Row("images", name, name, what, how, "brought in", found.created, sizes.get(name, 0), to))
     return _newest_first(rows)
@@ -247,8 +254,9 @@ def _still_here(network: dict[str, Any], infos: dict[str, NetworkInfo]) -> Netwo
 
 
 def opened(key: str, store: Store) -> tuple[Comparison, NetworkInfo, NetworkInfo] | None:
-    """A comparison by its key, with both networks described by it alone: they need not be here."""
-    found = comparison.read(key, store) if key.replace("-", "").isalnum() else None
+    """A comparison by its key, with both networks described by it alone: they need not be here. None if there is none,
+    and for what can be no key."""
+    found = comparison.read(key, store) if KEY.fullmatch(key) else None
     if found is None:
         return None
     sides = (("network_a", found.layers_a, found.name_a), ("network_b", found.layers_b, found.name_b))

@@ -11,6 +11,7 @@ import dataclasses
 import re
 import tempfile
 import time
+import unicodedata
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
@@ -29,6 +30,11 @@ from cka_core.results.activation_sets import ActivationSet
 TRASH_SECONDS = 7 * 24 * 3600.0
 NAMED = ("networks", "activations", "images")
 """What of the store has a name that somebody may change."""
+
+WITHOUT_ACCENT = str.maketrans(
+    {"ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D"}
+)
+"""Latin letters that Unicode does not take apart."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,8 +63,10 @@ def check_name(name: str, store: Store) -> None:
 
 
 def free_name(wanted: str, store: Store) -> str:
-    """``wanted``, made safe as a name, with a number after it where it is taken."""
-    base = re.sub(r"[^A-Za-z0-9._-]+", "-", wanted).strip("-._")[:90] or "unnamed"
+    """``wanted``, made safe as a name, letters without their accents, with a number after it where it is taken."""
+    plain = unicodedata.normalize("NFKD", wanted).translate(WITHOUT_ACCENT)
+    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    base = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-._")[:90] or "unnamed"
     for number in range(1, 10_000):
         name = base if number == 1 else f"{base}-{number}"
         try:

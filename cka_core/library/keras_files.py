@@ -106,7 +106,7 @@ def check(path: Path) -> Any:
         if archive.getinfo("config.json").file_size > LARGEST_DESCRIPTION:
             raise ValueError(f"it describes itself in more than {LARGEST_DESCRIPTION:,} bytes")
         largest = _largest_side(archive, weights, size)
-        described = records.parse(archive.read("config.json"), LARGEST_DESCRIPTION, DEEPEST_DESCRIPTION)
+        described = records.parse_python(archive.read("config.json"), LARGEST_DESCRIPTION, DEEPEST_DESCRIPTION)
         asked = max(_sizes(described), default=0)
         if asked > largest:
             raise ValueError(
@@ -140,14 +140,14 @@ def _largest_side(archive: zipfile.ZipFile, names: Iterable[str], size: int) -> 
     return largest
 
 
-def _sizes(value: Any) -> list[int]:
-    """Every size of weights that a description names."""
+def _sizes(value: Any) -> list[float]:
+    """Every size of weights that a description names, infinite ones too."""
     if isinstance(value, list):
         return [size for item in value for size in _sizes(item)]
     if not isinstance(value, dict):
         return []
     own = [found for name in SIZES if isinstance(found := value.get(name), int | float)]
-    return [int(size) for size in own if size == size] + [size for item in value.values() for size in _sizes(item)]
+    return [size for size in own if size == size] + [size for item in value.values() for size in _sizes(item)]
 
 
 def check_finite(model: keras.Model, name: str) -> None:

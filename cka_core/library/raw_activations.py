@@ -14,6 +14,7 @@ import numpy as np
 
 from cka_core.base import foreign_arrays
 from cka_core.base.foreign_rows import NamedArrays
+from cka_core.base.picture_shapes import is_picture
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.measures.grams import GramBatch, of_rows
 from cka_core.measures.hsic import minibatches
@@ -22,6 +23,10 @@ from cka_core.results import sample_ids
 from cka_core.results.activation_sets import ActivationSet, Sample, write
 
 BATCH_SIZE = 256
+ARRAYS = "arrays in "
+"""How the source of a network begins of which there were arrays only; then comes the name of their file."""
+MOST_OF_IMAGES = 7
+"""Arrays of a file of images: those of two parts and their labels, names of classes, and one or two more."""
 LARGEST_STACK = 1 << 30
 """Bytes of Gram matrices of one minibatch, all layers, that are held at a time."""
 
@@ -68,8 +73,8 @@ def convert(
                 f"{stack / 2**30:.1f} GB. Take smaller minibatches: --batch-size 64."
             )
         header = ActivationSet(
-            name=name or Path(called).name.partition(".")[0] or "activations",
-            network={"name": name or called, "architecture": "", "weights": "", "source": f"arrays in {called}"},
+            name=name or Path(called).stem or "activations",
+            network={"name": name or called, "architecture": "", "weights": "", "source": f"{ARRAYS}{called}"},
             layers=tuple(Layer(layer, "array", tuple(array.shape[1:])) for layer, array in arrays.items()),
             sample=_sample(found, n, sample, label, ids, called),
             preprocessing="unknown",
@@ -88,6 +93,14 @@ def _named(called: str) -> Iterator[None]:
         if called not in str(error):
             error.args = (f"{called}: {error}",)
         raise
+
+
+def may_be_images(found: ActivationSet) -> str:
+    """Which of the arrays that were taken for the activations of layers may be images: an npz of images whose names are
+    not known has few arrays, one of them of pictures. "" where none is."""
+    if not str(found.network.get("source")).startswith(ARRAYS) or len(found.layers) > MOST_OF_IMAGES:
+        return ""
+    return next((layer.name for layer in found.layers if is_picture(layer.shape)), "")
 
 
 def _sample(

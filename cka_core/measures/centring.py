@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from cka_core.measures.kernels import MIN_IMAGES, degenerate_reason
+from cka_core.measures.kernels import MIN_IMAGES, as_numbers, degenerate_reason
 
 COLUMNS = 4096
 """Features at a time: few enough for the shifted copy to stay in the cache, enough for a product at full speed."""
@@ -320,20 +320,13 @@ def precision(x: np.ndarray) -> np.dtype[Any]:
     return np.dtype(np.float64 if x.dtype.itemsize > exact else np.float32)
 
 
-def is_number(dtype: np.dtype[Any]) -> bool:
-    """Whether arrays of this type are activations: real numbers or truth values, those that numpy lacks among them."""
-    return dtype.kind in "biuf" or dtype.name.startswith(("bfloat16", "float8"))
-
-
 def _as_matrix(x: Any, layer: str) -> np.ndarray:
     if isinstance(x, np.ma.MaskedArray):
         raise ValueError(
             f"Layer {layer!r}: expected an array without a mask, got a numpy.ma array. What is under the mask is no "
             "activation: leave those images out of every layer, or fill it with x.filled(value)."
         )
-    x = np.asarray(x)
-    if not is_number(x.dtype):
-        raise ValueError(f"Layer {layer!r}: expected an array of numbers, got dtype {x.dtype}.")
+    x = np.asarray(as_numbers(x, f"Layer {layer!r}: expected an array of numbers"))
     if x.ndim == 0 or x.size == 0:
         raise ValueError(f"Layer {layer!r}: expected (images, features...), got shape {x.shape}. Leave this layer out.")
     if len(x) < MIN_IMAGES:

@@ -20,7 +20,15 @@ import numpy as np
 from cka_core.measures.centring import COLUMNS, NonFiniteActivation
 from cka_core.measures.grams import GramBatch, in_threads
 from cka_core.measures.hsic import HsicSums
-from cka_core.measures.kernels import MIN_IMAGES, NO_VARIANCE, ONE_IMAGE_LIMIT, centre, degenerate_reason, u_centre
+from cka_core.measures.kernels import (
+    MIN_IMAGES,
+    NO_VARIANCE,
+    ONE_IMAGE_LIMIT,
+    as_numbers,
+    centre,
+    degenerate_reason,
+    u_centre,
+)
 
 INFLUENCES = ("component", "hsic")
 
@@ -44,9 +52,7 @@ def centred_gram(x: Any, layer: str = "layer", *, first: int = 0) -> np.ndarray:
     ValueError
         For fewer than 4 images, what is not numbers, or activations above 1e150.
     """
-    x = np.asarray(x)
-    if x.dtype.kind not in "biuf" and not x.dtype.name.startswith(("bfloat16", "float8")):
-        raise ValueError(f"Layer {layer!r}: expected an array of numbers, got dtype {x.dtype}.")
+    x = np.asarray(as_numbers(x, f"Layer {layer!r}: expected an array of numbers"))
     if x.ndim == 0 or x.size == 0 or len(x) < MIN_IMAGES:
         raise ValueError(
             f"Layer {layer!r}: expected (images, features...) of at least {MIN_IMAGES}, got shape {x.shape}."

@@ -20,7 +20,7 @@ def largest(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The ``count`` largest eigenvalues of a symmetric matrix (m, m), rising, and their vectors: float64 (count,),
     (m, count). LinAlgError where LAPACK finds none, as for what is not finite."""
     m = len(matrix)
-    a = np.array(matrix, np.float64, order="F")
+    a = np.array(matrix.T, np.float64, order="F")  # its own transpose, copied as it lies
     d, e, tau, values = (np.empty(m) for _ in range(4))
     vectors = np.empty((m, count), order="F")
     support, found = np.empty(2 * count, np.int32), ctypes.c_int()

@@ -129,6 +129,8 @@ def cka(x: Any, y: Any, *, kernel: str = "linear", unbiased: bool = True, bandwi
     """
     if kernel not in ("linear", "rbf"):
         raise ValueError(f"Unknown kernel {kernel!r}. Valid: linear, rbf.")
+    if not isinstance(unbiased, bool | np.bool_):
+        raise ValueError(f"Expected unbiased=True or unbiased=False, got {unbiased!r:.60}.")
     x, y = _representation(x, "x"), _representation(y, "y")
     if len(x) != len(y):
         raise ValueError(f"Expected x and y of the same images, got {len(x):,} rows in x and {len(y):,} in y.")
@@ -161,13 +163,40 @@ def _gram(x: np.ndarray, kernel: str, unbiased: bool, bandwidth: float) -> tuple
     return gram, degenerate_reason(deviation, magnitude, shared, total)
 
 
+def is_number(dtype: np.dtype[Any]) -> bool:
+    """Whether arrays of this type are activations: real numbers or truth values, those that numpy lacks among them."""
+    return dtype.kind in "biuf" or dtype.name.startswith(("bfloat16", "float8"))
+
+
+def as_array(x: Any) -> np.ndarray:
+    """As numpy has it; of a PyTorch tensor without its gradient, bfloat16 as float32, which holds it."""
+    if hasattr(x, "detach"):
+        x = x.detach().cpu()
+        x = x.float() if str(x.dtype) == "torch.bfloat16" else x
+    return np.asanyarray(x)
+
+
+def as_numbers(x: Any, expected: str) -> np.ndarray:
+    """`as_array` of real numbers; for others a ValueError that begins with ``expected`` and says what to do."""
+    kind = type(x).__name__
+    try:
+        array = as_array(x)
+    except ValueError as error:
+        raise ValueError(f"{expected}, got a {kind} with rows of several lengths. Bring them to one length.") from error
+    if is_number(array.dtype):
+        return array
+    if hasattr(x, "toarray"):
+        raise ValueError(f"{expected}, got a sparse {kind}. Give its toarray().")
+    if array.dtype.kind == "O":
+        raise ValueError(f"{expected}, got Python objects ({kind}). Make it an array of floats.")
+    raise ValueError(f"{expected}, got dtype {array.dtype}.")
+
+
 def _representation(x: Any, name: str) -> np.ndarray:
     """float64 (n, features), scaled by a power of two so that products neither overflow nor vanish."""
     if isinstance(x, np.ma.MaskedArray):
         raise ValueError(f"Expected {name} without a mask, got a numpy.ma array. Leave images out or fill it first.")
-    x = np.asarray(x)
-    if x.dtype.kind not in "biuf" and not x.dtype.name.startswith(("bfloat16", "float8")):
-        raise ValueError(f"Expected numbers in {name}, got dtype {x.dtype}.")
+    x = np.asarray(as_numbers(x, f"Expected numbers in {name}"))
     if x.ndim == 0 or x.size == 0:
         raise ValueError(f"Expected {name} as (images, features...), got shape {x.shape}.")
     if len(x) < MIN_IMAGES:

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from cka_core.measures.centring import is_number
 from cka_core.measures.grams import GramBatch
 from cka_core.measures.hsic import check_same_images
-from cka_core.measures.kernels import NO_VARIANCE, ONE_IMAGE
+from cka_core.measures.kernels import NO_VARIANCE, ONE_IMAGE, is_number
 from cka_core.measures.matrices import doubly_centred, live
 from cka_core.measures.warned import Warned
 

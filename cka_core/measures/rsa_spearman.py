@@ -37,23 +37,29 @@ def ranks(values: np.ndarray, rounding: np.ndarray) -> np.ndarray:
 
     Two are equal that lie within the larger one's ``rounding``, float32 (n,), and what a chain of such values joins, in
     steps of twice as much: where values lie that close everywhere, a step's mean rank is as near as they are.
-
-    A float32 that is not negative sorts as the integer of the same bits. With the position in the lower half of 64 bits
-    one sort gives both the values and where they were, in a third of an argsort's time.
     """
     n = len(values)
-    keys = np.abs(values).astype(np.float32).view(np.uint32).astype(np.uint64)
-    keys <<= 32
-    keys |= np.arange(n, dtype=np.uint64)
-    keys.sort()
-    order = (keys & 0xFFFFFFFF).astype(np.intp)
-    keys >>= 32
-    rising = keys.astype(np.uint32).view(np.float32)
-    first = _first(rising, rounding[order])
+    values = np.abs(values).astype(np.float32)  # no -0, whose bits are a large integer
+    rising_at = _order(values)
+    rising = values[rising_at]
+    first = _first(rising, rounding[rising_at])
     starts = np.flatnonzero(first)
+    lengths = np.diff(starts, append=n)
     found = np.empty(n)
-    found[order] = (starts + (np.diff(starts, append=n) - n) / 2)[np.cumsum(first) - 1]
+    found[rising_at] = np.repeat(starts + (lengths - n) / 2, lengths)
     return found
+
+
+def _order(values: np.ndarray) -> np.ndarray:
+    """Positions of float32 values of at least 0 (n,) from the least to the largest, int (n,); of equal ones the first.
+
+    Such a value sorts as the integer of the same bits, and NumPy sorts 16 bits by counting: their lower halves and then
+    their upper ones, each stably, take a quarter of the time of a sort that compares.
+    """
+    bits = values.view(np.uint32)
+    order = np.argsort(bits.astype(np.uint16), kind="stable")
+    upper = (bits >> 16).astype(np.uint16)
+    return order[np.argsort(upper[order], kind="stable")]
 
 
 def _first(rising: np.ndarray, near: np.ndarray) -> np.ndarray:

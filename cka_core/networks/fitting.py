@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cka_core.networks.layouts import CHANNELS, channels_of, counted_text, enters, shape_text
+from cka_core.base.picture_shapes import CHANNELS, is_picture
+from cka_core.networks.layouts import channels_of, counted_text, enters, shape_text
 
 METHOD = "bilinear, antialiased"
 GREY = (0.299, 0.587, 0.114)
@@ -77,6 +78,11 @@ def plan(
         names = {1: "grey", 3: "colour", 4: "colour"}
         how = "the same in all three channels" if wanted == 3 else "luma of red, green and blue"
         said.append(f"{names[channels]} to {names[wanted]} ({how})" if channels != 4 else "transparency left out")
+    if said and not is_picture(shape):
+        raise DoesNotFit(
+            f"{network} takes {takes}, and the images are {shape_text(tuple(shape))}, which may be a series as well "
+            "as a picture. Grey pictures are resized once they have an axis for the channel: images[..., None]."
+        )
     size = (height, width) if (height, width) != (h, w) else None
     return Fit(", ".join(said), wanted, size, first, False, len(expected) == 2, turned, False)
 

@@ -215,10 +215,11 @@ def _graph_of(model: Any) -> Any:
         import keras
 
         if not isinstance(model, keras.Layer):
+            given = f"{type(model).__name__} {' '.join(repr(model).split()):.40}"
             raise ValueError(
-                f"Expected a Keras or PyTorch model, got {type(model).__name__} {model!r:.40}. Make one of it first: "
-                "of a network's name by build_network, of a file by keras.models.load_model, of a class or function by "
-                "calling it."
+                f"Expected a Keras or PyTorch model, got {given}. Make one of it first: of a network's name by "
+                "build_network, of a file by keras.models.load_model, of a class or function by calling it. Arrays of "
+                "activations are compared by compare_activations."
             )
         called = f" {model.name!r}"
         if isinstance(model, keras.Sequential) and not model.built:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-CHANNELS = (1, 3, 4)
-"""Grey, colour, colour with transparency: by these sides the axis of the channels is told."""
+from cka_core.base.picture_shapes import CHANNELS, is_picture
 
 
 def channels_of(shape: Sequence[int]) -> str:
@@ -56,9 +55,9 @@ def order_for_keras(shape: Sequence[int], expected: Sequence[int | None]) -> tup
 
 
 def shape_text(shape: tuple[int | None, ...]) -> str:
-    """One image in words: "28 × 28, grey", "3 × 32 × 32", "77"."""
+    """One image in words: "28 × 28, grey", "3 × 32 × 32", "20 × 5", "77"."""
     sides = " × ".join(str(side or "any") for side in shape)
-    if len(shape) == 2 or (len(shape) == 3 and shape[2] == 1):
+    if (len(shape) == 2 and is_picture(shape)) or (len(shape) == 3 and shape[2] == 1):
         return " × ".join(str(side or "any") for side in shape[:2]) + ", grey"
     if len(shape) == 3 and shape[2] == 3:
         return " × ".join(str(side or "any") for side in shape[:2]) + ", colour"

@@ -116,14 +116,20 @@ def _surprising(x: Any, graph: LayerGraph, entry: Input) -> str:
     return f", from {low:.3g} to {high:.3g}, which it may not expect: {usual.why}" if is_other else ""
 
 
+def takes(dtype: np.typing.DTypeLike, entering: str, ids: bool) -> bool:
+    """Whether images of a type have a meaning as pixels at an input of type ``entering``; ``ids``: it looks them up."""
+    are_pixels, images = entering.startswith(("float", "bfloat")) and not ids, np.dtype(dtype)
+    return images == np.uint8 or images.kind == "f" or (images.kind in "biu" and not are_pixels)
+
+
 def check(x: Any, asked: str, graph: LayerGraph, entry: Input) -> None:
     """Refuse images of a type that has no meaning as pixels at an input of a network."""
     if isinstance(x, np.ma.MaskedArray):
         raise ValueError("Expected images without a mask, got a numpy.ma array. Fill it or leave images out first.")
-    if x.dtype == np.uint8 or x.dtype.kind == "f" or (entry.dtype == "string" and x.dtype.kind in "SU"):
+    if entry.dtype == "string" and x.dtype.kind in "SU":
         return
-    are_pixels = asked == AUTO and entry.dtype.startswith(("float", "bfloat")) and embedding_rows(graph, entry) is None
-    if are_pixels or x.dtype.kind not in "biu":
+    as_they_are = asked != AUTO or embedding_rows(graph, entry) is not None
+    if not takes(x.dtype, entry.dtype, as_they_are):
         raise ValueError(
             "Expected images as uint8 (pixels from 0 to 255) or floats (taken as they are), got "
             f"{x.dtype}. Give pixels as uint8; other integers enter as they are with preprocessing='none'."

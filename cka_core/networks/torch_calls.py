@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import re
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
+from cka_core.base import failures
 from cka_core.networks.layers import Layer, fits
 from cka_core.networks.torch_watching import as_it_was, watched
 
@@ -120,14 +121,26 @@ def _is_tensor(value: Any) -> bool:
     return isinstance(value, torch.Tensor)
 
 
+class DidNotRun(ValueError):
+    """A model ended in an error of its own; the message says in which layer, what that was given, and the error."""
+
+
 def find_outputs(model: torch.nn.Module, run: Callable[[], Any]) -> list[Seen]:
-    """Run a model once and list what its modules returned, in the order of their calls."""
+    """Run a model once and list what its modules returned, in the order of their calls. Raises `DidNotRun`."""
+    import torch
+
     watch = _Watch()
     with as_it_was(model) as handles:
         for name, module in watched(model):
             handles.append(module.register_forward_pre_hook(watch.before))
             handles.append(module.register_forward_hook(watch.after(name, bool(list(module.children())))))
-        run()
+        try:
+            run()
+        except Exception as error:
+            if isinstance(error, MemoryError | torch.OutOfMemoryError):
+                raise
+            names = {id(module): name for name, module in watched(model)}
+            raise DidNotRun(f"{watch.where(names)}{failures.in_short(error)}") from error
     return watch.outputs
 
 
@@ -138,17 +151,26 @@ class _Watch:
     def __init__(self) -> None:
         self.outputs: list[Seen] = []
         self.calls: dict[str, int] = {}
-        self.open: list[tuple[Any, int]] = []
+        self.open: list[tuple[Any, Any, int]] = []
         self.seen: list[tuple[weakref.ref[Any], Any]] = []
 
     def before(self, module: Any, args: Any) -> None:
-        self.open.append((module, len(self.seen)))
+        self.open.append((module, args, len(self.seen)))
+
+    def where(self, names: Mapping[int, str]) -> str:
+        """In which layer the model is, and what that was given: "in layer '3' (Linear), given (16, 5408): "."""
+        if not self.open or not names.get(id(self.open[-1][0])):
+            return ""
+        module, args, _ = self.open[-1]
+        shapes = ", ".join(str(tuple(tensor.shape)) for _, tensor in leaves(args))
+        given = f", given {shapes}" if shapes else ""
+        return f"in layer {names[id(module)]!r} ({type(module).__name__}){given}: "
 
     def after(self, name: str, is_container: bool) -> Callable[[Any, Any, Any], None]:
         def hook(module: Any, args: Any, value: Any) -> None:
             start = len(self.seen)
             while self.open:
-                opened, start = self.open.pop()
+                opened, _, start = self.open.pop()
                 if opened is module:
                     break
             call = self.calls.get(name, 0)
@@ -212,14 +234,15 @@ def named(trials: list[tuple[int, list[Seen]]], batch_axis: BatchAxis = None) ->
     images, seen = trials[0]
     again = {(one.module, one.call, one.leaf): (more, one.shape) for more, found in trials[1:] for one in found}
     outputs = []
-    for one, name in zip(seen, _names(seen), strict=True):
+    stages = _stages(one.module for one in seen)
+    for one, name, stage in zip(seen, _names(seen), stages, strict=True):
         sides = [(images, one.shape)]
         if (one.module, one.call, one.leaf) in again:
             sides.append(again[one.module, one.call, one.leaf])
         ranks = {len(shape) for _, shape in sides}
         at = [i for i in range(len(one.shape)) if len(ranks) == 1 and all(shape[i] == count for count, shape in sides)]
         axis, doubt = _axis(name, one, at, len(sides) > 1, batch_axis)
-        layer = Layer(name, one.kind, one.shape[:axis] + one.shape[axis + 1 :], _stage(name, one.module))
+        layer = Layer(name, one.kind, one.shape[:axis] + one.shape[axis + 1 :], stage)
         reason = one.problem or _reason(name, one.shape, axis, at) or doubt
         outputs.append(Output(layer, one.module, one.call, one.leaf, axis, one.passed_on, reason))
     return outputs
@@ -244,8 +267,23 @@ def _names(seen: list[Seen]) -> list[str]:
     return names
 
 
-def _stage(name: str, module: str) -> str:
-    return name.split(".")[0] if "." in module else ""
+def _stages(modules: Iterable[str]) -> list[str]:
+    """The stage of each call, by the path of its module: the first name there that not all share, if others follow it.
+
+    Of ``model.layer1.0.conv`` and ``model.layer2.0.conv`` these are layer1 and layer2. A number is told with the name
+    before it, layer.0; where there are other modules beside that name, it is itself the stage. Where all paths are one
+    name and what lies in it there are no stages, "".
+    """
+    paths = [module.split(".") for module in modules]
+    at = 0
+    while len({path[at] for path in paths if len(path) > at + 1}) == 1:
+        at += 1
+    has_others = len({path[0] for path in paths} - {""}) > 1
+    if has_others and all(path[at].isdigit() for path in paths if len(path) > at + 1):
+        at = 0
+    names = [path[at] if len(path) > at + 1 else "" for path in paths]
+    pairs = zip(paths, names, strict=True)
+    return [f"{path[at - 1]}.{name}" if at and name.isdigit() else name for path, name in pairs]
 
 
 def _axis(name: str, one: Seen, at: list[int], sure: bool, given: BatchAxis) -> tuple[int, str]:

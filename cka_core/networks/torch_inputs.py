@@ -28,7 +28,10 @@ def place(model: torch.nn.Module) -> tuple[torch.device, tuple[Any, ...]]:
 
 
 def as_tensor(x: Any) -> torch.Tensor:
-    """A tensor of an array's numbers, sharing its memory where that may be written to. ValueError for a mask."""
+    """A tensor of an array's numbers, sharing its memory where that may be written to.
+
+    ValueError for a mask, and for what is no number.
+    """
     import torch
 
     if isinstance(x, torch.Tensor):
@@ -36,6 +39,9 @@ def as_tensor(x: Any) -> torch.Tensor:
     if isinstance(x, np.ma.MaskedArray):
         raise ValueError("Expected images without a mask, got a numpy.ma array. Fill it or leave images out first.")
     x = np.asarray(x, order="C")
+    if x.dtype.kind not in "fiubc" or (x.dtype.kind == "f" and x.dtype.itemsize > 8):
+        raise ValueError(f"Expected images as numbers, got an array of {x.dtype}. Convert it with astype.")
+    x = x.astype(x.dtype.newbyteorder("="), copy=False)
     return torch.from_numpy(x if x.flags.writeable else x.copy())
 
 
@@ -133,6 +139,25 @@ def moved(value: Any, device: Any, types: tuple[Any, ...] = ()) -> Any:
         tensor = as_tensor(value)
         return tensor.to(device, _type(value, tensor, types), copy=True)
     return copy.deepcopy(value).to(device) if hasattr(value, "to") else value
+
+
+def described(batch: Any, types: tuple[Any, ...] = (), *, whole: bool = False) -> str:
+    """What enters a model of a batch, in words: "images (16, 3, 28, 28) of float32"; ``types`` as in `moved`.
+
+    ``whole``: all of a batch does, as it is, and not only the first of a tuple.
+    """
+    if isinstance(batch, Mapping):
+        return ", ".join(f"{key} {_form(value, types)}" for key, value in batch.items())
+    if whole and isinstance(batch, (tuple, list)):
+        return f"a {type(batch).__name__} of {', '.join(_form(value, types) for value in batch[:3])}"
+    return f"images {_form(batch[0] if isinstance(batch, (tuple, list)) else batch, types)}"
+
+
+def _form(value: Any, types: tuple[Any, ...]) -> str:
+    if not hasattr(value, "shape") or not hasattr(value, "dtype"):
+        return f"of type {type(value).__name__}"
+    kind = value.dtype if are_words(value) else _type(value, as_tensor(value), types)
+    return f"{tuple(value.shape)} of {str(kind).removeprefix('torch.')}"
 
 
 def _type(value: Any, tensor: torch.Tensor, types: tuple[Any, ...]) -> Any:

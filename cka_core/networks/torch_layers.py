@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from cka_core.base import failures
 from cka_core.measures.centring import LayerGram
 from cka_core.measures.grams import GramBatch, one_blas_thread
 from cka_core.networks.activations import StepReport
@@ -23,6 +24,7 @@ from cka_core.networks.layers import Choice, Layer, fits
 from cka_core.networks.tokens import check_tokens, reduced
 from cka_core.networks.torch_calls import (
     BatchAxis,
+    DidNotRun,
     Output,
     Seen,
     find_outputs,
@@ -31,7 +33,7 @@ from cka_core.networks.torch_calls import (
     origin,
 )
 from cka_core.networks.torch_gram import torch_gram
-from cka_core.networks.torch_inputs import count, cut, device_of, moved, place
+from cka_core.networks.torch_inputs import count, cut, described, device_of, moved, place
 from cka_core.networks.torch_queue import GramQueue
 from cka_core.networks.torch_watching import as_it_was, scripted, watched
 
@@ -141,11 +143,14 @@ class TorchExtractor:
         take: Callable[[int, torch.Tensor], None],
     ) -> None:
         """Run the model once; ``take`` is called with each of these rows and its activations, images first."""
+        import torch
+
         wanted: dict[tuple[str, int], list[tuple[int, Output]]] = {}
         for row in rows:
             output = self._chosen[row]
             wanted.setdefault((output.module, output.call), []).append((row, output))
         missing = set(rows)
+        taking: list[int] = []  # a row, while it is: what ends then is no fault of the model's
         calls: dict[str, int] = {}
         mask = self._mask(batch)
 
@@ -155,11 +160,13 @@ class TorchExtractor:
                 calls[name] = call + 1
                 for row, output in wanted.get((name, call), ()):
                     found = leaves(value)
+                    taking.append(row)
                     if output.leaf < len(found):
                         take(row, self._images_first(made, output, found[output.leaf][1].detach(), mask))
                         missing.discard(row)
                         if report is not None:
                             report(len(rows) - len(missing), row + 1, row + 1)
+                    taking.pop()
 
             return hooked
 
@@ -168,7 +175,12 @@ class TorchExtractor:
             for name, module in watched(self.model):
                 if name in names:
                     handles.append(module.register_forward_hook(hook(name)))
-            self._run(batch)
+            try:
+                self._run(batch)
+            except Exception as error:
+                if taking or isinstance(error, MemoryError | torch.OutOfMemoryError):
+                    raise
+                raise self._refusal(batch, failures.in_short(error), error) from error
         if missing:
             raise ValueError(
                 f"Layer {self.layers[min(missing)].name!r} of {self.name} did not run for images {made.first:,} to "
@@ -209,13 +221,24 @@ class TorchExtractor:
                 continue
             try:
                 trials.append((number, find_outputs(self.model, partial(self._run, part))))
-            except Exception:  # a model may be made for one size of batch: tried with all of it then, or fails there
+            except DidNotRun as error:  # made for one size of batch, maybe: tried with all of it then, or fails there
                 if number == images and not trials:
-                    raise
+                    raise self._refusal(batch, str(error), error.__cause__) from error.__cause__
                 continue
             if len(trials) == 2 or not any(number in seen.shape[1:] for seen in trials[0][1]):
                 break
         return named(trials, batch_axis)
+
+    def _refusal(self, batch: Any, why: str, error: BaseException | None) -> DidNotRun:
+        """In words, on what the model did not run, why, and what to do."""
+        _, types = place(self.model)
+        given = described(batch, types if self.forward is None else (), whole=self.forward is not None)
+        todo = "Give images of the shape and the type that it takes"
+        if self.forward is not None:
+            todo = "Change forward, or the images"
+        elif isinstance(error, TypeError):
+            todo = "Say how it is called: forward=lambda model, batch: …"
+        return DidNotRun(f"{self.name} does not run on {given}, {why}. {todo}.")
 
     def _check_keywords(self, batch: Any) -> None:
         """Refuse a dict whose keys are not what the model takes, where nobody says how it is called."""

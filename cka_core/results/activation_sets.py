@@ -41,6 +41,12 @@ MOST_LAYERS = 20_000
 MOST_IMAGES = 1_000_000
 MEMBERS = ("triangles", "exponents", "squares", "outliers", "norms")
 WHAT = "an activation set (.npz)"
+LARGEST_EXPONENT = 2200
+"""Of two: float64 ends at 1,024, its smallest number is 2 to the -1,074, and Gram matrices are of squares."""
+OF_COMPARISON = (
+    "it is a saved comparison, which has no activations in it. Drop it on the Library page, or read it with "
+    "Comparison.load in Python"
+)
 MADE_AGAIN = "Make the file again: python -m cka_core activations extract NETWORK --out acts.npz."
 
 
@@ -130,7 +136,12 @@ class ActivationSet:
         norms = arrays.get("norms", np.zeros((len(squares), m)))
         sums = np.einsum("ij,ij->i", triangles, triangles, dtype=np.float64)
         live = np.array([reason is None for reason in self.parts[index]["reasons"]], bool)
-        wrong = ~(np.isfinite(sums) & np.isfinite(squares) & (np.abs(exponents) < 2000) & np.isfinite(out).all(axis=1))
+        wrong = ~(
+            np.isfinite(sums)
+            & np.isfinite(squares)
+            & (np.abs(exponents) < LARGEST_EXPONENT)
+            & np.isfinite(out).all(axis=1)
+        )
         wrong |= ~(np.isfinite(norms) & (norms >= 0)).all(axis=1)
         wrong |= (out[:, 0] >= m) | (live & ~np.isclose(sums, squares, rtol=1e-3))
         if wrong.any():
@@ -185,12 +196,22 @@ def read(source: str | os.PathLike[str] | bytes | BinaryIO, file_name: str = "th
         opener, name = (lambda: open(path, "rb")), path.name
     else:
         opener, name = (lambda: contextlib.nullcontext(source)), file_name
-    with npz.reading(WHAT, name), opener() as file, npz.opened(file, npz.STORED) as archive:
-        found = from_about(npz.description(archive))
-        names = {f"{index:05d}/{member}.npy" for index in range(len(found.parts)) for member in found.members}
-        if set(archive.namelist()) != names | {"about.npy"}:
-            raise ValueError(f"it does not hold {len(found.parts)} minibatches of {', '.join(found.members)}")
+    with npz.reading(WHAT, name), opener() as file:
+        _check_kind(file)
+        with npz.opened(file, npz.STORED) as archive:
+            found = from_about(npz.description(archive))
+            names = {f"{index:05d}/{member}.npy" for index in range(len(found.parts)) for member in found.members}
+            if set(archive.namelist()) != names | {"about.npy"}:
+                raise ValueError(f"it does not hold {len(found.parts)} minibatches of {', '.join(found.members)}")
     return dataclasses.replace(found, open=opener)
+
+
+def _check_kind(file: BinaryIO) -> None:
+    """A ValueError, saying what to do with it, for a saved comparison, which is compressed as no set is."""
+    with npz.opened(file, npz.Bounds(members=npz.STORED.members, unpacked=npz.STORED.unpacked)) as archive:
+        names = set(archive.namelist())
+    if {"about.npy", "matrix.npy"} <= names:
+        raise ValueError(OF_COMPARISON)
 
 
 def check(found: ActivationSet, report: Report = silent) -> None:

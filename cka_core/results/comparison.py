@@ -320,14 +320,21 @@ def _bundled(key: str) -> Comparison | None:
 def _positions(which: Any, count: int, network: str) -> np.ndarray:
     if which is None:
         return np.arange(count)
-    which = np.asarray(which)
+    given, which = which, np.asarray(which)
+    if which.dtype.kind in "SU":
+        raise ValueError(
+            f"Expected a mask or a list of positions in the layers of {network}, got names: {given!r:.60}. Positions "
+            "are [i for i, layer in enumerate(result.layers_a) if layer.name in names], and layers_b for b."
+        )
     if which.dtype == bool:
         if which.shape != (count,):
             raise ValueError(f"Expected a mask of {count} values, one a layer of {network}, got {which.shape}.")
         return np.flatnonzero(which)
     whole = which.ndim == 1 and (which.dtype.kind in "iu" or not which.size)
     if not whole or (which.size and not (0 <= which.min() and which.max() < count)):
-        raise ValueError(f"Expected a list of positions 0 to {count - 1} in the layers of {network}, got {which!r}.")
+        raise ValueError(
+            f"Expected a mask or a list of positions 0 to {count - 1} in the layers of {network}, got {given!r:.60}."
+        )
     return which.astype(np.intp)
 
 

@@ -52,6 +52,22 @@ def has_room(figure: Figure, axes: Axes) -> bool:
     return all(inside) and min(map_.size) >= letter and not any(map_.overlaps(box) for box in boxes)
 
 
+def close_up(figure: Figure, axes: Axes, heading: Text) -> None:
+    """Take away the height that long labels left empty between the map, which they made narrow, and the heading."""
+    for _ in range(MOST_STEPS):
+        gap = heading.get_window_extent().y0 - axes.get_window_extent().y1
+        usual = float(heading.get_fontsize()) / 72 * figure.dpi
+        if gap <= 2 * usual:
+            return
+        width, height = figure.get_size_inches()
+        figure.set_size_inches(width, height - (gap - usual) / figure.dpi)
+        settle(figure)
+        if not has_room(figure, axes):
+            figure.set_size_inches(width, height)
+            settle(figure)
+            return
+
+
 def cut(name: str, most: int) -> str:
     """A name of at most ``most`` letters, its middle left out: what tells networks apart stands at the ends."""
     if len(name) <= most:

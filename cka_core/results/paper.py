@@ -9,7 +9,7 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cka_core.base import extras
+from cka_core.base import extras, switches
 from cka_core.base.atomic import write_atomically
 from cka_core.results import fitting, views, words
 from cka_core.results.colours import COLOURS, DIVERGING, GREY, NO_CKA, check_colours
@@ -105,7 +105,10 @@ def drawn(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    check(size=size, dpi=dpi, colours=colours, titles=titles, width=width, font_size=font_size, limits=limits)
+    check(
+        size=size, dpi=dpi, colours=colours, titles=titles, width=width, font_size=font_size, stages=stages,
+        limits=limits,
+    )  # fmt: skip
     low, high = (lowest(comparison), 1.0) if limits is None else limits
     rows, columns = comparison.matrix.shape
     asked, (width, height) = width, _paper_size(rows, columns, width) if size is None else size
@@ -161,6 +164,8 @@ def drawn(
         fitting.leave_out(axes.yaxis, upright=True)
         figure.draw_without_rendering()
         if fitting.has_room(figure, axes):
+            if size is None:
+                fitting.close_up(figure, axes, heading)
             return figure
     if size is None and higher < HIGHER:
         return drawn(
@@ -188,7 +193,7 @@ def save_figure(comparison: Comparison, path: str | os.PathLike[str], **options:
     if unknown is not None:
         raise TypeError(f"savefig() has no option {unknown!r}. It has: {', '.join(OPTIONS)}.")
     ending = Path(path).suffix.lower().removeprefix(".")
-    check(**{name: value for name, value in options.items() if name != "stages"})
+    check(**options)
     if ending == "html":
         of_screen = {"titles", "colours", "limits"}  # the others say something about paper
         options = {name: value for name, value in options.items() if name in of_screen}
@@ -221,9 +226,11 @@ def check(
     titles: tuple[str, str] | None = None,
     width: float | None = None,
     font_size: float | None = None,
+    stages: bool = True,
     limits: tuple[float, float] | None = None,
 ) -> None:
     """A ValueError, naming the option, unless a figure can be drawn so; before anything is computed for it."""
+    switches.check(stages=stages)
     check_colours(colours)
     if limits is not None:
         check_limits(limits)

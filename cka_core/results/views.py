@@ -110,14 +110,16 @@ def ticks(layers: Sequence[Layer], most: int = 8) -> tuple[list[float], list[str
 
 
 def _short(name: str, most: int = 16) -> str:
-    """A layer's name as a label: "encoder.layer.11.self.query" is "e.l.11.s.query".
+    """A layer's name as a label: "encoder.layer.11.self.query" is "e.l.11.s.query", "ResNetBlock_3/Conv_1" "R3/Conv_1".
 
     What tells layers apart are numbers within their paths, and the ends.
     """
     if len(name) <= most:
         return name
     *path, last = re.split(r"([./])", name)
-    return cut("".join(part if part.isdigit() else part[:1] for part in path) + last, most)
+    numbers = (re.search(r"\d*$", part)[0] for part in path)  # type: ignore[index]
+    letters = (part if part.isdigit() else part[:1] + number for part, number in zip(path, numbers, strict=True))
+    return cut("".join(letters) + last, most)
 
 
 def layer_mask(layers: Sequence[Layer], kinds: str = "every layer", search: str = "") -> np.ndarray:

@@ -10,7 +10,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from cka_core.base import full_disk, words
 from cka_core.base.progress import Progress, Report
 from cka_core.base.store import Store
-from cka_core.library import catalogue, incoming, inventory
+from cka_core.library import catalogue, incoming, inventory, raw_activations
 from cka_core.training.recipe import trainable
 from pages.parts import address, visitor, widgets
 
@@ -88,18 +88,35 @@ def _tell(outcome: Outcome, store: Store) -> None:
     if problem:
         st.error(address.plain(problem), icon=":material/error:")
     elif kind == "activations":
-        sample = catalogue.sets(store)[key].sample if key in catalogue.sets(store) else None
-        note = ""
-        if sample is not None and sample.assumed:
-            ids = "Its images are known by their ids." if sample.ids else "The order of its images is assumed."
-            note = f"  \n:small[{sample.n:,} images. {ids}]"
-        st.success(f"{address.code(key)} is in the library.{note}", icon=":material/check:")
+        st.success(f"{address.code(key)} is in the library.{_of_arrays(key, store)}", icon=":material/check:")
+        _doubt(key, store)
     elif kind == "networks":
         st.success(f"{address.code(key)} is in the library.{_takes(key, store)}", icon=":material/check:")
     elif kind == "images":
         st.success(f"{address.code(key)} is in the library.{_holds(key, store)}", icon=":material/check:")
     else:
         st.success("The comparison is in the library.", icon=":material/check:")
+
+
+def _of_arrays(name: str, store: Store) -> str:
+    found = catalogue.sets(store).get(name)
+    if found is None or not found.sample.assumed:
+        return ""
+    ids = "Its images are known by their ids." if found.sample.ids else "The order of its images is assumed."
+    layers = f"{len(found.layers):,} layer{'' if len(found.layers) == 1 else 's'}"
+    return f"  \n:small[Taken as activations: {layers}, {found.sample.n:,} images. {ids}]"
+
+
+def _doubt(name: str, store: Store) -> None:
+    """Say how arrays that may be images become an image set."""
+    found = catalogue.sets(store).get(name)
+    array = raw_activations.may_be_images(found) if found is not None else ""
+    if array:
+        st.info(
+            f"If {address.code(array)} in {address.code(name)} are images: rename it to `images`, and the classes to "
+            "`labels` if there are any, leave the others out, and drop the file again. Then it is an image set.",
+            icon=":material/image:",
+        )
 
 
 def _takes(name: str, store: Store) -> str:

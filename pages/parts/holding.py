@@ -29,6 +29,11 @@ NOTHING = object()
 UNHEARD_FOR = 10.0
 """Seconds after which the browser is taken to have heard, should it never answer."""
 
+A_DAY = 86_400.0
+"""Seconds between runs of the page's foot. What counts is that there is something to be run: then a browser whose line
+was down (a phone that slept) has the page run when it is back, and else not before something is pressed. That would be
+lost where the server has forgotten the visit meanwhile, which it does after two minutes."""
+
 PRESSES = (Path(__file__).parent / "presses.js").read_text(encoding="utf-8")
 ANSWER = """
 export default function({ data, parentElement, setStateValue }) {
@@ -73,8 +78,9 @@ class Put:
 
 
 def say() -> Said:
-    """Number what is said to the browser in this run."""
-    st.session_state[SAID] = st.session_state.get(SAID, 0) + 1
+    """Number what is said to the browser in this run. The numbers begin with the time (ms), so that what the browser of
+    a visit that the server has forgotten answered is less than what is said from now on."""
+    st.session_state[SAID] = st.session_state.get(SAID, int(1000 * time.time())) + 1
     return Said(st.session_state[SAID], time.monotonic())
 
 
@@ -144,7 +150,7 @@ def listen() -> None:
     _answer(st.session_state[TOLD])
 
 
-@st.fragment  # so that no page runs again for the answer
+@st.fragment(run_every=A_DAY)  # so that no page runs again for the answer
 def _answer(said: int) -> None:
     # Registered here, not once at import: the registry is the server's, and a module outlives it in a test.
     echo = st.components.v2.component("echo", js=PRESSES + ANSWER)

@@ -12,6 +12,7 @@ from cka_core.images.sets import ImageSet, SampleSpec, image_sets, is_available
 from cka_core.library.catalogue import NetworkInfo
 from cka_core.measures.kernels import MIN_IMAGES
 from cka_core.networks.fitting import DoesNotFit, plan
+from cka_core.networks.preprocessing import takes
 from cka_core.results import views
 from cka_core.results import words as result_words
 from cka_core.results.activation_sets import ActivationSet, assumption, shared_sample
@@ -127,6 +128,11 @@ def fitting(spec: CompareSpec, a: NetworkInfo, b: NetworkInfo, store: Store) -> 
     for info in dict.fromkeys((a, b)):
         if info.activations is not None or not info.input_shape:
             continue
+        if not takes(found.dtype, info.input_dtype, info.takes_ids):
+            return spec, (
+                f"{info.title} takes pixels from 0 to 255 (uint8) or floats, and {found.title} has whole numbers of "
+                f"another type ({found.dtype}). Save them as one of these, and bring in that."
+            )
         try:
             how = plan(found.shape, info.input_shape, info.title, ids=info.takes_ids)
         except DoesNotFit as error:

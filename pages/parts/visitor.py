@@ -88,6 +88,9 @@ def hear() -> None:
     taken = st.session_state.get(TAKEN)  # until the browser says that it has it: a run may end before it hears of it
     keeper = st.components.v2.component("visitor", js=KEEPER)
     keeper(data={"known": known, "take": taken}, key="visitor", on_key_change=_heard)
+    if not known and _told():  # in a visit before, which the server has forgotten: for Streamlit nothing has changed
+        _heard()
+        st.rerun()
     if known:
         SEEN[visitors.owner_of(st.session_state[KEY])] = time.time()
         while len(SEEN) > MOST_SEEN:

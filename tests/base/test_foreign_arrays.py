@@ -202,6 +202,10 @@ MALFORMED = {
     "backslash": ("a.zip", zipped({"..\\x.npy": GOOD}), "leads out of the archive"),
     "traversal below": ("a.zip", zipped({"a/../../x.npy": GOOD}), "leads out of the archive"),
     "absolute backslash": ("a.zip", zipped({"\\x.npy": GOOD}), "leads out of the archive"),
+    "backslash below": ("a.zip", zipped({"a\\..\\..\\x.npy": GOOD}), "leads out of the archive"),
+    "one name with both": ("a.zip", zipped({"a\\x.npy": GOOD, "a/x.npy": GOOD}), "two of its members have one name"),
+    "a network": ("a.zip", zipped({"mine.keras": b"x"}), "it has mine.keras in it. Unpack it, and bring in that file"),
+    "packed twice": ("a.zip", zipped({"acts/A.NPZ": b"x", "b.txt": b""}), "it has acts/A.NPZ in it. Unpack it, and"),
     "drive": ("a.zip", zipped({"C:/x.npy": GOOD}), "leads out of the archive"),
     "drive backslash": ("a.zip", zipped({"c:\\x.npy": GOOD}), "leads out of the archive"),
     "drive alone": ("a.zip", zipped({"x.npy": GOOD, "C:": GOOD}), "leads out of the archive"),
@@ -218,6 +222,14 @@ MALFORMED = {
     "no images": ("a.npy", npy(np.ones((0, 2))), "expected (images, features...)"),
     "a number": ("a.npy", npy(np.array(3.0)), "expected (images, features...)"),
     "other": ("a.zip", zipped({"x.npy": GOOD, "run.py": b"print()"}), "run.py in it is no .npy file"),
+    "telephone": ("a.zip", zipped({"a/1.heic": b"x"}), "1.heic in it is no .npy file; activations are these, and"),
+    "nothing": ("a.npz", b"", "there is nothing in it; copy it again"),
+    "a step": (
+        "a.npz",
+        npz(x=X["first"], step=np.array(3)),
+        "...). Leave it out of the file if it is no layer",
+    ),
+    "names": ("a.npz", npz(x=X["first"], names=np.array(["a"] * 20)), "Leave it out of the file if it is no layer"),
     "empty": ("a.zip", zipped({}), "there is no array in it"),
     "unequal": ("a.npz", npz(x=np.ones((5, 2)), y=np.ones((6, 2))), "x has 5, y 6"),
     "fewer ids": ("a.npz", npz(x=X["first"], sample_ids=IDS[:5]), "5 sample_ids for 20 images"),
@@ -236,6 +248,13 @@ MALFORMED = {
     "damaged": ("a.npz", damaged(), "its checksum is another"),
     "Fortran": ("a.npz", npz(True, x=np.asfortranarray(np.ones((5, 2)))), "np.ascontiguousarray"),
 }
+
+
+def test_a_zip_with_backslashes_in_it_as_some_programs_on_windows_write_is_read_as_any_other(tmp_path):
+    inside = {"acts\\": b"", "acts\\block\\conv.npy": GOOD, "acts\\head.npy": GOOD}
+    (tmp_path / "a.zip").write_bytes(zipped(inside))
+    found, _ = read(tmp_path / "a.zip")
+    assert list(found) == ["block/conv", "head"]
 
 
 @pytest.mark.parametrize("kind", MALFORMED)

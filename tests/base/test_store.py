@@ -125,6 +125,16 @@ def test_write_atomically_replaces_and_leaves_no_temporary_file(tmp_path):
     assert os.listdir(target.parent) == ["file.txt"]
 
 
+@pytest.mark.parametrize("name", ["folder", "folder/", "link"])
+def test_a_folder_is_refused_by_the_name_that_was_given_before_anything_is_made(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    with pytest.raises(IsADirectoryError, match="It is a folder; name a file, which may be in it") as refusal:
+        write_atomically(f"{tmp_path}/{name}", b"x")
+    assert refusal.value.filename == f"{tmp_path}/{name}" and refusal.value.filename2 is None
+    assert {path.name for path in tmp_path.rglob("*")} == {"folder", "link"}
+
+
 def test_what_a_link_leads_to_is_written(tmp_path):
     (link := tmp_path / "link").symlink_to(tmp_path / "elsewhere" / "file")
     for data in (b"new", b"other"):

@@ -72,6 +72,37 @@ def test_an_address_opens_its_chapter_and_step_and_the_browsers_back_leads_there
     expect(page.locator(".tour .count")).to_have_text("5 of 10")
 
 
+@pytest.mark.parametrize("elsewhere", ["/learn?chapter=2&step=4", "/train", "/learn?step=2"])
+def test_a_chapter_that_is_left_writes_nothing_into_the_address_of_the_next_page(
+    page: Page, reader: str, elsewhere: str
+):
+    """The address changes first; until the server has answered, the chapter is still there and at work."""
+    open_chapter(page, reader, 3, 2)
+    page.evaluate("(to) => window.history.pushState(window.history.state, '', to)", elsewhere)
+    page.get_by_label("Images", exact=True).press("Home")
+    expect(page.locator(".shape")).to_contain_text("8 images")
+    assert page.url == reader + elsewhere
+
+
+def test_on_a_phone_what_is_said_comes_into_sight(page: Page, reader: str):
+    page.set_viewport_size({"width": 390, "height": 844})
+    open_chapter(page, reader, 1, STEPS[1] - 1)
+    main = page.locator("[data-testid=stMain]")
+    for chapter, press in [(1, ".next"), (1, ".next"), (2, ".next"), (4, "[data-name=planted]")]:
+        if chapter == 4:
+            open_chapter(page, reader, chapter)
+        before = sentence(page).inner_text()
+        main.evaluate("(m) => m.scrollTo(0, m.scrollHeight)")
+        expect(sentence(page)).not_to_be_in_viewport()
+        page.locator(press).click()
+        expect(sentence(page)).not_to_have_text(before)
+        expect(sentence(page)).to_be_in_viewport(ratio=1)
+        below_the_bar = page.locator("[data-testid=stHeader]").bounding_box()
+        assert below_the_bar is not None
+        box = sentence(page).bounding_box()
+        assert box is not None and box["y"] >= below_the_bar["y"] + below_the_bar["height"]
+
+
 def test_who_leafs_through_the_chapters_quickly_arrives_at_the_last_one(page: Page, reader: str):
     """Where the browser has thrown away what a run refers to, it hears nothing any more (config.toml)."""
     open_chapter(page, reader)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import re
 from collections.abc import Iterator
 
@@ -11,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from cka_core.base import visitors
 from cka_core.base.store import Store
 from cka_core.jobs import records, submit
-from scripts.running import running_app
+from scripts.running import free_port, running_app
 from tests.browser.conftest import is_error
 from tests.browser.test_compare import MAP, settled
 from tests.browser.test_train import button
@@ -39,6 +41,71 @@ def someone(browser: Browser) -> Page:
 
 
 problems: list[str] = []
+
+
+def test_the_benchmark_of_a_class_tells_right_selections_from_wrong_ones(class_app, tmp_path):
+    bench = importlib.import_module("benchmarks.class")
+    bench.keep_one_for_each(2, Store(tmp_path / "store"))
+
+    async def of(number: int) -> tuple[bool, str, list[str]]:
+        session = bench.Session(class_app, number)
+        await session.open()
+        whole = session.map_text
+        await bench.look_at_ones_own(session)
+        own = session.map_text
+        await bench.filter_layers(session)
+        filtered = session.map_text
+        assert not bench.is_right(session, whole, filtered)
+        await bench.click_a_cell(session)
+        assert own != whole
+        await session.socket.close()
+        return bench.is_right(session, whole, filtered), own, session.errors
+
+    found = [asyncio.run(of(number)) for number in range(2)]
+    assert [right for right, _, _ in found] == [True, True]
+    assert found[0][1] != found[1][1]
+    assert [errors for _, _, errors in found] == [[], []]
+
+
+def test_a_lesson_that_is_presented_to_a_class_needs_no_scrolling(browser, class_app):
+    problems.clear()
+    page = someone(browser)
+    page.set_viewport_size({"width": 1280, "height": 720})
+    page.goto(f"{class_app}/learn?present=1")
+    expect(page.locator(".tour")).to_be_visible()
+    settled(page)
+    main = page.locator("[data-testid=stMain]")
+    assert main.evaluate("(m) => m.scrollHeight - m.clientHeight") <= 0
+    page.context.close()
+    assert problems == []
+
+
+def test_who_comes_back_to_a_server_that_has_forgotten_the_visit_goes_on(browser, tmp_path, monkeypatch):
+    """As a phone does that slept for more than two minutes; here the server begins anew."""
+    monkeypatch.setenv("CKA_MODE", "class")
+    monkeypatch.setenv("CKA_TEACHER_KEY", TEACHERS_KEY)
+    port = free_port()
+    reads, trains = someone(browser), someone(browser)
+    with running_app(tmp_path / "store", tmp_path / "log.txt", port) as address:
+        reads.goto(f"{address}/learn?chapter=2&step=3")
+        expect(reads.locator(".tour")).to_be_visible()
+        trains.goto(f"{address}/train?depth=20")
+        expect(button(trains, "Train")).to_be_enabled()
+        settled(reads)
+        settled(trains)
+    with running_app(tmp_path / "store", tmp_path / "log.txt", port):
+        for page in (reads, trains):
+            expect(page.locator("[data-testid=stApp]")).to_have_attribute("data-test-connection-state", "CONNECTED")
+            settled(page)
+        reads.get_by_role("link", name="Chapter 4").click()
+        expect(reads.get_by_role("heading", level=1)).to_have_text("Name the map")
+        expect(button(trains, "Train")).to_be_enabled()
+        trains.get_by_role("link", name="Teacher").click()
+        trains.get_by_label("The teacher’s key").fill(TEACHERS_KEY)
+        button(trains, "Open").click()
+        expect(trains.get_by_text("Nobody is at work.")).to_be_visible()
+        for page in (reads, trains):
+            page.context.close()
 
 
 def test_who_stops_what_others_asked_for_too_is_told_that_it_goes_on(browser, class_app):

@@ -7,6 +7,7 @@ import warnings
 import h5py
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from cka_core.comparing import arrays
 from cka_core.comparing.arrays import compare_activations
@@ -130,6 +131,11 @@ def test_files_and_lists_are_read_as_arrays_are(tmp_path):
         (lambda a: a | {"none": np.ones((60, 0))}, r"'none' of a: .*got shape \(60, 0\)"),
         (lambda a: a | {"number": np.float32(3)}, r"'number' of a: .*got shape \(\)"),
         (lambda a: a | {"words": np.array([["a"]] * 60)}, "'words': expected an array of numbers"),
+        (
+            lambda a: a | {"sparse": csr_array(a["block0"])},
+            r"'sparse' of a: .*a sparse csr_array. Give its toarray\(\)",
+        ),
+        (lambda a: a | {"objects": a["block0"].astype(object)}, r"'objects': .*Python objects .* an array of floats"),
         (lambda a: a | {"ragged": [[1.0, 2.0]] * 59 + [[1.0]]}, "'ragged' of a: .*a list with rows of several lengths"),
         (lambda a: a | {"long" * 300: a["block0"]}, "names of layers of a as texts of at most 1,000 .* got 1,200"),
         (lambda a: a | {"half \ud800": a["block0"]}, r"names of layers of a as texts .*'half \\ud800'"),

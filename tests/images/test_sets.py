@@ -63,6 +63,11 @@ def test_what_does_not_exist_is_refused(arguments, message):
         load_images(*arguments)
 
 
+def test_a_balanced_sample_is_asked_for_or_not():
+    with pytest.raises(ValueError, match="Expected balanced=True or balanced=False, got 'no'."):
+        load_images("cifar10-mini", "test", 10, 0, balanced="no")
+
+
 def test_without_a_connection_the_error_says_three_ways(monkeypatch, store):
     import keras
 

@@ -181,6 +181,11 @@ def test_a_saved_comparison_is_brought_in_but_answers_no_question(store, tmp_pat
     assert (row.origin, row.address) == ("brought in", {"result": key})
 
 
+@pytest.mark.parametrize("key", ["", "x" * 300, "x" * 20_000, "../../secret", "\x00", "a.npz", "é"])
+def test_what_can_be_no_key_opens_nothing(store, key):
+    assert inventory.opened(key, store) is None
+
+
 @pytest.mark.parametrize(
     "name, words", [("net.keras", "Expected a network"), ("a.pickle", "convert"), ("x.npz", "Expected activations")]
 )

@@ -89,6 +89,18 @@ def test_what_would_take_far_more_memory_than_it_has_bytes_is_refused(saved, cha
     assert words in str(refusal.value)
 
 
+def test_infinite_numbers_in_a_description_are_a_networks_own(tmp_path, store):
+    keras.Sequential([keras.Input((6,)), keras.layers.ReLU(float("inf")), keras.layers.Dense(3)]).save(
+        tmp_path / "mine.keras"
+    )
+    with zipfile.ZipFile(tmp_path / "mine.keras") as archive:
+        assert b"Infinity" in archive.read("config.json")
+    assert arrivals.bring_in(io.BytesIO((tmp_path / "mine.keras").read_bytes()), "mine.keras", store)[0] == "networks"
+    altered(tmp_path / "mine.keras", config=lambda text: text.replace(b'"units": 3', b'"units": Infinity'))
+    with pytest.raises(NotReadable, match="it describes a layer of size inf, and its weights have none larger than 6"):
+        keras_files.check(tmp_path / "mine.keras")
+
+
 def test_code_and_strangers_classes_are_refused_in_words_of_ones_own(tmp_path):
     """What Keras says then is how to switch its safe mode off, and the whole description of the object."""
 

@@ -23,7 +23,7 @@ from cka_core.comparing import engine, kept_grams
 from cka_core.images import own, sets
 from cka_core.images.sets import SampleSpec, load_images
 from cka_core.jobs import trainings
-from cka_core.library import arrivals, belongings, catalogue, incoming, inventory, keeping
+from cka_core.library import arrivals, belongings, catalogue, incoming, inventory, keeping, raw_activations
 from cka_core.networks import fitting, layouts
 from cka_core.networks.building import build_network
 from cka_core.results import comparison, words
@@ -233,6 +233,43 @@ def test_arrays_may_be_called_as_keras_calls_them(store, names):
     assert (loaded.x == GREY[:9]).all() and (loaded.y == LABELS[:9]).all()
 
 
+@pytest.mark.parametrize("kind", ["i1", "<u2", ">i4", "i8", "u8"])
+def test_pixels_from_0_to_255_are_pixels_in_whole_numbers_of_any_width(store, kind):
+    pixels = GREY // 2
+    take(store, "wide.npz", npz(images=pixels.astype(kind), labels=LABELS))
+    assert sets.image_set("wide", store).dtype == "uint8"
+    assert (load_images("wide", "all", store=store).x == pixels).all()
+
+
+def test_whole_numbers_of_no_picture_stay_as_they_are(store):
+    for name, ids in (("rows", RNG.integers(0, 900, (60, 784))), ("series", RNG.integers(0, 99, (60, 20, 5)))):
+        take(store, f"{name}.npz", npz(images=ids))
+        assert sets.image_set(name, store).dtype == "int64"
+        assert (load_images(name, "all", store=store).x == ids).all()
+
+
+def test_a_series_is_no_grey_picture_and_no_resizing_makes_one_of_it(store, tmp_path):
+    assert layouts.shape_text((20, 5)) == "20 × 5" and layouts.shape_text((None, 5)) == "any × 5"
+    assert layouts.shape_text((28, 28)) == "28 × 28, grey" and layouts.shape_text((20, 5, 1)) == "20 × 5, grey"
+    take(store, "steps.npz", npz(images=RNG.standard_normal((60, 20, 5))))
+    assert inventory.images(store)[0].what == "60 images of 20 × 5"
+    assert fitting.plan((20, 5), (20, 5)).plain and fitting.plan((20, 5), (100,)).row
+    assert fitting.plan((20, 5), (20, 5, 1)).words == "", "an axis more changes nothing"
+    with pytest.raises(fitting.DoesNotFit, match=r"20 × 5, which may be a series as well as a picture. Grey pictures"):
+        fitting.plan((20, 5), (32, 32, 3))
+    assert "resized" in fitting.plan((20, 5, 1), (32, 32, 3)).words
+
+
+@pytest.mark.parametrize("names", ["X y", "data target", "x_test y_test"])
+def test_arrays_that_may_be_images_under_other_names_are_said_to_be_taken_as_activations(store, names):
+    arrays = dict(zip(names.split(), (GREY[..., None], LABELS), strict=True))
+    kind, name = take(store, "mine.npz", npz(**arrays))
+    assert kind == "activations"
+    assert raw_activations.may_be_images(catalogue.sets(store)[name]) == names.split()[0]
+    _, name = take(store, "acts.npz", npz(conv=RNG.standard_normal((60, 8, 8, 16)), head=RNG.standard_normal((60, 9))))
+    assert raw_activations.may_be_images(catalogue.sets(store)[name]) == ""
+
+
 @pytest.mark.parametrize("ending", ["GIF", "TIFF", "WEBP"])
 def test_pictures_one_after_another_in_a_file_are_not_taken_for_their_first(store, ending):
     one, other = (Image.new("RGB", (6, 5), colour) for colour in ("red", "blue"))
@@ -317,6 +354,14 @@ def bad_names() -> bytes:
         (npz(images=np.full((5, 4, 4), np.nan)), "image 0 of images is not finite"),
         (npz(images=np.zeros(4)), r"expected (n, height, width)"),
         (npz(images=GREY > 9), "images is bool; expected uint8"),
+        (
+            npz(images=np.uint16(GREY) * 16),
+            "images is uint16, from 0 to 4,080; expected pixels as whole numbers from 0",
+        ),
+        (npz(images=GREY[..., None].astype("i8") - 1), "images is int64, from -1 to 254; expected pixels as whole"),
+        (npz(images=(GREY > 9).astype("i4")), "images is int32, from 0 to 1; expected pixels as whole numbers from 0"),
+        (npz(images=np.full((5, 4, 4), 1e39)), "image 0 of images has numbers beyond float32, in which networks"),
+        (npz(images=np.ones((5, 4, 4), np.longdouble)), "floats of at most 64 bits. Convert it with astype"),
         (npz(images=GREY[:0]), "images has the shape (0, 28, 28): there is nothing in it"),
         (npz(images=GREY, labels=np.eye(3)[LABELS]), "Of a column a class, labels.argmax(axis=1) makes them"),
         (npz(images=GREY, labels=np.array(list("abc"))[LABELS]), "labels are text; expected whole numbers, the first"),
@@ -372,6 +417,14 @@ def test_labels_of_yes_and_no_are_two_classes_and_labels_of_text_are_made_as_the
     assert [found.classes[y] for y in found.y] == names.tolist()
 
 
+def test_a_zip_that_windows_wrote_with_backslashes_has_its_folders(store):
+    inside = {rf"pets\{one}\{number}.png": png((8, 8)) for one in ("cat", "dog") for number in range(3)}
+    _, name = take(store, "pets.zip", zipped({"pets\\": b"", **inside}))
+    assert load_images(name, "all", store=store).classes == ("cat", "dog")
+    with pytest.raises(ValueError, match="leads out of the archive"):
+        take(store, "out.zip", zipped({"..\\..\\x.png": png((8, 8))}))
+
+
 def test_what_windows_and_macos_leave_in_a_folder_is_no_picture_that_is_missed(store):
     left = ("pets/cat/desktop.ini", "pets/dog/Thumbs.db", "pets/.DS_Store", "__MACOSX/pets/cat/._0.png")
     pets = {f"pets/{one}/{number}.png": png((8, 8)) for one in ("cat", "dog") for number in range(3)}
@@ -379,9 +432,40 @@ def test_what_windows_and_macos_leave_in_a_folder_is_no_picture_that_is_missed(s
     assert load_images(name, "all", store=store).classes == ("cat", "dog")
 
 
+def test_labels_may_begin_at_any_number_and_a_class_without_images_is_none(store):
+    _, name = take(store, "mine.npz", npz(images=GREY, labels=2 * LABELS + 1))
+    found = load_images(name, "all", store=store)
+    assert found.classes == ("1", "3", "5") and (found.y == LABELS).all()
+    assert inventory.images(store)[0].how == "3 classes · from mine.npz"
+    take(store, "one.zip", zipped({"a/x.jfif": saved(Image.new("RGB", (8, 8)), "JPEG")}))
+    assert [row.what for row in inventory.images(store) if row.key == "one"] == ["1 image of 8 × 8, colour"]
+
+
+@pytest.mark.parametrize(
+    "file, name",
+    [
+        ("Größe_0.5.npz", "Grosse_0.5"),
+        ("réseau à l'œil.v2.npz", "reseau-a-l-oeil.v2"),
+        ("層.npz", "unnamed"),
+        (".npz", "npz"),
+    ],
+)
+def test_what_is_brought_in_is_called_as_its_file_is_in_letters_that_every_disk_takes(store, file, name):
+    assert take(store, file, npz(images=GREY)) == ("images", name)
+    assert take(store, file, npz(conv=RNG.standard_normal((60, 9)))) == ("activations", f"{name}-2")
+
+
 @pytest.mark.parametrize(
     "name, words",
-    [("cat.PNG", "One picture is no set of images: bring in a zip"), ("pets.tar.gz", "Pack what is in it as a .zip")],
+    [
+        ("cat.PNG", "One picture is no set of images: bring in a zip"),
+        ("pets.tar.gz", "Pack what is in it as a .zip"),
+        (
+            "net.onnx",
+            "It holds a network that is not run here. Run it where it is, and write what its layers put out, as",
+        ),
+        ("data.csv", "Write its numbers as arrays: "),
+    ],
 )
 def test_one_picture_and_another_archive_say_what_to_bring_in(store, name, words):
     with pytest.raises(ValueError, match=f"^{name} was not taken. {words}"):

@@ -19,6 +19,7 @@ from cka_core.measures.centring import NonFiniteActivation
 from cka_core.results.activation_sets import Sample, assumption, shared_sample
 from cka_core.results.comparison import CompareSpec
 from tests.base.test_foreign_arrays import MALFORMED, npz, safetensors
+from tests.synthetic import comparison
 
 N = 40
 RNG = np.random.default_rng(1)
@@ -126,6 +127,31 @@ def test_what_is_not_finite_is_named(store, tmp_path):
         arrivals.bring_in(io.BytesIO(npz(**wrong)), "a.npz", store)
     assert (refusal.value.layer, refusal.value.image) == ("head", 17)
     assert store.names("") == []
+
+
+def test_a_saved_comparison_is_no_activations_and_is_said_to_be_one(tmp_path):
+    comparison().save(tmp_path / "result.npz")
+    for command in (["activations", "import"], ["compare", "cifar-resnet-8x1"]):
+        answer = run(*command, str(tmp_path / "result.npz"))
+        assert answer.exit_code != 0
+        assert "result.npz, got something else or a damaged file: it is a saved comparison, which" in str(
+            answer.exception
+        )
+        assert str(answer.exception).endswith("Comparison.load in Python.")
+
+
+@pytest.mark.parametrize("scale", [1e306, 1e-306])
+def test_numbers_at_either_end_of_float64_are_compared_as_any(store, scale):
+    names = [taken(store, {"head": A["head"].astype("f8") * times}, f"{times}.npz") for times in (1.0, scale)]
+    assert compared(store, *names).matrix == pytest.approx(1, abs=1e-6)
+
+
+def test_the_command_line_says_how_arrays_that_may_be_images_become_an_image_set(tmp_path):
+    np.savez(tmp_path / "mine.npz", x_test=np.zeros((N, 8, 8, 3), np.uint8), y_test=IDS)
+    said = run("activations", "import", tmp_path / "mine.npz").stdout
+    assert "If 'x_test' are images: rename it to images" in said and "python -m cka_core data import NAME FILE" in said
+    np.savez(tmp_path / "acts.npz", **{"head": A["head"]})
+    assert "images: rename" not in run("activations", "import", tmp_path / "acts.npz").stdout
 
 
 def test_few_images_and_many_layers_are_refused(store, tmp_path):

@@ -9,6 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from cka_core.measures import kernels
 from cka_core.measures.kernels import NO_VARIANCE, ONE_IMAGE, cka, degenerate_reason
@@ -104,6 +105,11 @@ class TestCka:
             assert cka(x * scale, y / scale, kernel=kernel, unbiased=unbiased) == pytest.approx(expected, abs=1e-12)
 
 
+def test_the_estimator_is_chosen_by_true_or_false():
+    with pytest.raises(ValueError, match="Expected unbiased=True or unbiased=False, got 'no'."):
+        kernels.cka(np.ones((5, 2)), np.ones((5, 2)), unbiased="no")
+
+
 def test_cka_equals_the_reference():
     x, y = draw(40, 30), np.maximum(draw(40, 30) @ draw(30, 20, 1), 0)
     assert cka(x, y) == pytest.approx(reference.cka(x, y), abs=1e-12)
@@ -183,6 +189,9 @@ def test_both_degenerate_tests_are_relative(norms, reason):
         (draw(10, 2), np.where(np.arange(20).reshape(10, 2) == 4, np.inf, 1.0), "y, image 2"),
         (np.array([["a"]] * 5), draw(5, 2), "numbers in x"),
         (draw(5, 2) * 1j, draw(5, 2), "numbers in x"),
+        (draw(5, 2).astype(object), draw(5, 2), r"numbers in x, got Python objects \(ndarray\)"),
+        (draw(5, 2), csr_array(draw(5, 2)), r"numbers in y, got a sparse csr_array. Give its toarray\(\)"),
+        ([[1, 2], [3]] * 5, draw(10, 2), "numbers in x, got a list with rows of several lengths"),
         (np.ones((5, 0)), draw(5, 2), r"got shape \(5, 0\)"),
     ],
 )

@@ -17,9 +17,10 @@ def x():
     return np.random.default_rng(0).random((16, *SHAPE), np.float32)
 
 
-@pytest.mark.parametrize("model", ["resnet50", None, dict, np.zeros(3)])
+@pytest.mark.parametrize("model", ["resnet50", None, 3, dict, lambda x: x, np.eye(9), {"a": np.eye(9)}])
 def test_what_is_no_model_is_refused_with_how_to_make_one(model, x):
-    told = f"Expected a Keras or PyTorch model, got {type(model).__name__} .* by build_network, .* by calling it"
+    told = f"Expected a Keras or PyTorch model, got {type(model).__name__} .* by build_network, .* by calling it.*"
+    told += " by compare_activations"
     with pytest.raises(ValueError, match=told):
         compare(model, model, x)
 

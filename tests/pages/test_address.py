@@ -12,13 +12,17 @@ from tests.pages.test_compare import APP
 KEYS = {
     "compare": (
         "a", "b", "images", "split", "n", "draw", "seed", "balanced", "batch", "kinds", "search", "colours", "la", "lb",
-        "tab", "result",
+        "tab", "result", "measure", "control", "bntrain", "passes", "range", "beside", "networks", "hide",
     ),
     "atlas": (
         "atlas", "network_seed", "layers", "component", "colours", "epoch", "network", "without", "one", "other",
-        "over", "wide", "deep", "view",
+        "over", "wide", "deep", "view", "hide",
     ),
-    "train": ("architecture", "images", "preset", "epochs", "seeds", "network", "training", "images_set"),
+    "train": (
+        "family", "depth", "resnet", "width", "preset", "seeds", "set", "share", "epochs", "minibatch", "optimizer",
+        "rate", "schedule", "l2", "augment", "heldout", "start", "keep", "mixed", "xla", "cpu", "deterministic",
+    ),
+    "learn": ("chapter", "step", "present", "set", "layer_a", "layer_b", "width", "images"),
     "library": ("a", "file", "result"),
 }  # fmt: skip
 TEXTS = st.one_of(
@@ -59,9 +63,10 @@ def test_every_page_is_drawn_whatever_is_asked(page):
     check()
 
 
+@pytest.mark.parametrize("value", ["", "x" * 300, "9" * 400, "<img src=x onerror=alert(1)>"])
 @pytest.mark.parametrize("page", KEYS)
-def test_every_page_is_drawn_where_everything_is_empty(page):
-    assert not drawn(page, dict.fromkeys(KEYS[page], "")).exception
+def test_every_page_is_drawn_where_everything_is_the_same(page, value):
+    assert not drawn(page, dict.fromkeys(KEYS[page], value)).exception
 
 
 @pytest.mark.parametrize(

@@ -626,6 +626,14 @@ def test_what_are_no_pictures_have_no_pixels(store):
         assert words in texts(open_page(a=A, b=B))
 
 
+def test_whole_numbers_that_no_network_here_takes_are_refused_before_compare_is_pressed(store):
+    rows = np.arange(7000).reshape(1000, 7)
+    own.put("rows", OwnImages({"all": (rows, np.zeros(1000, np.int64))}, ()), "rows.npz", store)
+    page = open_page(a=A, b=B, images="rows")
+    assert r"has whole numbers of another type (int64). Save them as one of these" in texts(page).replace("\\", "")
+    assert button(page, "Compare").disabled
+
+
 def test_a_measure_that_is_not_known_is_answered_with_the_title_of_the_one_taken():
     assert "the measure `foo`, which cannot be had here: unbiased CKA is taken." in texts(open_page(measure="foo"))
 

@@ -141,3 +141,13 @@ def test_what_comes_with_an_answer_is_not_taken_for_it_alone():
     assert not answered() and not answered(echo={"heard": 3})
     assert not answered(pressed=False, click={"cell": None}), "a press that is over"
     assert answered(grid={"drawn": True}) and answered(number=2) and answered(**{"pressed compare": 12.5})
+
+
+def test_what_was_answered_in_a_visit_that_is_forgotten_answers_nothing_of_the_next_one(at):
+    for label in ("Put 3", "Put 4", "Put 3"):
+        press(heard(at), label)
+    answered = at.session_state[holding.SAID]
+    after = AppTest.from_function(one_picker, default_timeout=60).run()
+    after.session_state[holding.ECHO] = {"heard": answered}  # what the browser still holds
+    press(after, "Put 3")
+    assert sends(after, "1") == "3"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -14,6 +16,7 @@ from cka_core.comparing import extraction
 from cka_core.images.sets import SampleSpec
 from cka_core.library import arrivals, catalogue, inventory, keeping
 from pages.parts import address
+from tests.base.test_foreign_arrays import npz
 from tests.library.test_catalogue import BUNDLED, keep, trained
 from tests.pages.test_compare import APP, button, has_map, open_page, texts
 from tests.results.test_activation_sets import KNOWN, made
@@ -58,6 +61,21 @@ def test_everything_kept_is_listed(store, tmp_path):
     assert "mine" in list(table(page, "Networks")["name"])
     assert list(table(page, "Activation sets")["name"]) == ["acts"]
     assert "mine × acts" in list(table(page, "Comparisons")["name"])
+
+
+def test_an_npz_that_may_be_images_is_said_to_be_taken_as_activations_and_how_it_becomes_an_image_set(store):
+    rng = np.random.default_rng(0)
+    for name, arrays, asked in (
+        ("mine", {"X": rng.integers(0, 256, (60, 8, 8, 3)), "y": np.arange(60) % 3}, True),
+        ("acts", {"conv": rng.standard_normal((60, 8, 8, 16)), "head": rng.standard_normal((60, 9))}, False),
+    ):
+        _, key = arrivals.bring_in(io.BytesIO(npz(**arrays)), f"{name}.npz", store)
+        page = AppTest.from_file(APP, default_timeout=60).run()
+        page.session_state["brought in"] = [("activations", key, "", f"{name}.npz")]
+        page.switch_page("pages/library.py").run()
+        assert "Taken as activations: 2 layers, 60 images. The order of its images is assumed." in page.success[0].value
+        told = [one.value for one in page.info if "Then it is an image set" in one.value]
+        assert ["If `X` in `mine` are images: rename it to `images`" in one for one in told] == [True] * asked
 
 
 def test_damage_is_listed_with_what_to_do_and_removed_by_a_button(store):

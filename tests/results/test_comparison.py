@@ -101,9 +101,24 @@ class TestComparison:
             made().select([True, False])
         with pytest.raises(ValueError, match="positions 0 to 2 in the layers of wide"):
             made().select(None, [3])
-        for wrong in ([-1], [0.5], ["dense1"], 1, [[0]], [np.nan]):
-            with pytest.raises(ValueError, match="Expected a list of positions 0 to 2 in the layers of wide, got "):
+        for wrong in ([-1], [0.5], 1, [[0]], [np.nan]):
+            with pytest.raises(
+                ValueError, match="mask or a list of positions 0 to 2 in the layers of wide, got "
+            ) as told:
                 made().select(None, wrong)
+            assert str(told.value).endswith(f"got {wrong!r}.")
+
+    def test_names_of_layers_are_said_to_be_none_and_how_they_become_positions(self):
+        result, names = made(), ["dense1", "dense2"]
+        with pytest.raises(
+            ValueError, match=r"in the layers of wide, got names: \['dense1', 'dense2'\]. Positions"
+        ) as told:
+            result.select(None, names)
+        assert (code := "[i for i, layer in enumerate(result.layers_a) if layer.name in names]") in str(told.value)
+        positions = eval(code.replace("layers_a", "layers_b"), {"result": result, "names": names})
+        assert [layer.name for layer in result.select(None, positions).layers_b] == names
+        with pytest.raises(ValueError, match="got names: 'dense1'"):
+            result.select("dense1")
 
     def test_best_matches_know_no_nan(self):
         matrix = np.array([[0.1, 0.9, np.nan], [np.nan] * 3, [0.8, -0.2, np.nan], [np.nan, -0.5, np.nan]])

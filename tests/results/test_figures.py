@@ -14,7 +14,7 @@ from PIL import Image
 
 from cka_core.networks.architectures import architecture
 from cka_core.networks.layers import Layer
-from cka_core.results import figures, paper
+from cka_core.results import figures, paper, views
 from cka_core.results.colours import NO_CKA
 from cka_core.results.comparison import Comparison
 from tests.synthetic import comparison
@@ -209,6 +209,26 @@ def test_layers_without_stages_have_room_for_their_names(name, rows, columns, op
     texts_fit(paper.drawn(Comparison(random, *map(tuple, layers)), dpi=60, titles=("mine", "theirs"), **options))
 
 
+@pytest.mark.parametrize("options", [{}, {"width": 3.3, "font_size": 8}])
+def test_no_empty_room_stays_above_a_map_that_long_labels_made_narrow(options):
+    layers = [tuple(Layer(f"a_long_name_{i:03}", "Dense", (4,)) for i in range(n)) for n in (24, 9)]
+    figure = paper.drawn(Comparison(np.zeros((24, 9)), *layers), dpi=100, titles=("A", "B"), **options)
+    texts_fit(figure)
+    gap = figure._suptitle.get_window_extent().y0 - figure.axes[0].get_window_extent().y1
+    assert 0 < gap <= 2 * figure._suptitle.get_fontsize() / 72 * figure.dpi
+    whole = paper.drawn(Comparison(np.zeros((24, 9)), *layers), dpi=100, titles=("A", "B"), size=(4, 9))
+    assert whole.get_size_inches().tolist() == [4, 9]
+
+
+@pytest.mark.parametrize(
+    "form", ["encoder.layer.{}.self.query", "ResNetBlock_{}/Conv_0/__call__/0", "vision_tower.blocks{}.attention.key"]
+)
+def test_labels_of_long_names_keep_the_numbers_that_tell_layers_apart(form):
+    layers = [Layer(form.format(number), "Dense", (4,)) for number in range(20)]
+    _, labels = views.ticks(layers)
+    assert len(set(labels)) == len(labels) == 7 and max(map(len, labels)) <= 16
+
+
 def texts_fit(figure):
     figure.draw_without_rendering()
     [axes] = [axes for axes in figure.axes if axes.images]
@@ -268,6 +288,14 @@ def test_labels_of_the_colour_bar_are_values_of_the_map(limits):
 def test_letters_too_large_for_the_map_are_refused_in_words(options):
     with pytest.raises(ValueError, match="has no room for the map beside letters of .* Make it larger, or font_size"):
         paper.drawn(comparison("cifar-resnet-38x1", "cifar-resnet-14x4"), dpi=60, **options)
+
+
+@pytest.mark.parametrize("ending", ["png", "html"])
+@pytest.mark.parametrize("asked", ["no", "False", 0, None])
+def test_stages_are_on_or_off(tmp_path, asked, ending):
+    with pytest.raises(ValueError, match=f"Expected stages=True or stages=False, got {asked!r}."):
+        paper.save_figure(comparison(), tmp_path / f"map.{ending}", stages=asked)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

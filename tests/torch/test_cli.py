@@ -22,6 +22,8 @@ def build():
 
 def number():
     return 3
+
+MODEL = build()
 """
 
 
@@ -45,6 +47,23 @@ def test_a_file_of_ones_own_against_a_keras_network(tmp_path):
     assert (result.name_a, result.name_b) == ("mine.py:build", "cifar-resnet-8x1")
     assert result.provenance["images"]["images"] == "cifar10-mini" and result.provenance["images"]["n"] == 16
     assert "mine.py:build cifar-resnet-8x1 --samples 16" in result.provenance["command"]
+
+
+def test_a_model_in_the_file_stands_for_a_network_as_its_function_does(tmp_path):
+    results = []
+    for name in ("MODEL", "build"):
+        run(tmp_path, f"mine.py:{name}", "mine.py:build", "--out", "r.npz")
+        results.append(Comparison.load(tmp_path / "r.npz"))
+    assert results[0].name_a == "mine.py:MODEL"
+    assert np.abs(results[0].matrix - results[1].matrix).max() < 1e-6
+
+
+def test_images_that_do_not_fit_are_told_with_the_network(tmp_path):
+    grey = "import torch\n\ndef build():\n    return torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3))\n"
+    (tmp_path / "grey.py").write_text(grey)
+    said = run(tmp_path, "mine.py:build", "grey.py:build", code=2)
+    assert "error: Network B: Sequential does not run on images (16, 3, 32, 32) of float32, in layer '0'" in said
+    assert "Traceback" not in said
 
 
 def test_it_is_what_python_gives(tmp_path):

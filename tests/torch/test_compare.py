@@ -14,7 +14,7 @@ from torch import nn
 from cka_core import compare, load_images
 from cka_core.base.progress import Stopped
 from cka_core.measures.grams import NonFiniteActivation
-from cka_core.networks import torch_layers
+from cka_core.networks import torch_calls, torch_layers
 from tests.reference import matrix
 from tests.torch.models import Net, Tokens, activations, images
 
@@ -110,11 +110,93 @@ def test_the_model_is_left_as_it_was():
 
     with pytest.raises(Stopped):
         compare(model, Net(), images(), progress=stop)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match="Network A: Net does not run on images"):
         compare(model, Net(), torch.rand(8, 5, 8, 8))
     assert state() == as_it_was
     model(images())[0].sum().backward()
     assert model.layer1[0].conv1.weight.grad is not None
+
+
+class Sum(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, x, more):
+        return self.head(x + more)
+
+
+def small(channels: int = 3) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(channels, 4, 3), nn.Flatten(), nn.Linear(144, 5))
+
+
+@pytest.mark.parametrize(
+    "a, b, images, words",
+    [
+        (small(), small(), torch.rand(8, 3, 9, 9), "A: Sequential does not run on images (8, 3, 9, 9) of float32"),
+        (small(), small(), torch.rand(8, 3, 9, 9), "in layer '2' (Linear), given (8, 196): RuntimeError: mat1 and"),
+        (
+            small(),
+            small(1),
+            np.zeros((8, 8, 8, 3), "u1"),
+            "B: Sequential does not run on images (8, 3, 8, 8) of float32",
+        ),
+        (small(), small(1), np.zeros((8, 8, 8, 3), "u1"), ". Give images of the shape and the type that it takes."),
+        (small(), small(), torch.ones(8, 3, 8, 8, dtype=torch.int64), "(8, 3, 8, 8) of int64, in layer '0' (Conv2d)"),
+        (Sum(), Sum(), torch.rand(8, 6), "Sum does not run on images (8, 6) of float32, TypeError: "),
+        (Sum(), Sum(), torch.rand(8, 6), "'more'. Say how it is called: forward=lambda model, batch: …."),
+        (Sum(), Sum(), [{"x": torch.rand(8, 6), "more": torch.rand(8, 7)}], "on x (8, 6) of float32, more (8, 7) of f"),
+        (
+            small(),
+            small(),
+            [torch.rand(8, 3, 8, 8), torch.rand(8, 3, 7, 7)],
+            "Sequential does not run on images (8, 3, 7",
+        ),
+        (small(), small(), np.array(["a"] * 8), "Expected images as numbers, got an array of <U1. Convert it"),
+    ],
+)
+def test_a_model_that_does_not_run_is_told_on_what_and_what_to_do(a, b, images, words):
+    with pytest.raises(ValueError) as refusal:
+        compare(a, b, images)
+    assert words in str(refusal.value)
+
+
+def test_a_forward_of_ones_own_that_fails_and_what_a_caller_raises_are_told_apart():
+    with pytest.raises(ValueError, match=r"does not run on a list of \(8, 3, 8, 8\) of float32, .* Change forward, or"):
+        compare(small(), small(), [[torch.rand(8, 3, 8, 8)]], forward=lambda model, batch: model(batch))
+
+    def full(progress):
+        raise RuntimeError("the caller's own")
+
+    with pytest.raises(RuntimeError, match="^the caller's own$"):
+        compare(small(), small(), torch.rand(8, 3, 8, 8), progress=full)
+
+
+def test_arrays_of_the_other_byte_order_are_the_same_images():
+    x = np.random.default_rng(0).random((8, 3, 8, 8), np.float32)
+    torch.manual_seed(0)
+    model = small()
+    results = [compare(model, model, images).matrix for images in (x, x.astype(">f4"))]
+    assert np.array_equal(*results)
+
+
+@pytest.mark.parametrize(
+    "paths, stages",
+    [
+        (["conv", "layer1.0.conv", "layer2.0", "head"], ["", "layer1", "layer2", ""]),
+        (["model.conv", "model.layer1.0", "model.layer2.0.conv", "model"], ["", "layer1", "layer2", ""]),
+        (["a.b.encoder.0", "a.b.decoder.0", "a.b.head", ""], ["encoder", "decoder", "", ""]),
+        (["bert.encoder.layer.0.query", "bert.encoder.layer.1.query"], ["layer.0", "layer.1"]),
+        (["bert.embeddings.word", "bert.encoder.layer.0.query", "classifier"], ["embeddings", "encoder", ""]),
+        (["conv1", "layer1.0.conv", "layer1.1.conv", "head"], ["", "layer1", "layer1", ""]),
+        (["features.0", "features.1", "classifier"], ["features", "features", ""]),
+        (["net.0", "net.1", "net", ""], ["", "", "", ""]),
+        (["0.conv", "1.conv"], ["0", "1"]),
+        ([""], [""]),
+    ],
+)
+def test_the_stages_are_what_tells_the_paths_of_modules_apart(paths, stages):
+    assert torch_calls._stages(paths) == stages
 
 
 def test_settings_of_precision_are_put_back_and_autocast_reaches_no_product(monkeypatch):

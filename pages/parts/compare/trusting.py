@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
+from cka_core.base.picture_shapes import is_picture
 from cka_core.base.store import Store
-from cka_core.images.pictures import are_pictures
 from cka_core.images.sets import image_sets
 from cka_core.results import trust
 from cka_core.results import words as result_words
@@ -21,7 +21,7 @@ def line(comparison: Comparison, store: Store, *, faded: bool = False) -> None:
     parts = [f":red[**{address.plain(fact.text)}**]" if fact.misleads else address.plain(fact.text) for fact in facts]
     hints = [f"**{address.plain(fact.text)}:** {address.plain(fact.hint)}" for fact in facts]
     images = image_sets(store).get(str((comparison.provenance.get("images") or {}).get("images")))
-    what = "pixels" if images is None or are_pictures(images.shape) else "inputs"
+    what = "pixels" if images is None or is_picture(images.shape) else "inputs"
     pixels = result_words.pixels(comparison.provenance, what)
     if pixels:
         parts.append(address.plain(pixels))

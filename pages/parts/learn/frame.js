@@ -1,10 +1,13 @@
 // The frame of every chapter: its dots at the top, one sentence, the stage, Back and Next. Steps stay in the browser;
 // another chapter is asked of the server, which writes it into the address.
 
-// What the address says of this chapter, and how to say it there without the server.
+// What the address says of this chapter, and how to say it there without the server. Who goes to another page or another
+// chapter changes the address first: until the server has answered, the one that is left is still drawn, and at work.
 const here = {
+  isOurs: () => false, // of the chapter that is drawn; `tell` knows which
   get: (name) => new URL(document.location.href).searchParams.get(name),
   set(values) {
+    if (!here.isOurs()) return;
     const address = new URL(document.location.href);
     for (const [name, value] of Object.entries(values)) {
       if (value === null) address.searchParams.delete(name);
@@ -61,6 +64,10 @@ function tell({ data, parentElement, setTriggerValue }, chapter) {
   const focused = () => root.getRootNode().activeElement?.className; // 'next' and 'back' turn the pages
   const focusedBefore = focused();
   const numbers = Object.keys(data.chapters), at = numbers.indexOf(data.chapter);
+  here.isOurs = () => {
+    const asked = here.get('chapter');
+    return document.location.pathname.endsWith('/learn') && (numbers.includes(asked) ? asked : numbers[0]) === data.chapter;
+  };
   const go = (to) => setTriggerValue('go', { present: data.present ? '1' : '0', ...to });
   let step = Math.min(Math.max(Number(here.get('step')) || 1, 1), chapter.steps.length) - 1;
 
@@ -94,7 +101,11 @@ function tell({ data, parentElement, setTriggerValue }, chapter) {
   );
   const hint = hintBox(root);
 
-  function tellSentence(text) { sentence.replaceChildren(...sentenceParts(text, data.glossary, hint)); }
+  // What is said is seen, too: where the page scrolls, as on a phone, what is pressed stands far below the sentence.
+  function tellSentence(text) {
+    sentence.replaceChildren(...sentenceParts(text, data.glossary, hint));
+    sentence.scrollIntoView({ block: 'nearest' });
+  }
 
   function move(to) {
     if (to < 0) {
