@@ -12,7 +12,8 @@ from cka_core.atlas import pairs as atlas_pairs_of
 from cka_core.atlas import views as atlas_views
 from cka_core.atlas.result import Atlas, listed
 from cka_core.base.store import Store
-from cka_core.results import figures, views
+from cka_core.results import views
+from cka_core.results.colours import COLOURS
 from pages.parts import address, hiding, holding, widgets
 from pages.parts.atlas import behaviour as atlas_behaviour
 from pages.parts.atlas import beyond as atlas_beyond
@@ -101,7 +102,7 @@ def switches(atlas: Atlas, names: list[str]) -> tuple[int, str, str, str]:
                 "First component", (WITH, WITHOUT), default=WITH, required=True, key="component", bind="query-params",
                 help=hint("first component", after="Without it, each map is computed from what is left."),
             )  # fmt: skip
-        colours = widgets.choice("Colours", figures.COLOURS, "colours", width=120)
+        colours = widgets.choice("Colours", COLOURS, "colours", width=120)
     return int(training), kinds, "component" if component == WITHOUT else "nothing", colours
 
 

@@ -13,8 +13,9 @@ from cka_core.jobs import submit
 from cka_core.library import catalogue
 from cka_core.library import words as network_words
 from cka_core.library.catalogue import NetworkInfo
-from cka_core.results import blocks, figures, views
+from cka_core.results import blocks, views
 from cka_core.results import words as result_words
+from cka_core.results.colours import COLOURS
 from cka_core.results.comparison import CompareSpec, Comparison, find
 from pages.parts import address, colour_range, widgets
 from pages.parts.cell import cell as opened_cell
@@ -213,7 +214,7 @@ def map_controls(on: OnScreen, comparison: Comparison) -> tuple[str, str, str, t
             label_visibility="collapsed",
         )  # fmt: skip
         with st.popover("Colours", icon=":material/palette:", width="content"):
-            colours = widgets.choice("Colours", figures.COLOURS, "colours")
+            colours = widgets.choice("Colours", COLOURS, "colours")
             limits = colour_range.picker(comparison)
         history.pin_button(on)
     return kinds, search, colours, limits

@@ -106,6 +106,17 @@ def test_a_result_is_called_after_the_file_and_not_its_folders(tmp_path):
     assert str(path.parent) not in str(result.provenance)
 
 
+@pytest.mark.parametrize("option", [("--passes", "2"), ("--without", "pixels"), ("--fit-images",)])
+def test_what_is_for_networks_by_name_is_refused_before_any_code_runs(tmp_path, option):
+    path = tmp_path / "mine_of_test.py"
+    path.write_text("raise SystemExit('it ran')")
+    done = CliRunner().invoke(app, ["compare", f"{path}:build", "cifar-resnet-8x1", *option])
+    assert str(done.exception) == (
+        "--passes, --without and --fit-images are for networks by name or file, not for those built by code."
+    )
+    assert "Running" not in done.output
+
+
 INTERRUPTED = """
 import runpy, sys
 

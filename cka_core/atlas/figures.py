@@ -11,7 +11,8 @@ import numpy as np
 from cka_core.atlas.images import ClassAccuracies, Examples
 from cka_core.atlas.views import LargeView
 from cka_core.results import figures, views
-from cka_core.results.figures import CURVE_A, CURVE_B, OUTLINES
+from cka_core.results.colours import CURVE_A, CURVE_B, GREY
+from cka_core.results.figures import OUTLINES
 
 if TYPE_CHECKING:
     import plotly.graph_objects
@@ -23,7 +24,6 @@ MARGINS = {"l": 80, "r": 76, "t": 26, "b": 54}
 MAP_TOP, BRACKETS = 0.73, (0.745, 0.765)
 STRIPS = ((0.79, 0.885), (0.905, 1.0))
 """Where the map ends, and what stands above it: shares of the figure's height."""
-GREY = "#8c8c8c"
 
 
 def large_map(

@@ -17,7 +17,8 @@ from cka_core.atlas.numbers import seed_groups
 from cka_core.atlas.packing import in_bytes
 from cka_core.atlas.result import Atlas, Member
 from cka_core.atlas.views import blocks, blocks_text, epochs, is_fitted, test_text, within
-from cka_core.results import figures, views
+from cka_core.results import views
+from cka_core.results.colours import NO_CKA, rgb, shades
 from cka_core.training.recipe import TrainSpec
 
 SMALL = 48
@@ -210,7 +211,7 @@ def _cell(atlas: Atlas, member: Member, removed: str, kinds: str) -> dict[str, A
 
 def palette(colours: str) -> np.ndarray:
     """Red, green and blue of each value of `small_map`: uint8 (256, 3)."""
-    return np.vstack([figures.rgb(figures.NO_CKA), figures.shades(colours, 255)]).astype(np.uint8)
+    return np.vstack([rgb(NO_CKA), shades(colours, 255)]).astype(np.uint8)
 
 
 def packed(values: np.ndarray) -> str:

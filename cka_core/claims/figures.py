@@ -11,11 +11,10 @@ import numpy as np
 
 from cka_core.atlas import errors
 from cka_core.atlas import numbers as known
-from cka_core.atlas.figures import GREY
 from cka_core.atlas.kinds import block_pairs
 from cka_core.images.sets import CIFAR10_CLASSES
 from cka_core.results import room
-from cka_core.results.figures import CURVE_A, CURVE_B
+from cka_core.results.colours import CURVE_A, CURVE_B, GREY
 
 if TYPE_CHECKING:
     import plotly.graph_objects

@@ -140,8 +140,10 @@ def compare(
 
     factory.check_named(a, b)
     if factory.is_one(a) or factory.is_one(b):
-        if passes != 1 or without:
-            raise ValueError("--passes and --without are for networks by name or file, not for those built by code.")
+        if passes != 1 or without or fit_images:
+            raise ValueError(
+                "--passes, --without and --fit-images are for networks by name or file, not for those built by code."
+            )
         made = _of_code(
             (a, b), names, sample, _command(context), batch_size=batch_size, layers=patterns, store=place,
             preprocessing=preprocessing, batch_norm=batch_norm,

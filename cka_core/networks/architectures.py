@@ -11,6 +11,7 @@ All of it is worked out without Keras; `building` makes the models.
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from functools import lru_cache
 from typing import Any
@@ -66,7 +67,7 @@ class Architecture:
     @property
     def features(self) -> int:
         """Activations of one image, all layers together."""
-        return sum(_size(layer.shape) for layer in self.layers)
+        return sum(math.prod(layer.shape) for layer in self.layers)
 
 
 APPLICATIONS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3), "resnet152": (3, 8, 36, 3)}
@@ -135,7 +136,7 @@ class _Counter:
     def conv(self, name: str, shape: tuple[int, ...], fan_in: int, *, bias: bool) -> None:
         self.add(name, "Conv2D", shape)
         self.parameters += (fan_in + bias) * shape[-1]
-        self.multiply_adds += fan_in * _size(shape)
+        self.multiply_adds += fan_in * math.prod(shape)
 
     def bn(self, name: str, shape: tuple[int, ...]) -> None:
         self.add(name, "BatchNormalization", shape)
@@ -230,10 +231,3 @@ def stage_of(name: str, shape: tuple[int, ...]) -> str:
     if base in ("avg_pool", "predictions"):
         return "head"
     return "×".join(str(side) for side in shape[:-1]) if len(shape) > 1 else "vector"
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for side in shape:
-        size *= side
-    return size

@@ -124,9 +124,7 @@ def _load_weights(model: keras.Model, name: str, weights: str | os.PathLike[str]
                     target = keras.Model(model.inputs, model.get_layer("avg_pool").output)
                 target.load_weights(os.fspath(weights))
                 return
-            base = getattr(keras.applications, name.replace("resnet", "ResNet"))(
-                input_shape=IMAGE_SHAPE, weights="imagenet", pooling="avg", include_top=False
-            )
+            base = _without_head(name, "imagenet", keras)
     except Exception as error:
         if weights == "imagenet":
             raise ValueError(
@@ -142,11 +140,14 @@ def _load_weights(model: keras.Model, name: str, weights: str | os.PathLike[str]
 
 
 def _build_application(name: str, keras: Any) -> keras.Model:
-    base = getattr(keras.applications, name.replace("resnet", "ResNet"))(
-        input_shape=IMAGE_SHAPE, weights=None, pooling="avg", include_top=False
-    )
+    base = _without_head(name, None, keras)
     output = keras.layers.Dense(CLASSES, activation="softmax", name="predictions")(base.output)
     return keras.Model(base.inputs, output, name=name)
+
+
+def _without_head(name: str, weights: str | None, keras: Any) -> keras.Model:
+    build = getattr(keras.applications, name.replace("resnet", "ResNet"))
+    return build(input_shape=IMAGE_SHAPE, weights=weights, pooling="avg", include_top=False)
 
 
 def _build_cifar_resnet(name: str, depth: int, width: int, keras: Any) -> keras.Model:

@@ -18,29 +18,25 @@ Spec = tuple[tuple[int | None, ...] | None, str]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Segment:
-    """Consecutive calls run as one traced function. ``recorded`` are positions among the layers compared.
+class Planned:
+    """A segment before it is traced: ``outputs`` are computed here, ``keeps`` is what later ones need. ``recorded`` are
+    positions among the layers compared."""
+
+    calls: tuple[Call, ...]
+    needs: tuple[Key, ...]
+    keeps: tuple[Key, ...]
+    recorded: tuple[int, ...]
+    outputs: tuple[Key, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Segment(Planned):
+    """Consecutive calls run as one traced ``function``.
 
     A mask that Keras hangs on a tensor goes from one segment to the next beside it, under `_mask_of` its key.
     """
 
-    calls: tuple[Call, ...]
-    needs: tuple[Key, ...]
-    keeps: tuple[Key, ...]
-    recorded: tuple[int, ...]
-    outputs: tuple[Key, ...]
     function: Callable[..., Any]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Planned:
-    """A segment before it is traced: ``outputs`` are computed here, ``keeps`` is what later ones need."""
-
-    calls: tuple[Call, ...]
-    needs: tuple[Key, ...]
-    keeps: tuple[Key, ...]
-    recorded: tuple[int, ...]
-    outputs: tuple[Key, ...]
 
 
 def traced(planned: Iterable[Planned], inputs: Iterable[Input], batch_norm: str) -> list[Segment]:

@@ -57,7 +57,7 @@ class TorchExtractor:
     ----------
     model : torch.nn.Module
     example : a batch of images such as those that will be given; a few of them find the layers
-    layers, batch_axis : see `torch_calls.Choice` and `torch_calls.BatchAxis`
+    layers, batch_axis : see `layers.Choice` and `torch_calls.BatchAxis`
     tokens : what becomes of (images, tokens, features), see `tokens.reduced`
     forward : see `Forward`
 

@@ -14,7 +14,8 @@ from cka_core.base.keys import key_of
 from cka_core.base.store import Store
 from cka_core.measures import estimators
 from cka_core.measures.estimators import DRAWS, Estimates
-from cka_core.results.figures import CURVE_A, CURVE_B, band
+from cka_core.results.colours import CURVE_A, CURVE_B
+from cka_core.results.figures import band
 from cka_core.results.spec import MEASURE, CompareSpec
 
 if TYPE_CHECKING:

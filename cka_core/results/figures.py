@@ -10,6 +10,7 @@ import numpy as np
 
 from cka_core.base import extras
 from cka_core.results import differences, room, trust, views, words
+from cka_core.results.colours import CURVE_A, CURVE_B, DIVERGING, NO_CKA, check_colours, colour_scale, rgb
 from cka_core.results.fitting import cut
 
 if TYPE_CHECKING:
@@ -19,17 +20,10 @@ if TYPE_CHECKING:
     from cka_core.networks.layers import Layer
     from cka_core.results.comparison import Comparison
 
-COLOURS = ("magma", "viridis", "cividis")
-"""Colour maps, dark to light, all even in brightness. The first is the original notebook's; cividis is made for
-red-green colour blindness."""
-DIVERGING = "RdBu_r"
-"""Of a difference: white at 0, red above, blue below."""
 PAPER_FORMATS = ("png", "svg", "pdf")
-NO_CKA = "#c8c8c8"  # a grey that none of the colour maps has
 LINE = "rgba(140, 140, 140, 0.8)"
 SQUARE = (0.55, 1.8)
 """Rows per column between which the cells are drawn square; beyond, the map fills its place."""
-CURVE_A, CURVE_B = "#b5367a", "#2a8f8a"
 LEGEND = 40
 """The letters of a name for which the legend of a chart has room on a phone."""
 CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
@@ -56,7 +50,7 @@ def heatmap(
 
     Parameters
     ----------
-    colours : one of `COLOURS`
+    colours : one of `colours.COLOURS`
     zmin, zmax : values of the darkest and the lightest colour; None: 0 and 1, of a difference -1 and 1
     titles : what to call A and B; None takes their names
     selected : row and column of a cell to mark
@@ -179,28 +173,6 @@ def is_square(comparison: Comparison) -> bool:
 def lowest(comparison: Comparison) -> float:
     """The value of the darkest colour: -1 of a difference, else 0."""
     return -1.0 if differences.is_difference(comparison) else 0.0
-
-
-def colour_scale(colours: str) -> list[list[Any]]:
-    """A colour map as "rgb(…)": Streamlit takes magma's "#000004" for a place where a theme's colour goes."""
-    from plotly.colors import get_colorscale, hex_to_rgb
-
-    found = get_colorscale(colours)
-    return [[at, colour if colour.startswith("rgb") else f"rgb{hex_to_rgb(colour)}"] for at, colour in found]
-
-
-def rgb(colour: str) -> tuple[int, int, int]:
-    """Red, green and blue, 0 to 255, of a "#rrggbb"."""
-    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
-
-
-def shades(colours: str, count: int) -> np.ndarray:
-    """A colour map in steps: red, green and blue, uint8 (count, 3)."""
-    scale = colour_scale(colours)
-    at = [place for place, _ in scale]
-    stops = np.array([[float(part) for part in colour[4:-1].split(",")] for _, colour in scale])
-    steps = np.linspace(0, 1, count)
-    return np.stack([np.interp(steps, at, stops[:, channel]) for channel in range(3)], axis=1).round().astype(np.uint8)
 
 
 def _axis(layers: Sequence[Layer], title: str, *, angle: int, along: float | None) -> dict[str, Any]:
@@ -331,11 +303,6 @@ def to_html(
     )
     page = figure.to_html(include_plotlyjs=True, full_html=True, config={"displaylogo": False})
     return page.replace("<head>", f"<head><title>{title}</title>", 1)
-
-
-def check_colours(colours: str) -> None:
-    if colours not in COLOURS:
-        raise ValueError(f"Unknown colour map {colours!r}. Valid: {', '.join(COLOURS)}.")
 
 
 def check_titles(titles: tuple[str, str] | None) -> None:

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING
 from cka_core.base import npz
 from cka_core.base.version import VERSION
 from cka_core.results import figures, files, intervals, paper, passed_on, report, words
+from cka_core.results.colours import COLOURS
 from cka_core.results.differences import is_difference
 from cka_core.results.provenance import command_words
 
@@ -159,7 +160,7 @@ def _again(comparison: Comparison, title: str, colours: str, limits: tuple[float
         return script, "draws the result again, with cka_core installed; it was made in Python"
     command = words.command(comparison)
     command += f" --range {limits[0]!r}:{limits[1]!r}" if limits else ""
-    command += f" --colours {colours}" if colours != figures.COLOURS[0] else ""
+    command += f" --colours {colours}" if colours != COLOURS[0] else ""
     code, asked = [], shlex.split(command)[len(OWN) - 1 :]
     for index, (before, word) in enumerate(zip(["", *asked], asked, strict=False)):
         name = WRITTEN.get(before) or (word if index in (1, 2) and passed_on.file_in(word) else "")

@@ -12,13 +12,10 @@ from typing import TYPE_CHECKING, Any
 from cka_core.base import extras, switches
 from cka_core.base.atomic import write_atomically
 from cka_core.results import fitting, views, words
+from cka_core.results.colours import COLOURS, DIVERGING, GREY, NO_CKA, check_colours
 from cka_core.results.differences import is_difference
 from cka_core.results.figures import (
-    COLOURS,
-    DIVERGING,
-    NO_CKA,
     PAPER_FORMATS,
-    check_colours,
     check_titles,
     lowest,
     to_html,
@@ -62,7 +59,7 @@ def paper_figure(
     ----------
     size : width and height in inches; None fits the two depths into 6.5 inches. The original notebook's is (30, 15).
     dpi : dots per inch (the original notebook's is 400)
-    colours : one of `COLOURS`
+    colours : one of `colours.COLOURS`
     format : one of `PAPER_FORMATS`
     titles : what to call A and B; None takes their names
     width : inches, in place of ``size``; the height follows from the two depths, and from the words where these need
@@ -142,7 +139,7 @@ def drawn(
         positions, names = views.ticks(layers) if stages else ([], [])
         axis.set_ticks(positions, [fitting.plain(name) for name in names])
         for stage in views.stages(layers)[1:] if stages else ():
-            draw(stage.start - 0.5, color="#8c8c8c", linewidth=0.6 * text, alpha=0.8)
+            draw(stage.start - 0.5, color=GREY, linewidth=0.6 * text, alpha=0.8)
     axes.tick_params(length=0, labelsize=8 * text)
     fitting.cut_names(axes.yaxis, fitting.LABELS * figure.bbox.width)
     bar = figure.colorbar(image, cax=axes.inset_axes((1 + 0.1 / width, 0.0, 0.2 * text / width, 1.0)))

@@ -6,9 +6,10 @@ import io
 
 import numpy as np
 
+from cka_core.results.colours import DIVERGING, NO_CKA, check_colours, rgb, shades
 from cka_core.results.comparison import Comparison
 from cka_core.results.differences import is_difference
-from cka_core.results.figures import DIVERGING, NO_CKA, check_colours, lowest, rgb, shades
+from cka_core.results.figures import lowest
 
 SIDE = 240
 SHADES = 257

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core.results.figures import CURVE_A, CURVE_B, colour_scale
+from cka_core.results.colours import CURVE_A, CURVE_B, colour_scale
 
 if TYPE_CHECKING:
     import plotly.graph_objects

@@ -19,7 +19,7 @@ from cka_core.claims import figures as claim_figures
 from cka_core.claims.cards import CLAIMS
 from cka_core.images import pictures
 from cka_core.images.sets import CIFAR10_CLASSES
-from cka_core.results.figures import COLOURS
+from cka_core.results.colours import COLOURS
 from tests import synthetic_atlas
 from tests.synthetic_atlas import INFLUENTIAL, name
 

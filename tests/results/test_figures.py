@@ -15,6 +15,7 @@ from PIL import Image
 from cka_core.networks.architectures import architecture
 from cka_core.networks.layers import Layer
 from cka_core.results import figures, paper, views
+from cka_core.results.colours import NO_CKA
 from cka_core.results.comparison import Comparison
 from tests.synthetic import comparison
 
@@ -26,14 +27,6 @@ def with_a_hole() -> Comparison:
     reasons = [None] * len(matrix)
     reasons[3] = "no variance"
     return dataclasses.replace(whole, matrix=matrix, reasons_a=tuple(reasons))
-
-
-def test_shades_of_a_colour_map_are_its_own_at_the_ends_and_between():
-    assert figures.rgb("#b5367a") == (181, 54, 122)
-    shades = figures.shades("magma", 255)
-    assert shades.shape == (255, 3) and shades.dtype == np.uint8
-    assert tuple(shades[0]) == (0, 0, 4) and tuple(shades[-1]) == (252, 253, 191)
-    assert (figures.shades(figures.DIVERGING, 257)[128] == 247).all()
 
 
 def test_a_band_has_a_piece_for_each_run_of_places_with_an_interval():
@@ -102,7 +95,7 @@ def test_a_layer_without_cka_is_grey_and_says_why():
     holes = figure.data[1]
     assert np.array_equal(~np.isnan(np.array(holes.z)), np.isnan(with_a_hole().matrix))
     assert holes.y[3].endswith("no CKA: no variance")
-    assert holes.colorscale[0][1] == figures.NO_CKA
+    assert holes.colorscale[0][1] == NO_CKA
     assert len(figures.heatmap(comparison()).data) == 1
 
 
