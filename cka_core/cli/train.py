@@ -44,7 +44,7 @@ def train(
 ) -> None:
     """Train a network and put it into the library. Stopped, the same command goes on from the last epoch."""
     from cka_core.training.fit import train as run
-    from cka_core.training.recipe import FORMER_PRESETS, PRESETS, USUAL_RATES, TrainSpec
+    from cka_core.training.recipe import FORMER_PRESETS, PRESETS, USUAL_RATES, TrainSpec, preset_values
     from cka_core.training.state import file_digest
 
     preset = FORMER_PRESETS.get(preset, preset)
@@ -57,8 +57,9 @@ def train(
         "force_cpu": cpu,
     }  # fmt: skip
     values = PRESETS[preset] | {key: value for key, value in given.items() if value is not None}
-    if optimizer == "adam" and learning_rate is None:
-        values |= {"learning_rate": USUAL_RATES["adam"]}
+    another = optimizer != preset_values(preset, architecture)["optimizer"]  # than the preset's, whose rate is for it
+    if another and optimizer in USUAL_RATES and learning_rate is None:
+        values |= {"learning_rate": USUAL_RATES[optimizer]}
     check_outputs(history=history)
     place = opened(store, writes=True)
     path = None

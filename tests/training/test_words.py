@@ -52,6 +52,16 @@ def test_the_command_line_trains_the_same(spec, store, monkeypatch):
     assert parsed(words.command(spec, store), monkeypatch) == spec
 
 
+@pytest.mark.parametrize(
+    ("options", "rate"),
+    [("--optimizer adam", 1e-3), ("--optimizer sgd", 0.05), ("--optimizer adam --learning-rate 0.01", 0.01),
+     ("--preset notebook --optimizer sgd", 0.05), ("--preset notebook --optimizer adam", 1e-3)],
+)  # fmt: skip
+def test_another_optimizer_than_the_presets_takes_its_usual_rate(options, rate, store, monkeypatch):
+    spec = parsed(f"python -m cka_core train resnet50 {options}", monkeypatch)
+    assert (spec.optimizer, spec.learning_rate) == (options.split("--optimizer ")[1].split()[0], rate)
+
+
 def test_the_command_line_of_a_start_file_finds_it_in_the_store(store, monkeypatch):
     digest = training_state.keep_start_file(b"weights", store)
     spec = TrainSpec("cifar-resnet-8x1", start="file", start_digest=digest)
