@@ -150,6 +150,10 @@ def _zip(source: Path, stack: contextlib.ExitStack) -> NamedArrays:
     names = {member.filename for member in members}
     if {"config.json", "metadata.json"} <= names:
         raise ValueError("it is a network (.keras), not activations; call it by that ending")
+    if {"config.json", "model.weights.h5"} <= {name.rpartition("/")[2] for name in names}:
+        raise ValueError(
+            "it is a network (.keras) that was unpacked. Zip its files themselves, not their folder, as .keras"
+        )
     packed = next((name for name in sorted(names) if name.lower().endswith(PACKED)), None)
     if packed is not None:
         raise ValueError(f"it has {packed[:100]} in it. Unpack it, and bring in that file itself")

@@ -268,19 +268,18 @@ def _names(seen: list[Seen]) -> list[str]:
 
 
 def _stages(modules: Iterable[str]) -> list[str]:
-    """The stage of each call, by the path of its module: the first name there that not all share, if others follow it.
+    """The stage of each call, by the path of its module: the first name there that tells such paths apart.
 
     Of ``model.layer1.0.conv`` and ``model.layer2.0.conv`` these are layer1 and layer2. A number is told with the name
-    before it, layer.0; where there are other modules beside that name, it is itself the stage. Where all paths are one
-    name and what lies in it there are no stages, "".
+    before it: blocks.0 of ``vit.blocks.0.norm``. "" is what lies in nothing that is a stage, as ``head`` does.
     """
     paths = [module.split(".") for module in modules]
     at = 0
     while len({path[at] for path in paths if len(path) > at + 1}) == 1:
+        is_alone = len({path[at] for path in paths if len(path) > at} - {""}) == 1
+        if not is_alone and max(map(len, paths)) == at + 2:
+            break  # within it nothing is told apart: it is a stage beside the others
         at += 1
-    has_others = len({path[0] for path in paths} - {""}) > 1
-    if has_others and all(path[at].isdigit() for path in paths if len(path) > at + 1):
-        at = 0
     names = [path[at] if len(path) > at + 1 else "" for path in paths]
     pairs = zip(paths, names, strict=True)
     return [f"{path[at - 1]}.{name}" if at and name.isdigit() else name for path, name in pairs]

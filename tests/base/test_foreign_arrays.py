@@ -205,6 +205,11 @@ MALFORMED = {
     "backslash below": ("a.zip", zipped({"a\\..\\..\\x.npy": GOOD}), "leads out of the archive"),
     "one name with both": ("a.zip", zipped({"a\\x.npy": GOOD, "a/x.npy": GOOD}), "two of its members have one name"),
     "a network": ("a.zip", zipped({"mine.keras": b"x"}), "it has mine.keras in it. Unpack it, and bring in that file"),
+    "a network in a folder": (
+        "a.zip",
+        zipped({"mine/config.json": b"", "mine/metadata.json": b"", "mine/model.weights.h5": b""}),
+        "it is a network (.keras) that was unpacked. Zip its files themselves, not their folder",
+    ),
     "packed twice": ("a.zip", zipped({"acts/A.NPZ": b"x", "b.txt": b""}), "it has acts/A.NPZ in it. Unpack it, and"),
     "drive": ("a.zip", zipped({"C:/x.npy": GOOD}), "leads out of the archive"),
     "drive backslash": ("a.zip", zipped({"c:\\x.npy": GOOD}), "leads out of the archive"),

@@ -45,7 +45,7 @@ def test_every_call_of_every_module_is_a_layer_in_the_order_of_the_calls():
     result = compare(Net(), Net(seed=1), images())
     assert names(result.layers_a) == ["conv1", *BLOCK, "dropout", "fc"]
     layer = result.layers_a[names(result.layers_a).index("layer1.0.relu:1")]
-    assert (layer.kind, layer.shape, layer.stage) == ("ReLU", (6, 8, 8), "layer1")
+    assert (layer.kind, layer.shape, layer.stage) == ("ReLU", (6, 8, 8), "layer1.0")
 
 
 @pytest.mark.parametrize("n, batch_size, parts", [
@@ -188,8 +188,10 @@ def test_arrays_of_the_other_byte_order_are_the_same_images():
         (["a.b.encoder.0", "a.b.decoder.0", "a.b.head", ""], ["encoder", "decoder", "", ""]),
         (["bert.encoder.layer.0.query", "bert.encoder.layer.1.query"], ["layer.0", "layer.1"]),
         (["bert.embeddings.word", "bert.encoder.layer.0.query", "classifier"], ["embeddings", "encoder", ""]),
-        (["conv1", "layer1.0.conv", "layer1.1.conv", "head"], ["", "layer1", "layer1", ""]),
+        (["conv1", "layer1.0.conv", "layer1.1.conv", "head"], ["", "layer1.0", "layer1.1", ""]),
         (["features.0", "features.1", "classifier"], ["features", "features", ""]),
+        (["vit.patch", "vit.blocks.0.mlp", "vit.blocks.1.mlp", "head"], ["", "blocks.0", "blocks.1", ""]),
+        (["body.conv", "body.relu", "head"], ["body", "body", ""]),
         (["net.0", "net.1", "net", ""], ["", "", "", ""]),
         (["0.conv", "1.conv"], ["0", "1"]),
         ([""], [""]),
