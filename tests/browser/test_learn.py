@@ -129,6 +129,32 @@ def test_dots_and_arrow_keys_move_one_step(page: Page, reader: str):
 
 
 @pytest.mark.parametrize(
+    ("chapter", "step", "presses", "goes_on"),
+    [
+        (1, 4, ["Step"] * 4, "Step back"),
+        (1, 4, ["Step", "Step back"], "Play"),
+        (2, 2, ["It stays"], "Start again"),
+        (2, 2, ["It stays", "Start again"], "It stays"),
+        (4, 1, ["planted by hand", "Guess again"], "not trained at all"),
+        (2, 2, ["Chapter 4: Name the map"], "Chapter 4: Name the map"),
+    ],
+    ids=str,
+)
+def test_who_presses_by_keys_goes_on_where_what_was_pressed_is_gone(
+    page: Page, reader: str, chapter: int, step: int, presses: list[str], goes_on: str
+):
+    open_chapter(page, reader, chapter, step)
+    place = page.locator(".lesson")
+    for name in presses:
+        of = place.get_by_role("link" if name.startswith("Chapter") else "button", name=name, exact=True)
+        of.focus()
+        page.keyboard.press("Enter")
+    focused = place.locator(":focus")
+    expect(focused).to_have_accessible_name(goes_on)
+    expect(focused).to_be_enabled()
+
+
+@pytest.mark.parametrize(
     ("chapter", "point"),
     [(1, ".lane[data-lane=A] .entry[data-i='2'][data-j='5']"), (4, ".heat-box"), (5, ".paper-figure, .questions")],
     ids=str,

@@ -61,7 +61,7 @@ function tell({ data, parentElement, setTriggerValue }, chapter) {
   }
   root.end?.();
   root.chapter = data.chapter;
-  const focused = () => root.getRootNode().activeElement?.className; // 'next' and 'back' turn the pages
+  const focused = () => root.getRootNode().activeElement?.className; // 'next', 'back' and 'chapter' turn the pages
   const focusedBefore = focused();
   const numbers = Object.keys(data.chapters), at = numbers.indexOf(data.chapter);
   here.isOurs = () => {
@@ -88,6 +88,13 @@ function tell({ data, parentElement, setTriggerValue }, chapter) {
     chapter: data.chapter, step: String(step + 1), present: data.present ? '0' : '1' }) });
   const sentence = make('p', { class: 'sentence', 'aria-live': 'polite' });
   const stage = make('section', { class: `stage stage${data.chapter}`, 'aria-label': data.chapters[data.chapter] });
+  // Who presses by keys goes on from there, where what was pressed went away or is off now.
+  stage.addEventListener('click', (event) => {
+    const path = event.composedPath(), pressed = path[0].closest?.('button'), focusedNow = root.getRootNode().activeElement;
+    if (!pressed || (pressed.isConnected && !pressed.disabled) || (focusedNow && !focusedNow.disabled)) return;
+    const there = path.find((one) => one.isConnected && one.querySelector?.('button:enabled'));
+    there?.querySelector('button:enabled').focus({ preventScroll: true });
+  });
   const back = make('button', { type: 'button', class: 'back', text: 'Back', onclick: () => move(step - 1) });
   const next = make('button', { type: 'button', class: 'next', onclick: () => move(step + 1) });
   const beads = make('ol', { class: 'beads', 'aria-label': 'Steps of this chapter' });
@@ -139,6 +146,7 @@ function tell({ data, parentElement, setTriggerValue }, chapter) {
     // Who turns the pages by keys goes on doing so, in the next chapter and where the button pressed goes away.
     if (turnedBy === 'next') (next.hidden ? back : next).focus({ preventScroll: true });
     if (turnedBy === 'back') (back.disabled ? next : back).focus({ preventScroll: true });
+    if (turnedBy === 'chapter') dots.querySelector('[aria-current]').focus({ preventScroll: true });
   }
 
   function sayPlace() {
