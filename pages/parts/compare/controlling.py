@@ -71,7 +71,7 @@ def train_mode() -> bool:
 def controls(on: OnScreen, networks: Mapping[str, NetworkInfo], store: Store) -> dict[str, Control]:
     """Every control of what is on screen."""
     if on.spec is None:
-        gone = Control(reason="Opened from the Library: this needs its networks. Compare them again at the left.")
+        gone = Control(reason="Opened from the Library: this needs its networks. Compare them again.")
         return dict.fromkeys((NO_PIXELS, LEARNED, OTHER_SEED), gone)
     return {
         NO_PIXELS: _pixels(on, on.spec),

@@ -21,7 +21,7 @@ WHOLE = "all at once"
 def view(on: OnScreen, cell: tuple[str, str] | None, store: Store) -> None:
     """The two curves, with their spread and the theory; sliders for what the other axis holds fixed."""
     if on.spec is None:
-        st.caption("Opened from the Library: this needs its networks. Compare them again at the left.")
+        st.caption("Opened from the Library: this needs its networks. Compare them again.")
         return
     shown = cell or example(on)
     if shown is None:

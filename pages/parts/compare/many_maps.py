@@ -25,7 +25,7 @@ KEY = "networks"
 def grid(on: OnScreen, networks: Mapping[str, NetworkInfo], colours: str, store: Store) -> None:
     """Choose up to six networks; every pair is a small map, with the images and the measure of the large one."""
     if on.spec is None:
-        st.caption("Opened from the Library: this needs its networks. Compare them again at the left.")
+        st.caption("Opened from the Library: this needs its networks. Compare them again.")
         return
     spec = on.spec
     sets = bool(on.a.activations or on.b.activations)
