@@ -103,6 +103,30 @@ def test_on_a_phone_what_is_said_comes_into_sight(page: Page, reader: str):
         assert box is not None and box["y"] >= below_the_bar["y"] + below_the_bar["height"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "opened"),
+    [
+        ("chapter=2&step=2.7", (2, 2)),
+        ("chapter=2&step=-3", (2, 1)),
+        ("chapter=2&step=1e9", (2, 10)),
+        ("chapter=2&step=x&present=0", (2, 1)),
+        ("chapter=constructor&step=Infinity", (1, 7)),
+        ("chapter=1&chapter=2&step=9&step=4", (2, 4)),
+    ],
+    ids=str,
+)
+def test_whatever_step_an_address_asks_for_one_is_shown_and_the_next_is_said_there(
+    page: Page, reader: str, asked: str, opened: tuple[int, int]
+):
+    chapter, step = opened
+    page.goto(f"{reader}/learn?{asked}")
+    expect(page.locator(".tour .count")).to_have_text(f"{step} of {STEPS[chapter]}")
+    settled(page)
+    if step < STEPS[chapter]:
+        page.locator(".next").click()
+        assert page.url.endswith(f"step={step + 1}") or f"step={step + 1}&" in page.url, page.url
+
+
 def test_who_leafs_through_the_chapters_quickly_arrives_at_the_last_one(page: Page, reader: str):
     """Where the browser has thrown away what a run refers to, it hears nothing any more (config.toml)."""
     open_chapter(page, reader)

@@ -5,7 +5,7 @@
 // chapter changes the address first: until the server has answered, the one that is left is still drawn, and at work.
 const here = {
   isOurs: () => false, // of the chapter that is drawn; `tell` knows which
-  get: (name) => new URL(document.location.href).searchParams.get(name),
+  get: (name) => new URL(document.location.href).searchParams.getAll(name).at(-1) ?? null, // the last, as the server does
   set(values) {
     if (!here.isOurs()) return;
     const address = new URL(document.location.href);
@@ -69,7 +69,7 @@ function tell({ data, parentElement, setTriggerValue }, chapter) {
     return document.location.pathname.endsWith('/learn') && (numbers.includes(asked) ? asked : numbers[0]) === data.chapter;
   };
   const go = (to) => setTriggerValue('go', { present: data.present ? '1' : '0', ...to });
-  let step = Math.min(Math.max(Number(here.get('step')) || 1, 1), chapter.steps.length) - 1;
+  let step = Math.min(Math.max(Math.trunc(Number(here.get('step'))) || 1, 1), chapter.steps.length) - 1;
 
   const dots = make('nav', { class: 'chapters', 'aria-label': 'Chapters' });
   for (const number of numbers) {
