@@ -88,7 +88,7 @@ def screen() -> None:
             above.warning(in_vain, icon=":material/link_off:")
         if from_library is not None:
             above.info(
-                "Opened from the Library. Choose at the left to compare something else.", icon=":material/inventory_2:"
+                "Opened from the Library. Choose two networks to compare something else.", icon=":material/inventory_2:"
             )
             explore(from_library, networks, store, head, control)
         elif result is not None:

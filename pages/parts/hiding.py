@@ -31,8 +31,8 @@ def hides(part: str) -> bool:
 
 
 def asked() -> set[str]:
-    """The names in the address, as they stand there."""
-    return {name.strip().lower() for name in st.query_params.get(KEY, "").split(",")}
+    """The names in the address, as they stand there; all of them where it has ``hide=`` more than once."""
+    return {name.strip().lower() for names in st.query_params.get_all(KEY) for name in names.split(",")}
 
 
 def name_of(title: str) -> str:

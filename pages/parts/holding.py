@@ -64,7 +64,7 @@ class Said:
         """Whether the browser knows of it. Where there is none, what a whole run has told is known."""
         heard = (st.session_state.get(ECHO) or {}).get("heard")
         told = 0 if st.context.headers else st.session_state.get(TOLD, 0)  # a browser just opened has yet to answer
-        known = max(told if heard is None else heard, st.session_state.get(OVER, 0))
+        known = max(heard if isinstance(heard, int) else told, st.session_state.get(OVER, 0))
         return bool(self.number <= known) or time.monotonic() - self.at > UNHEARD_FOR
 
 

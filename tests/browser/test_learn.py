@@ -103,6 +103,30 @@ def test_on_a_phone_what_is_said_comes_into_sight(page: Page, reader: str):
         assert box is not None and box["y"] >= below_the_bar["y"] + below_the_bar["height"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "opened"),
+    [
+        ("chapter=2&step=2.7", (2, 2)),
+        ("chapter=2&step=-3", (2, 1)),
+        ("chapter=2&step=1e9", (2, 10)),
+        ("chapter=2&step=x&present=0", (2, 1)),
+        ("chapter=constructor&step=Infinity", (1, 7)),
+        ("chapter=1&chapter=2&step=9&step=4", (2, 4)),
+    ],
+    ids=str,
+)
+def test_whatever_step_an_address_asks_for_one_is_shown_and_the_next_is_said_there(
+    page: Page, reader: str, asked: str, opened: tuple[int, int]
+):
+    chapter, step = opened
+    page.goto(f"{reader}/learn?{asked}")
+    expect(page.locator(".tour .count")).to_have_text(f"{step} of {STEPS[chapter]}")
+    settled(page)
+    if step < STEPS[chapter]:
+        page.locator(".next").click()
+        assert page.url.endswith(f"step={step + 1}") or f"step={step + 1}&" in page.url, page.url
+
+
 def test_who_leafs_through_the_chapters_quickly_arrives_at_the_last_one(page: Page, reader: str):
     """Where the browser has thrown away what a run refers to, it hears nothing any more (config.toml)."""
     open_chapter(page, reader)
@@ -126,6 +150,32 @@ def test_dots_and_arrow_keys_move_one_step(page: Page, reader: str):
     expect(page.locator(".tour .count")).to_have_text("5 of 7")
     page.keyboard.press("PageUp")
     expect(page.locator(".tour .count")).to_have_text("4 of 7")
+
+
+@pytest.mark.parametrize(
+    ("chapter", "step", "presses", "goes_on"),
+    [
+        (1, 4, ["Step"] * 4, "Step back"),
+        (1, 4, ["Step", "Step back"], "Play"),
+        (2, 2, ["It stays"], "Start again"),
+        (2, 2, ["It stays", "Start again"], "It stays"),
+        (4, 1, ["planted by hand", "Guess again"], "not trained at all"),
+        (2, 2, ["Chapter 4: Name the map"], "Chapter 4: Name the map"),
+    ],
+    ids=str,
+)
+def test_who_presses_by_keys_goes_on_where_what_was_pressed_is_gone(
+    page: Page, reader: str, chapter: int, step: int, presses: list[str], goes_on: str
+):
+    open_chapter(page, reader, chapter, step)
+    place = page.locator(".lesson")
+    for name in presses:
+        of = place.get_by_role("link" if name.startswith("Chapter") else "button", name=name, exact=True)
+        of.focus()
+        page.keyboard.press("Enter")
+    focused = place.locator(":focus")
+    expect(focused).to_have_accessible_name(goes_on)
+    expect(focused).to_be_enabled()
 
 
 @pytest.mark.parametrize(

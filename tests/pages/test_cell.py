@@ -16,6 +16,7 @@ from cka_core.jobs import records
 from cka_core.results import views
 from cka_core.results.comparison import find
 from pages.parts.cell import cell as opened
+from pages.parts.compare import the_map
 from tests.pages.test_compare import BLOCK, PAIR, A, B, button, keep, open_page, spec, texts
 from tests.synthetic import comparison
 
@@ -109,3 +110,12 @@ def test_where_one_only_looks_it_says_that_it_cannot(store, monkeypatch):
     assert "The Gram matrices behind this map are not kept. This is to be looked at only" in texts(page)
     with pytest.raises(KeyError):
         page.button(key="open the cell")
+
+
+@pytest.mark.parametrize(
+    "at", [None, "ab", [], [0], [0, 2], [-1, 0], ["0", "1"], [0.5, 1], [0, 1, 0], {"0": 1}, [1e300, 0]]
+)
+def test_a_cell_that_is_none_is_not_chosen_whatever_a_browser_sends(at):
+    names = ["conv", "relu"], ["conv", "relu"]
+    assert the_map.layers_at([1, 0], names) == ("relu", "conv")
+    assert the_map.layers_at(at, names) is None

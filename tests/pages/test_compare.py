@@ -645,7 +645,7 @@ def test_images_that_are_too_few_are_refused_before_anything_is_asked_of_a_worke
     page = open_page(a=A, b=B, images="few")
     assert button(page, "Compare").disabled == (count < 4)
     assert (f"CKA is defined for 4 images and more, and here are {count}" in texts(page)) == (count < 4)
-    assert ("the reason stands at the left" in texts(page)) == (count < 4)
+    assert ("the reason stands in the form" in texts(page)) == (count < 4)
 
 
 def test_a_bundled_result_says_how_its_pixels_entered():

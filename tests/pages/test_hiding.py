@@ -41,6 +41,11 @@ def test_tabs_and_lenses_are_left_out_and_the_rest_stays():
     assert page.query_params["hide"] == "table, Download,lenses,nonsense"
 
 
+def test_a_link_may_have_hide_more_than_once():
+    shown = labels(open_page(hide=["table", "download,lenses"]))
+    assert not {"Table", "Download", "Measure", "Control"} & shown and "Estimators" in shown
+
+
 def test_a_hidden_lens_still_takes_what_the_address_says():
     page = open_page(hide="lenses", measure="svcca")
     assert "SVCCA" in texts(page)

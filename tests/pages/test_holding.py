@@ -151,3 +151,10 @@ def test_what_was_answered_in_a_visit_that_is_forgotten_answers_nothing_of_the_n
     after.session_state[holding.ECHO] = {"heard": answered}  # what the browser still holds
     press(after, "Put 3")
     assert sends(after, "1") == "3"
+
+
+@pytest.mark.parametrize("answer", ["x", [1], {}, 1e300, None])
+def test_an_answer_that_is_no_number_is_none(at, answer):
+    at.session_state[holding.ECHO] = {"heard": answer}
+    assert not press(at, "Put 3").exception
+    assert sends(at, "4", "3") == "4"

@@ -27,6 +27,7 @@ from cka_core.measures.jackknife import FEW_IMAGES
 from cka_core.results import views
 from cka_core.results.comparison import Comparison
 from pages.parts import address, drawn, glossary, hiding, visitor, widgets
+from pages.parts.compare import the_map
 
 FOLDER = Path(__file__).parent
 KEY = "cell_view"
@@ -276,13 +277,9 @@ def _view(data: dict[str, Any], names: tuple[list[str], list[str]], on_cell: Cal
         return found if isinstance(found, dict) and found.get("of") == data["of"] else {}
 
     def moved() -> None:
-        at = heard("move").get("cell")
-        if (
-            isinstance(at, list)
-            and len(at) == 2
-            and all(isinstance(one, int) and 0 <= one < len(own) for one, own in zip(at, names, strict=True))
-        ):
-            on_cell(names[0][at[0]], names[1][at[1]])
+        cell = the_map.layers_at(heard("move").get("cell"), names)
+        if cell is not None:
+            on_cell(*cell)
 
     def leave() -> None:
         asked = heard("leave")

@@ -52,7 +52,7 @@ def title(measure: str) -> str:
 def all_of_them(on: OnScreen, cell: tuple[str, str] | None, store: Store) -> None:
     """The same pair of layers under every measure, with its place among all pairs."""
     if on.spec is None:
-        st.caption("Opened from the Library: other measures need its networks. Compare them again at the left.")
+        st.caption("Opened from the Library: other measures need its networks. Compare them again.")
         return
     specs = {name: replace(on.spec, measure=name) for name in MEASURES}
     found = {name: result for name, spec in specs.items() if (result := find(spec, store)) is not None}

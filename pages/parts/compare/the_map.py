@@ -79,6 +79,15 @@ def is_narrow() -> bool:
     return phone.is_narrow("map_listener")
 
 
+def layers_at(at: Any, names: tuple[Sequence[str], Sequence[str]]) -> tuple[str, str] | None:
+    """The layers of a cell that the browser names by row and column. None for what is none: it may send anything."""
+    if not isinstance(at, list) or len(at) != 2:
+        return None
+    if not all(isinstance(one, int) and 0 <= one < len(own) for one, own in zip(at, names, strict=True)):
+        return None
+    return names[0][at[0]], names[1][at[1]]
+
+
 def folded(title: str) -> DeltaGenerator:
     """A place that is folded on a phone, where it stands below the map."""
     return st.expander(title) if is_narrow() else st.container(gap="small")
@@ -142,9 +151,9 @@ def heatmap(
     def clicked() -> None:
         heard = (st.session_state.get("map_listener") or {}).get("cell")
         if isinstance(heard, dict) and heard.get("figure") == digest:
-            row, column = heard["at"]
-            if 0 <= row < rows and 0 <= column < columns:
-                on_cell(names_a[row], names_b[column])
+            cell = layers_at(heard.get("at"), (names_a, names_b))
+            if cell is not None:
+                on_cell(*cell)
 
     # Registered here, not once at import: the registry is the server's, and a module outlives it in a test.
     listener = st.components.v2.component("map_listener", js=LEADING + LISTENER)

@@ -72,7 +72,7 @@ def _other(on: OnScreen, store: Store) -> OnScreen | None:
     own = on.spec.key if on.spec is not None else ""
     keys = [key for key in dict.fromkeys([*history.pinned_keys(), *rows]) if key in rows and key != own]
     if not keys:
-        st.caption("There is no other comparison yet. Compare another pair at the left, then come back.")
+        st.caption("There is no other comparison yet. Compare another pair, then come back.")
         return None
     usual = history.pinned_keys()[0] if history.pinned_keys() and history.pinned_keys()[0] in keys else None
     address.read("beside", usual, keys.__contains__)

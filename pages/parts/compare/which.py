@@ -19,7 +19,7 @@ from pages.parts import address, visitor
 
 LABELS = {submit.FAILED: "Try again", submit.STOPPED: "Resume", submit.INTERRUPTED: "Resume"}
 """What the button says after a job that came to no end."""
-NEEDS_NETWORKS = "Opened from the Library: this needs its networks. Compare them again at the left."
+NEEDS_NETWORKS = "Opened from the Library: this needs its networks. Compare them again."
 """Where something is to be computed with a comparison of which `OnScreen.spec` is None."""
 
 
@@ -90,14 +90,14 @@ def not_here(spec: CompareSpec) -> str:
     if chosen != asdict(spec):
         st.session_state.pop("result that is not here", None)
         return ""
-    return f"The link asks for the result {address.code(key)}, which is not here. What is chosen at the left is shown."
+    return f"The link asks for the result {address.code(key)}, which is not here. What is chosen is shown instead."
 
 
 def why_no_map(spec: CompareSpec, title: str, refused: bool, job: submit.JobStatus | None, below: bool) -> str:
     """Where what was asked for is not there: what to do for it. ``below``: the last map stands below."""
     old = " Below, the last map." if below else ""
     if refused:
-        return f"{title} cannot be compared: the reason stands at the left.{old}"
+        return f"{title} cannot be compared: the reason stands in the form.{old}"
     if job is not None and job.state in (submit.QUEUED, submit.RUNNING):
         return "" if below else "The map appears here as soon as it is done."
     by = "" if spec.measure == MEASURE else f" by {registry.measure(spec.measure).title}"

@@ -5,7 +5,7 @@
 // chapter changes the address first: until the server has answered, the one that is left is still drawn, and at work.
 const here = {
   isOurs: () => false, // of the chapter that is drawn; `tell` knows which
-  get: (name) => new URL(document.location.href).searchParams.get(name),
+  get: (name) => new URL(document.location.href).searchParams.getAll(name).at(-1) ?? null, // the last, as the server does
   set(values) {
     if (!here.isOurs()) return;
     const address = new URL(document.location.href);
@@ -61,7 +61,7 @@ function tell({ data, parentElement, setTriggerValue }, chapter) {
   }
   root.end?.();
   root.chapter = data.chapter;
-  const focused = () => root.getRootNode().activeElement?.className; // 'next' and 'back' turn the pages
+  const focused = () => root.getRootNode().activeElement?.className; // 'next', 'back' and 'chapter' turn the pages
   const focusedBefore = focused();
   const numbers = Object.keys(data.chapters), at = numbers.indexOf(data.chapter);
   here.isOurs = () => {
@@ -69,7 +69,7 @@ function tell({ data, parentElement, setTriggerValue }, chapter) {
     return document.location.pathname.endsWith('/learn') && (numbers.includes(asked) ? asked : numbers[0]) === data.chapter;
   };
   const go = (to) => setTriggerValue('go', { present: data.present ? '1' : '0', ...to });
-  let step = Math.min(Math.max(Number(here.get('step')) || 1, 1), chapter.steps.length) - 1;
+  let step = Math.min(Math.max(Math.trunc(Number(here.get('step'))) || 1, 1), chapter.steps.length) - 1;
 
   const dots = make('nav', { class: 'chapters', 'aria-label': 'Chapters' });
   for (const number of numbers) {
@@ -88,6 +88,13 @@ function tell({ data, parentElement, setTriggerValue }, chapter) {
     chapter: data.chapter, step: String(step + 1), present: data.present ? '0' : '1' }) });
   const sentence = make('p', { class: 'sentence', 'aria-live': 'polite' });
   const stage = make('section', { class: `stage stage${data.chapter}`, 'aria-label': data.chapters[data.chapter] });
+  // Who presses by keys goes on from there, where what was pressed went away or is off now.
+  stage.addEventListener('click', (event) => {
+    const path = event.composedPath(), pressed = path[0].closest?.('button'), focusedNow = root.getRootNode().activeElement;
+    if (!pressed || (pressed.isConnected && !pressed.disabled) || (focusedNow && !focusedNow.disabled)) return;
+    const there = path.find((one) => one.isConnected && one.querySelector?.('button:enabled'));
+    there?.querySelector('button:enabled').focus({ preventScroll: true });
+  });
   const back = make('button', { type: 'button', class: 'back', text: 'Back', onclick: () => move(step - 1) });
   const next = make('button', { type: 'button', class: 'next', onclick: () => move(step + 1) });
   const beads = make('ol', { class: 'beads', 'aria-label': 'Steps of this chapter' });
@@ -139,6 +146,7 @@ function tell({ data, parentElement, setTriggerValue }, chapter) {
     // Who turns the pages by keys goes on doing so, in the next chapter and where the button pressed goes away.
     if (turnedBy === 'next') (next.hidden ? back : next).focus({ preventScroll: true });
     if (turnedBy === 'back') (back.disabled ? next : back).focus({ preventScroll: true });
+    if (turnedBy === 'chapter') dots.querySelector('[aria-current]').focus({ preventScroll: true });
   }
 
   function sayPlace() {
