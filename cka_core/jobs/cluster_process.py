@@ -171,6 +171,7 @@ async def _watch(
     idle_seconds = 60 * float(os.environ.get("CKA_IDLE_MINUTES") or IDLE_MINUTES)
     address = files.address_file(home, cluster.digest)
     busy = complete = time.monotonic()
+    had_work = False
     while True:
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(leave.wait(), BEAT)
@@ -185,8 +186,10 @@ async def _watch(
         if leave.is_set() or now - complete > WORKER_SECONDS:
             address.unlink(missing_ok=True)
             return "it was asked to" if leave.is_set() else "a worker is missing and does not come back"
-        if _has_work(scheduler):
+        has_work = _has_work(scheduler)
+        if has_work or had_work:  # it ended after the last look
             busy = now
+        had_work = has_work
         if (now - busy > idle_seconds or not there.current) and _leave_if_idle(home, address, scheduler):
             return "it is idle"
         _bound_log(files.log_file(home))
