@@ -19,7 +19,7 @@ A, B = "cifar-resnet-38x1", "cifar-resnet-14x4"
 TRAINED = "-cifar10-mini-s0"
 PAIR = f"a={A}{TRAINED}&b={B}{TRAINED}"
 CELL = f"{PAIR}&la=stage2_block3_add&lb=stage2_block1_add"
-LAPTOP, WIDE, TALL, PHONE = (1280, 720), (1400, 1120), (1400, 1780), (390, 1800)
+LAPTOP, WIDE, BELOW, PHONE = (1280, 720), (1400, 1120), (1400, 740), (390, 1800)
 PICTURES = {
     "compare-first": ("light", LAPTOP, "/"),
     "compare-light": ("light", WIDE, f"/?{CELL}"),
@@ -28,9 +28,9 @@ PICTURES = {
     "compare-itself": ("light", WIDE, f"/?a={A}{TRAINED}&b={A}{TRAINED}"),
     "compare-untrained": ("light", WIDE, f"/?a={A}&b={B}"),
     "measures-pixels": ("light", WIDE, f"/?control=without+what+the+pixels+explain&{CELL}"),
-    "measures-all": ("light", TALL, f"/?tab=All+measures&{CELL}"),
-    "measures-estimators": ("light", TALL, f"/?{PAIR}&tab=Estimators"),
-    "measures-by-chance": ("light", TALL, f"/?{PAIR}&tab=Best+match+along+depth"),
+    "measures-all": ("light", BELOW, f"/?tab=All+measures&{CELL}"),
+    "measures-estimators": ("light", BELOW, f"/?{PAIR}&tab=Estimators"),
+    "measures-by-chance": ("light", BELOW, f"/?{PAIR}&tab=Best+match+along+depth"),
     "train": ("light", WIDE, "/train"),
     "atlas": ("light", WIDE, "/atlas"),
     "library": ("light", WIDE, "/library"),
