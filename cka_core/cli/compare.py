@@ -213,12 +213,12 @@ def _side(word: str, store: Store) -> NetworkInfo:
     """What a word names; ValueError, saying how to name it, for arrays of activations."""
     from cka_core.base import npz
     from cka_core.library import catalogue
-    from cka_core.results.activation_sets import OF_COMPARISON
+    from cka_core.results.activation_sets import IsComparison
 
     try:
         return catalogue.find(word, store)
     except npz.NotReadable as error:
-        if not word.endswith(".npz") or OF_COMPARISON in str(error):
+        if not word.endswith(".npz") or isinstance(error.__cause__, IsComparison):
             raise
         first = f"python -m cka_core activations import {shlex.quote(word)} --name NAME"
         raise ValueError(f"{error} Arrays, one a layer, are brought in first and compared by name: {first}") from error

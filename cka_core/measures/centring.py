@@ -326,7 +326,7 @@ def _as_matrix(x: Any, layer: str) -> np.ndarray:
             f"Layer {layer!r}: expected an array without a mask, got a numpy.ma array. What is under the mask is no "
             "activation: leave those images out of every layer, or fill it with x.filled(value)."
         )
-    x = np.asarray(as_numbers(x, f"Layer {layer!r}: expected an array of numbers"))
+    x = as_numbers(x, f"Layer {layer!r}: expected an array of numbers")
     if x.ndim == 0 or x.size == 0:
         raise ValueError(f"Layer {layer!r}: expected (images, features...), got shape {x.shape}. Leave this layer out.")
     if len(x) < MIN_IMAGES:

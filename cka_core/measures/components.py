@@ -52,7 +52,7 @@ def centred_gram(x: Any, layer: str = "layer", *, first: int = 0) -> np.ndarray:
     ValueError
         For fewer than 4 images, what is not numbers, or activations above 1e150.
     """
-    x = np.asarray(as_numbers(x, f"Layer {layer!r}: expected an array of numbers"))
+    x = as_numbers(x, f"Layer {layer!r}: expected an array of numbers")
     if x.ndim == 0 or x.size == 0 or len(x) < MIN_IMAGES:
         raise ValueError(
             f"Layer {layer!r}: expected (images, features...) of at least {MIN_IMAGES}, got shape {x.shape}."

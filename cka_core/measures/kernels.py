@@ -177,14 +177,14 @@ def as_array(x: Any) -> np.ndarray:
 
 
 def as_numbers(x: Any, expected: str) -> np.ndarray:
-    """`as_array` of real numbers; for others a ValueError that begins with ``expected`` and says what to do."""
+    """`as_array` of real numbers, masks left out; else a ValueError of what was ``expected`` that says what to do."""
     kind = type(x).__name__
     try:
         array = as_array(x)
     except ValueError as error:
         raise ValueError(f"{expected}, got a {kind} with rows of several lengths. Bring them to one length.") from error
     if is_number(array.dtype):
-        return array
+        return np.asarray(array)
     if hasattr(x, "toarray"):
         raise ValueError(f"{expected}, got a sparse {kind}. Give its toarray().")
     if array.dtype.kind == "O":
@@ -196,7 +196,7 @@ def _representation(x: Any, name: str) -> np.ndarray:
     """float64 (n, features), scaled by a power of two so that products neither overflow nor vanish."""
     if isinstance(x, np.ma.MaskedArray):
         raise ValueError(f"Expected {name} without a mask, got a numpy.ma array. Leave images out or fill it first.")
-    x = np.asarray(as_numbers(x, f"Expected numbers in {name}"))
+    x = as_numbers(x, f"Expected numbers in {name}")
     if x.ndim == 0 or x.size == 0:
         raise ValueError(f"Expected {name} as (images, features...), got shape {x.shape}.")
     if len(x) < MIN_IMAGES:

@@ -50,6 +50,10 @@ OF_COMPARISON = (
 MADE_AGAIN = "Make the file again: python -m cka_core activations extract NETWORK --out acts.npz."
 
 
+class IsComparison(ValueError):
+    """It is no set but a saved comparison; the message says what to do with it. The cause of a `npz.NotReadable`."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class ActivationSet:
     """A network's Gram matrices on one sample, read a minibatch at a time.
@@ -197,21 +201,30 @@ def read(source: str | os.PathLike[str] | bytes | BinaryIO, file_name: str = "th
     else:
         opener, name = (lambda: contextlib.nullcontext(source)), file_name
     with npz.reading(WHAT, name), opener() as file:
-        _check_kind(file)
-        with npz.opened(file, npz.STORED) as archive:
-            found = from_about(npz.description(archive))
-            names = {f"{index:05d}/{member}.npy" for index in range(len(found.parts)) for member in found.members}
-            if set(archive.namelist()) != names | {"about.npy"}:
-                raise ValueError(f"it does not hold {len(found.parts)} minibatches of {', '.join(found.members)}")
+        try:
+            found = _described(file)
+        except ValueError:
+            _check_kind(file)
+            raise
     return dataclasses.replace(found, open=opener)
 
 
+def _described(file: BinaryIO) -> ActivationSet:
+    """What a set says of itself, its minibatches unread."""
+    with npz.opened(file, npz.STORED) as archive:
+        found = from_about(npz.description(archive))
+        names = {f"{index:05d}/{member}.npy" for index in range(len(found.parts)) for member in found.members}
+        if set(archive.namelist()) != names | {"about.npy"}:
+            raise ValueError(f"it does not hold {len(found.parts)} minibatches of {', '.join(found.members)}")
+    return found
+
+
 def _check_kind(file: BinaryIO) -> None:
-    """A ValueError, saying what to do with it, for a saved comparison, which is compressed as no set is."""
+    """`IsComparison` where a file that is no set is a saved comparison, which is compressed as no set is."""
     with npz.opened(file, npz.Bounds(members=npz.STORED.members, unpacked=npz.STORED.unpacked)) as archive:
         names = set(archive.namelist())
     if {"about.npy", "matrix.npy"} <= names:
-        raise ValueError(OF_COMPARISON)
+        raise IsComparison(OF_COMPARISON)
 
 
 def check(found: ActivationSet, report: Report = silent) -> None:
