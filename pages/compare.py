@@ -65,13 +65,13 @@ def screen() -> None:
     with st.container(horizontal=True, key="compare-page", gap="medium"):
         form = st.container(key="form", gap="small")
         page = st.container(key="result", gap="small")
+    with form, the_map.folded("What to compare"):  # first: a place with nothing in it has no width beside the other
+        spec, a, b, problem, to_undo = choosing.choose(networks, store)
+        button = st.container(gap="small")
     with page.container(horizontal=True, gap="small"):
         head = st.container(key="head", gap="small")
         measure = measuring.picker()
         control = controlling.picker()
-    with form, the_map.folded("What to compare"):
-        spec, a, b, problem, to_undo = choosing.choose(networks, store)
-        button = st.container(gap="small")
     spec = replace(spec, measure=measure)
     from_library = which.opened(spec, store)
     in_vain = which.not_here(spec)
@@ -125,7 +125,8 @@ def wait_for_result(
         explore(before, networks, store, head, wanted=spec)
         return
     head.title(title, anchor=False)
-    st.caption(told)
+    with st.container(key="told"):
+        st.caption(told)
     if walk.is_of_the_notebook(spec):
         walk.six_maps(spec, networks, store)
 

@@ -95,6 +95,24 @@ new PerformanceObserver((list) => {
 }).observe({ type: 'layout-shift', buffered: true });
 """
 
+SLOWLY = """
+(() => { // what the server sends arrives piece by piece, each is drawn before the next, and what moves then is told
+  const listen = WebSocket.prototype.addEventListener, pieces = [];
+  let busy = false;
+  window.edges = new Set();
+  const next = () => {
+    const edge = document.querySelector(".st-key-result")?.getBoundingClientRect().left;
+    if (edge !== undefined) window.edges.add(Math.round(edge));
+    busy = pieces.length > 0;
+    if (busy) { pieces.shift()(); setTimeout(next, 20); }
+  };
+  WebSocket.prototype.addEventListener = function(kind, hear, how) {
+    if (kind !== "message") return listen.call(this, kind, hear, how);
+    return listen.call(this, kind, (event) => { pieces.push(() => hear.call(this, event)); busy || next(); }, how);
+  };
+})()
+"""
+
 
 def test_the_default_page_is_a_finished_map_with_its_block_named(page: Page, reader: str):
     open_map(page, reader)
@@ -142,6 +160,17 @@ def test_the_first_screen_holds_the_map_its_controls_its_sentence_and_the_button
         heights.append(page.locator(".st-key-map .js-plotly-plot").bounding_box()["height"])  # type: ignore[index]
         assert page.evaluate("window.shifted") < 0.1
     assert heights == sorted(heights) and heights[0] == 440 and heights[-1] == 900
+
+
+@pytest.mark.own_tab
+def test_nothing_jumps_however_slowly_the_page_arrives(page: Page, reader: str):
+    page.add_init_script(SHIFTS)
+    page.add_init_script(SLOWLY)
+    for width, height in ((1400, 900), (390, 844)):
+        page.set_viewport_size({"width": width, "height": height})
+        open_map(page, reader)
+        assert len(page.evaluate("[...window.edges]")) == 1, "the map's side has its place before the form is there"
+        assert page.evaluate("window.shifted") < 0.1
 
 
 def test_the_input_is_at_the_bottom_left(page: Page, reader: str):
