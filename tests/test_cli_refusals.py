@@ -238,7 +238,7 @@ def test_what_is_named_in_another_way_is_said(tmp_path, store):
         (("compare", layers, layers), f"python -m cka_core activations import '{layers}' --name NAME"),
         (("compare", script, PAIR[0]), f"Expected a function of {script} that returns a model: {script}:FUNCTION."),
         (("compare", f"{script}:build", script), f"Expected a function of {script} that returns a model"),
-        (("compare", damaged, PAIR[0], "--samples", "8"), "it is no .keras file, or not all of one; copy it again, or "
+        (("compare", damaged, PAIR[0], "--samples", "8"), "it is no .keras file, or a damaged one; copy it again, or "
          "write it again."),
         (("compare", *PAIR, "--images", "my.npz"), "in first: python -m cka_core data import NAME my.npz"),
         (("data", "import", "pets", folder), f"got {folder}, which is a folder. Of pictures, with a folder a class, "

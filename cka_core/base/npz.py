@@ -27,7 +27,7 @@ from cka_core.base.records import NotReadable as NotReadable  # the one error of
 LARGEST_DIRECTORY = 4 << 20
 """Bytes of an archive's table of contents: some 50,000 members. All of it is in memory once the archive is open."""
 LONGEST_HEADER = 10_000
-_DAMAGED = "got something else or a damaged file: "
+_REFUSED = "but it cannot be used: "
 _HEADER = re.compile(
     rb"\{'descr': '([<>|=]?[a-zA-Z]\d{1,4})', 'fortran_order': (True|False), 'shape': \(([0-9L, ]*)\),? ?\}\s*"
 )
@@ -204,19 +204,19 @@ def reading(what: str, name: str | Path = "") -> Iterator[None]:
         raise
     except Exception as error:
         where = f" in {name}" if str(name) else ""
-        raise NotReadable(f"Expected {what}{where}, {_DAMAGED}{_reason(error, name)}.") from error
+        raise NotReadable(f"Expected {what}{where}, {_REFUSED}{_reason(error, name)}.") from error
 
 
 def why(error: Exception) -> str:
     """What `reading` found wrong, without the sentence it says it in; any other error's own words."""
-    return str(error).rpartition(_DAMAGED)[2].rstrip(".")
+    return str(error).rpartition(_REFUSED)[2].rstrip(".")
 
 
 def _reason(error: Exception, name: str | Path) -> str:
     if isinstance(error, zipfile.BadZipFile | zlib.error | EOFError):
         ending = Path(name).suffix.lower()
         kind = ending if ending in (".keras", ".zip") else "npz"
-        return f"it is no {kind} file, or not all of one; copy it again"
+        return f"it is no {kind} file, or a damaged one; copy it again"
     if isinstance(error, KeyError):
         return "CKA Explorer did not write it"
     if isinstance(error, RecursionError):

@@ -111,7 +111,7 @@ def whole(ending: str) -> Iterator[None]:
     try:
         yield
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ValueError(f"it is no {ending} file, or not all of one; copy it again, or write it again") from error
+        raise ValueError(f"it is no {ending} file, or a damaged one; copy it again, or write it again") from error
 
 
 def how_to_convert(path: Path) -> str | None:

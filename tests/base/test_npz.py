@@ -103,7 +103,7 @@ def test_a_table_of_contents_is_not_read_where_it_is_huge():
     ids=lambda error: type(error).__name__,
 )  # fmt: skip
 def test_whatever_a_parser_raises_is_one_error_that_is_a_value_error(error):
-    with pytest.raises(NotReadable, match=r"^Expected a thing in f\.npz, got something else or a damaged file: .+\.$"):
+    with pytest.raises(NotReadable, match=r"^Expected a thing in f\.npz, but it cannot be used: .+\.$"):
         with npz.reading(WHAT, "f.npz"):
             raise error
     assert issubclass(NotReadable, ValueError)

@@ -76,7 +76,7 @@ def elsewhere(data: bytes) -> bytes:
     [
         ({"weights": bomb}, "its weights are 4,294,9"),
         ({"weights": elsewhere}, "in other files"),
-        ({"weights": lambda data: data[: len(data) // 2]}, "got something else or a damaged file"),
+        ({"weights": lambda data: data[: len(data) // 2]}, "but it cannot be used: "),
         ({"config": lambda text: text.replace(b'"units": 3', b'"units": 3000000000')}, "a layer of size 3,000,000,000"),
         ({"config": lambda text: b"[" * 1000}, "nested 1,000 deep"),
         ({"config": lambda text: text + b" " * (65 << 20), "compression": zipfile.ZIP_DEFLATED}, "far more"),
@@ -142,7 +142,7 @@ def test_a_damaged_file_is_called_by_its_own_ending(saved, store):
     for name, content in (("a.keras", data[:-300]), ("b.keras", b"hello"), ("c.zip", b"PK\3\4" + data[9:-300])):
         with pytest.raises(NotReadable, match=name) as refusal:
             arrivals.bring_in(io.BytesIO(content), name, store)
-        assert f"it is no .{name[2:]} file, or not all of one; copy it again" in str(refusal.value)
+        assert f"it is no .{name[2:]} file, or a damaged one; copy it again" in str(refusal.value)
         assert "npz" not in str(refusal.value)
 
 

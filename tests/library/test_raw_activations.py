@@ -134,9 +134,7 @@ def test_a_saved_comparison_is_no_activations_and_is_said_to_be_one(tmp_path):
     for command in (["activations", "import"], ["compare", "cifar-resnet-8x1"]):
         answer = run(*command, str(tmp_path / "result.npz"))
         assert answer.exit_code != 0
-        assert "result.npz, got something else or a damaged file: it is a saved comparison, which" in str(
-            answer.exception
-        )
+        assert "result.npz, but it cannot be used: it is a saved comparison, which" in str(answer.exception)
         assert str(answer.exception).endswith("Comparison.load in Python.")
 
 
