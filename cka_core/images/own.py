@@ -10,14 +10,13 @@ import io
 import json
 import os
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from typing_extensions import NotRequired, TypedDict
 
-from cka_core.base import records
+from cka_core.base import records, words
 from cka_core.base.records import Count, Text
 from cka_core.base.store import Store
 from cka_core.images.image_set import ImageSet, digest
@@ -108,6 +107,6 @@ def put(name: str, found: OwnImages, title: str, store: Store) -> ImageSet:
     store.write_record(f"images/{name}.json", {
         "format": FORMAT, "title": title, "sizes": {part: len(x) for part, (x, _) in found.parts.items()},
         "shape": list(first.shape[1:]), "dtype": str(first.dtype), "classes": list(found.classes), "digest": held,
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "created": words.now(),
     })  # fmt: skip
     return registered(store)[name]

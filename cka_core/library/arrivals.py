@@ -8,12 +8,12 @@ import hashlib
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cka_core.base import foreign_arrays, npz, visitors
+from cka_core.base import foreign_arrays, npz, visitors, words
+from cka_core.base.foreign_arrays import RECIPES
 from cka_core.base.progress import Report, silent
 from cka_core.base.store import Store
 from cka_core.base.visitors import Visitor
@@ -23,18 +23,17 @@ from cka_core.library.keeping import check_name, free_name
 from cka_core.results import activation_sets, comparison, package
 from cka_core.results.activation_sets import ActivationSet
 
-RECIPES = "docs/activations.md has ten lines for it."
 WRONG_FILES = {
     (".pickle", ".pkl", ".joblib"):
         "A pickle can run code and is never read here. Turn it into an activation set on the machine you trust with "
         "it: python -m cka_core activations convert FILE.pickle --trust --out acts.npz.",
     (".pt", ".pth", ".ckpt", ".bin"):
         "A PyTorch checkpoint is a pickle, which can run code, and holds weights, not activations. Run the model where "
-        f"it is, and write what its layers put out, as .npz or .safetensors: {RECIPES} Or compare two models on the "
+        f"it is, and write what its layers put out, as .npz or .safetensors. {RECIPES} Or compare two models on the "
         "command line: python -m cka_core compare mine.py:build_model other.py:build_model.",
     (".onnx", ".tflite", ".mlmodel", ".gguf", ".pb", ".msgpack"):
         "It holds a network that is not run here. Run it where it is, and write what its layers put out, as .npz or "
-        f".safetensors: {RECIPES}",
+        f".safetensors. {RECIPES}",
     (".csv", ".tsv", ".parquet", ".mat", ".xlsx"):
         "Write its numbers as arrays: numpy.savez('mine.npz', images=…, labels=…) for images, an array for each layer "
         "for activations (docs/activations.md).",
@@ -153,7 +152,7 @@ def import_set(
     activation_sets.check(found, report)
     name = name or free_name(found.name, store)
     assert found.open is not None
-    added = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    added = words.now()
     # The record first: without its file the name is free, and whoever is killed here brings the file in again under it.
     store.write_record(f"activations/{name}.json", found.about() | {"name": name, "added": added})
     try:

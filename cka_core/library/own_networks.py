@@ -9,11 +9,10 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-from cka_core.base import npz
+from cka_core.base import npz, words
 from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store
 from cka_core.library import catalogue, files, keras_files
@@ -74,5 +73,5 @@ def described(path: Path, file_name: str) -> dict[str, Any]:
         "input_shape": list(graph.input.shape[1:]),
         "input_dtype": graph.input.dtype,
         "takes_ids": embedding_rows(graph, graph.input) is not None,
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "created": words.now(),
     }

@@ -20,6 +20,7 @@ from cka_core.base import failures
 from cka_core.measures.centring import LayerGram
 from cka_core.measures.grams import GramBatch, one_blas_thread
 from cka_core.networks.activations import StepReport
+from cka_core.networks.inputs import attention_mask
 from cka_core.networks.layers import Choice, Layer, fits
 from cka_core.networks.tokens import check_tokens, reduced
 from cka_core.networks.torch_calls import (
@@ -199,8 +200,8 @@ class TorchExtractor:
         return reduced(x, self.tokens, mask if mask is None else mask.to(x.device))
 
     def _mask(self, batch: Any) -> Any:
-        mask = batch.get("attention_mask") if isinstance(batch, Mapping) else None
-        return moved(mask, device_of(self.model)) if len(getattr(mask, "shape", ())) == 2 else None
+        mask = attention_mask(batch)
+        return None if mask is None else moved(mask, device_of(self.model))
 
     def _run(self, batch: Any) -> Any:
         device, types = place(self.model)
