@@ -66,7 +66,7 @@ class Session:
 
     async def connect(self) -> None:
         where = self.address.replace("http://", "ws://") + "/_stcore/stream"
-        self.socket = await websockets.connect(where, origin=self.address, subprotocols=["streamlit"], max_size=None)  # type: ignore[arg-type]
+        self.socket = await websockets.connect(where, origin=self.address, subprotocols=["streamlit"], max_size=None)  # type: ignore[arg-type,list-item]
 
     async def open(self, query: str = "", page: str = "") -> float:
         """Open a page, as a browser that was here before; returns the seconds to its map."""
@@ -92,7 +92,7 @@ class Session:
         while True:
             data = await asyncio.wait_for(self.socket.recv(), WAIT)
             answer = ForwardMsg()
-            answer.ParseFromString(data)  # type: ignore[arg-type]
+            answer.ParseFromString(data)
             kind = answer.WhichOneof("type")
             if kind == "delta":
                 self._element(answer.delta.new_element, started)

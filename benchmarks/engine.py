@@ -25,12 +25,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+sys.path[:0] = [str(ROOT)]
 
 import numpy as np  # noqa: E402
 
@@ -64,8 +65,8 @@ def networks() -> tuple[Any, Any, np.ndarray]:
 def part_speed() -> dict[str, Any]:
     """A and B: the engine, the limit and the notebook's way, in turns."""
     import tensorflow as tf
-    from seed_algorithm import cka
 
+    from benchmarks.seed_algorithm import cka
     from cka_core import compare
     from cka_core.networks.activations import Extractor, pixels
 
@@ -82,7 +83,7 @@ def part_speed() -> dict[str, Any]:
     engine, limits = [], []
     for _ in range(5):
         engine.append(timed(lambda: compare(a, b, x)))
-        passes = sum(timed(lambda run=run: run(inputs)) for run in forward)
+        passes = sum(timed(partial(run, inputs)) for run in forward)
         speed = 2 * 2048**3 / min(timed(lambda: square @ other) for _ in range(5))
         cross = timed(lambda: stacks[0] @ stacks[1].T)
         limits.append(passes + 2 * 256**2 * features / speed + cross)
@@ -97,7 +98,7 @@ def part_speed() -> dict[str, Any]:
         for model, layers in zip((a, b), chosen, strict=True)
     ]
     pairs = [(rng.choice(acts[0]), rng.choice(acts[1])) for _ in range(40)]
-    seed_pair = float(np.mean([timed(lambda u=u, v=v: cka(u, v)) for u, v in pairs]))
+    seed_pair = float(np.mean([timed(partial(cka, u, v)) for u, v in pairs]))
     return {"engine": engine, "limit": limits, "seed": seed_pair * 176 * 346, "sampled": len(pairs)}
 
 
@@ -130,7 +131,7 @@ def part_breakdown() -> dict[str, float]:
     batches = [extractor.grams(x) for extractor in both]
     found["cross product"] = median(lambda: sums.add(*batches))
     whole = median(lambda: compare(a, b, x))
-    kept, tallies.Held.jackknife = tallies.Held.jackknife, lambda self, *again: None  # type: ignore[method-assign,assignment]
+    kept, tallies.Held.jackknife = tallies.Held.jackknife, lambda self, *again: None  # type: ignore[method-assign]
     found["intervals"] = whole - median(lambda: compare(a, b, x))
     tallies.Held.jackknife = kept  # type: ignore[method-assign]
     return found | {"the rest": whole - sum(found.values())}
@@ -247,7 +248,7 @@ def run_c() -> None:
 
 
 def run_d() -> None:
-    import page
+    from benchmarks import page
 
     print("D   the page in a browser, its server and an idle cluster")
     page.show(page.measure())
@@ -262,7 +263,7 @@ def main() -> None:
     parser.add_argument("--part", help=argparse.SUPPRESS)
     parser.add_argument("--values", default="{}", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    parts = {
+    parts: dict[str, Callable[..., Any]] = {
         "speed": part_speed,
         "memory": part_memory,
         "breakdown": part_breakdown,

@@ -17,13 +17,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import psutil  # noqa: E402
-from playwright.sync_api import Page, sync_playwright  # noqa: E402
+from playwright.sync_api import Page, Position, sync_playwright  # noqa: E402
 
 from scripts.browser import find  # noqa: E402
 from scripts.running import AT_REST, BROWSER_OPTIONS, running_app  # noqa: E402
@@ -65,7 +66,7 @@ def _visits(browser: Any, address: str) -> list[float]:
     seconds = []
     for _ in range(2):
         page = context.new_page()
-        seconds.append(_timed(page, lambda page: page.goto(address), lambda page: page.wait_for_selector(MAP)))
+        seconds.append(_timed(partial(page.goto, address), partial(page.wait_for_selector, MAP)))
         page.close()
     context.close()
     return seconds
@@ -83,24 +84,20 @@ def _on_the_page(page: Page, address: str) -> dict[str, float]:
         for name, changed in (("block outputs", f"!== {rows}"), ("every layer", f"=== {rows}")):
             page.get_by_role("combobox", name="Layers").click()
             option = page.get_by_role("option", name=name, exact=True)
-            seconds = _timed(
-                page,
-                lambda page, option=option: option.click(),
-                lambda page, changed=changed: page.wait_for_function(f"{CHART}?.data?.[0]?.y.length {changed}"),
-            )
-            filters.append(seconds)
+            drawn = partial(page.wait_for_function, f"{CHART}?.data?.[0]?.y.length {changed}")
+            filters.append(_timed(option.click, drawn))
             _settled(page)
         area = page.locator(".st-key-map .nsewdrag")
         area.scroll_into_view_if_needed()
         box = area.bounding_box()
         assert box is not None
-        at = {"x": box["width"] * (0.3 + 0.2 * index), "y": box["height"] * 0.4}
+        at: Position = {"x": box["width"] * (0.3 + 0.2 * index), "y": box["height"] * 0.4}
         before = page.url
         clicks.append(
             _timed(
-                page,
-                lambda page, at=at, area=area: area.click(position=at),
-                lambda page, before=before: page.wait_for_function(
+                partial(area.click, position=at),
+                partial(
+                    page.wait_for_function,
                     "(before) => location.href !== before && "
                     "document.querySelector('[data-testid=stMetricValue]')?.textContent",
                     arg=before,
@@ -112,19 +109,11 @@ def _on_the_page(page: Page, address: str) -> dict[str, float]:
     for _ in range(3):
         for name, there in (("Library", "[data-testid=stDataFrame]"), ("Compare", MAP)):
             link = page.get_by_role("link", name=name).first
-            switches.append(
-                _timed(
-                    page, lambda page, link=link: link.click(), lambda page, there=there: page.wait_for_selector(there)
-                )
-            )
+            switches.append(_timed(link.click, partial(page.wait_for_selector, there)))
             _settled(page)
     grids = []
     for _ in range(3):
-        grids.append(
-            _timed(
-                page, lambda page: page.goto(f"{address}/atlas"), lambda page: page.wait_for_selector(".cell canvas")
-            )
-        )
+        grids.append(_timed(partial(page.goto, f"{address}/atlas"), partial(page.wait_for_selector, ".cell canvas")))
         page.wait_for_selector("[data-testid=stTabs]")
         _settled(page)
     names = ("filter", "click", "switch", "atlas")
@@ -142,16 +131,10 @@ def _a_cell(page: Page, address: str) -> dict[str, float]:
     assert box is not None
     opened: list[float] = []
     for index in range(4):
-        at = {"x": box["width"] * (0.2 + 0.2 * index), "y": box["height"] * 0.4}
+        at: Position = {"x": box["width"] * (0.2 + 0.2 * index), "y": box["height"] * 0.4}
         page.evaluate("document.querySelector('.nsewdrag').scrollIntoView({ block: 'center' })")
         there = ".cell-view:visible .makers:not(.old) .pick" if index else ".cell-view:visible .value"
-        opened.append(
-            _timed(
-                page,
-                lambda page, at=at: area.click(position=at),
-                lambda page, there=there: page.wait_for_selector(there),
-            )
-        )
+        opened.append(_timed(partial(area.click, position=at), partial(page.wait_for_selector, there)))
         _settled(page)
         page.wait_for_timeout(500)
     steps = [
@@ -226,10 +209,10 @@ def share_of_a_core(processes: list[psutil.Process], seconds: float = IDLE_SECON
     return (used() - before) / seconds
 
 
-def _timed(page: Page, act: Callable[[Page], object], there: Callable[[Page], object]) -> float:
+def _timed(act: Callable[[], object], there: Callable[[], object]) -> float:
     started = time.perf_counter()
-    act(page)
-    there(page)
+    act()
+    there()
     return time.perf_counter() - started
 
 

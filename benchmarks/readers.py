@@ -11,6 +11,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +51,8 @@ def _bring_in(data: bytes, folder: Path) -> None:
         arrivals.bring_in(io.BytesIO(data), "file.npz", store)
     finally:
         inventory.table(inventory.comparisons(store)), inventory.activation_sets(store), inventory.damaged(store)
-        store.remove_folder("comparisons"), store.remove_folder("activations")
+        store.remove_folder("comparisons")
+        store.remove_folder("activations")
 
 
 def _layers() -> dict[str, np.ndarray]:
@@ -60,7 +62,8 @@ def _layers() -> dict[str, np.ndarray]:
 
 def _arrays_npz(folder: Path) -> bytes:
     file = io.BytesIO()
-    np.savez_compressed(file, **_layers(), sample_ids=np.arange(20))
+    arrays: dict[str, Any] = _layers()
+    np.savez_compressed(file, **arrays, sample_ids=np.arange(20))
     return file.getvalue()
 
 
@@ -176,7 +179,8 @@ def _images() -> tuple[np.ndarray, ...]:
 
 def cifar_npz(folder: Path) -> bytes:
     file = io.BytesIO()
-    np.savez_compressed(file, **dict(zip(("x_train", "y_train", "x_test", "y_test"), _images(), strict=True)))
+    arrays: dict[str, Any] = dict(zip(("x_train", "y_train", "x_test", "y_test"), _images(), strict=True))
+    np.savez_compressed(file, **arrays)
     return file.getvalue()
 
 

@@ -189,4 +189,4 @@ def run(times: int, steps: int, seed: int) -> None:
         max_examples=times, stateful_step_count=steps, deadline=None, database=None, print_blob=False,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
-    run_state_machine_as_test(seeded(seed)(StoreAndJobs), settings=chosen)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(seeded(seed)(StoreAndJobs), settings=chosen)

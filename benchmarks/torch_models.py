@@ -166,7 +166,7 @@ def clocked_intervals(clock: Callable[[], float]) -> list[float]:
         spent[0] += clock() - started
         return made
 
-    tallies.jackknife = jackknife
+    tallies.jackknife = jackknife  # type: ignore[assignment]
     return spent
 
 
@@ -176,7 +176,8 @@ def truth(case: str, images: int, out: str) -> None:
 
     a, b = models(case)
     x = data(images).double()
-    cross, own = 0.0, [0.0, 0.0]
+    cross: Any = 0.0
+    own: list[Any] = [0.0, 0.0]
     for start in range(0, images, MINIBATCH):
         part = x[start : start + MINIBATCH]
         u, v = (_centred(copy.deepcopy(model).double(), part, u_centre) for model in (a, b))

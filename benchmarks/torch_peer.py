@@ -26,12 +26,14 @@ class Bottleneck(nn.Module):
         self.c1, self.b1, self.r1 = nn.Conv2d(before, channels, 1, stride), bn(channels), nn.ReLU()
         self.c2, self.b2, self.r2 = nn.Conv2d(channels, channels, 3, padding=1), bn(channels), nn.ReLU()
         self.c3, self.b3, self.out = nn.Conv2d(channels, 4 * channels, 1), bn(4 * channels), nn.ReLU()
-        self.c0, self.b0 = (nn.Conv2d(before, 4 * channels, 1, stride), bn(4 * channels)) if first else (None, None)
+        self.first = first
+        if first:
+            self.c0, self.b0 = nn.Conv2d(before, 4 * channels, 1, stride), bn(4 * channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.r1(self.b1(self.c1(x)))
         y = self.b3(self.c3(self.r2(self.b2(self.c2(y)))))
-        return self.out((self.b0(self.c0(x)) if self.c0 is not None else x) + y)
+        return self.out((self.b0(self.c0(x)) if self.first else x) + y)
 
 
 def bn(channels: int) -> nn.BatchNorm2d:

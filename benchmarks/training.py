@@ -27,6 +27,8 @@ sys.path[:0] = [str(ROOT)]
 
 import numpy as np  # noqa: E402
 
+from cka_core.training import epochs  # noqa: E402
+
 LIMIT = 0.95
 
 
@@ -42,11 +44,11 @@ class Ours:
     def __init__(self, spec: Any, store: Any):
         import keras
 
-        from cka_core.training import devices, fit
+        from cka_core.training import devices
         from cka_core.training.images import TrainingImages
         from cka_core.training.work import Work
 
-        self.spec, self.keras, self.training = spec, keras, fit
+        self.spec, self.keras = spec, keras
         self.data, self.devices = TrainingImages(spec, store), devices.choose()
         self.work = Work(spec, "benchmark", len(self.data), self.devices.words, store)
         self.model = built(spec, self.data.steps)
@@ -58,9 +60,8 @@ class Ours:
         def told(progress: Any) -> None:
             self.told += 1
 
-        spec = self.spec
         started = time.perf_counter()
-        row = self.training._run_epoch(self.model, spec, self.data, number, self.devices, told, self.keras)
+        row = epochs.run_epoch(self.model, self.spec, self.data, number, self.devices, told, self.keras)
         trained = time.perf_counter()
         self.work.finish_epoch(number + 1, row, trained - started, self.model.save, self.model.save)
         return trained - started, time.perf_counter() - trained
@@ -70,11 +71,10 @@ def built(spec: Any, steps: int) -> Any:
     import keras
 
     from cka_core import build_network
-    from cka_core.training import fit
 
     model = build_network(spec.architecture)
-    fit._compile(model, spec, steps, keras)
-    fit._set_l2(model, spec.l2, keras)
+    epochs.compile_model(model, spec, steps, keras)
+    epochs.set_l2(model, spec.l2, keras)
     return model
 
 

@@ -19,6 +19,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,11 @@ def nothing(store: Store) -> None:
     pass
 
 
+def _remove_what_is_there(store: Store) -> None:
+    if store.has("networks", "mine"):
+        _remove(store)
+
+
 def _removed(store: Store) -> None:
     a_network(store)
     _remove(store)
@@ -234,7 +240,7 @@ WRITES = {
     "copied file": Write(nothing, _copy, lambda store: kept(store)),
     "file of the user": Write(nothing, _user_file, _read_user_file),
     "rename": Write(a_network, _rename, _listed),
-    "delete": Write(a_network, lambda store: store.has("networks", "mine") and _remove(store), _listed),
+    "delete": Write(a_network, _remove_what_is_there, _listed),
     "put back": Write(_removed, _restore, _listed),
     "empty the trash": Write(_removed, _empty, _listed),
     "upload, comparison": Write(nothing, _bring(comparison_bytes), _listed),
@@ -279,7 +285,7 @@ def kill_write(name: str, kills: int, seed: int) -> dict[str, Any]:
         while result["kills"] < kills:
             store, at = another(), rng.randrange(1, max(2, calls))
             try:
-                if forked(lambda store=store: write.do(store), at):
+                if forked(partial(write.do, store), at):
                     calls = at  # it ended before: what it had to do is known by now
                     continue
                 result["kills"] += 1
