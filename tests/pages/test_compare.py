@@ -812,6 +812,9 @@ def test_one_switch_shows_the_map_under_each_control_and_the_hover_all_that_are_
         assert not page.exception
         assert np.allclose(numbers(the_map(page)["data"][0]["z"]), made * factor, atol=1e-6)
         assert f"as it is: {made[0, 0]:.3f}" in texts(page)
+        difference = choice == "minus untrained"  # of which 0 is not "not at all"
+        assert ("how much more alike two layers became by training: above 0 more" in texts(page)) == difference
+        assert ("0 not at all" in texts(page)) != difference
 
 
 def test_a_range_of_colours_is_that_of_the_map_under_the_control_and_a_difference_is_white_at_zero(store):

@@ -1,6 +1,7 @@
 // The view of one cell: what stands under the map. Walking, pointing and ordering stay in the browser.
 
 const STRIP = 40, DECIDING = 56; // pixels of a picture
+const SILENT = 'This layer says nothing of these images.';
 
 const explained = (glossary, name, text = name) => make('abbr', { title: glossary[name], tabindex: '0', text });
 
@@ -83,7 +84,10 @@ function show(state) {
     find.spread[side].textContent = Number.isNaN(shares[side][0]) ? '' :
       `across ${say(100 * shares[side][0], 0)} %, up ${say(100 * shares[side][1], 0)} % of the variance`;
   });
-  const told = cell.map((layer, side) => `${'AB'[side]} ${say(state.sides[side].dimension(layer), 1)}`).join(', ');
+  const told = cell.map((layer, side) => {
+    const dimension = state.sides[side].dimension(layer);
+    return `${'AB'[side]} ${Number.isNaN(dimension) ? 'none' : say(dimension, 1)}`;
+  }).join(', ');
   find.dimensions.replaceChildren(
     `Variance by component, A solid, B dashed (${shares[0].length} of ${about.m - 1}, on a logarithmic scale). `,
     explained(walk.data.glossary, 'effective dimension', 'Effective dimension'), `: ${told}.`);
@@ -114,9 +118,12 @@ function point(state) {
   find.images.value = String(i);
   find.judged.textContent = judged(about, i);
   const near = cell.map((layer, side) => sides[side].neighbours(layer, i));
-  const known = near.every((row) => row[0] >= 0), common = known ? near[0].filter((one) => near[1].includes(one)) : [];
-  find.strips.forEach((strip, side) => strip.querySelector('.row').replaceChildren(...(known ? near[side] : []).map((one) =>
-    pick(state, one, pictureOf(about, one, STRIP), common.includes(one) ? 'common' : ''))));
+  const says = near.map((row) => row[0] >= 0), known = says[0] && says[1];
+  const common = known ? near[0].filter((one) => near[1].includes(one)) : [];
+  find.strips.forEach((strip, side) => {
+    const nearest = near[side].map((one) => pick(state, one, pictureOf(about, one, STRIP), common.includes(one) ? 'common' : ''));
+    strip.querySelector('.row').replaceChildren(...(says[side] ? nearest : [make('small', { text: SILENT })]));
+  });
   find.shared.textContent = known ? `${common.length} of the ${near[0].length} nearest are the same in both layers.` : '';
 }
 

@@ -12,7 +12,7 @@ from cka_core.library.catalogue import NetworkInfo
 from cka_core.measures import registry
 from cka_core.measures.blocks import RULE
 from cka_core.networks.fitting import DoesNotFit, plan
-from cka_core.results import blocks, views
+from cka_core.results import blocks, differences, views
 from cka_core.results.activation_sets import shared_sample
 from cka_core.results.comparison import Comparison
 from pages.parts import address, hiding, holding
@@ -99,6 +99,8 @@ def how_to_read(
         measure = registry.MEASURES.get(str(comparison.provenance.get("measure")))
         scale = f"{measure.range}." if measure else "1 up to rotation and scale, 0 not at all."
         said = f"**A cell** says how alike two layers represent the images: {scale}"
+        if differences.is_difference(comparison):
+            said = "**A cell** says how much more alike two layers became by training: above 0 more, below 0 less."
         st.markdown(said, help=hint("layer", "representation"))
         example = views.example_cell(comparison)
         if example:
