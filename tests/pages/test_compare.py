@@ -918,8 +918,12 @@ def test_a_pinned_map_is_a_click_away_and_comes_first_among_the_others(store):
     page.session_state["tab"] = page.query_params["tab"] = "Two maps"
     page.run()
     assert page.selectbox(key="beside").options[0].startswith("cifar-resnet-38x1-cifar10-mini-s0 × cifar-resnet-14x4")
+    pinned = page.selectbox(key="beside").value
+    assert pinned in page.query_params["beside"], "whoever opens the link has no pins"
     button(page, "ResNet 38x1 × ResNet 14x4").click().run()
     assert page.title[0].value == "ResNet 38x1 × ResNet 14x4"
+    assert page.selectbox(key="beside").value is None and "beside" not in page.query_params
+    assert not [one for one in page.warning if "The link asks" in one.value], "it is the map on screen now"
     button(page, "Unpin").click().run()
     assert not page.session_state["pinned maps"]
 

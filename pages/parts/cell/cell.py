@@ -220,7 +220,7 @@ def _words(found: dict[str, Any], n: int) -> str:
     if found["cka"] is None:
         return "One of the two layers has no CKA on these images."
     count, (n_a, n_b) = len(found["images"]), found["n_eff"]
-    text = f"Together these {count} of {n:,} images add {_said(found['together'])} of {_said(found['cka'])}. "
+    text = f"Together these {count} of {n:,} images add {_said(found['together'])} of a CKA of {_said(found['cka'])}. "
     if found["without"] is not None:
         text += f"Without them CKA is {_said(found['without'])}. "
     text += f"Effectively {trust.whole(n_a)} images decide A’s layer, {trust.whole(n_b)} B’s."

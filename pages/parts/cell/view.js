@@ -36,7 +36,7 @@ function build(root, glossary) {
       ...both('strips', (side) => make('div', { class: 'strip' }, make('b', { text: 'AB'[side] }), make('span', { class: 'row' }))),
       part('shared', 'p')),
     make('section', { class: 'made', 'aria-label': 'Images that make the value' },
-      make('div', { class: 'bar' }, make('h2', { text: 'The images that add most to this value' }),
+      make('div', { class: 'bar' }, part('most', 'h2'),
         part('all', 'button', { type: 'button', text: 'Pick them all' })),
       part('makers', 'div'), part('making', 'p')),
     part('lacking', 'p'),
@@ -62,6 +62,7 @@ function show(state) {
     const which = head.querySelector('.which');
     which.replaceChildren(make('code', { text: layers[side][0] }), make('small', { text: `${layers[side][1]} · ${titles[side]}` }));
   });
+  find.most.textContent = `The images that add most to ${about.title === 'CKA' ? 'this value' : 'unbiased CKA'}`;
   const few = arrays.few[at], parts = [valueOf(shown, cell), `${thousands(about.of)} images`];
   const cka = about.title === 'CKA' ? '' : 'unbiased CKA ';
   if (about.m !== about.of || cka) {
