@@ -26,6 +26,7 @@ from cka_core.jobs import records, submit
 from cka_core.library import catalogue
 from cka_core.measures.chance import BestMatchChance
 from cka_core.measures.estimators import estimates
+from cka_core.measures.jackknife import Jackknife
 from cka_core.measures.registry import MEASURES
 from cka_core.results import best_match, estimators, views
 from cka_core.results.blocks import network_blocks
@@ -1009,6 +1010,12 @@ def test_both_estimators_are_drawn_against_images_and_minibatches(store, monkeyp
     page.select_slider(key="estimator minibatches").set_value("8").run()
     page.select_slider(key="estimator images").set_value("16").run()
     assert not page.exception and "3 random samples out of 32 images" in texts(page)
+    assert "Here few images decide" not in texts(page)
+    result = find(spec(), store)
+    decide = [np.full(len(layers), 11.0) for layers in (result.layers_a, result.layers_b)]
+    few = replace(result, jackknife=Jackknife(np.full(result.matrix.shape, 0.1), *decide))
+    store.put("comparisons", spec().key, few.to_bytes())
+    assert "Here few images decide" in texts(open_page(a=A, b=B, tab="Estimators", **cell))
 
 
 def test_several_networks_are_a_grid_of_small_maps_that_open_their_pairs(store, monkeypatch):
