@@ -1018,6 +1018,15 @@ def test_both_estimators_are_drawn_against_images_and_minibatches(store, monkeyp
     assert "Here few images decide" in texts(open_page(a=A, b=B, tab="Estimators", **cell))
 
 
+def test_of_a_layer_that_does_not_vary_no_estimator_is_offered(store):
+    result = comparison(spec().a.architecture, spec().b.architecture)
+    silent = replace(result, reasons_a=("no variance", *result.reasons_a[1:]))
+    store.put("comparisons", spec().key, silent.to_bytes())
+    page = open_page(a=A, b=B, tab="Estimators", la=result.layers_a[0].name, lb=result.layers_b[0].name)
+    assert "No estimator says anything of this cell: no variance." in texts(page)
+    assert not [one for one in page.button if one.label.startswith("Draw random samples")]
+
+
 def test_several_networks_are_a_grid_of_small_maps_that_open_their_pairs(store, monkeypatch):
     submitted = []
     monkeypatch.setattr(submit, "submit", lambda *what: submitted.append(what))

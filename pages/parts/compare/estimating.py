@@ -6,6 +6,7 @@ import streamlit as st
 
 from cka_core.base.store import Store
 from cka_core.comparing import estimate
+from cka_core.measures.kernels import NO_VARIANCE, ONE_IMAGE
 from cka_core.results import estimators, trust, views
 from cka_core.results.comparison import Comparison
 from cka_core.results.estimators import MOST_IMAGES, EstimatorSpec
@@ -27,6 +28,11 @@ def view(on: OnScreen, cell: tuple[str, str] | None, store: Store) -> None:
     shown = chosen_or_example(on, cell, help=explain("unbiased"))
     if shown is None:
         return
+    of = _cell(on.comparison, shown)
+    silent = next((reason for reason in (*of.reasons_a, *of.reasons_b) if reason in (NO_VARIANCE, ONE_IMAGE)), None)
+    if silent:
+        st.caption(f"No estimator says anything of this cell: {silent}.")
+        return
     spec = EstimatorSpec(on.spec, *shown)
     found = estimators.find(spec, store)
     if found is None:
@@ -36,7 +42,6 @@ def view(on: OnScreen, cell: tuple[str, str] | None, store: Store) -> None:
         missing.offer("estimators", spec, "Draw random samples of the images", title, seconds, store, key="estimators")
         st.caption("Then this shows both estimators against the number of images and the size of minibatches.")
         return
-    of = _cell(on.comparison, shown)
     features = views.features(of.layers_a[0]), views.features(of.layers_b[0])
     left, right = st.columns(2, gap="large")
     with left:
