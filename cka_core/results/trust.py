@@ -125,7 +125,7 @@ def _chance(result: Comparison) -> Fact | None:
         f"With one network's images in another order CKA is 0 on average; {ABOVE} standard deviations are "
         f"{reached:.3f}. What lies above is more than chance, which is not yet alike."
     )
-    return Fact(f"chance reaches {reached:.2g}", hint, misleads=reached >= CHANCE_MISLEADS)
+    return Fact(f"chance reaches {min(reached, 1.0):.2g}", hint, misleads=reached >= CHANCE_MISLEADS)
 
 
 def _level(measure: Measure, sizes: Sequence[int]) -> str:

@@ -64,6 +64,7 @@ def test_of_networks_without_batch_norm_nothing_is_said_of_it():
 
 def test_only_what_would_mislead_is_marked():
     assert misleading(sure(**TRAINED | {"images": {"n": 64}})) == ["chance reaches 0.11"]
+    assert misleading(sure(**TRAINED | {"images": {"n": 5}})) == ["chance reaches 1"], "no CKA is above it"
     assert misleading(sure(slice(3, 6), **TRAINED)) == ["few images decide: 11"]
     assert misleading(sure()) == ["batch norm idle before training"]
     assert misleading(sure(batch_norm="train")) == []
