@@ -240,6 +240,14 @@ def test_each_step_from_the_pair_is_bundled_too():
         assert has_map(page) and button(page, "Compare").disabled
 
 
+def test_two_seeds_of_one_architecture_are_two_networks_before_training():
+    page = open_page(a="cifar-resnet-38x1-plain-s0", b="cifar-resnet-38x1-plain-s1")
+    button(page, "Show both untrained").click().run()
+    assert not page.exception
+    asked = [page.session_state[side] for side in "ab"]
+    assert asked == ["cifar-resnet-38x1", "cifar-resnet-38x1:1"], "not one with itself"
+
+
 def test_opening_and_using_the_page_imports_neither_tensorflow_nor_dask():
     code = (
         "import sys; from streamlit.testing.v1 import AppTest;"

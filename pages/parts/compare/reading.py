@@ -5,8 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from cka_core.base import shipped
+from cka_core.base.store import Store
 from cka_core.images.image_set import ImageSet
 from cka_core.jobs import submit
+from cka_core.library import siblings
 from cka_core.library import words as network_words
 from cka_core.library.catalogue import NetworkInfo
 from cka_core.measures import registry
@@ -134,9 +136,12 @@ def how_to_read(
 
 
 def _counterparts(
-    pair: tuple[NetworkInfo, ...], networks: dict[str, NetworkInfo], *, untrained: bool
+    pair: tuple[NetworkInfo, NetworkInfo], networks: dict[str, NetworkInfo], *, untrained: bool
 ) -> tuple[str, ...]:
     """The names of two networks ``untrained``, or both trained; none where one of them is not there."""
+    if untrained and all(info.trained_on for info in pair):
+        before = siblings.both_untrained(*pair, Store())
+        return () if before is None else (before.a.spec.name, before.b.spec.name)
     names = (
         network_words.counterpart(info, networks) if bool(info.trained_on) == untrained else info.spec.name
         for info in pair
@@ -150,8 +155,8 @@ def _show_counterparts(
 ) -> None:
     """Those of the pair that is chosen when it is pressed, which may be a later one than the button's."""
     known = {**networks, **{info.spec.name: info for info in pair}}
-    chosen = tuple(known.get(holding.held(side), info) for side, info in zip("ab", pair, strict=True))
-    show(*(_counterparts(chosen, networks, untrained=untrained) or (walk.DEEP, walk.WIDE)))
+    a, b = (known.get(holding.held(side), info) for side, info in zip("ab", pair, strict=True))
+    show(*(_counterparts((a, b), networks, untrained=untrained) or (walk.DEEP, walk.WIDE)))
 
 
 def partner(a: NetworkInfo, networks: dict[str, NetworkInfo], images: ImageSet | None = None) -> str:
