@@ -30,7 +30,7 @@ from cka_core.base.progress import Progress, Report, silent
 from cka_core.base.store import Store
 from cka_core.comparing import kept_grams
 from cka_core.images.sets import SampleSpec, load_images
-from cka_core.library import catalogue, keeping
+from cka_core.library import catalogue, keeping, siblings
 from cka_core.measures.registry import MEASURES
 from cka_core.networks.architectures import NetworkSpec
 from cka_core.networks.building import build_network
@@ -57,8 +57,8 @@ WHOLE_BYTES = 5_000_000
 
 def comparisons(store: Store) -> list[CompareSpec]:
     """Trained with trained, untrained with untrained, each with itself too, and each with its untrained self; the
-    second seed of the opening network with it and with itself; the opening pair and the wide and deep one by every
-    measure, without pixels, and untrained with batch norm in train mode."""
+    second seed of the opening network with it and with itself, and both before training; the opening pair and the wide
+    and deep one by every measure, without pixels, and untrained with batch norm in train mode."""
     trained = [catalogue.find(spec.default_name, store) for spec in TRAININGS]
     untrained = [catalogue.find(spec.architecture, store) for spec in TRAININGS]
     pairs = [
@@ -67,8 +67,11 @@ def comparisons(store: Store) -> list[CompareSpec]:
         *zip(trained, untrained, strict=False),
     ]
     usual = [CompareSpec(a.spec, b.spec, SAMPLE) for a, b in pairs]
-    seeds = [catalogue.find(name, store).spec for name in (OPENING, SECOND_SEED)]
-    usual += [CompareSpec(seeds[0], seeds[1], SAMPLE), CompareSpec(seeds[1], seeds[1], SAMPLE)]
+    one, second = (catalogue.find(name, store) for name in (OPENING, SECOND_SEED))
+    usual += [CompareSpec(one.spec, second.spec, SAMPLE), CompareSpec(second.spec, second.spec, SAMPLE)]
+    seeds = siblings.both_untrained(one, second, store)
+    assert seeds is not None, "their architecture is known"
+    usual.append(CompareSpec(seeds.a.spec, seeds.b.spec, SAMPLE))
     deep, wide = untrained[1].spec, untrained[2].spec
     for first, before in ((wide_and_deep(store), (deep, wide)), (opening(store), (deep, deep))):
         usual += [dataclasses.replace(first, measure=name) for name in MEASURES]

@@ -183,7 +183,7 @@ def explore(
                 faded=on.faded,
                 blocks=blocks.marked(comparison, shown) if on.is_cka else (),
                 limits=limits,
-                beside={word: views.filtered(other, kinds, search).matrix for word, other in beside.items()},
+                beside={word: views.filtered(other, kinds, search) for word, other in beside.items()},
             )
     opened = on if control == controlling.OTHER_SEED else as_it_is  # the map of Gram matrices: no control's is one
     opened_cell.show(

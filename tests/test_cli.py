@@ -228,6 +228,10 @@ def test_compare_by_other_measures_writes_a_file_each(tmp_path, store):
         "cka", "cka-biased", "cka-rbf", "rsa-pearson", "rsa-spearman", "mutual-knn", "svcca", "ridge", "procrustes",
     }  # fmt: skip
     assert Comparison.load(tmp_path / "r-procrustes.npz").matrix.shape == (3, 3)
+    few = [word if word != "32" else "8" for word in words]
+    some = run(*few, "--measures", "mutual-knn,ridge,svcca")
+    assert some.exit_code == 1 and "Expected minibatches of more than 11 images" in str(some.exception)
+    assert "r-ridge.npz" in some.stdout and "r-svcca.npz" in some.stdout, "the others are made"
     refused = run(*words, "--measure", "cca")
     assert refused.exit_code == 1 and "Unknown measure 'cca'. Valid: cka, " in str(refused.exception)
 
@@ -240,7 +244,12 @@ def test_a_csv_has_its_intervals_beside_it(tmp_path, store):
     assert f"Wrote {out}" in done.stdout and f"Wrote {cells}" in done.stdout
     rows = list(csv.DictReader(cells.open()))
     assert len(rows) == 29 * 29
-    assert all(float(row["low"]) <= float(row["value"]) <= float(row["high"]) for row in rows)
+    few = [row for row in rows if float(row["n_eff"]) < 30]
+    assert few and {(row["low"], row["high"]) for row in few} == {("", "")}
+    done = run("compare", "cifar-resnet-8x1", "cifar-resnet-8x1:1", "--samples", "128", "--out", str(out))
+    assert done.exit_code == 0, done.output
+    rows = [row for row in csv.DictReader(cells.open()) if float(row["n_eff"]) >= 30]
+    assert rows and all(float(row["low"]) <= float(row["value"]) <= float(row["high"]) for row in rows)
 
 
 def test_pixels_enter_a_file_as_it_expects_them_and_the_command_says_so(tmp_path):

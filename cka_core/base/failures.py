@@ -1,8 +1,9 @@
-"""What a library says when it fails, in a line that may be shown to anybody."""
+"""What a library says when it fails, in a line that may be shown to anybody; and failures of one of several things."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 
 LONGEST = 300
 """Letters of a line that are shown."""
@@ -27,3 +28,18 @@ def in_short(error: BaseException) -> str:
 def without_folders(line: str) -> str:
     """A line in which files of this machine have their names only."""
     return _FOLDERS.sub("", line)
+
+
+def each(pieces: Iterable[Callable[[], None]]) -> None:
+    """Do every piece of work. One that is refused (ValueError) does not keep the others from being done: it is raised
+    at the end. What two of them say is of all of them, and is raised at once."""
+    refused: list[str] = []
+    for piece in pieces:
+        try:
+            piece()
+        except ValueError as error:
+            if str(error) in refused:
+                raise
+            refused.append(str(error))
+    if refused:
+        raise ValueError(" ".join(refused))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cka_core.base import full_disk
+from cka_core.base import failures, full_disk
 from cka_core.cli import factory
 from cka_core.cli.options import (
     BalancedOption,
@@ -130,8 +131,8 @@ def compare(
             "--range, --colours, --size and --dpi are of a figure: expected --figure or --bundle with them."
         )
 
-    def tell(result: Comparison, name: str) -> None:
-        of_several = f"-{name}" if len(names) > 1 else ""
+    def tell(make: Callable[[str], Comparison], name: str) -> None:
+        of_several, result = f"-{name}" if len(names) > 1 else "", make(name)
         _tell(result)
         for path in paths:
             asked = path.with_stem(path.stem + of_several)
@@ -144,12 +145,11 @@ def compare(
             raise ValueError(
                 "--passes, --without and --fit-images are for networks by name or file, not for those built by code."
             )
-        made = _of_code(
-            (a, b), names, sample, _command(context), batch_size=batch_size, layers=patterns, store=place,
+        of_code = _of_code(
+            (a, b), sample, _command(context), batch_size=batch_size, layers=patterns, store=place,
             preprocessing=preprocessing, batch_norm=batch_norm,
         )  # fmt: skip
-        for name, result in zip(names, made, strict=True):
-            tell(result, name)
+        failures.each(partial(tell, of_code, name) for name in names)
         return
     sides = _side(a, place), _side(b, place)
     sets = [side.activations for side in sides if side.activations is not None]
@@ -158,8 +158,9 @@ def compare(
         asked = given(context, "images", "split", "samples", "first", "seed", "balanced")
         sample = sample if asked else shared.spec
         batch_size = batch_size if given(context, "batch_size") else size_of_set
-    specs = [
-        results.CompareSpec(
+
+    def of_names(name: str) -> Comparison:
+        spec = results.CompareSpec(
             sides[0].spec,
             sides[1].spec,
             sample,
@@ -171,27 +172,29 @@ def compare(
             fit=fit_images,
             passes=passes,
             without=without,
-        )  # fmt: skip
-        for name in names
-    ]
-    for name, spec in zip(names, specs, strict=True):
-        tell(_of_names(spec, place, again), name)
+        )
+        return _of_names(spec, place, again)
+
+    failures.each(partial(tell, of_names, name) for name in names)
 
 
 def _of_code(
-    networks: tuple[str, str], measures: list[str], sample: SampleSpec, words: list[str], *, store: Store, **how: Any
-) -> Iterator[Comparison]:
-    """Networks of which at least one is built by code of the user's, under each measure; nothing of them is kept."""
+    networks: tuple[str, str], sample: SampleSpec, words: list[str], *, store: Store, **how: Any
+) -> Callable[[str], Comparison]:
+    """Two networks of which at least one is built by code of the user's, to be compared by measures by name; nothing of
+    them is kept."""
     for network in dict.fromkeys(filter(factory.is_one, networks)):
         print(f"Running the code of {network}, in this process.")
     kept = "Of networks built by code nothing is kept."
     with stoppable(kept):
         one = factory.built(networks[0], store)
         models = one, one if networks[1] == networks[0] else factory.built(networks[1], store)
-    for measure in measures:
+
+    def by(measure: str) -> Comparison:
         with stoppable(kept), progress_bar() as report:
-            made = factory.compare(networks, models, sample, words, store=store, measure=measure, report=report, **how)
-        yield made
+            return factory.compare(networks, models, sample, words, store=store, measure=measure, report=report, **how)
+
+    return by
 
 
 def _of_names(spec: CompareSpec, store: Store, again: bool) -> Comparison:

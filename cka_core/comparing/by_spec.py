@@ -61,9 +61,10 @@ def open_sides(spec: CompareSpec, store: Store, report: Report = silent, passing
     """The two networks of a spec; ``passing`` counts the passes before this one, each in another order."""
     sets = {side.weights: catalogue.load_set(side, store) for side in (spec.a, spec.b) if side.source == "activations"}
     if sets and spec.passes > 1:
+        names = " and ".join(found.name for found in sets.values())
         raise ValueError(
-            f"{' and '.join(found.name for found in sets.values())} holds its images in certain minibatches: expected "
-            f"one pass, got {spec.passes}. Compare the networks themselves for more."
+            f"{names} {'holds its' if len(sets) == 1 else 'hold their'} images in certain minibatches: expected one "
+            f"pass, got {spec.passes}. Compare the networks themselves for more."
         )
     sample, images = images_shown(spec, sets, store, report)
     if passing:

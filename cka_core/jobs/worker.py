@@ -8,9 +8,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
-from cka_core.base import deployment
+from cka_core.base import deployment, failures
 from cka_core.base.progress import Progress, Report, Stopped
 from cka_core.base.store import Store
 from cka_core.jobs import admission, records
@@ -50,20 +51,22 @@ def _compare(spec: dict[str, Any], store: Store, report: Report) -> None:
 
 
 def _several(spec: dict[str, Any], store: Store, report: Report) -> None:
-    """See `cka_core.results.spec.Several`. What is there already is passed over."""
+    """See `cka_core.results.spec.Several`. What is there already is passed over, and what cannot be had told last."""
     from cka_core.comparing import engine
     from cka_core.results.comparison import find
     from cka_core.results.spec import Several
 
     specs = Several.from_json(spec).specs
-    for index, one in enumerate(specs):
 
-        def inner(progress: Progress, index: int = index) -> None:
+    def compare(index: int) -> None:
+        def inner(progress: Progress) -> None:
             where = f"{index + 1} of {len(specs)} · {progress.detail or progress.phase}"
             report(Progress("comparing", index + progress.fraction, len(specs), where))
 
-        if find(one, store) is None:
-            engine.run(one, store, inner)
+        if find(specs[index], store) is None:
+            engine.run(specs[index], store, inner)
+
+    failures.each(partial(compare, index) for index in range(len(specs)))
 
 
 def _best_match(spec: dict[str, Any], store: Store, report: Report) -> None:

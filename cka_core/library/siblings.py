@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import itertools
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from cka_core.base.records import LARGEST_SEED
@@ -20,21 +21,39 @@ def untrained(info: NetworkInfo, store: Store) -> NetworkInfo | None:
     return catalogue.by_name(info.untrained_name, store)
 
 
-def another_seed(info: NetworkInfo, networks: Mapping[str, NetworkInfo], store: Store) -> NetworkInfo | None:
-    """The network of the same architecture and recipe with the next seed; None where the library has none."""
+def another_seed(
+    info: NetworkInfo,
+    networks: Mapping[str, NetworkInfo],
+    store: Store,
+    besides: Collection[NetworkInfo] = (),
+) -> NetworkInfo | None:
+    """The network of the same architecture and recipe with the next seed, none of those ``besides``, at whatever epoch;
+    None where the library has none."""
+    gone = {_whole(other) for other in besides}
     if info.spec.source == "untrained":
-        following = ((info.spec.seed or 0) + 1) % (LARGEST_SEED + 1)
-        return catalogue.by_name(f"{info.spec.architecture}:{following}", store)
+        first = info.spec.seed or 0
+        following = (first + more for more in range(1, len(gone) + 2))
+        named = (f"{info.spec.architecture}:{seed % (LARGEST_SEED + 1)}" for seed in following)
+        return next(other for other in (catalogue.by_name(name, store) for name in named) if _whole(other) not in gone)
+    seeds = _seeds(info, networks)
+    left = [seed for seed, other in seeds.items() if _whole(other) not in gone and seed != info.spec.seed]
+    later = [seed for seed in left if seed > (info.spec.seed or 0)]
+    return seeds[min(later or left)] if left else None
+
+
+def _whole(info: NetworkInfo) -> str:
+    """What a network is called at the end of its training."""
+    return info.spec.name.partition("@")[0]
+
+
+def _seeds(info: NetworkInfo, networks: Mapping[str, NetworkInfo]) -> dict[int, NetworkInfo]:
+    """The networks of the same architecture and recipe that the library has, by their seeds."""
     own = recipe(info)
-    if own is None:
-        return None
-    seeds = {
+    return {
         other.spec.seed or 0: other
         for other in networks.values()
-        if other.spec.source != "untrained" and recipe(other) == own and other.spec.seed != info.spec.seed
+        if own is not None and other.spec.source != "untrained" and recipe(other) == own
     }
-    later = [seed for seed in seeds if seed > (info.spec.seed or 0)]
-    return seeds[min(later or seeds)] if seeds else None
 
 
 def recipe(info: NetworkInfo) -> dict[str, Any] | None:
@@ -45,16 +64,18 @@ def recipe(info: NetworkInfo) -> dict[str, Any] | None:
     return {name: value for name, value in spec.items() if name not in ("seed", "keep_every", "force_cpu")}
 
 
-def next_seed(info: NetworkInfo) -> dict[str, Any] | None:
-    """The recipe of a training that gives another seed of a network, as a spec's fields; None where there is none."""
+def next_seed(info: NetworkInfo, networks: Mapping[str, NetworkInfo]) -> dict[str, Any] | None:
+    """The recipe of a training that gives another seed of a network than the library has, as a spec's fields; None
+    where there is none."""
     if recipe(info) is None or info.record["spec"].get("start_digest"):
         return None
-    return {**info.record["spec"], "seed": int(info.record["spec"]["seed"]) + 1}
+    first, known = int(info.record["spec"]["seed"]) + 1, _seeds(info, networks)
+    return {**info.record["spec"], "seed": next(seed for seed in itertools.count(first) if seed not in known)}
 
 
 def kept_epochs(info: NetworkInfo, store: Store) -> list[int]:
     """The epochs after which a network's weights were kept and are here, in order; empty for most."""
-    name = info.spec.name.partition("@")[0]
+    name = _whole(info)
     known = sorted(int(epoch) for epoch in info.record.get("checkpoints") or {})
     return [epoch for epoch in known if store.has("networks", f"{name}@{epoch}")]
 
@@ -68,16 +89,31 @@ class Pair:
 
 
 def both_untrained(a: NetworkInfo, b: NetworkInfo, store: Store) -> Pair | None:
-    """Both networks before training; None where one of them has no such network."""
-    found = untrained(a, store), untrained(b, store)
-    return Pair(*found) if found[0] and found[1] else None  # type: ignore[arg-type]
+    """Both networks before training; None where one of them has no such network.
+
+    Two seeds of one architecture are two networks before training too: compared with itself it would be 1.
+    """
+    before_a, before_b = untrained(a, store), untrained(b, store)
+    if before_a is None or before_b is None:
+        return None
+    if before_a.spec == before_b.spec and a.spec.seed != b.spec.seed:
+        own = (catalogue.by_name(f"{info.spec.architecture}:{info.spec.seed or 0}", store) for info in (a, b))
+        return Pair(*own)
+    return Pair(before_a, before_b)
 
 
 def both_of_another_seed(
     a: NetworkInfo, b: NetworkInfo, networks: Mapping[str, NetworkInfo], store: Store
 ) -> Pair | None:
-    """Both networks with another seed, or the one of which there is another; None where there is of neither."""
-    found = another_seed(a, networks, store), another_seed(b, networks, store)
-    if not any(found):
+    """Both networks with another seed, or the one of which there is another; None where there is of neither.
+
+    Of two seeds of one training neither stands in for the other: that would be the same two, swapped.
+    """
+    if a.spec == b.spec:
+        other = another_seed(a, networks, store)
+        return None if other is None else Pair(other, other)
+    other_a = another_seed(a, networks, store, [b])
+    other_b = another_seed(b, networks, store, [a, *([other_a] if other_a else [])])
+    if other_a is None and other_b is None:
         return None
-    return Pair(found[0] or a, found[1] or b)
+    return Pair(other_a or a, other_b or b)

@@ -200,7 +200,7 @@ class Comparison:
         return text.getvalue()
 
     def to_cells_csv(self, level: float = 0.95) -> str:
-        """A row a cell as CSV: both layers, the value, and its interval and ``n_eff`` where they are known."""
+        """A row a cell as CSV: both layers, the value, and where known ``n_eff`` and, from 30 of them, the interval."""
         return intervals.cells_csv(self, level)
 
     def heatmap(self, **options: Any) -> plotly.graph_objects.Figure:

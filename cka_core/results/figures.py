@@ -58,7 +58,8 @@ def heatmap(
     narrow : for a phone: the colour bar below
     faded : pale, for a map that is about to be replaced
     blocks : of a network with itself, to be outlined, as `results.blocks.marked` gives them
-    beside : what the hover says of each cell beside its value and interval: a word and an array like the matrix
+    beside : what the hover says of each cell beside its value and interval: a word, and an array of numbers or texts
+        like the matrix
     """
     import plotly.graph_objects as go
 
@@ -71,10 +72,11 @@ def heatmap(
     if not low < high:
         raise ValueError(f"Expected a darkest colour's value below the lightest's, got zmin {low!r} and zmax {high!r}.")
     title_a, title_b = titles or (comparison.name_a, comparison.name_b)
-    names_a = views.labels(comparison.layers_a, comparison.reasons_a)
-    names_b = views.labels(comparison.layers_b, comparison.reasons_b)
+    called = words.value_text(comparison.provenance)
+    names_a = views.labels(comparison.layers_a, comparison.reasons_a, called)
+    names_b = views.labels(comparison.layers_b, comparison.reasons_b, called)
     z = comparison.matrix.astype(np.float32)
-    value = html.escape(words.value_text(comparison.provenance), quote=False)
+    value = html.escape(called, quote=False)
     bar: dict[str, Any] = {"title": {"text": value, "side": "top"}, "thickness": 12, "outlinewidth": 0, "len": 1.0}
     if narrow:
         bar |= {"orientation": "h", "y": -0.16, "yanchor": "top", "title": {"text": value, "side": "bottom"}}
@@ -145,10 +147,12 @@ def _said_of_cells(comparison: Comparison, beside: Mapping[str, np.ndarray]) -> 
     if notes is not None:
         said.append("  %{text}")
         more["text"] = notes
-    for index, word in enumerate(beside):
-        said.append(f"<br>{html.escape(word, quote=False)}  %{{customdata[{index}]:.3f}}")
-    if beside:
-        more["customdata"] = np.stack(list(beside.values()), axis=-1).astype(np.float32)
+    columns = [np.asarray(values) for values in beside.values()]
+    are_numbers = [values.dtype.kind in "fiu" for values in columns]
+    for index, (word, is_number) in enumerate(zip(beside, are_numbers, strict=True)):
+        said.append(f"<br>{html.escape(word, quote=False)}  %{{customdata[{index}]{':.3f' if is_number else ''}}}")
+    if columns:
+        more["customdata"] = np.stack(columns, axis=-1).astype(np.float32 if all(are_numbers) else object)
     return said, more
 
 

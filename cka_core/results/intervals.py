@@ -77,7 +77,8 @@ def cells_csv(result: Comparison, level: float) -> str:
     columns = [result.matrix]
     header = ["layer_a", "layer_b", "value"]
     if result.jackknife is not None:
-        columns += [*interval(result, level), result.n_eff]
+        few = result.n_eff < closed_form.FEW_IMAGES
+        columns += [*(np.where(few, np.nan, bound) for bound in interval(result, level)), result.n_eff]
         header += ["low", "high", "n_eff"]
     writer.writerow(header)
     for row, layer_a in enumerate(result.layers_a):

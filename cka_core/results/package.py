@@ -43,7 +43,7 @@ provenance.json  networks, images, preprocessing, versions
 again.py         {again}
 CITATION.bib     what to cite
 """
-CELLS = "cells.csv        a row a cell, with its 95 % interval\n"
+CELLS = "cells.csv        a row a cell, with its 95 % interval, and how many images decide it\n"
 CITATION = """@misc{{cka_explorer,
   title = {{CKA Explorer {version}: which layers of two neural networks represent images alike}},
   note = {{{title}: {facts}}},

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cka_core.measures import registry
-from cka_core.results import views
+from cka_core.results import views, words
 
 if TYPE_CHECKING:
     import pandas
@@ -30,7 +30,8 @@ def rank_text(place: tuple[int, int] | None) -> str:
 
 def under_each(results: Mapping[str, Comparison], layer_a: str, layer_b: str) -> pandas.DataFrame:
     """A row a measure: its value of the pair, the pair's place among all pairs, the place of B's layer among all layers
-    of B for A's layer, and which of these comes first. Layers go by `views.unique_names`.
+    of B for A's layer, and which of these comes first; why it has no value instead of the place. Layers go by
+    `views.unique_names`.
 
     ``results`` has the same comparison by each measure's name. Empty where a measure has not these layers.
     """
@@ -44,9 +45,10 @@ def under_each(results: Mapping[str, Comparison], layer_a: str, layer_b: str) ->
         if registry.MEASURES[name].residual_only:
             row["among all pairs"] = "of residual outputs only"
         if layer_a in names_a and layer_b in names_b:
-            own = result.matrix[names_a.index(layer_a)]
-            value = float(own[names_b.index(layer_b)])
-            row |= {"value": value, "among all pairs": rank_text(rank(result.matrix, value))}
+            at = names_a.index(layer_a), names_b.index(layer_b)
+            own, why = result.matrix[at[0]], words.why_none(result, *at)
+            value = float(own[at[1]])
+            row |= {"value": value, "among all pairs": f"none, {why}" if why else rank_text(rank(result.matrix, value))}
             row["among B’s layers"] = rank_text(rank(own, value))
             if np.isfinite(own).any():
                 row["best match of A’s layer"] = names_b[int(np.nanargmax(own))]

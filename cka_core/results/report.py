@@ -6,8 +6,6 @@ import html
 import json
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from cka_core.results import figures, passed_on, trust, views, words
 from cka_core.results.differences import is_difference
 
@@ -28,9 +26,8 @@ const line = (text) => { const p = document.createElement('div'); p.textContent 
 const show = (row, column) => {
   place.replaceChildren();
   line('A  ' + about.a[row]); line('B  ' + about.b[column]);
-  const value = about.values[row][column];
-  const why = about.why_a[row] || about.why_b[column] || 'not known';
-  line(value === null ? 'No value: ' + why : about.measure + '  ' + value);
+  const value = about.values[row][column], none = /^none, /;
+  line(none.test(value) ? 'No ' + about.measure + ': ' + value.replace(none, '') : about.measure + '  ' + value);
   const sure = about.sure ? about.sure[row][column] : '';
   if (sure) line(sure.startsWith('[') ? '95 % interval  ' + sure : sure);
 };
@@ -84,15 +81,10 @@ def _about(comparison: Comparison) -> dict[str, Any]:
         for side, layers in (("a", comparison.layers_a), ("b", comparison.layers_b))
     }
     about: dict[str, Any] = {
-        **named, "values": _rounded(comparison.matrix), "measure": words.measure_text(comparison.provenance),
-        "why_a": comparison.reasons_a, "why_b": comparison.reasons_b,
+        **named, "values": trust.values(comparison).tolist(), "measure": words.value_text(comparison.provenance),
     }  # fmt: skip
     sure = trust.notes(comparison)
     return about if sure is None else about | {"sure": sure.tolist()}
-
-
-def _rounded(matrix: np.ndarray) -> list[list[float | None]]:
-    return [[None if np.isnan(value) else round(float(value), 4) for value in row] for row in matrix]
 
 
 def _table(comparison: Comparison) -> str:
@@ -102,7 +94,7 @@ def _table(comparison: Comparison) -> str:
     best, values = comparison.best_match()
     rows = "".join(
         f"<tr><td>{html.escape(layer.name)}</td><td>{html.escape(comparison.layers_b[at].name)}</td>"
-        f"<td>{alike:.3f}</td></tr>"
+        f"<td>{words.number(alike)}</td></tr>"
         for layer, at, alike in zip(comparison.layers_a, best.tolist(), values.tolist(), strict=True)
         if at >= 0 and alike == alike
     )

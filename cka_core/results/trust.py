@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,9 @@ CHANCE_MISLEADS = 0.1
 """Where chance reaches this, 72 images and fewer, a reader who knows CKA of more images reads too much into a map."""
 
 FEW = "few images decide"
+ROUNDING = 1e-4
+"""What float32 may take from a whole number of images."""
+
 MOST_NAMED = 8
 OF_THE_OTHERS = {mutual_knn.MEASURE.name: mutual_knn.NEIGHBOURS, svcca.MEASURE.name: svcca.COMPONENTS}
 """By measure how many of the n - 1 other images, or of as many directions, make its level of chance."""
@@ -69,8 +73,7 @@ def _minibatches(result: Comparison) -> Fact | None:
     sizes, measure = intervals.sizes(result), intervals.measure_of(result)
     if not sizes:
         return None
-    size = result.provenance["batch_size"]
-    of = f"{min(sizes):,} to {max(sizes):,}" if result.provenance.get("batch_sizes") else f"{size:,}"
+    of = f"{min(sizes):,}" if min(sizes) == max(sizes) else f"{min(sizes):,} to {max(sizes):,}"
     text = f"{len(sizes)} minibatches of {of}" if len(sizes) > 1 else "one minibatch"
     passes = result.provenance.get("passes") or 1
     text += f", {passes} passes" if passes > 1 else ""
@@ -122,7 +125,7 @@ def _chance(result: Comparison) -> Fact | None:
         f"With one network's images in another order CKA is 0 on average; {ABOVE} standard deviations are "
         f"{reached:.3f}. What lies above is more than chance, which is not yet alike."
     )
-    return Fact(f"chance reaches {reached:.2g}", hint, misleads=reached >= CHANCE_MISLEADS)
+    return Fact(f"chance reaches {min(reached, 1.0):.2g}", hint, misleads=reached >= CHANCE_MISLEADS)
 
 
 def _level(measure: Measure, sizes: Sequence[int]) -> str:
@@ -143,11 +146,11 @@ def _deciding(result: Comparison) -> Fact | None:
     least = min(float(n_eff.min()) for n_eff in known if len(n_eff))
     hint = "How many images decide a layer's similarities: 1 / sum of their squared shares in its own HSIC."
     if least >= FEW_IMAGES:
-        return Fact(f"at least {least:.0f} images decide", hint)
+        return Fact(f"at least {whole(least)} images decide", hint)
     few = [(side, runs(n_eff < FEW_IMAGES, layers)) for side, layers, n_eff in sides]
     where = " and ".join(f"{told} of {side}" for side, told in few if told)
     return Fact(
-        f"{FEW}: {least:.0f}",
+        f"{FEW}: {whole(least)}",
         f"{hint} Fewer than {FEW_IMAGES}, and the next rare image could change everything; no interval is shown there: "
         f"{where}.",
         misleads=True,
@@ -197,10 +200,10 @@ def notes(result: Comparison) -> np.ndarray | None:
         return None
     low, high = result.interval()
     n_eff = result.n_eff
-    told = np.char.add(np.char.add(np.char.mod("[%.3f, ", low), np.char.mod("%.3f", high)), "]").astype(object)
-    few = n_eff < FEW_IMAGES
+    told = np.char.add(np.char.add(np.char.add("[", _numbers(low)), ", "), np.char.add(_numbers(high), "]"))
+    told, few = told.astype(object), n_eff < FEW_IMAGES
     told[np.isnan(low)] = ""  # four images have no interval, nor has what hardly varies without one of them
-    told[few] = [f"{FEW} ({count:.0f})" for count in n_eff[few]]
+    told[few] = [f"{FEW} ({whole(count)})" for count in n_eff[few]]
     told[np.isnan(result.matrix)] = ""
     return told
 
@@ -209,6 +212,29 @@ def note(result: Comparison, row: int, column: int) -> str:
     """`notes` of one cell; "" where there are none."""
     told = notes(result.select([row], [column]))
     return "" if told is None else str(told[0, 0])
+
+
+def _numbers(values: np.ndarray) -> np.ndarray:
+    """`words.number` of each."""
+    return np.char.mod("%.3f", np.where(np.abs(values) < words.LEAST, 0.0, values))
+
+
+def values(result: Comparison) -> np.ndarray:
+    """Every cell in words, an array of text like the matrix: "0.885", or "none" and why."""
+    told = _numbers(result.matrix).astype(object)
+    for row, column in np.argwhere(np.isnan(result.matrix)).tolist():
+        told[row, column] = f"none, {words.why_none(result, row, column)}"
+    return told
+
+
+def value(result: Comparison, row: int, column: int) -> str:
+    """`values` of one cell."""
+    return str(values(result.select([row], [column]))[0, 0])
+
+
+def whole(n_eff: float) -> str:
+    """How many images decide, in whole images: 29.7 are fewer than 30."""
+    return f"{math.floor(n_eff + ROUNDING):,}"
 
 
 def columns(result: Comparison, rows: Any, positions: Any) -> dict[str, np.ndarray]:
@@ -221,7 +247,11 @@ def columns(result: Comparison, rows: Any, positions: Any) -> dict[str, np.ndarr
     low, high = (bound[rows, positions] for bound in result.interval())
     n_eff = result.n_eff[rows, positions]
     few = n_eff < FEW_IMAGES
-    return {"low": np.where(few, np.nan, low), "high": np.where(few, np.nan, high), "images deciding": n_eff}
+    return {
+        "low": np.where(few, np.nan, low),
+        "high": np.where(few, np.nan, high),
+        "images deciding": np.floor(n_eff + ROUNDING),
+    }
 
 
 def could_have_intervals(result: Comparison) -> bool:

@@ -60,8 +60,8 @@ def features(layer: Layer) -> int:
     return math.prod(layer.shape)
 
 
-def labels(layers: Sequence[Layer], reasons: Sequence[str | None] | None = None) -> list[str]:
-    """One line a layer, "name · Kind · 16×16×32", with the reason where it has no CKA.
+def labels(layers: Sequence[Layer], reasons: Sequence[str | None] | None = None, value: str = "CKA") -> list[str]:
+    """One line a layer, "name · Kind · 16×16×32", with the reason where it has no ``value``.
 
     Unique, and safe where a little HTML is understood (names come from users' files).
     """
@@ -71,7 +71,7 @@ def labels(layers: Sequence[Layer], reasons: Sequence[str | None] | None = None)
         parts = [layer.name, layer.kind, shape_text(layer.shape)]
         reason = reasons[position] if reasons else None
         if reason:
-            parts.append(f"no CKA: {reason}")
+            parts.append(f"no {value}: {reason}")
         line = html.escape(" · ".join(part for part in parts if part), quote=False)
         seen[line] = seen.get(line, 0) + 1
         lines.append(line if seen[line] == 1 else f"{line} ({seen[line]})")
@@ -240,7 +240,7 @@ def cell(comparison: Comparison, row: int, column: int) -> Cell:
         row,
         column,
         float(comparison.matrix[row, column]),
-        comparison.reasons_a[row] or comparison.reasons_b[column],
+        words.why_none(comparison, row, column),
         trust.note(comparison, row, column),
         best(comparison.matrix[row], row),
         best(comparison.matrix[:, column], column),

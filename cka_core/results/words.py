@@ -8,6 +8,7 @@ from typing import Any
 
 from cka_core.base.words import seconds_text
 from cka_core.measures import partial, registry
+from cka_core.measures.measure import NOT_DEFINED
 from cka_core.results.activation_sets import Sample
 from cka_core.results.comparison import Comparison
 
@@ -128,6 +129,23 @@ def value_text(provenance: Mapping[str, Any]) -> str:
     """What a number of the map is called, as short as can be: "CKA", "SVCCA", "R²"."""
     name = provenance.get("measure") or "cka-linear-unbiased"
     return SHORT.get(name) or MEASURES.get(name, name)
+
+
+LEAST = 0.0005
+"""What is nearer to 0 than this is "0.000": a minus before it would say that it is something."""
+
+
+def number(value: float) -> str:
+    """A value of the map as it is said everywhere: "0.885", "-0.004", "0.000"."""
+    return f"{0.0 if abs(value) < LEAST else value:.3f}"
+
+
+def why_none(comparison: Comparison, row: int, column: int) -> str | None:
+    """Why a cell has no number; None where it has one. Where both layers have some with others, that is all there is
+    to say: no minibatch in which both vary, or a measure of one's own that has none of these two."""
+    if comparison.matrix[row, column] == comparison.matrix[row, column]:
+        return None
+    return comparison.reasons_a[row] or comparison.reasons_b[column] or f"{NOT_DEFINED} for these two layers"
 
 
 def sample_text(sample: Sample) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 
 from cka_core.measures.chance import BestMatchChance
-from cka_core.results import figures, thumbnails
+from cka_core.results import figures, thumbnails, trust
 from cka_core.results.comparison import Comparison
 
 LIGHT_INK = "#6f7285"
@@ -32,12 +32,12 @@ def digest(comparison: Comparison, titles: tuple[str, str]) -> str:
     return seen.hexdigest()[:32]
 
 
-def heatmap(comparison: Comparison, of: str, beside: Mapping[str, Any] | None = None, **how: Any) -> Any:
-    """`figures.heatmap`; ``of`` is the `digest` of what is drawn, which ``beside`` is looked at for, too."""
+def heatmap(comparison: Comparison, of: str, beside: Mapping[str, Comparison] | None = None, **how: Any) -> Any:
+    """`figures.heatmap`; ``of`` is the `digest` of what is drawn, which the maps ``beside`` are looked at for, too."""
     seen = hashlib.sha256(of.encode())
-    for word, values in (beside or {}).items():
-        seen.update(word.encode() + values.tobytes())
-    return _heatmap(seen.hexdigest(), how, _ink(), comparison, beside)
+    for word, other in (beside or {}).items():
+        seen.update(f"{word} {digest(other, ('', ''))}".encode())
+    return _heatmap(seen.hexdigest(), how, _ink(), comparison, beside or {})
 
 
 def best_match_curve(
@@ -68,9 +68,10 @@ def _inked(figure: Any, ink: str | None) -> Any:
 
 @st.cache_resource(max_entries=MOST, show_spinner=False)
 def _heatmap(
-    of: str, how: dict[str, Any], ink: str | None, _comparison: Comparison, _beside: Mapping[str, Any] | None
+    of: str, how: dict[str, Any], ink: str | None, _comparison: Comparison, _beside: Mapping[str, Comparison]
 ) -> Any:
-    return _inked(figures.heatmap(_comparison, beside=_beside, **how), ink)
+    beside = {word: trust.values(other) for word, other in _beside.items()}
+    return _inked(figures.heatmap(_comparison, beside=beside, **how), ink)
 
 
 @st.cache_resource(max_entries=MOST, show_spinner=False)

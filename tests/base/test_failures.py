@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cka_core.base import failures
 from cka_core.base.failures import LONGEST, in_short
 
 TENSORFLOW = """Graph execution error:
@@ -42,3 +43,23 @@ def test_the_last_line_that_says_something_is_told_without_folders(error, told):
 
 def test_a_long_line_is_cut():
     assert len(in_short(RuntimeError("x" * 1000))) == LONGEST and in_short(RuntimeError("x" * 1000)).endswith("x…")
+
+
+def refuse(text):
+    raise ValueError(text)
+
+
+def test_one_of_several_that_is_refused_keeps_no_other_from_being_done():
+    done = []
+    pieces = [lambda: refuse("Too few."), lambda: done.append(1), lambda: refuse("Too many."), lambda: done.append(2)]
+    with pytest.raises(ValueError, match=r"^Too few\. Too many\.$"):
+        failures.each(pieces)
+    assert done == [1, 2]
+    failures.each([])
+
+
+def test_what_two_of_several_are_refused_for_is_of_all_of_them():
+    done = []
+    with pytest.raises(ValueError, match=r"^No such layer\.$"):
+        failures.each([lambda: refuse("No such layer.")] * 2 + [lambda: done.append(1)])
+    assert not done

@@ -83,7 +83,8 @@ def test_the_keys_reach_the_map_and_the_first_cell(page: Page, reader: str):
 def test_a_cell_of_few_images_and_a_map_one_layer_high(page: Page, app: str, tmp_path):
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "one.npz", only=rng.standard_normal((8, 5)))
-    np.savez(tmp_path / "many.npz", **{f"block.{i:02}": rng.standard_normal((8, 5)) for i in range(60)})
+    many = {f"block.{i:02}": rng.standard_normal((8, 5)) for i in range(60)}
+    np.savez(tmp_path / "many.npz", **many, zero=np.zeros((8, 5)))
     page.goto(f"{app}/library")
     expect(page.get_by_role("heading", name="Library")).to_be_visible()
     page.locator("input[type=file]").set_input_files([tmp_path / "one.npz", tmp_path / "many.npz"])
@@ -112,5 +113,14 @@ def test_a_cell_of_few_images_and_a_map_one_layer_high(page: Page, app: str, tmp
     difference = page.locator(".maps canvas").nth(2)
     box = difference.bounding_box()
     assert box and box["height"] >= 48
-    difference.hover(position={"x": box["width"] * 30.5 / 60, "y": box["height"] / 2})
+    difference.hover(position={"x": box["width"] * 30.5 / 61, "y": box["height"] / 2})
     expect(page.locator(".hovered")).to_contain_text(re.compile(rf"A only · B block\.30: before {NUMBER}, after"))
+
+    # Of a layer that says nothing there is no number; the other's images stay.
+    page.goto(f"{app}/?a=one&b=many&la=only&lb=zero")
+    page.wait_for_selector(MAP)
+    expect(page.locator(".cell-view .value")).to_contain_text("No CKA: no variance")
+    expect(page.locator(".dimensions")).to_contain_text(re.compile(rf"Effective dimension: A {NUMBER}, B none\."))
+    near = page.locator(".strip .row")
+    expect(near.nth(0).locator(".pick")).to_have_count(7)
+    expect(near.nth(1)).to_have_text("This layer says nothing of these images.")

@@ -742,6 +742,9 @@ def test_two_maps_point_at_the_same_layers(page: Page, reader: str):
     expect(readout).to_contain_text(re.compile(r"this  \d\.\d{3}   the other  \d\.\d{3}   difference  -?\d\.\d{3}"))
     expect(page.locator(".st-key-two-this .linked-cell")).to_be_visible()
     expect(page.locator(".st-key-two-the-other .linked-cell")).to_be_hidden()
+    pointed = "{ points: [{ pointNumber: [97, 4] }] }"  # less than 0.0005 below 0
+    page.evaluate(f"document.querySelector('.st-key-two-difference .js-plotly-plot').emit('plotly_hover', {pointed})")
+    expect(readout).to_contain_text("difference  0.000")
 
 
 def test_two_maps_of_networks_of_another_width_point_at_the_same_layers(page: Page, reader: str):

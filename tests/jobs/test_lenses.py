@@ -38,6 +38,13 @@ def test_several_comparisons_are_one_job_that_passes_over_what_is_there(store):
     assert told == []
 
 
+def test_of_several_the_others_are_made_where_one_cannot_be_had(store):
+    wanted = Several((asked(8, measure="mutual-knn"), asked(8, measure="ridge")))
+    with pytest.raises(ValueError, match="more than 11 images"):
+        worker.KINDS["several"](dataclasses.asdict(wanted), store, lambda _: None)
+    assert [find(spec, store) is not None for spec in wanted.specs] == [False, True]
+
+
 def test_each_of_several_has_to_be_as_small_as_one_may_be(store, monkeypatch):
     monkeypatch.setenv("CKA_MAX_IMAGES", "64")
     admission.check_size("several", dataclasses.asdict(Several((asked(), asked(64)))), store)

@@ -26,6 +26,7 @@ from cka_core.jobs import records, submit
 from cka_core.library import catalogue
 from cka_core.measures.chance import BestMatchChance
 from cka_core.measures.estimators import estimates
+from cka_core.measures.jackknife import Jackknife
 from cka_core.measures.registry import MEASURES
 from cka_core.results import best_match, estimators, views
 from cka_core.results.blocks import network_blocks
@@ -237,6 +238,14 @@ def test_each_step_from_the_pair_is_bundled_too():
         assert not page.exception
         assert page.title[0].value == title
         assert has_map(page) and button(page, "Compare").disabled
+
+
+def test_two_seeds_of_one_architecture_are_two_networks_before_training():
+    page = open_page(a="cifar-resnet-38x1-plain-s0", b="cifar-resnet-38x1-plain-s1")
+    button(page, "Show both untrained").click().run()
+    assert not page.exception
+    asked = [page.session_state[side] for side in "ab"]
+    assert asked == ["cifar-resnet-38x1", "cifar-resnet-38x1:1"], "not one with itself"
 
 
 def test_opening_and_using_the_page_imports_neither_tensorflow_nor_dask():
@@ -812,6 +821,9 @@ def test_one_switch_shows_the_map_under_each_control_and_the_hover_all_that_are_
         assert not page.exception
         assert np.allclose(numbers(the_map(page)["data"][0]["z"]), made * factor, atol=1e-6)
         assert f"as it is: {made[0, 0]:.3f}" in texts(page)
+        difference = choice == "minus untrained"  # of which 0 is not "not at all"
+        assert ("how much more alike two layers became by training: above 0 more" in texts(page)) == difference
+        assert ("0 not at all" in texts(page)) != difference
 
 
 def test_a_range_of_colours_is_that_of_the_map_under_the_control_and_a_difference_is_white_at_zero(store):
@@ -915,8 +927,12 @@ def test_a_pinned_map_is_a_click_away_and_comes_first_among_the_others(store):
     page.session_state["tab"] = page.query_params["tab"] = "Two maps"
     page.run()
     assert page.selectbox(key="beside").options[0].startswith("cifar-resnet-38x1-cifar10-mini-s0 × cifar-resnet-14x4")
+    pinned = page.selectbox(key="beside").value
+    assert pinned in page.query_params["beside"], "whoever opens the link has no pins"
     button(page, "ResNet 38x1 × ResNet 14x4").click().run()
     assert page.title[0].value == "ResNet 38x1 × ResNet 14x4"
+    assert page.selectbox(key="beside").value is None and "beside" not in page.query_params
+    assert not [one for one in page.warning if "The link asks" in one.value], "it is the map on screen now"
     button(page, "Unpin").click().run()
     assert not page.session_state["pinned maps"]
 
@@ -1002,6 +1018,21 @@ def test_both_estimators_are_drawn_against_images_and_minibatches(store, monkeyp
     page.select_slider(key="estimator minibatches").set_value("8").run()
     page.select_slider(key="estimator images").set_value("16").run()
     assert not page.exception and "3 random samples out of 32 images" in texts(page)
+    assert "Here few images decide" not in texts(page)
+    result = find(spec(), store)
+    decide = [np.full(len(layers), 11.0) for layers in (result.layers_a, result.layers_b)]
+    few = replace(result, jackknife=Jackknife(np.full(result.matrix.shape, 0.1), *decide))
+    store.put("comparisons", spec().key, few.to_bytes())
+    assert "Here few images decide" in texts(open_page(a=A, b=B, tab="Estimators", **cell))
+
+
+def test_of_a_layer_that_does_not_vary_no_estimator_is_offered(store):
+    result = comparison(spec().a.architecture, spec().b.architecture)
+    silent = replace(result, reasons_a=("no variance", *result.reasons_a[1:]))
+    store.put("comparisons", spec().key, silent.to_bytes())
+    page = open_page(a=A, b=B, tab="Estimators", la=result.layers_a[0].name, lb=result.layers_b[0].name)
+    assert "No estimator says anything of this cell: no variance." in texts(page)
+    assert not [one for one in page.button if one.label.startswith("Draw random samples")]
 
 
 def test_several_networks_are_a_grid_of_small_maps_that_open_their_pairs(store, monkeypatch):

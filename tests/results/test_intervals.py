@@ -72,6 +72,10 @@ def test_a_row_a_cell_has_them_too(result):
     assert float(rows[4]["value"]) == result.matrix[1, 1] and float(rows[4]["n_eff"]) == result.n_eff[1, 1]
     assert (rows[4]["layer_a"], rows[4]["layer_b"]) == ("block1", "block1")
     assert rows[-1]["low"] == rows[-1]["value"] == ""
+    n_eff = np.where(np.arange(5) == 1, 29.0, result.jackknife.n_eff_a)
+    few = dataclasses.replace(result, jackknife=dataclasses.replace(result.jackknife, n_eff_a=n_eff))
+    cell = list(csv.DictReader(io.StringIO(few.to_cells_csv())))[4]
+    assert cell["low"] == cell["high"] == "" and cell["value"], "few images decide: no interval, as on the page"
     without = dataclasses.replace(result, jackknife=None).to_cells_csv()
     assert without.splitlines()[0] == '"layer_a","layer_b","value"'
 

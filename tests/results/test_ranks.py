@@ -39,6 +39,17 @@ def test_a_measure_of_other_layers_only_has_an_empty_row():
     assert np.isnan(table["value"][0]) and table["among all pairs"][0] == "of residual outputs only"
 
 
+def test_a_measure_that_has_none_of_the_cell_says_why():
+    usual = comparison("cifar-resnet-8x1", "cifar-resnet-8x1")
+    matrix, reasons = usual.matrix.copy(), ["no variance", *usual.reasons_a[1:]]
+    matrix[0] = np.nan
+    silent = dataclasses.replace(usual, matrix=matrix, reasons_a=tuple(reasons))
+    a, b = views.unique_names(usual.layers_a)[0], views.unique_names(usual.layers_b)[3]
+    table = ranks.under_each({"cka": usual, "svcca": silent}, a, b)
+    assert table["among all pairs"][0].endswith(f" of {usual.matrix.size:,}")
+    assert table["among all pairs"][1] == "none, no variance" and not table["among B’s layers"][1]
+
+
 def test_the_facts_of_every_measure_are_told():
     table = ranks.facts()
     assert len(table) == len(MEASURES) and (table.map(len) > 0).all(axis=None)

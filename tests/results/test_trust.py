@@ -9,7 +9,7 @@ import pytest
 
 from cka_core.comparing.arrays import compare_activations
 from cka_core.measures.jackknife import Jackknife
-from cka_core.results import figures, trust, views
+from cka_core.results import figures, trust, views, words
 from cka_core.results.comparison import Comparison
 from tests.synthetic import comparison
 
@@ -46,6 +46,12 @@ def test_the_line_says_images_measure_minibatches_batch_norm_chance_and_who_deci
     assert not misleading(sure(**TRAINED))
 
 
+def test_minibatches_are_said_to_be_of_a_size_where_all_are():
+    assert "2 minibatches of 250" in texts(sure(images={"n": 500}, batch_size=250))
+    assert "2 minibatches of 44 to 256" in texts(sure(images={"n": 300})), "2 of 256 would be other images"
+    assert "one minibatch" in texts(sure(images={"n": 200}))
+
+
 def test_of_networks_without_batch_norm_nothing_is_said_of_it():
     result = sure(**{side: {"name": "mine", "architecture": "mine"} for side in ("network_a", "network_b")})
     assert "batch norm at inference" in texts(result), "by its layers"
@@ -58,6 +64,7 @@ def test_of_networks_without_batch_norm_nothing_is_said_of_it():
 
 def test_only_what_would_mislead_is_marked():
     assert misleading(sure(**TRAINED | {"images": {"n": 64}})) == ["chance reaches 0.11"]
+    assert misleading(sure(**TRAINED | {"images": {"n": 5}})) == ["chance reaches 1"], "no CKA is above it"
     assert misleading(sure(slice(3, 6), **TRAINED)) == ["few images decide: 11"]
     assert misleading(sure()) == ["batch norm idle before training"]
     assert misleading(sure(batch_norm="train")) == []
@@ -132,6 +139,43 @@ def test_the_hover_has_the_note_and_what_stands_beside():
     assert trace.text[4][0] == "few images decide (11)"
     assert np.asarray(trace.customdata).shape == (*result.matrix.shape, 1)
     assert "text" not in figures.heatmap(comparison()).data[0].hovertemplate
+
+
+def test_a_cell_without_a_number_says_why_beside_another_map():
+    result = sure()
+    matrix, reasons = result.matrix.copy(), [None, "no variance", *[None] * (len(result.layers_a) - 2)]
+    matrix[1], matrix[2, 3] = np.nan, np.nan
+    lacking = dataclasses.replace(result, matrix=matrix, reasons_a=tuple(reasons))
+    told = trust.values(lacking)
+    assert told[0, 0] == f"{matrix[0, 0]:.3f}" and set(told[1]) == {"none, no variance"}
+    assert told[2, 3] == trust.value(lacking, 2, 3) == "none, not defined for these two layers"
+    trace = figures.heatmap(result, beside={"untrained": told}).data[0]
+    assert trace.hovertemplate.count("untrained  %{customdata[0]}<") == 1, "and no number of a word"
+    assert trace.customdata[1][0][0] == "none, no variance"
+
+
+def test_nothing_has_no_sign():
+    result = dataclasses.replace(sure(), matrix=np.full(sure().matrix.shape, -0.0004))
+    low, high = result.interval()
+    assert (trust.value(result, 0, 0), words.number(-0.0006)) == ("0.000", "-0.001")
+    shifted = dataclasses.replace(result, matrix=result.matrix - high[0, 0])
+    assert trust.note(shifted, 0, 0).endswith(", 0.000]"), trust.note(shifted, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "n_eff, told", [(29.7, "29"), (30.6, "30"), (np.float32(4 * (1 - 1e-7)), "4"), (1234.5, "1,234")]
+)
+def test_images_that_decide_are_whole_ones(n_eff, told):
+    """29.7 of them are fewer than 30, and said to be."""
+    assert trust.whole(n_eff) == told
+
+
+def test_what_decides_is_the_same_number_in_line_cell_and_table():
+    result = sure()
+    n_eff = np.full(len(result.layers_a), 29.7)
+    result = dataclasses.replace(result, jackknife=dataclasses.replace(result.jackknife, n_eff_a=n_eff))
+    assert "few images decide: 29" in texts(result) and trust.note(result, 0, 0) == "few images decide (29)"
+    assert set(views.pairs(result)["images deciding"]) == {29}
 
 
 def test_tables_have_bounds_but_none_where_few_images_decide():

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from cka_core.comparing.arrays import compare_activations
 from cka_core.networks.layers import Layer
 from cka_core.results import views
 from cka_core.results.comparison import Comparison
@@ -39,6 +40,17 @@ def test_labels_are_unique_and_carry_no_html():
 
 def test_labels_say_why_a_layer_has_no_cka():
     assert views.labels([Layer("a", "ReLU", (4,))], ["no variance"]) == ["a · ReLU · 4 · no CKA: no variance"]
+    assert views.labels([Layer("a", "ReLU", (4,))], ["no variance"], "SVCCA")[0].endswith("no SVCCA: no variance")
+
+
+def test_a_cell_of_layers_that_vary_in_other_minibatches_says_that_it_has_no_number():
+    x = np.random.default_rng(0).standard_normal((2, 40, 6))
+    halves = [np.arange(40) < 20, np.arange(40) >= 20]
+    a, b = ({"whole": own, "half": own * half[:, None]} for own, half in zip(x, halves, strict=True))
+    result = compare_activations(a, b, batch_size=20, measure="mutual-knn")
+    assert np.isnan(result.matrix).tolist() == [[False, False], [False, True]]
+    assert views.cell(result, 1, 1).reason == "not defined for these two layers"
+    assert views.cell(result, 0, 1).reason is None
 
 
 def test_names_are_told_apart_only_where_they_repeat():

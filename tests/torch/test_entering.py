@@ -233,7 +233,9 @@ def test_chance_is_that_of_the_minibatches_that_came(sizes, said, tmp_path):
     kept = Comparison.load(result.save(tmp_path / "result.npz"))
     assert kept.chance == kept.transpose().chance == pytest.approx(wanted)
     text = next(fact.text for fact in trust.line(result) if "minibatches" in fact.text)
-    assert text == f"{len(sizes)} minibatches of " + (f"{min(sizes)} to {max(sizes)}" if said else f"{max(sizes)}")
+    assert text == f"{len(sizes)} minibatches of " + (
+        f"{sizes[0]}" if len({*sizes}) == 1 else f"{min(sizes)} to {max(sizes)}"
+    )
     assert compare(net(), net(seed=1), rows(50), batch_size=16).provenance.get("batch_sizes") is None
 
 

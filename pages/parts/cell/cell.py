@@ -24,7 +24,8 @@ from cka_core.jobs import submit
 from cka_core.library import words as network_words
 from cka_core.library.catalogue import NetworkInfo
 from cka_core.measures.jackknife import FEW_IMAGES
-from cka_core.results import views
+from cka_core.results import trust, views
+from cka_core.results import words as result_words
 from cka_core.results.comparison import Comparison
 from pages.parts import address, drawn, glossary, hiding, visitor, widgets
 from pages.parts.compare import the_map
@@ -219,10 +220,10 @@ def _words(found: dict[str, Any], n: int) -> str:
     if found["cka"] is None:
         return "One of the two layers has no CKA on these images."
     count, (n_a, n_b) = len(found["images"]), found["n_eff"]
-    text = f"Together these {count} of {n:,} images add {_said(found['together'])} of {_said(found['cka'])}. "
+    text = f"Together these {count} of {n:,} images add {_said(found['together'])} of a CKA of {_said(found['cka'])}. "
     if found["without"] is not None:
         text += f"Without them CKA is {_said(found['without'])}. "
-    text += f"Effectively {n_a:,.0f} images decide A’s layer, {n_b:,.0f} B’s."
+    text += f"Effectively {trust.whole(n_a)} images decide A’s layer, {trust.whole(n_b)} B’s."
     return text + (
         f" Few images decide (under {FEW_IMAGES}): others might give another value."
         if min(n_a, n_b) < FEW_IMAGES
@@ -231,7 +232,7 @@ def _words(found: dict[str, Any], n: int) -> str:
 
 
 def _said(value: float) -> str:
-    return f"{value:.3f}".replace("-", "−")
+    return result_words.number(value).replace("-", "−")
 
 
 def _asked() -> dict[str, Any]:

@@ -1,6 +1,7 @@
 // The view of one cell: what stands under the map. Walking, pointing and ordering stay in the browser.
 
 const STRIP = 40, DECIDING = 56; // pixels of a picture
+const SILENT = 'This layer says nothing of these images.';
 
 const explained = (glossary, name, text = name) => make('abbr', { title: glossary[name], tabindex: '0', text });
 
@@ -35,7 +36,7 @@ function build(root, glossary) {
       ...both('strips', (side) => make('div', { class: 'strip' }, make('b', { text: 'AB'[side] }), make('span', { class: 'row' }))),
       part('shared', 'p')),
     make('section', { class: 'made', 'aria-label': 'Images that make the value' },
-      make('div', { class: 'bar' }, make('h2', { text: 'The images that add most to this value' }),
+      make('div', { class: 'bar' }, part('most', 'h2'),
         part('all', 'button', { type: 'button', text: 'Pick them all' })),
       part('makers', 'div'), part('making', 'p')),
     part('lacking', 'p'),
@@ -61,6 +62,7 @@ function show(state) {
     const which = head.querySelector('.which');
     which.replaceChildren(make('code', { text: layers[side][0] }), make('small', { text: `${layers[side][1]} · ${titles[side]}` }));
   });
+  find.most.textContent = `The images that add most to ${about.title === 'CKA' ? 'this value' : 'unbiased CKA'}`;
   const few = arrays.few[at], parts = [valueOf(shown, cell), `${thousands(about.of)} images`];
   const cka = about.title === 'CKA' ? '' : 'unbiased CKA ';
   if (about.m !== about.of || cka) {
@@ -83,7 +85,10 @@ function show(state) {
     find.spread[side].textContent = Number.isNaN(shares[side][0]) ? '' :
       `across ${say(100 * shares[side][0], 0)} %, up ${say(100 * shares[side][1], 0)} % of the variance`;
   });
-  const told = cell.map((layer, side) => `${'AB'[side]} ${say(state.sides[side].dimension(layer), 1)}`).join(', ');
+  const told = cell.map((layer, side) => {
+    const dimension = state.sides[side].dimension(layer);
+    return `${'AB'[side]} ${Number.isNaN(dimension) ? 'none' : say(dimension, 1)}`;
+  }).join(', ');
   find.dimensions.replaceChildren(
     `Variance by component, A solid, B dashed (${shares[0].length} of ${about.m - 1}, on a logarithmic scale). `,
     explained(walk.data.glossary, 'effective dimension', 'Effective dimension'), `: ${told}.`);
@@ -114,9 +119,12 @@ function point(state) {
   find.images.value = String(i);
   find.judged.textContent = judged(about, i);
   const near = cell.map((layer, side) => sides[side].neighbours(layer, i));
-  const known = near.every((row) => row[0] >= 0), common = known ? near[0].filter((one) => near[1].includes(one)) : [];
-  find.strips.forEach((strip, side) => strip.querySelector('.row').replaceChildren(...(known ? near[side] : []).map((one) =>
-    pick(state, one, pictureOf(about, one, STRIP), common.includes(one) ? 'common' : ''))));
+  const says = near.map((row) => row[0] >= 0), known = says[0] && says[1];
+  const common = known ? near[0].filter((one) => near[1].includes(one)) : [];
+  find.strips.forEach((strip, side) => {
+    const nearest = near[side].map((one) => pick(state, one, pictureOf(about, one, STRIP), common.includes(one) ? 'common' : ''));
+    strip.querySelector('.row').replaceChildren(...(says[side] ? nearest : [make('small', { text: SILENT })]));
+  });
   find.shared.textContent = known ? `${common.length} of the ${near[0].length} nearest are the same in both layers.` : '';
 }
 

@@ -79,11 +79,12 @@ def best_match(on: OnScreen, shown: Comparison, store: Store) -> None:
     wanted = BestMatchSpec(on.spec) if on.spec is not None and on.is_cka and on.spec.passes == 1 else None
     by_chance = find_by_chance(wanted, store) if wanted is not None else None
     of_all = shown.matrix.shape == on.comparison.matrix.shape
+    value = result_words.value_text(shown.provenance)
     st.plotly_chart(
         drawn.best_match_curve(shown, titles, by_chance if of_all else None, of_chance=wanted.key if wanted else ""),
         width="stretch",
         key="curve",
-        alt=f"Along the depth of {titles[0]} and of {titles[1]}: CKA of each layer with its best match in the other.",
+        alt=f"Along the depth of {titles[0]} and {titles[1]}: {value} of each layer with its best match in the other.",
         config=phone.chart({"displaylogo": False}, narrow=the_map.is_narrow()),
     )
     if by_chance is not None:

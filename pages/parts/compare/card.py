@@ -141,7 +141,7 @@ def _cell_text(
         if cell.reason:
             st.markdown(f"No {value}: {cell.reason}.")
         else:
-            st.metric(value, f"{cell.cka:.3f}", width="content")
+            st.metric(value, result_words.number(cell.cka), width="content")
         with st.container(gap=None):
             if cell.note and not cell.reason:
                 if cell.note.startswith(trust.FEW):  # in a caption red is too faint to be read
@@ -149,9 +149,7 @@ def _cell_text(
                 else:
                     st.caption(f"95 % interval {address.plain(cell.note)}", help=explain("interval"))
             for word, seen in beside.items():
-                value_beside = seen.matrix[cell.row, cell.column]
-                reason = seen.reasons_a[cell.row] or seen.reasons_b[cell.column]
-                st.caption(f"{word}: {f'none, {reason}' if reason else f'{value_beside:.3f}'}")
+                st.caption(f"{word}: {address.plain(trust.value(seen, cell.row, cell.column))}")
     for side, match, key, own, title in (
         ("A", cell.match_of_a, "lb", names[1], titles[1]),
         ("B", cell.match_of_b, "la", names[0], titles[0]),
@@ -163,7 +161,7 @@ def _cell_text(
             other = "other " if comparison.is_self else ""
             st.caption(f"Best {other}match of {side}’s layer", width="content", help=f"In {address.plain(title)}.")
             st.button(
-                f"{address.plain(own[position])} · {alike:.3f}",
+                f"{address.plain(own[position])} · {result_words.number(alike)}",
                 key=f"match of {side}",
                 type="tertiary",
                 icon=":material/arrow_forward:",

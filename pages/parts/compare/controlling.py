@@ -166,18 +166,20 @@ def offer(
     elif control.reason:
         st.info(f"{control.reason} The map below is as it is.", icon=":material/block:")
     if which == OTHER_SEED and on.spec is not None:
-        _seeds(on, networks, store)
+        _seeds(on, control.pair or Pair(on.a, on.b), networks, store)
 
 
-def _seeds(on: OnScreen, networks: Mapping[str, NetworkInfo], store: Store) -> None:
-    """Which network stands in for which, and a training of the seeds that are not there."""
-    for info in dict.fromkeys((on.a.spec.name, on.b.spec.name)):
-        own = on.a if on.a.spec.name == info else on.b
-        other = siblings.another_seed(own, networks, store)
-        if other is not None:
+def _seeds(on: OnScreen, pair: Pair, networks: Mapping[str, NetworkInfo], store: Store) -> None:
+    """Which network of the ``pair`` stands in for which, and a training of the seeds that are not there."""
+    offered = []
+    for own, other in {on.a.spec.name: (on.a, pair.a), on.b.spec.name: (on.b, pair.b)}.values():
+        if other.spec != own.spec:
             st.caption(f"{own.title}: {other.subtitle}, in place of seed {own.spec.seed}.")
             continue
-        fields = siblings.next_seed(own)
+        fields = siblings.next_seed(own, networks)
+        if fields is not None and fields in offered:  # of two seeds of one training
+            continue
+        offered.append(fields)
         if fields is None:
             st.caption(f"{own.title}: no other seed is known, and how it was trained is not known here.")
             continue

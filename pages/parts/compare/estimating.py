@@ -6,7 +6,8 @@ import streamlit as st
 
 from cka_core.base.store import Store
 from cka_core.comparing import estimate
-from cka_core.results import estimators, views
+from cka_core.measures.kernels import NO_VARIANCE, ONE_IMAGE
+from cka_core.results import estimators, trust, views
 from cka_core.results.comparison import Comparison
 from cka_core.results.estimators import MOST_IMAGES, EstimatorSpec
 from pages.parts import drawn, phone
@@ -16,6 +17,7 @@ from pages.parts.compare.which import NEEDS_NETWORKS, OnScreen
 from pages.parts.glossary import explain
 
 WHOLE = "all at once"
+FEW_DECIDE = " Here few images decide, and samples that lack them have another value: so both move."
 
 
 def view(on: OnScreen, cell: tuple[str, str] | None, store: Store) -> None:
@@ -26,6 +28,11 @@ def view(on: OnScreen, cell: tuple[str, str] | None, store: Store) -> None:
     shown = chosen_or_example(on, cell, help=explain("unbiased"))
     if shown is None:
         return
+    of = _cell(on.comparison, shown)
+    silent = next((reason for reason in (*of.reasons_a, *of.reasons_b) if reason in (NO_VARIANCE, ONE_IMAGE)), None)
+    if silent:
+        st.caption(f"No estimator says anything of this cell: {silent}.")
+        return
     spec = EstimatorSpec(on.spec, *shown)
     found = estimators.find(spec, store)
     if found is None:
@@ -35,7 +42,7 @@ def view(on: OnScreen, cell: tuple[str, str] | None, store: Store) -> None:
         missing.offer("estimators", spec, "Draw random samples of the images", title, seconds, store, key="estimators")
         st.caption("Then this shows both estimators against the number of images and the size of minibatches.")
         return
-    features = _features(on.comparison, shown)
+    features = views.features(of.layers_a[0]), views.features(of.layers_b[0])
     left, right = st.columns(2, gap="large")
     with left:
         sizes = [WHOLE, *(f"{size:,}" for size in found.sizes)]
@@ -52,17 +59,14 @@ def view(on: OnScreen, cell: tuple[str, str] | None, store: Store) -> None:
         "estimator stays where it is, and only its spread grows as images become few. The biased one rises towards 1, "
         "as that of noise does (dashed: these layers with the images of one permuted, exactly; dotted: Murphy et al. "
         "2024, sqrt(pq / ((n + p)(n + q)))). In minibatches it keeps the bias of the minibatch, however many there are."
+        + (FEW_DECIDE if trust.note(of, 0, 0).startswith(trust.FEW) else "")
     )
 
 
-def _features(comparison: Comparison, layers: tuple[str, str]) -> tuple[int, int]:
-    """How many features the two layers have."""
+def _cell(comparison: Comparison, layers: tuple[str, str]) -> Comparison:
+    """The map of these two layers alone."""
     names = views.unique_names(comparison.layers_a), views.unique_names(comparison.layers_b)
-    found = [
-        views.features(own[names[side].index(layers[side])])
-        for side, own in enumerate((comparison.layers_a, comparison.layers_b))
-    ]
-    return found[0], found[1]
+    return comparison.select(*([own.index(layer)] for own, layer in zip(names, layers, strict=True)))
 
 
 def _chart(figure: object, key: str, alt: str) -> None:

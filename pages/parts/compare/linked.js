@@ -27,7 +27,8 @@ export default function({ data, parentElement }) {
   const value = (chart, at) => {
     const z = chart.calcdata && chart.calcdata[0] && chart.calcdata[0][0].z;
     const found = z && z[at.row] ? z[at.row][at.column] : undefined;
-    return found === undefined || found === null || Number.isNaN(Number(found)) ? '–' : Number(found).toFixed(3);
+    const none = found === undefined || found === null || Number.isNaN(Number(found));
+    return none ? '–' : Number(found).toFixed(3).replace(/^-(?=0\.000$)/, ''); // nothing has no sign
   };
 
   const pointed = (event, from) => {

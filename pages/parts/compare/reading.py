@@ -5,14 +5,16 @@ from __future__ import annotations
 import streamlit as st
 
 from cka_core.base import shipped
+from cka_core.base.store import Store
 from cka_core.images.image_set import ImageSet
 from cka_core.jobs import submit
+from cka_core.library import siblings
 from cka_core.library import words as network_words
 from cka_core.library.catalogue import NetworkInfo
 from cka_core.measures import registry
 from cka_core.measures.blocks import RULE
 from cka_core.networks.fitting import DoesNotFit, plan
-from cka_core.results import blocks, views
+from cka_core.results import blocks, differences, views
 from cka_core.results.activation_sets import shared_sample
 from cka_core.results.comparison import Comparison
 from pages.parts import address, hiding, holding
@@ -99,6 +101,8 @@ def how_to_read(
         measure = registry.MEASURES.get(str(comparison.provenance.get("measure")))
         scale = f"{measure.range}." if measure else "1 up to rotation and scale, 0 not at all."
         said = f"**A cell** says how alike two layers represent the images: {scale}"
+        if differences.is_difference(comparison):
+            said = "**A cell** says how much more alike two layers became by training: above 0 more, below 0 less."
         st.markdown(said, help=hint("layer", "representation"))
         example = views.example_cell(comparison)
         if example:
@@ -132,9 +136,12 @@ def how_to_read(
 
 
 def _counterparts(
-    pair: tuple[NetworkInfo, ...], networks: dict[str, NetworkInfo], *, untrained: bool
+    pair: tuple[NetworkInfo, NetworkInfo], networks: dict[str, NetworkInfo], *, untrained: bool
 ) -> tuple[str, ...]:
     """The names of two networks ``untrained``, or both trained; none where one of them is not there."""
+    if untrained and all(info.trained_on for info in pair):
+        before = siblings.both_untrained(*pair, Store())
+        return () if before is None else (before.a.spec.name, before.b.spec.name)
     names = (
         network_words.counterpart(info, networks) if bool(info.trained_on) == untrained else info.spec.name
         for info in pair
@@ -148,8 +155,8 @@ def _show_counterparts(
 ) -> None:
     """Those of the pair that is chosen when it is pressed, which may be a later one than the button's."""
     known = {**networks, **{info.spec.name: info for info in pair}}
-    chosen = tuple(known.get(holding.held(side), info) for side, info in zip("ab", pair, strict=True))
-    show(*(_counterparts(chosen, networks, untrained=untrained) or (walk.DEEP, walk.WIDE)))
+    a, b = (known.get(holding.held(side), info) for side, info in zip("ab", pair, strict=True))
+    show(*(_counterparts((a, b), networks, untrained=untrained) or (walk.DEEP, walk.WIDE)))
 
 
 def partner(a: NetworkInfo, networks: dict[str, NetworkInfo], images: ImageSet | None = None) -> str:

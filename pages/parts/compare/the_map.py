@@ -102,13 +102,13 @@ def heatmap(
     on_cell: Callable[[str, str], None],
     faded: bool = False,
     blocks: Sequence[tuple[int, int, str]] = (),
-    beside: Mapping[str, Any] | None = None,
+    beside: Mapping[str, Comparison] | None = None,
     limits: tuple[float, float] | None = None,
 ) -> None:
     """The map, with ``blocks`` marked. A click calls ``on_cell`` with layers. The chosen cell is marked in the browser
     (cell/walk.js), so that the map is neither sent nor drawn again where another is chosen.
 
-    ``beside`` are other values of each cell, for the hover; ``limits`` those of the darkest and the lightest colour.
+    ``beside`` are other maps of the same cells, for the hover; ``limits`` those of the darkest and the lightest colour.
     """
     names_a, names_b = views.unique_names(comparison.layers_a), views.unique_names(comparison.layers_b)
     narrow = is_narrow()

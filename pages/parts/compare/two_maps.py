@@ -75,7 +75,7 @@ def _other(on: OnScreen, store: Store) -> OnScreen | None:
         st.caption("There is no other comparison yet. Compare another pair, then come back.")
         return None
     usual = history.pinned_keys()[0] if history.pinned_keys() and history.pinned_keys()[0] in keys else None
-    address.read("beside", usual, keys.__contains__)
+    address.read("beside", usual, {*keys, own}.__contains__)  # the map on screen may have stood beside another
     if st.session_state["beside"] not in keys:
         st.session_state["beside"] = usual
     key = st.selectbox(
@@ -86,7 +86,7 @@ def _other(on: OnScreen, store: Store) -> OnScreen | None:
         index=None,
         placeholder="choose any other comparison",
     )
-    address.write("beside", key or "", usual or "")
+    address.write("beside", key or "", "")  # a pinned one too: whoever opens the link has no pins
     found = inventory.opened(key, store) if key else None
     return OnScreen(*found, None) if found is not None else None
 
