@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cka_core.base import full_disk
+from cka_core.base import extras, full_disk
 from cka_core.cli import factory
 from cka_core.cli.options import (
     BalancedOption,
@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 
 ENDINGS = {"out": (".npz", ".csv"), "figure": (".png", ".svg", ".pdf", ".html"), "bundle": (".zip",)}
 """Of the files that each option asks for."""
+DRAWN_BY = {".html": ("plotly",), ".zip": ("plotly", "matplotlib")} | dict.fromkeys(
+    ENDINGS["figure"][:3], ("matplotlib",)
+)
+"""What a file of an ending cannot be made without, of the packages that an extra brings."""
 
 
 def compare(
@@ -264,11 +268,13 @@ def _measures(words: str) -> list[str]:
 
 
 def _checked(option: str, paths: list[Path] | None) -> list[Path]:
-    """The files asked for with an option; ValueError for one of another ending, or that cannot be written."""
+    """The files asked for with an option; ValueError for one of another ending, or that cannot be written,
+    `NotInstalled` for one that nothing here can draw."""
     for path in paths or ():
         if path.suffix.lower() not in ENDINGS[option]:
             raise ValueError(f"Expected a file ending in {', '.join(ENDINGS[option])}, got {path.name}.")
         check_outputs(**{option: path})
+        extras.check(*DRAWN_BY.get(path.suffix.lower(), ()))
     return paths or []
 
 
