@@ -86,8 +86,10 @@ def given(context: typer.Context, *names: str) -> bool:
 
 def part_of(context: typer.Context, images: str, split: str, store: Store) -> str:
     """The part that is meant: of images of one's own that came in one part all, unless another was typed."""
-    from cka_core.images import own
+    from cka_core.images import own, sets
 
+    if not images:
+        sets.image_set(images, store)  # says which there are
     found = None if given(context, "split") else own.registered(store).get(images)
     return split if found is None else next(iter(found.sizes))
 
