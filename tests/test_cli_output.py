@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from cka_core.cli import quiet
+from cka_core.base.progress import Progress
+from cka_core.cli import options, quiet
 
 ROOT = Path(__file__).parent.parent
 
@@ -89,3 +92,16 @@ def test_beside_its_output_a_command_shows_its_progress_alone(tmp_path):
     )
     assert done.returncode == 0
     assert all(re.match(r" *\d+%\|", line) for line in done.stderr.splitlines() if line), done.stderr
+
+
+def test_a_key_that_a_library_swallowed_stops_the_work_at_its_next_report(capsys):
+    with pytest.raises(SystemExit) as ended:
+        with options.stoppable("What is finished is kept."), options.progress_bar() as report:
+            report(Progress("building", 0, 2))
+            with contextlib.suppress(BaseException):
+                signal.raise_signal(signal.SIGINT)
+            report(Progress("training", 1, 2))
+    assert ended.value.code == 130 and "Stopped. What is finished is kept." in capsys.readouterr().err
+    with options.progress_bar() as report:
+        report(Progress("another", 1, 2))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
