@@ -228,6 +228,9 @@ def test_compare_by_other_measures_writes_a_file_each(tmp_path, store):
         "cka", "cka-biased", "cka-rbf", "rsa-pearson", "rsa-spearman", "mutual-knn", "svcca", "ridge", "procrustes",
     }  # fmt: skip
     assert Comparison.load(tmp_path / "r-procrustes.npz").matrix.shape == (3, 3)
+    told = "Compared are layers of the kind Add alone, as each pair takes long; --layers asks for others."
+    assert done.stdout.count(told) == 1 and done.stdout.index(told) > done.stdout.index("3 × 3 layers, Procrustes")
+    assert told not in run(*words, "--measure", "procrustes", "--layers", "Add").stdout
     refused = run(*words, "--measure", "cca")
     assert refused.exit_code == 1 and "Unknown measure 'cca'. Valid: cka, " in str(refused.exception)
 

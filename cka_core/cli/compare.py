@@ -136,7 +136,7 @@ def compare(
 
     def tell(result: Comparison, name: str) -> None:
         of_several = f"-{name}" if len(names) > 1 else ""
-        _tell(result)
+        _tell(result, patterns)
         for path in paths:
             asked = path.with_stem(path.stem + of_several)
             for written in _write(result, asked, size=figure_size, dpi=dpi, colours=colours, limits=shown):
@@ -228,7 +228,8 @@ def _side(word: str, store: Store) -> NetworkInfo:
         raise ValueError(f"{error} Arrays, one a layer, are brought in first and compared by name: {first}") from error
 
 
-def _tell(result: Comparison) -> None:
+def _tell(result: Comparison, asked: tuple[str, ...] | None) -> None:
+    """What was compared, of which layers where fewer than ``asked`` (None: all), and what else is to be known of it."""
     from cka_core.results import words
 
     title, digest = words.measure_text(result.provenance), result.provenance["images"]["digest"][:12]
@@ -236,6 +237,10 @@ def _tell(result: Comparison) -> None:
         f"{result.name_a} × {result.name_b}: {result.matrix.shape[0]} × {result.matrix.shape[1]} layers, {title}, "
         f"sample {digest or 'not known'}"
     )
+    took = result.provenance.get("layers")
+    if took and not asked:
+        kinds = ", ".join(took)
+        print(f"Compared are layers of the kind {kinds} alone, as each pair takes long; --layers asks for others.")
     for line in words.pixels_because(result.provenance):
         print(line)
     for line in words.fitted(result.provenance):
