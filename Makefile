@@ -79,7 +79,7 @@ setup-torch: python
 
 # Remove the environments and the caches of the tools; results live elsewhere (see README.md) and stay.
 clean:
-	rm -rf .venv .venv-torch .venv-pythons .venv-audit .pytest_cache .mypy_cache .ruff_cache cka_explorer.egg-info
+	rm -rf .venv .venv-torch .venv-pythons .venv-audit .pytest_cache .mypy_cache .ruff_cache cka_explorer.egg-info build
 
 # Say so if no Python here will do.
 python:

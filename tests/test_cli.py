@@ -228,6 +228,9 @@ def test_compare_by_other_measures_writes_a_file_each(tmp_path, store):
         "cka", "cka-biased", "cka-rbf", "rsa-pearson", "rsa-spearman", "mutual-knn", "svcca", "ridge", "procrustes",
     }  # fmt: skip
     assert Comparison.load(tmp_path / "r-procrustes.npz").matrix.shape == (3, 3)
+    told = "Compared are layers of the kind Add alone, as each pair takes long; --layers asks for others."
+    assert done.stdout.count(told) == 1 and done.stdout.index(told) > done.stdout.index("3 × 3 layers, Procrustes")
+    assert told not in run(*words, "--measure", "procrustes", "--layers", "Add").stdout
     few = [word if word != "32" else "8" for word in words]
     some = run(*few, "--measures", "mutual-knn,ridge,svcca")
     assert some.exit_code == 1 and "Expected minibatches of more than 11 images" in str(some.exception)

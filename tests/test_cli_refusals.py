@@ -271,7 +271,7 @@ def test_images_in_one_part_are_counted_in_whole_words(tmp_path, store):
     assert run("data", "import", "nolab", arrays(tmp_path / "n.npz", images=x)).exit_code == 0
     layers = arrays(tmp_path / "acts.npz", one=np.random.default_rng(1).normal(size=(80, 3)).astype(np.float32))
     done = run("activations", "import", layers, "--name", "mine", "--images", "nolab", "--first")
-    assert "1 layers on 80 images of nolab (the first, digest " in done.output
+    assert "1 layer on 80 images of nolab (the first, digest " in done.output
     assert "80 images of nolab (the first" in run("activations", "list").output
     said = str(run("compare", PAIR[0], PAIR[0], "--images", "nolab", "--samples", "81").exception)
     assert "Expected 1 to 80 of the images of nolab" in said
@@ -286,3 +286,37 @@ def test_doctor_says_of_each_image_set_what_compare_says(store, monkeypatch):
         assert "data import" not in todo
         with pytest.raises(sets.ImagesUnavailable, match=re.escape(todo.partition(" Or ")[2].rstrip("."))):
             sets.load_images(name, store=store)
+
+
+@pytest.mark.parametrize(
+    "words, setting, told",
+    [
+        (
+            ("cluster", "start", "--store", "memory://"),
+            "",
+            "error: The store memory:// is not a folder of this machine",
+        ),
+        (
+            ("cluster", "status"),
+            "nonsense",
+            "error: No Dask scheduler answers at nonsense (ValueError: missing port num",
+        ),
+        (("cluster", "status"), "tls://127.0.0.1:9", "error: No Dask scheduler answers at tls://127.0.0.1:9 (TypeErr"),
+    ],
+)
+def test_a_cluster_that_cannot_be_is_told_of_in_one_line(words, setting, told, tmp_path):
+    environment = os.environ | {"CKA_SCHEDULER": setting, "CKA_STORE": str(tmp_path)}
+    command = [sys.executable, "-m", "cka_core", *words]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith(told)
+    assert done.stderr.count("\n") == 1, "nothing comes after it, as of a client that was left half made"
+
+
+def test_images_without_a_name_are_none(nothing_is_computed):
+    for words in (("compare", *PAIR), ("activations", "extract", PAIR[0], "--out", "a.npz")):
+        assert str(run(*words, "--images", "").exception).startswith("Unknown image set ''. Valid: cifar10-mini, ")
+
+
+def test_a_folder_is_called_one_where_a_study_is_expected(tmp_path):
+    said = str(run("atlas", "build", tmp_path).exception)
+    assert said == f"Expected a study as a TOML file, got {tmp_path}, which is a folder."

@@ -154,6 +154,7 @@ main()
         ("build_network('cifar-resnet-8x1')", "keras", "keras"),
         ("compare(1, 2, x)", "keras", "keras"),
         ("load_images('mnist')", "keras", "keras"),
+        ("load_images('cifar10')", "keras", "keras"),
         ("result.to_frame()", "pandas", "app"),
         ("result.heatmap()", "plotly", "app"),
         ("result.savefig('a.pdf')", "matplotlib", "app"),
@@ -173,6 +174,7 @@ except Exception as error:
 """
     said = run(installed, "-c", LIGHT.replace("NAMES", repr(sorted(required(installed)[""]))) + code)
     assert f"This needs {package}, which is not installed" in said and f'pip install ".[{extra}]"' in said
+    assert "NotInstalled" not in said and "internet" not in said
 
 
 @pytest.mark.parametrize(
@@ -181,6 +183,9 @@ except Exception as error:
         (["train", "cifar-resnet-8x1"], "keras", "keras"),
         (["compare", "cifar-resnet-8x1", "cifar-resnet-8x1", "--samples", "8"], "keras", "keras"),
         (["compare", "{first}", "{second}", "--samples", "768", "--figure", "a.png"], "matplotlib", "app"),
+        # what would be computed first, in vain, needs keras
+        (["compare", "cifar-resnet-8x1", "cifar-resnet-8x1", "--figure", "a.pdf"], "matplotlib", "app"),
+        (["compare", "cifar-resnet-8x1", "cifar-resnet-8x1", "--bundle", "a.zip"], "plotly", "app"),
         (["cluster", "start"], "distributed", "app"),
         (["cluster", "check"], "distributed", "app"),
     ],

@@ -137,7 +137,8 @@ def read_study(path: str | os.PathLike[str]) -> Study:
 
     source = Path(path).expanduser()
     if not source.is_file():
-        raise ValueError(f"Expected a study as a TOML file, got {source}, which does not exist.")
+        what = "is a folder" if source.is_dir() else "is no file" if source.exists() else "does not exist"
+        raise ValueError(f"Expected a study as a TOML file, got {source}, which {what}.")
     if source.stat().st_size > LARGEST_STUDY:
         raise NotReadable(f"{source.name} has more than {LARGEST_STUDY:,} bytes: no study is as long.")
     data = source.read_bytes()

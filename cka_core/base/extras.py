@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 from collections.abc import Iterator
 
 EXTRAS = {
@@ -21,6 +22,14 @@ def how_to_install(package: str) -> str:
     """The line that installs a package: by the extra that brings it, or by its own name."""
     extra = next((extra for extra, packages in EXTRAS.items() if package in packages), None)
     return f'python -m pip install ".[{extra}]"' if extra else f"python -m pip install {package}"
+
+
+def check(*packages: str) -> None:
+    """`NotInstalled`, before any work, where one of these packages of an extra is not there."""
+    with told():
+        for package in packages:
+            if importlib.util.find_spec(package) is None:
+                raise ModuleNotFoundError(name=package)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cka_core.base import deployment
 from cka_core.base.store import Store, nearest_folder
+from cka_core.base.words import size_text
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -93,10 +94,10 @@ def disk_full(error: BaseException, store: Store) -> str:
         usage = shutil.disk_usage(place)
     except OSError:
         return f"The disk with {place} is full. Make room on it, or {elsewhere}."
-    space = f"{usage.free / 1e6:,.0f} MB of {usage.total / 1e9:,.1f} GB are free"
+    space = f"{size_text(usage.free)} of {size_text(usage.total)} are free"
     needed = getattr(error, "needed", None)
     if needed is not None:
-        space = f"{needed / 1e6:,.1f} MB are to be written, and {space}"
+        space = f"{size_text(needed)} are to be written, and {space}"
     room = "Make room on it, in the Library or elsewhere" if own else "Make room on it"
     return f"The disk with {place} is full ({space}). {room}, or {elsewhere}."
 

@@ -31,6 +31,11 @@ def now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
+def counted(number: int, what: str) -> str:
+    """1, "network" -> "1 network"; 3000 -> "3,000 networks"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def count_text(count: int) -> str:
     """567000 -> "567k", 2800000 -> "2.8M"."""
     if count < 1000:

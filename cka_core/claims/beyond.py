@@ -11,7 +11,8 @@ from cka_core.atlas.images import Dominant, dominant_images
 from cka_core.atlas.kinds import block_pairs, kinds_of_block
 from cka_core.atlas.result import Atlas, Member
 from cka_core.atlas.views import overlapping
-from cka_core.claims.evidence import count, decimal
+from cka_core.base.words import counted
+from cka_core.claims.evidence import decimal
 from cka_core.measures.blocks import Block, block_text
 from cka_core.networks.surgery import residual_blocks
 
@@ -81,7 +82,7 @@ def _component_text(left: Sequence[Left]) -> str:
     stay = [one for one in left if one.left is not None]
     sharper = sum(one.left is not None and one.left.fall > one.block.fall for one in stay)
     text = (
-        f"In {len(stay)} of {count(len(left), 'network')} with a block, removing each layer's first principal "
+        f"In {len(stay)} of {counted(len(left), 'network')} with a block, removing each layer's first principal "
         "component does not remove the block."
     )
     if stay:
@@ -109,9 +110,9 @@ def _kinds_text(atlas: Atlas, kinds: Sequence[Kind]) -> str:
     rest = [pair.cka for pair in pairs if not pair.shared]
     several = sum(len(kind.blocks) > 1 for kind in kinds)
     if not shared:
-        return f"No two of {count(len(kinds), 'block')} are alike: CKA between them is at most {decimal(max(rest))}."
+        return f"No two of {counted(len(kinds), 'block')} are alike: CKA between them is at most {decimal(max(rest))}."
     told = ", ".join(f"{network_text(p.a)} with {network_text(p.b)} at CKA {decimal(p.cka)}" for p in shared)
-    text = f"{count(several, 'kind')} of block recur{'s' if several == 1 else ''} across networks: {told}"
+    text = f"{counted(several, 'kind')} of block recur{'s' if several == 1 else ''} across networks: {told}"
     return f"{text}; the other pairs are at {decimal(min(rest))} to {decimal(max(rest))}." if rest else f"{text}."
 
 

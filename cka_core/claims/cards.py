@@ -13,8 +13,8 @@ from cka_core.atlas.blocks import was_there
 from cka_core.atlas.numbers import seed_groups
 from cka_core.atlas.result import Atlas
 from cka_core.atlas.study import FITTED
-from cka_core.base.words import count_text
-from cka_core.claims.evidence import Evidence, Numbers, Part, count, percent
+from cka_core.base.words import count_text, counted
+from cka_core.claims.evidence import Evidence, Numbers, Part, percent
 from cka_core.claims.findings import different_errors, first_component, outside_and_inside, probes_and_deletion
 from cka_core.claims.growth import block_structure
 
@@ -86,7 +86,7 @@ def trained_after(atlas: Atlas) -> Atlas | None:
 
 def _after(seen: Evidence, networks: int) -> After:
     with_blocks = seen.numbers.get("with_blocks")
-    told = "" if not with_blocks else f"{with_blocks} of {count(networks, 'network')} have a block."
+    told = "" if not with_blocks else f"{with_blocks} of {counted(networks, 'network')} have a block."
     first = next((part for part in seen.parts if part.text), None)
     if first is not None and first.figure:
         why = f"{first.figure} ({first.reach})."
@@ -102,7 +102,7 @@ def setting(atlas: Atlas) -> str:
     seeds, epochs = [len(group) for group in groups], [int(member.recipe["epochs"]) for member in members]
     of = " of CIFAR-10's 50,000" if max(images) < 50_000 and atlas.sample.images.startswith("cifar10") else ""
     text = (
-        f"Seen in {count(len(members), 'network')} of {_range(sizes, count_text)} parameters, trained on "
+        f"Seen in {counted(len(members), 'network')} of {_range(sizes, count_text)} parameters, trained on "
         f"{_range(images, '{:,}'.format)}{of} images for {_range(epochs)} epoch{'' if max(epochs) == 1 else 's'}, "
         f"{_range(seeds)} seed{'' if max(seeds) == 1 else 's'} each."
     )

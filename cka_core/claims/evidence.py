@@ -229,11 +229,6 @@ def inside_more(
 # Words and plain values.
 
 
-def count(number: int, what: str) -> str:
-    """1, "network" -> "1 network"; 3 -> "3 networks"."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 def percent(share: float) -> str:
     """0.5 -> "50 %"."""
     return f"{100 * share:.0f} %"

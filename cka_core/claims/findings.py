@@ -13,6 +13,7 @@ from typing import Any
 from cka_core.atlas import errors, kinds, numbers
 from cka_core.atlas.numbers import Contrast, Spread, mean
 from cka_core.atlas.result import Atlas, Member
+from cka_core.base.words import counted
 from cka_core.claims.evidence import (
     CKA,
     DELETION,
@@ -24,7 +25,6 @@ from cka_core.claims.evidence import (
     Part,
     by_unit,
     clear,
-    count,
     decimal,
     differ,
     inside_more,
@@ -157,12 +157,12 @@ def _own_blocks(pairs: Sequence[kinds.BlockPair], networks: int) -> Part:
     rest = [pair.cka for pair in pairs if not pair.shared]
     others = f"in the others it is {decimal(min(rest))} to {decimal(max(rest))}" if rest else ""
     alike = " and ".join(f"{_short(pair.a)} with {_short(pair.b)} at {decimal(pair.cka)}" for pair in shared)
-    text = f"in {len(shared)} of {count(len(pairs), 'pair')} of blocks CKA between the two is at least 0.5"
+    text = f"in {len(shared)} of {counted(len(pairs), 'pair')} of blocks CKA between the two is at least 0.5"
     text += f": {alike}" if alike else ""
     text += f"; {others}" if others and shared else f" ({others})" if others else ""
-    figure = f"{len(shared)} of {count(len(pairs), 'pair')} of blocks alike"
+    figure = f"{len(shared)} of {counted(len(pairs), 'pair')} of blocks alike"
     span = f"CKA from {decimal(min(pair.cka for pair in pairs))} to {decimal(pairs[0].cka)}"
-    return Part(name, none(len(shared), networks), text, figures, figure, f"of {count(networks, 'network')}; {span}")
+    return Part(name, none(len(shared), networks), text, figures, figure, f"of {counted(networks, 'network')}; {span}")
 
 
 def _short(member: Member) -> str:
@@ -189,7 +189,7 @@ def _with_blocks(atlas: Atlas) -> list[list[Member]]:
 def _no_blocks(atlas: Atlas) -> str:
     if any(member.final.blocks for member in atlas.members):
         return ""
-    return f"No block was found in any of the {count(len(atlas.members), 'network')}, so nothing is inside one."
+    return f"No block was found in any of the {counted(len(atlas.members), 'network')}, so nothing is inside one."
 
 
 # Errors.

@@ -12,6 +12,7 @@ from cka_core.atlas import numbers
 from cka_core.atlas.blocks import was_there
 from cka_core.atlas.numbers import mean
 from cka_core.atlas.result import Atlas, Member
+from cka_core.base.words import counted
 from cka_core.claims.evidence import (
     CHANCE,
     NOT_TESTED,
@@ -20,7 +21,6 @@ from cka_core.claims.evidence import (
     Evidence,
     Part,
     can_grow,
-    count,
     decimal,
     fewer_by_chance,
     grows,
@@ -52,7 +52,7 @@ def block_structure(atlas: Atlas) -> Evidence:
         "mean_fall": mean([block.fall for member in members for block in member.final.blocks]),
     }  # fmt: skip
     if not figures["with_blocks"]:
-        return Evidence((), figures, reason=f"No block was found in any of the {count(len(members), 'network')}.")
+        return Evidence((), figures, reason=f"No block was found in any of the {counted(len(members), 'network')}.")
     more = ""
     if not math.isnan(start):
         more = f"On average {percent(start)} of the layers lie in blocks before training and {percent(end)} after it."
@@ -120,11 +120,11 @@ def _growth(groups: Sequence[Sequence[Member]], shares: Sequence[float], what: s
     figures = {f"rho_{what}": rho, f"chance_{what}": chance, f"highest_{what}": top, f"{what}s_compared": several}
     if several < SIZES:
         text = (
-            f"{what} is not tested: at most {count(several, what)} at one {other}, of which even a perfect order would "
-            f"be chance in 1 of {math.factorial(several)} cases; {what}s go up to {max(values)}"
+            f"{what} is not tested: at most {counted(several, what)} at one {other}, of which even a perfect order "
+            f"would be chance in 1 of {math.factorial(several)} cases; {what}s go up to {max(values)}"
         )
         return Part(f"growth with {what}", NOT_TESTED, text, figures)
-    over = f"over {count(len(groups), 'architecture')}"
+    over = f"over {counted(len(groups), 'architecture')}"
     if math.isnan(rho):
         text = f"{over} the share of layers in blocks does not vary, or all have one {what}"
         return Part(f"growth with {what}", grows(rho, 1.0, len(groups)), text, figures)
@@ -146,7 +146,7 @@ def _with_blocks(groups: Sequence[Sequence[Member]], what: str) -> str:
     least = min(having)
     above = [member for member in members if getattr(member, what) >= least]
     return (
-        f"{len(having)} of {count(len(above), 'network')} of {what} {least} and more "
+        f"{len(having)} of {counted(len(above), 'network')} of {what} {least} and more "
         f"{'has' if len(having) == 1 else 'have'} blocks, 0 of {len(members) - len(above)} below"
     )
 

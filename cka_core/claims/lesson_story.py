@@ -12,7 +12,8 @@ from cka_core.atlas.images import MANY_TIMES, MOST, dominant_images
 from cka_core.atlas.numbers import first_component
 from cka_core.atlas.result import REMOVED, Atlas, Member
 from cka_core.atlas.views import blocks_text, longest, median_shares, overlapping
-from cka_core.claims.evidence import count, decimal, percent
+from cka_core.base.words import counted
+from cka_core.claims.evidence import decimal, percent
 from cka_core.claims.lesson_maps import TWINS, network_text, picture, self_map, stages, where
 from cka_core.claims.more_data import CAVEAT, MoreData, more_data
 from cka_core.images import pictures
@@ -159,7 +160,7 @@ def new_networks(atlas: Atlas) -> dict[str, Any] | None:
         "name": "New networks",
         "kind": "after",
         "sentence": after_text(k, n),
-        "says": f"Of {count(len(before), 'network')} of these shapes that the rule was made on, {had} "
+        "says": f"Of {counted(len(before), 'network')} of these shapes that the rule was made on, {had} "
         f"{'has' if had == 1 else 'have'} a block; of {n} trained later, from other [[seed|seeds]], {k}.",
         "lesson": "A rule that was made on some networks may fit just those. What was seen before it was fixed is an "
         "idea; what later networks show is its test.",

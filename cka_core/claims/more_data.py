@@ -11,7 +11,8 @@ from cka_core.atlas.errors import dealt
 from cka_core.atlas.grid import data_axis
 from cka_core.atlas.numbers import block_share, mean
 from cka_core.atlas.result import Atlas, Member
-from cka_core.claims.evidence import count, differ, percent
+from cka_core.base.words import counted
+from cka_core.claims.evidence import differ, percent
 
 CAVEAT = (
     "With as many updates, each of more images is seen less often, and fewer of them are fitted: what more data does "
@@ -56,7 +57,7 @@ class MoreData:
             f"{self.title}: networks with a block, by how many images they were trained on: {told}. On average "
             f"{percent(self.amounts[0].share)} of the layers lie in blocks with the fewest images and "
             f"{percent(self.amounts[-1].share)} with the most (as large a difference by chance in "
-            f"{100 * self.chance:.1f} % of the ways to deal {count(self.amounts[0].networks, 'network')} and "
+            f"{100 * self.chance:.1f} % of the ways to deal {counted(self.amounts[0].networks, 'network')} and "
             f"{self.amounts[-1].networks}).{self._covered}"
         )
 

@@ -15,8 +15,9 @@ import typer
 from typer.core import TyperGroup
 
 from cka_core.base import extras
-from cka_core.cli import activations, atlas, cluster, compare, data, demo, doctor, networks, train
+from cka_core.cli import activations, atlas, cluster, compare, data, demo, doctor, networks, quiet, train
 from cka_core.cli.options import stoppable
+from cka_core.jobs.cluster_files import ClusterUnavailable
 
 
 class _Commands(TyperGroup):
@@ -79,8 +80,8 @@ class _Beside(_Output):
 
 def main() -> None:
     """Run a command; an error in what was asked ends in one sentence, not a traceback."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     _open_streams()
+    quiet.of_tensorflow()
     with contextlib.redirect_stderr(_Beside(sys.stderr)):
         _run()
 
@@ -94,7 +95,7 @@ def _run() -> None:
                     app()
             finally:
                 output.flush()
-    except (ValueError, OSError, extras.NotInstalled) as error:
+    except (ValueError, OSError, extras.NotInstalled, ClusterUnavailable) as error:
         if os.environ.get("CKA_DEBUG"):
             raise
         if isinstance(error, OSError) and error.filename == OUTPUT:

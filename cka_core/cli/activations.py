@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cka_core.base import words
 from cka_core.cli.options import (
     BalancedOption,
     BatchOption,
@@ -69,8 +70,8 @@ def extract(
         made = extraction.extract(
             found, sample, batch_size, out, place, layers=layers or None, name=name or out.stem, report=report
         )
-    print(f"{made.name}: {len(made.layers)} layers on {made.sample}")
-    print(f"Wrote {out} ({out.expanduser().stat().st_size / 1e6:,.1f} MB)")
+    print(f"{made.name}: {words.counted(len(made.layers), 'layer')} on {made.sample}")
+    print(f"Wrote {out} ({words.size_text(out.expanduser().stat().st_size)})")
 
 
 @app.command("import")
@@ -112,7 +113,7 @@ def import_(
         made = arrivals.import_file(
             file, place, name, batch_size=batch_size, sample=sample, label=sample_label, ids=ids, report=report
         )
-    print(f"{made.name}: {len(made.layers)} layers on {made.sample}. In the library.")
+    print(f"{made.name}: {words.counted(len(made.layers), 'layer')} on {made.sample}. In the library.")
     array = raw_activations.may_be_images(made)
     if array:
         print(f"note: taken as activations. If {array!r} are images: rename it to images, and the classes to labels,")
@@ -146,7 +147,8 @@ def list_(store: StoreOption = None) -> None:
     found = catalogue.sets(opened(store))
     for name, one in found.items():
         print(
-            f"{name}\n    {len(one.layers)} layers of {one.network['name']}, {one.sample}, batch size {one.batch_size}"
+            f"{name}\n    {words.counted(len(one.layers), 'layer')} of {one.network['name']}, {one.sample}, "
+            f"batch size {one.batch_size}"
         )
     if not found:
         print("No activation sets yet. Make one: python -m cka_core activations extract NETWORK --out acts.npz")
@@ -193,8 +195,8 @@ def convert(
         file, out, trust=trust, name=name or out.stem, batch_size=batch_size, sample=sample,
         images_digest=images_digest, label=sample_label,
     )  # fmt: skip
-    print(f"{made.name}: {len(made.layers)} layers on {made.sample}")
+    print(f"{made.name}: {words.counted(len(made.layers), 'layer')} on {made.sample}")
     if not (sample or images_digest or sample_label):
         print("note: compared with nothing but itself, since its images are not known. If you know them, say so with")
         print("      --images, --images-digest or --sample-label.")
-    print(f"Wrote {out} ({out.expanduser().stat().st_size / 1e6:,.1f} MB)")
+    print(f"Wrote {out} ({words.size_text(out.expanduser().stat().st_size)})")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cka_core.base import failures, full_disk
+from cka_core.base import extras, failures, full_disk
 from cka_core.cli import factory
 from cka_core.cli.options import (
     BalancedOption,
@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 
 ENDINGS = {"out": (".npz", ".csv"), "figure": (".png", ".svg", ".pdf", ".html"), "bundle": (".zip",)}
 """Of the files that each option asks for."""
+DRAWN_BY = {".html": ("plotly",), ".zip": ("plotly", "matplotlib")} | dict.fromkeys(
+    ENDINGS["figure"][:3], ("matplotlib",)
+)
+"""What a file of an ending cannot be made without, of the packages that an extra brings."""
 
 
 def compare(
@@ -133,7 +137,7 @@ def compare(
 
     def tell(make: Callable[[str], Comparison], name: str) -> None:
         of_several, result = f"-{name}" if len(names) > 1 else "", make(name)
-        _tell(result)
+        _tell(result, patterns)
         for path in paths:
             asked = path.with_stem(path.stem + of_several)
             for written in _write(result, asked, size=figure_size, dpi=dpi, colours=colours, limits=shown):
@@ -227,7 +231,8 @@ def _side(word: str, store: Store) -> NetworkInfo:
         raise ValueError(f"{error} Arrays, one a layer, are brought in first and compared by name: {first}") from error
 
 
-def _tell(result: Comparison) -> None:
+def _tell(result: Comparison, asked: tuple[str, ...] | None) -> None:
+    """What was compared, of which layers where fewer than ``asked`` (None: all), and what else is to be known of it."""
     from cka_core.results import words
 
     title, digest = words.measure_text(result.provenance), result.provenance["images"]["digest"][:12]
@@ -235,6 +240,10 @@ def _tell(result: Comparison) -> None:
         f"{result.name_a} × {result.name_b}: {result.matrix.shape[0]} × {result.matrix.shape[1]} layers, {title}, "
         f"sample {digest or 'not known'}"
     )
+    took = result.provenance.get("layers")
+    if took and not asked:
+        kinds = ", ".join(took)
+        print(f"Compared are layers of the kind {kinds} alone, as each pair takes long; --layers asks for others.")
     for line in words.pixels_because(result.provenance):
         print(line)
     for line in words.fitted(result.provenance):
@@ -267,11 +276,13 @@ def _measures(words: str) -> list[str]:
 
 
 def _checked(option: str, paths: list[Path] | None) -> list[Path]:
-    """The files asked for with an option; ValueError for one of another ending, or that cannot be written."""
+    """The files asked for with an option; ValueError for one of another ending, or that cannot be written,
+    `NotInstalled` for one that nothing here can draw."""
     for path in paths or ():
         if path.suffix.lower() not in ENDINGS[option]:
             raise ValueError(f"Expected a file ending in {', '.join(ENDINGS[option])}, got {path.name}.")
         check_outputs(**{option: path})
+        extras.check(*DRAWN_BY.get(path.suffix.lower(), ()))
     return paths or []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cka_core.base import words
 from cka_core.cli.options import StoreOption, opened
 
 
@@ -12,6 +13,6 @@ def networks(store: StoreOption = None) -> None:
     for name, info in catalogue.networks(opened(store)).items():
         accuracy = "" if info.test_accuracy is None else f", test accuracy {info.test_accuracy:.3f}"
         print(
-            f"{name}\n    {info.title}, {info.parameters:,} parameters, {len(info.layers)} layers, "
+            f"{name}\n    {info.title}, {info.parameters:,} parameters, {words.counted(len(info.layers), 'layer')}, "
             f"{info.subtitle}{accuracy}"
         )

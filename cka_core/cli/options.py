@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -86,8 +89,10 @@ def given(context: typer.Context, *names: str) -> bool:
 
 def part_of(context: typer.Context, images: str, split: str, store: Store) -> str:
     """The part that is meant: of images of one's own that came in one part all, unless another was typed."""
-    from cka_core.images import own
+    from cka_core.images import own, sets
 
+    if not images:
+        sets.image_set(images, store)  # says which there are
     found = None if given(context, "split") else own.registered(store).get(images)
     return split if found is None else next(iter(found.sizes))
 
@@ -106,6 +111,9 @@ def progress_bar(unit: str = "steps") -> Iterator[Callable[[Progress], None]]:
     with tqdm(total=1.0, unit=unit, bar_format=layout, dynamic_ncols=True, file=sys.stderr) as bar:
 
         def report(progress: Progress) -> None:
+            if _pressed.is_set():
+                _pressed.clear()
+                raise KeyboardInterrupt
             bar.total = progress.total
             bar.set_description_str(progress.detail or progress.phase, refresh=False)
             bar.update(max(0.0, progress.done - bar.n))
@@ -113,11 +121,36 @@ def progress_bar(unit: str = "steps") -> Iterator[Callable[[Progress], None]]:
         yield report
 
 
+_pressed = threading.Event()
+
+
+def _press(number: int, frame: FrameType | None) -> None:
+    _pressed.set()
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _heard() -> Iterator[None]:
+    """Note the key that stops as well, since code of a library that catches everything (as Keras' and TensorFlow's does
+    while a network is built) passes over it: the work then ends at its next report."""
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, _press)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _pressed.clear()
+
+
 @contextmanager
 def stoppable(kept: str = "") -> Iterator[None]:
     """A key that stops the work ends the command in a sentence; ``kept`` says what becomes of what is finished."""
     try:
-        yield
+        with _heard():
+            yield
     except KeyboardInterrupt:
         print(f"\nStopped. {kept}".rstrip(" "), file=sys.stderr)
         raise SystemExit(130) from None

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cka_core.base import shipped
+from cka_core.base import extras, shipped
+from cka_core.base.failures import in_short
 from cka_core.base.store import Store
 from cka_core.images import cifar10_files, downloads
 from cka_core.images.cifar10_files import Arrays
@@ -81,10 +82,12 @@ def _download(found: ImageSet, store: Store) -> None:
             if name == "cifar10"
             else f"(2) {from_a_file(name)}."
         )
+        missing = isinstance(error, extras.NotInstalled)
+        why = "Keras, which downloads it, is not there" if missing else f"could not be downloaded ({in_short(error)})"
+        first = str(error) if missing else "connect to the internet and try again, Keras downloads it"
         raise ImagesUnavailable(
-            f"{title} is not here and could not be downloaded ({type(error).__name__}: {error}). {ways}: (1) connect "
-            f"to the internet and try again, Keras downloads it; {files} Meanwhile cifar10-mini is bundled and "
-            "needs no download."
+            f"{title} is not here and {why}. {ways}: (1) {first}; {files} Meanwhile cifar10-mini is bundled and needs "
+            "no download."
         ) from error
     _keep(found, store, _checked(arrays, "the download", found))
 

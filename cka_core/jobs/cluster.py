@@ -6,6 +6,7 @@ leaves by itself. Connections to it need a certificate that stands in a folder o
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import logging
@@ -219,11 +220,22 @@ def _client(address: str, security: Security | None) -> Client:
         # What it has to say about a scheduler that left helps nobody: the next job starts another one.
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
         try:
+            asyncio.run(_reach(address, security))
             with dask.config.set({"distributed.client.scheduler-info-interval": "60s"}):
                 _clients[address] = Client(address, security=security, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError, TypeError, RuntimeError) as error:
             raise ClusterUnavailable(_unreachable(address, error)) from error
         return _clients[address]
+
+
+async def _reach(address: str, security: Security | None) -> None:
+    """Connect once, before there is a client: one that can make nothing of an address is left half made, and takes
+    20 s to end."""
+    from distributed import Security
+    from distributed.comm import connect
+
+    how = (security or Security()).get_connection_args("client")
+    await (await connect(address, timeout=CONNECT_SECONDS, **how)).close()
 
 
 def _no_access(error: OSError) -> str:

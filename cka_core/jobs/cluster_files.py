@@ -201,11 +201,12 @@ def where_log(home: Path) -> str:
 
 
 def replace(path: Path, data: bytes, mode: int = 0o666) -> None:
-    """Write a file in one step, with its permissions right from the beginning."""
+    """Write a file in one step, with its permissions right from the beginning; where that fails nothing is left."""
     temporary = leftovers.temporary(str(path))
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(data)
-    os.replace(temporary, path)
+    with leftovers.writing(temporary, os.unlink, len(data)):
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
 
 
 # Locks and the certificate.

@@ -118,6 +118,7 @@ def remove(key: str, store: Store, by: Visitor | None = None) -> None:
         raise ValueError(f"{training.title} is being trained by another program. Stop it there before removing it.")
     submit.remove(key, store, by)
     training_state.forget(key, store)
+    training_state.sweep_folders(key, store)
 
 
 def _state(key: str, job: JobStatus | None, result: dict[str, Any] | None, store: Store) -> str:

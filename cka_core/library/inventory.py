@@ -77,7 +77,7 @@ def networks(store: Store) -> list[Row]:
                 name,
                 name,
                 ("" if is_own else f"{info.title} · ") + f"{words.count_text(info.parameters)} parameters",
-                f"{len(info.layers)} layers · {info.subtitle} · from {info.record['file']}"
+                f"{words.counted(len(info.layers), 'layer')} · {info.subtitle} · from {info.record['file']}"
                 if is_own
                 else _training(info),
                 "brought in" if is_own else info.spec.source,
@@ -92,7 +92,7 @@ def networks(store: Store) -> list[Row]:
 
 
 def _training(info: NetworkInfo) -> str:
-    parts = [info.subtitle, f"{len(info.record.get('history', {}).get('loss', ()))} epochs"]
+    parts = [info.subtitle, words.counted(len(info.record.get("history", {}).get("loss", ())), "epoch")]
     if info.test_accuracy is not None and info.test_images:
         parts.append(f"{words.accuracy_text(info.test_accuracy, info.test_images)} right")
     checkpoints = info.record.get("checkpoints") or {}
@@ -108,7 +108,7 @@ def activation_sets(store: Store) -> list[Row]:
     rows = []
     for name, found in catalogue.sets(store).items():
         if name in sizes and name not in damaged_files:
-            what = f"{len(found.layers)} layers of {found.network.get('name') or 'a network'}"
+            what = f"{words.counted(len(found.layers), 'layer')} of {found.network.get('name') or 'a network'}"
             how = f"{result_words.sample_text(found.sample)} · minibatches of {found.batch_size}"
             rows.append(
                 Row("activations", name, name, what, how, "brought in", found.created, sizes[name], {"a": name})
@@ -156,7 +156,7 @@ def _stacks(store: Store) -> list[Row]:
         else:
             name, made, how, count = "a network", "", "kept by an earlier version, which did not say whose", 0
             whole = False
-        what = f"{count} layers of {name}" if count else "Gram matrices"
+        what = f"{words.counted(count, 'layer')} of {name}" if count else "Gram matrices"
         rows.append(Row("grams", key, name, what, how, "cached", made, size, whole=whole))
     return rows
 

@@ -233,6 +233,7 @@ def _alone(spec: TrainSpec, store: Store) -> Iterator[None]:
     """One process trains a spec at a time; with a store of several machines their scheduler sees to it."""
     try:
         with file_lock(store.scratch("scratch") / f"training-{spec.key}.lock", LOCK_SECONDS):
+            training_state.sweep_folders(spec.key, store)
             yield
     except TimeoutError as error:
         raise TrainingFailed(

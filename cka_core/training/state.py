@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import shutil
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,12 @@ def read_log(key: str, store: Store) -> str:
 def forget(key: str, store: Store) -> None:
     """Remove all a training left, but not the network it put into the library."""
     store.remove_folder(f"trainings/{key}")
+
+
+def sweep_folders(key: str, store: Store) -> None:
+    """Remove the working folders that killed processes left of a training that nobody else is at."""
+    for left in store.scratch("scratch").glob(f"training-{key}-*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def keep_start_file(source: str | os.PathLike[str] | bytes, store: Store, by: Visitor | None = None) -> str:

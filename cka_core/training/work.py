@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from cka_core.base import full_disk
+from cka_core.base import full_disk, words
 from cka_core.base.keys import plain
 from cka_core.base.store import Store
 from cka_core.training.recipe import TrainingFailed, TrainSpec
@@ -107,7 +107,7 @@ class Work:
         except OSError as error:
             if not full_disk.is_disk_full(error):
                 raise
-            free = f", {shutil.disk_usage(self.scratch).free:,} bytes are free" if self.store.is_local else ""
+            free = f", {words.size_text(shutil.disk_usage(self.scratch).free)} are free" if self.store.is_local else ""
             raise TrainingFailed(
                 f"There is no room to keep epoch {epoch} in {self.store.root}{free}. Make room, in the Library or "
                 f"elsewhere, and resume: it goes on from epoch {self.record['epochs_done']}."

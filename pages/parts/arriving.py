@@ -103,7 +103,7 @@ def _of_arrays(name: str, store: Store) -> str:
     if found is None or not found.sample.assumed:
         return ""
     ids = "Its images are known by their ids." if found.sample.ids else "The order of its images is assumed."
-    layers = f"{len(found.layers):,} layer{'' if len(found.layers) == 1 else 's'}"
+    layers = words.counted(len(found.layers), "layer")
     return f"  \n:small[Taken as activations: {layers}, {found.sample.n:,} images. {ids}]"
 
 
@@ -121,7 +121,7 @@ def _doubt(name: str, store: Store) -> None:
 
 def _takes(name: str, store: Store) -> str:
     info = catalogue.networks(store).get(name)
-    return f"  \n:small[{len(info.layers)} layers, {info.subtitle}]" if info is not None else ""
+    return f"  \n:small[{words.counted(len(info.layers), 'layer')}, {info.subtitle}]" if info is not None else ""
 
 
 def _holds(name: str, store: Store) -> str:

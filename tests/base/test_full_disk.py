@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import sys
 
 import numpy as np
@@ -40,7 +41,7 @@ def test_the_sentence_says_which_folder_how_much_and_what_to_do(store, stuck):
     assert stuck in said and "CKA_STORE" in said
     assert str(store.path("")).rstrip("/").rsplit("/", 1)[0] in said
     if "full" in stuck:
-        assert "3.0 MB are to be written" in said and "GB are free" in said and "Make room on it" in said
+        assert "3 MB are to be written" in said and "GB are free" in said and "Make room on it" in said
     assert store.names("") == []
 
 
@@ -57,6 +58,21 @@ def test_a_file_copied_into_the_store_says_the_same(store, stuck, tmp_path):
     with pytest.raises(OSError) as error:
         store.put_file("comparisons", "k", tmp_path / "file")
     assert stuck in full_disk.in_words(error.value, store)
+
+
+@pytest.mark.parametrize(
+    "needed, free, total, told",
+    [
+        (900, 0, 12_600_000, "(900 B are to be written, and 0 B of 13 MB are free)"),
+        (17_800_000, 2_060_000, 252_000_000_000, "(18 MB are to be written, and 2.1 MB of 252 GB are free)"),
+    ],
+)
+def test_room_is_told_in_the_unit_that_it_has(needed, free, total, told, store, monkeypatch):
+    usage = type("Usage", (), {"free": free, "total": total})
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage)
+    error = OSError(errno.ENOSPC, "it says", store.path("comparisons"))
+    error.needed = needed
+    assert told in full_disk.in_words(error, store)
 
 
 def test_a_file_that_the_user_named_is_on_another_disk(store, tmp_path, monkeypatch):

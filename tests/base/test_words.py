@@ -97,3 +97,8 @@ def test_the_images_of_an_activation_set_are_said_as_far_as_they_are_known():
     assert result_words.sample_text(dataclasses.replace(known, seed=None, balanced=False)).endswith(", the first ones")
     assert result_words.sample_text(Sample("", "", 20, None, False, "", "mine")) == "20 images, labelled “mine”"
     assert result_words.sample_text(Sample("", "", 20, None, False, "")) == "20 images"
+
+
+@pytest.mark.parametrize("number, text", [(0, "0 layers"), (1, "1 layer"), (3000, "3,000 layers")])
+def test_what_is_counted_is_one_or_several(number, text):
+    assert words.counted(number, "layer") == text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import json
 import os
@@ -392,3 +393,13 @@ def test_a_key_of_another_user_is_refused(store, monkeypatch):
     monkeypatch.setattr(os, "getuid", lambda: 12345)
     with pytest.raises(cluster_files.ClusterUnavailable, match="belongs to another user"):
         cluster_files.security(home)
+
+
+def test_a_certificate_that_finds_no_room_leaves_no_part_of_its_key(tmp_path, monkeypatch):
+    def full(*places):
+        raise OSError(errno.ENOSPC, "it says")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError):
+        cluster_files.security(tmp_path)
+    assert list((tmp_path / "private").iterdir()) == []

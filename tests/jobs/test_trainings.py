@@ -100,8 +100,10 @@ def test_a_result_counts_more_than_what_the_job_says(store):
 def test_removing_forgets_the_job_and_the_saved_epochs(store):
     submitted(SPEC, store, "stopped")
     trained(SPEC, store, 2)
+    store.scratch(f"scratch/training-{SPEC.key}-4711")  # of a process that was killed
     trainings.remove(SPEC.key, store)
     assert trainings.trainings(store) == [] and not store.entries("trainings")
+    assert not list(store.scratch("scratch").iterdir())
 
 
 def test_one_at_work_is_not_removed(store):

@@ -166,6 +166,7 @@ def test_a_killed_training_ends_with_the_same_digits(short, store):
     record = train(SHORT, store)
     assert record["history"] == short[1]["history"] and record["weights"] == short[1]["weights"]
     assert "Goes on after epoch 1." in training_state.read_log(SHORT.key, store)
+    assert list(store.scratch("scratch").glob("training-*-*")) == [], "nothing is left of the killed process"
 
 
 def test_a_damaged_state_is_told_and_the_one_before_it_taken(short, store):
