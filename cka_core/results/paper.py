@@ -14,12 +14,8 @@ from cka_core.base.atomic import write_atomically
 from cka_core.results import fitting, views, words
 from cka_core.results.colours import COLOURS, DIVERGING, GREY, NO_CKA, check_colours
 from cka_core.results.differences import is_difference
-from cka_core.results.figures import (
-    PAPER_FORMATS,
-    check_titles,
-    lowest,
-    to_html,
-)
+from cka_core.results.figures import PAPER_FORMATS, check_titles, lowest
+from cka_core.results.html_page import to_html
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -186,8 +182,8 @@ OPTIONS = ("width", "font_size", "stages", "limits", "colours", "titles", "dpi",
 def save_figure(comparison: Comparison, path: str | os.PathLike[str], **options: Any) -> Path:
     """Write the map to a file; its ending says the format: .png, .svg, .pdf for paper, .html for the browser.
 
-    ``options`` are those of `paper_figure`, or of `to_html` for .html. Raises ValueError for another ending and for an
-    option's value that cannot be, TypeError for an option that there is not.
+    ``options`` are those of `paper_figure`, or of `html_page.to_html` for .html. Raises ValueError for another ending
+    and for an option's value that cannot be, TypeError for an option that there is not.
     """
     unknown = next((name for name in options if name not in OPTIONS), None)
     if unknown is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 LABEL_PIXELS = 6.2
 """What a character of an axis' label takes, about."""
@@ -10,6 +12,14 @@ AXIS_TITLE, LINE = 42, 19
 """Pixels of an axis' title with what is free around it, and of a line of labels."""
 BUTTONS = 30
 """Pixels above a map, where the chart's own buttons appear."""
+UNDER_AXIS = 60
+"""Pixels under a chart that the labels and the title of its axis take, with a little air."""
+PAD = 12
+"""Pixels that plotly, and Streamlit's theme, keep around a chart's lines and words."""
+ENTRY, AROUND = 45, 10
+"""Pixels of a legend's line beside each name, and around the whole of it."""
+PHONE_CHART = 264
+"""Pixels across which a phone draws a chart's lines."""
 
 
 def letters(narrow: bool) -> float:
@@ -44,3 +54,26 @@ def margins(names: Iterable[str], narrow: bool) -> dict[str, float]:
     if narrow:
         return {"l": AXIS_TITLE + LINE, "r": 24, "t": BUTTONS, "b": 130}
     return {"l": AXIS_TITLE + across(names), "r": 80, "t": BUTTONS, "b": AXIS_TITLE + LINE}
+
+
+def legend(names: Sequence[str], width: float) -> float:
+    """Pixels of height that a legend of these names takes along ``width`` pixels: in one row where all of them fit,
+    else in columns as wide as the longest, as plotly does it."""
+    wide = [ENTRY + LABEL_PIXELS * len(name) for name in names]
+    if not wide or sum(wide) <= width:
+        return AROUND + LINE
+    return AROUND + LINE * math.ceil(len(wide) / max(1, width // max(wide)))
+
+
+def legend_below(names: Sequence[str], height: float, narrow: bool) -> dict[str, Any]:
+    """Layout of a chart with its legend under it; above, the chart's buttons would lie on it. On a phone (``narrow``)
+    the legend takes more rows, by which the chart becomes higher than ``height`` pixels."""
+    margin, beside = {"l": 70.0, "r": 24.0, "t": 16.0, "b": 93.0}, -0.2
+    if narrow:
+        lines = height - margin["t"] - margin["b"]
+        margin["b"] = UNDER_AXIS + legend(names, PHONE_CHART) + PAD + 2  # a pixel too few, and plotly draws all again
+        height, beside = lines + margin["t"] + margin["b"], -UNDER_AXIS / lines
+    return {
+        "height": height, "margin": margin,
+        "legend": {"orientation": "h", "yanchor": "top", "y": beside, "x": 0},
+    }  # fmt: skip

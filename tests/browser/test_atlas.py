@@ -240,6 +240,19 @@ def test_on_a_phone_nothing_jumps_when_the_grid_comes(page: Page, reader: str):
     assert page.evaluate("window.shifted") < 0.1
 
 
+@pytest.mark.own_tab
+def test_on_a_phone_the_figures_of_the_claims_are_drawn_once(page: Page, reader: str):
+    page.set_viewport_size({"width": 390, "height": 844})
+    open_atlas(page, f"{reader}/atlas")
+    figures = page.locator("[class*='st-key-figure'] .js-plotly-plot")
+    page.wait_for_function("document.querySelectorAll(\"[class*='st-key-figure'] .js-plotly-plot\").length >= 6")
+    settled(page)
+    for figure in figures.all():
+        page.wait_for_function("chart => chart._fullLayout?.width < 390", arg=figure.element_handle())
+        given, found = figure.evaluate("chart => [chart.layout.margin, chart._fullLayout._size]")
+        assert [found[side] for side in "lrtb"] == [round(given[side]) for side in "lrtb"], figure.text_content()
+
+
 def test_the_bundled_atlas_from_the_grid_to_the_claims(page: Page, reader: str):
     """A teacher's minute: the grid, blocks forming, one network large, two seeds, wide against deep, the claims."""
     bundled = result.bundled()

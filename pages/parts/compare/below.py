@@ -10,7 +10,7 @@ import streamlit as st
 from cka_core.base.store import Store
 from cka_core.comparing import estimate
 from cka_core.library.catalogue import NetworkInfo
-from cka_core.results import differences, figures, package, paper, report, views
+from cka_core.results import differences, html_page, package, paper, report, views
 from cka_core.results import words as result_words
 from cka_core.results.best_match import BestMatchSpec
 from cka_core.results.best_match import find as find_by_chance
@@ -79,12 +79,15 @@ def best_match(on: OnScreen, shown: Comparison, store: Store) -> None:
     wanted = BestMatchSpec(on.spec) if on.spec is not None and on.is_cka and on.spec.passes == 1 else None
     by_chance = find_by_chance(wanted, store) if wanted is not None else None
     of_all = shown.matrix.shape == on.comparison.matrix.shape
+    narrow = the_map.is_narrow()
     st.plotly_chart(
-        drawn.best_match_curve(shown, titles, by_chance if of_all else None, of_chance=wanted.key if wanted else ""),
+        drawn.best_match_curve(
+            shown, titles, by_chance if of_all else None, of_chance=wanted.key if wanted else "", narrow=narrow
+        ),
         width="stretch",
         key="curve",
         alt=f"Along the depth of {titles[0]} and of {titles[1]}: CKA of each layer with its best match in the other.",
-        config=phone.chart({"displaylogo": False}, narrow=the_map.is_narrow()),
+        config=phone.chart({"displaylogo": False}, narrow=narrow),
     )
     if by_chance is not None:
         told = (
@@ -154,7 +157,7 @@ def downloads(
         with st.container(horizontal=True):
             _button(
                 "HTML",
-                lambda: figures.to_html(shown, titles=titles, colours=colours, limits=limits),
+                lambda: html_page.to_html(shown, titles=titles, colours=colours, limits=limits),
                 f"{stem}.html",
                 "text/html",
                 "Interactive, one file, works offline (5 MB)",
