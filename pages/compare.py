@@ -17,7 +17,7 @@ from cka_core.results import blocks, views
 from cka_core.results import words as result_words
 from cka_core.results.colours import COLOURS
 from cka_core.results.comparison import CompareSpec, Comparison, find
-from pages.parts import address, colour_range, widgets
+from pages.parts import address, colour_range, visitor, widgets
 from pages.parts.cell import cell as opened_cell
 from pages.parts.compare import (
     below,
@@ -77,6 +77,8 @@ def screen() -> None:
     in_vain = which.not_here(spec)
     result = find(spec, store)
     job = choosing.job_of(spec, store) if result is None else None
+    if result is None and not widgets.at_work(job):
+        problem = problem or submit.refusal("compare", [spec], store, visitor.here())
     with button:
         choosing.compare_button(spec, a, b, result is not None, problem, job, store)
 
