@@ -10,7 +10,7 @@ import streamlit as st
 from cka_core.base.store import Store
 from cka_core.comparing import estimate
 from cka_core.library.catalogue import NetworkInfo
-from cka_core.results import differences, html_page, package, paper, report, views
+from cka_core.results import differences, html_page, letters, package, paper, report, views
 from cka_core.results import words as result_words
 from cka_core.results.best_match import BestMatchSpec
 from cka_core.results.best_match import find as find_by_chance
@@ -141,7 +141,7 @@ def downloads(
     comparison: Comparison, shown: Comparison, titles: tuple[str, str], colours: str, limits: Limits = None
 ) -> None:
     stem = file_stem(comparison)
-    files, paper = st.columns(2, gap="large")
+    files, again = st.columns(2, gap="large")
     with files:
         st.markdown("**The numbers**, every layer")
         with st.container(horizontal=True):
@@ -165,6 +165,8 @@ def downloads(
             for name, mime in (("PNG", "image/png"), ("SVG", "image/svg+xml"), ("PDF", "application/pdf")):
                 made = _paper(shown, titles, colours, name.lower(), limits)
                 _button(name, made, f"{stem}.{name.lower()}", mime, "For a paper")
+        if told := letters.lacking(paper.texts_of(shown, titles)):
+            st.caption(address.plain(told))
         st.markdown("**Everything**, to pass on")
         with st.container(horizontal=True):
             how: Any = {"titles": titles, "colours": colours, "limits": limits}
@@ -185,7 +187,7 @@ def downloads(
             format_func=str.upper,
             help="The map as it is on screen, zoomed as it is.",
         )
-    with paper:
+    with again:
         st.markdown("**The same again**, on the command line")
         st.code(result_words.command(comparison), language="bash", wrap_lines=True)
         st.markdown("**In Python**, from the NPZ file")
