@@ -18,8 +18,8 @@ PAD = 12
 """Pixels that plotly, and Streamlit's theme, keep around a chart's lines and words."""
 ENTRY, AROUND = 45, 10
 """Pixels of a legend's line beside each name, and around the whole of it."""
-PHONE_CHART = 264
-"""Pixels across which a phone draws a chart's lines."""
+CHART, PHONE_CHART = 840, 264
+"""Pixels across which a chart's lines are drawn on a small laptop, and on a phone."""
 
 
 def letters(narrow: bool) -> float:
@@ -66,14 +66,14 @@ def legend(names: Sequence[str], width: float) -> float:
 
 
 def legend_below(names: Sequence[str], height: float, narrow: bool) -> dict[str, Any]:
-    """Layout of a chart with its legend under it; above, the chart's buttons would lie on it. On a phone (``narrow``)
-    the legend takes more rows, by which the chart becomes higher than ``height`` pixels."""
-    margin, beside = {"l": 70.0, "r": 24.0, "t": 16.0, "b": 93.0}, -0.2
-    if narrow:
-        lines = height - margin["t"] - margin["b"]
-        margin["b"] = UNDER_AXIS + legend(names, PHONE_CHART) + PAD + 2  # a pixel too few, and plotly draws all again
-        height, beside = lines + margin["t"] + margin["b"], -UNDER_AXIS / lines
+    """Layout of a chart with its legend under it; above, the chart's buttons would lie on it. Where the legend takes
+    more rows than one, as on a phone (``narrow``), the chart becomes higher by them than ``height`` pixels."""
+    width = PHONE_CHART if narrow else CHART
+    around = UNDER_AXIS + PAD + 2  # a pixel too few, and plotly draws all of it once more
+    margin = {"l": 70.0, "r": 24.0, "t": 16.0, "b": around + legend(names, width)}
+    lines = height - margin["t"] - around - legend([], width)
     return {
-        "height": height, "margin": margin,
-        "legend": {"orientation": "h", "yanchor": "top", "y": beside, "x": 0},
-    }  # fmt: skip
+        "height": lines + margin["t"] + margin["b"],
+        "margin": margin,
+        "legend": {"orientation": "h", "yanchor": "top", "y": -UNDER_AXIS / lines, "x": 0},
+    }

@@ -208,6 +208,14 @@ def test_on_a_phone_three_widths_fit_and_can_be_read(page: Page, atlas_app: str)
     assert probe["y"] + probe["height"] + 6 < first["y"], "what the strips are called is not read as one word"
 
 
+@pytest.mark.own_tab
+def test_on_a_projector_no_column_of_the_bundled_atlas_is_cut_off(page: Page, reader: str):
+    page.set_viewport_size({"width": 1280, "height": 720})
+    open_atlas(page, f"{reader}/atlas")
+    over = page.locator(".maps").first.evaluate("maps => maps.scrollWidth - maps.clientWidth")
+    assert over <= 0
+
+
 def test_the_keyboard_opens_a_network(page: Page, atlas_app: str):
     open_atlas(page, atlas_app)
     cell(page, "14x1").focus()

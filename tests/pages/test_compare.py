@@ -1004,6 +1004,12 @@ def test_both_estimators_are_drawn_against_images_and_minibatches(store, monkeyp
     assert not page.exception and "3 random samples out of 32 images" in texts(page)
 
 
+def test_a_network_alone_is_a_small_map_and_more_are_asked_for(store):
+    keep(store, spec(b=A))
+    page = open_page(a=A, b=A, tab="Several networks")
+    assert "Choose more networks" in texts(page)
+
+
 def test_several_networks_are_a_grid_of_small_maps_that_open_their_pairs(store, monkeypatch):
     submitted = []
     monkeypatch.setattr(submit, "submit", lambda *what: submitted.append(what))
