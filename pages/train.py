@@ -67,7 +67,7 @@ def train_button(
     if visitor.only_looks():
         st.caption(deployment.ONLY_TO_LOOK_AT)
     elif problem:
-        st.caption(f":red[{address.plain(problem)}]")
+        st.markdown(f":small[:red[{address.plain(problem)}]]")
     elif wanted and not asked:
         tell_time(wanted, len(specs) - len(wanted), store)
     elif not wanted:

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.font_manager import FontEntry
 
+EMPTY = ("lastresort", ".lastresort", "adobeblank")
+"""Fonts that have every letter, and show none: a box for each, or nothing."""
+
 
 def fonts_for(texts: Iterable[str]) -> tuple[tuple[str, ...], str]:
     """Installed families to fall back to, the first one first, and the letters that none has, in order of their codes.
@@ -43,8 +46,9 @@ def _fonts_for(letters: frozenset[str], usual: str, installed: int) -> tuple[tup
 
     left = letters - _had(usual, letters)
     families: list[str] = []
-    having = {entry.fname: (entry, _had(entry.fname, left)) for entry in fontManager.ttflist} if left else {}
-    while left:
+    fonts = [entry for entry in fontManager.ttflist if not entry.name.lower().replace(" ", "").startswith(EMPTY)]
+    having = {entry.fname: (entry, _had(entry.fname, left)) for entry in fonts} if left else {}
+    while left and having:
         best, had = max(having.values(), key=lambda one: (len(one[1] & left), *_plainness(one[0])))
         if not had & left:
             break

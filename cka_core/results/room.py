@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -27,6 +28,11 @@ def letters(narrow: bool) -> float:
     return (225 if narrow else 350) / LABEL_PIXELS
 
 
+def wide(name: str) -> int:
+    """How many letters a name is wide: Chinese, Japanese and Korean ones, and emoji, count twice."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in name)
+
+
 def apart(
     positions: list[float], names: list[str], sizes: list[int], character: float
 ) -> tuple[list[float], list[str]]:
@@ -35,7 +41,7 @@ def apart(
     order = sorted(range(len(names)), key=lambda index: -sizes[index] if sizes else index)
     kept: list[int] = []
     for index in order:
-        needed = [(len(names[index]) + len(names[other]) + 1) / 2 * character for other in kept]
+        needed = [(wide(names[index]) + wide(names[other]) + 1) / 2 * character for other in kept]
         if all(abs(positions[index] - positions[other]) >= n for other, n in zip(kept, needed, strict=True)):
             kept.append(index)
     return [positions[index] for index in sorted(kept)], [names[index] for index in sorted(kept)]
@@ -43,7 +49,7 @@ def apart(
 
 def across(names: Iterable[str]) -> float:
     """Pixels that labels take which stand across their axis."""
-    return max((len(name) for name in names), default=0) * LABEL_PIXELS
+    return max((wide(name) for name in names), default=0) * LABEL_PIXELS
 
 
 def margins(names: Iterable[str], narrow: bool) -> dict[str, float]:
@@ -59,10 +65,10 @@ def margins(names: Iterable[str], narrow: bool) -> dict[str, float]:
 def legend(names: Sequence[str], width: float) -> float:
     """Pixels of height that a legend of these names takes along ``width`` pixels: in one row where all of them fit,
     else in columns as wide as the longest, as plotly does it."""
-    wide = [ENTRY + LABEL_PIXELS * len(name) for name in names]
-    if not wide or sum(wide) <= width:
+    entries = [ENTRY + LABEL_PIXELS * wide(name) for name in names]
+    if not entries or sum(entries) <= width:
         return AROUND + LINE
-    return AROUND + LINE * math.ceil(len(wide) / max(1, width // max(wide)))
+    return AROUND + LINE * math.ceil(len(entries) / max(1, width // max(entries)))
 
 
 def legend_below(names: Sequence[str], height: float, narrow: bool) -> dict[str, Any]:

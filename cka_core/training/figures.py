@@ -117,6 +117,7 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], *, height
                 for row in map(zip, shares, inks("cividis", shares))
             ],
             texttemplate="%{text}",
+            textfont={"size": 12},  # plotly would make room for the markup, too
             customdata=np.stack([table, np.broadcast_to(totals, table.shape)], axis=-1),
             hovertemplate="%{y}, taken for %{x}<br>%{customdata[0]:.0f} of %{customdata[1]:.0f} images, %{z:.0%}"
             "<extra></extra>",

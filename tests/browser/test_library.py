@@ -15,7 +15,7 @@ from cka_core.comparing import extraction
 from cka_core.images.sets import SampleSpec
 from cka_core.library import catalogue
 from cka_core.results import activation_sets
-from tests.browser.test_compare import MAP, SHIFTS, SLOWLY, settled
+from tests.browser.test_compare import MAP, SHIFTS, settled
 
 ROW, FIRST = 35, 52  # height of a table's row, and the middle of the first one, in pixels
 
@@ -186,7 +186,6 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(page: Page, reader: str):
 @pytest.mark.own_tab
 def test_nothing_jumps_while_the_library_arrives(page: Page, reader: str):
     page.add_init_script(SHIFTS)
-    page.add_init_script(SLOWLY)
     page.goto(f"{reader}/library")
     page.wait_for_selector("[data-testid=stDataFrame] canvas")
     settled(page)

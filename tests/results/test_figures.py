@@ -359,6 +359,13 @@ def test_a_legend_has_a_row_for_each_name_that_is_as_long_as_the_row():
     assert room.legend([long] * 4, 2000) == one
 
 
+def test_letters_that_are_twice_as_wide_take_twice_the_room():
+    assert room.wide("层1.ab") == 6
+    kept = room.apart([0.0, 10.0, 20.0], ["编码器层", "解码器层", "输出层"], [], 2.0)
+    assert kept == ([0.0, 20.0], ["编码器层", "输出层"])
+    assert room.apart([0.0, 10.0, 20.0], ["abcd", "efgh", "ijk"], [], 2.0)[1] == ["abcd", "efgh", "ijk"]
+
+
 def test_on_a_phone_the_best_matches_are_as_high_as_elsewhere_and_their_legend_stands_under_the_axis():
     layouts = [figures.best_match_curve(comparison(), narrow=narrow).layout for narrow in (False, True)]
     lines = [layout.height - layout.margin.t - layout.margin.b for layout in layouts]

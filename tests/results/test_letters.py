@@ -37,7 +37,7 @@ def font(tmp_path: Path) -> Iterator[str]:
     made.setupPost()
     made.save(tmp_path / "one.ttf")
     before = list(fontManager.ttflist)
-    fontManager.ttflist[:] = [one for one in before if one.name.startswith("DejaVu")]
+    fontManager.ttflist[:] = [one for one in before if one.name.startswith(("DejaVu", "Last Resort"))]
     fontManager.addfont(tmp_path / "one.ttf")
     yield "One Letter"
     fontManager.ttflist[:] = before
