@@ -297,7 +297,7 @@ def test_the_teacher_sees_who_works_and_stops_it(store, in_class):
     assert (
         "Its title" in said(page)
         and f"visitor {ann.owner[:6]}" in said(page)
-        and "Something belongs to 1." in said(page)
+        and "One has made or brought in something." in said(page)
     )
     assert "| images of one comparison | 1,024 images | `CKA_MAX_IMAGES` |" in said(page)
     assert page.code[0].value == "http://cka.school.example"
