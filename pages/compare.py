@@ -65,9 +65,10 @@ def screen() -> None:
     with st.container(horizontal=True, key="compare-page", gap="medium"):
         form = st.container(key="form", gap="small")
         page = st.container(key="result", gap="small")
-    with form, the_map.folded("What to compare"):  # first: a place with nothing in it has no width beside the other
-        spec, a, b, problem, to_undo = choosing.choose(networks, store)
-        button = st.container(gap="small")
+    with form:  # first: a place with nothing in it has no width beside the other
+        with the_map.folded("What to compare"):
+            spec, a, b, problem, to_undo = choosing.choose(networks, store)
+        button = st.container(gap="small")  # not folded: what is at work is seen, and can be stopped
     with page.container(horizontal=True, gap="small"):
         head = st.container(key="head", gap="small")
         measure = measuring.picker()
@@ -127,10 +128,10 @@ def wait_for_result(
         explore(before, networks, store, head, wanted=spec)
         return
     head.title(title, anchor=False)
-    with st.container(key="told"):
-        st.caption(told)
+    head.caption(told)
     if walk.is_of_the_notebook(spec):
         walk.six_maps(spec, networks, store)
+    st.container(key="told").space(1)  # all of it is there, and the form may stand below it (spacing.css)
 
 
 def explore(

@@ -175,6 +175,12 @@ def test_nothing_jumps_however_slowly_the_page_arrives(page: Page, reader: str):
         open_map(page, reader)
         assert len(page.evaluate("[...window.edges]")) == 1, "the map's side has its place before the form is there"
         assert page.evaluate("window.shifted") < 0.1
+    for link in (TWO_SMALL, "/?a=resnet152&b=resnet101"):  # there is no map of these
+        page.goto(reader + link)
+        page.get_by_text("is not compared yet").wait_for()
+        settled(page)
+        expect(page.get_by_role("button", name="Compare", exact=True)).to_be_visible()
+        assert page.evaluate("window.shifted") < 0.1
 
 
 def test_the_input_is_at_the_bottom_left(page: Page, reader: str):
@@ -363,6 +369,7 @@ def test_on_a_phone_the_map_comes_first_then_the_cell_and_the_form_is_folded(pag
     ]
     assert tops == sorted(tops) and tops[0] < 844 / 2
     expect(page.get_by_role("combobox", name="Network A")).not_to_be_in_viewport()
+    expect(page.get_by_role("button", name="Compare", exact=True)).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     width = page.locator(".st-key-map .js-plotly-plot").bounding_box()["width"]  # type: ignore[index]
     assert width > 300
