@@ -101,6 +101,7 @@ def screen() -> None:
             with above:
                 reading.tell_job(job)
             wait_for_result(spec, network_words.pair_title(a, b), bool(problem), job, networks, store, head, above)
+        st.container(key="all-of-it").space(1)  # is there: on a phone the form may stand below it (spacing.css)
     with notes:  # known when all widgets are drawn
         address.show_notes(WORDS, {"measure": measuring.title})
     history.note()
@@ -131,7 +132,6 @@ def wait_for_result(
     head.caption(told)
     if walk.is_of_the_notebook(spec):
         walk.six_maps(spec, networks, store)
-    st.container(key="told").space(1)  # all of it is there, and the form may stand below it (spacing.css)
 
 
 def explore(
@@ -204,7 +204,7 @@ def explore(
     history.shelf(as_it_is)
     if on.spec is not None:
         reading.how_to_read(comparison, on.a, on.b, networks, image_sets(store).get(on.spec.sample.images))
-    with st.container(key=the_map.BELOW):
+    with the_map.below():
         below.tabs(on, shown, cell, (kinds, search), colours, networks, store, limits)
 
 

@@ -181,6 +181,10 @@ def test_nothing_jumps_however_slowly_the_page_arrives(page: Page, reader: str):
         settled(page)
         expect(page.get_by_role("button", name="Compare", exact=True)).to_be_visible()
         assert page.evaluate("window.shifted") < 0.1
+    page.goto(f"{reader}/?tab=Two+maps")
+    expect(page.get_by_role("tab", name="Two maps")).to_be_in_viewport()
+    settled(page)
+    assert page.evaluate("window.shifted") < 0.1
 
 
 def test_the_input_is_at_the_bottom_left(page: Page, reader: str):
