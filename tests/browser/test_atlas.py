@@ -171,7 +171,7 @@ def test_two_seeds_are_one_click_away(page: Page, atlas_app: str):
     open_atlas(page, atlas_app)
     page.get_by_role("button", name="Show two seeds of ResNet 38x1").click()
     page.wait_for_selector(".st-key-pair .heatmaplayer image")
-    assert page.locator("[data-testid=stMetricValue]").all_text_contents() == ["0.30", "0.90"]
+    expect(page.locator("[data-testid=stMetricValue]")).to_have_text(["0.30", "0.90"])
     expect(page.get_by_role("tab", name="Two networks")).to_be_in_viewport()
 
 
