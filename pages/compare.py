@@ -17,7 +17,7 @@ from cka_core.results import blocks, views
 from cka_core.results import words as result_words
 from cka_core.results.colours import COLOURS
 from cka_core.results.comparison import CompareSpec, Comparison, find
-from pages.parts import address, colour_range, widgets
+from pages.parts import address, colour_range, visitor, widgets
 from pages.parts.cell import cell as opened_cell
 from pages.parts.compare import (
     below,
@@ -65,9 +65,10 @@ def screen() -> None:
     with st.container(horizontal=True, key="compare-page", gap="medium"):
         form = st.container(key="form", gap="small")
         page = st.container(key="result", gap="small")
-    with form, the_map.folded("What to compare"):  # first: a place with nothing in it has no width beside the other
-        spec, a, b, problem, to_undo = choosing.choose(networks, store)
-        button = st.container(gap="small")
+    with form:  # first: a place with nothing in it has no width beside the other
+        with the_map.folded("What to compare"):
+            spec, a, b, problem, to_undo = choosing.choose(networks, store)
+        button = st.container(gap="small")  # not folded: what is at work is seen, and can be stopped
     with page.container(horizontal=True, gap="small"):
         head = st.container(key="head", gap="small")
         measure = measuring.picker()
@@ -77,6 +78,8 @@ def screen() -> None:
     in_vain = which.not_here(spec)
     result = find(spec, store)
     job = choosing.job_of(spec, store) if result is None else None
+    if result is None and not widgets.at_work(job):
+        problem = problem or submit.refusal("compare", [spec], store, visitor.here())
     with button:
         choosing.compare_button(spec, a, b, result is not None, problem, job, store)
 
@@ -98,6 +101,7 @@ def screen() -> None:
             with above:
                 reading.tell_job(job)
             wait_for_result(spec, network_words.pair_title(a, b), bool(problem), job, networks, store, head, above)
+        st.container(key="all-of-it").space(1)  # is there: on a phone the form may stand below it (spacing.css)
     with notes:  # known when all widgets are drawn
         address.show_notes(WORDS, {"measure": measuring.title})
     history.note()
@@ -125,8 +129,7 @@ def wait_for_result(
         explore(before, networks, store, head, wanted=spec)
         return
     head.title(title, anchor=False)
-    with st.container(key="told"):
-        st.caption(told)
+    head.caption(told)
     if walk.is_of_the_notebook(spec):
         walk.six_maps(spec, networks, store)
 
@@ -201,7 +204,7 @@ def explore(
     history.shelf(as_it_is)
     if on.spec is not None:
         reading.how_to_read(comparison, on.a, on.b, networks, image_sets(store).get(on.spec.sample.images))
-    with st.container(key=the_map.BELOW):
+    with the_map.below():
         below.tabs(on, shown, cell, (kinds, search), colours, networks, store, limits)
 
 

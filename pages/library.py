@@ -34,7 +34,8 @@ def head(store: Store) -> None:
     with left:
         st.title("Library", anchor=False)
         full = usage.budget(store)
-        st.progress(full.share, text=full.text)
+        with st.container(key="budget"):
+            st.progress(full.share, text=full.text)
         where = f"Kept in {address.plain(store.root)}" if visitor.owns("", store) else None  # no folder for a class
         st.caption(full.rest, help=where)
         visitor.other_device()

@@ -57,7 +57,8 @@ def work(store: Store) -> None:
             st.caption(f"{found.more} more wait.")
         seen = visitor.number_seen()
         who = f"{seen} visitor{'' if seen == 1 else 's'}"
-        st.caption(f"{who} did something here in the last half hour. Something belongs to {found.makers}.")
+        makers = {0: "Nobody has", 1: "One has"}.get(found.makers, f"{found.makers} have")
+        st.caption(f"{who} did something here in the last half hour. {makers} made or brought in something.")
         notes.show()
 
     look()

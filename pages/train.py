@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 
 import streamlit as st
@@ -52,6 +53,7 @@ def train_button(
     states = {training.key: training for training in found}
     if any(spec.key in states and states[spec.key].lower_rate is not None for spec in wanted):
         wanted, problem = [], "At this learning rate the loss did not stay finite. Choose a lower one under More."
+    problem = problem or submit.refusal("train", wanted, store, visitor.here())
     going_on = bool(wanted) and all(states[spec.key].epochs_done for spec in wanted if spec.key in states)
     going_on = going_on and all(spec.key in states for spec in wanted)
     asked = widgets.starting(
@@ -59,13 +61,13 @@ def train_button(
         wanted,
         type="primary",
         width="stretch",
-        disabled=not wanted or visitor.cannot_act_yet(),
+        disabled=not wanted or bool(problem) or visitor.cannot_act_yet(),
         key="train",
     )
     if visitor.only_looks():
         st.caption(deployment.ONLY_TO_LOOK_AT)
     elif problem:
-        st.caption(f":red[{address.plain(problem)}]")
+        st.markdown(f":small[:red[{address.plain(problem)}]]")
     elif wanted and not asked:
         tell_time(wanted, len(specs) - len(wanted), store)
     elif not wanted:
@@ -78,8 +80,8 @@ def train_button(
 def tell_time(wanted: Sequence[TrainSpec], left_out: int, store: Store) -> None:
     """How long the trainings will take, and a way to know better."""
     epoch, measured = training_estimate.training_seconds(wanted[0], store)
-    whole = words.seconds_text(training_estimate.whole_training_seconds(wanted[0], store))
-    parts = [f"≈ {words.seconds_text(epoch)} an epoch", f"{whole} in all"]
+    seconds = training_estimate.whole_training_seconds(wanted[0], store)
+    parts = [f"≈ {words.seconds_text(epoch)} an epoch", f"{words.seconds_text(seconds)} in all"]
     parts += [f"for each of {len(wanted)} seeds"] if len(wanted) > 1 else []
     parts += ["" if is_available(wanted[0].images, store) else "after the download of the images"]
     parts += ["" if measured else "a rough guess"]
@@ -88,6 +90,8 @@ def tell_time(wanted: Sequence[TrainSpec], left_out: int, store: Store) -> None:
         st.caption(note)
     if left_out:
         st.caption(f"{left_out} of the seeds {'is' if left_out == 1 else 'are'} trained, at work or waiting already.")
+    if seconds > 60 * (deployment.most("minutes") or math.inf):
+        st.caption(address.plain(deployment.sentence("minutes")))
     spec = MeasureSpec(wanted[0])
     job = submit.status(spec.key, store)
     if widgets.at_work(job):

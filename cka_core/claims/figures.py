@@ -28,6 +28,8 @@ INVISIBLE = "\N{ZERO WIDTH SPACE}"
 """Tells rows of the same name apart: a network may have several blocks."""
 
 HEIGHT = 300
+PHONE_CARD = 326
+"""Pixels across which a phone shows the figure of a claim."""
 MOST_NAMES = 16
 """Networks named on an axis, at most."""
 
@@ -204,11 +206,20 @@ def _finish(figure: Any, y: str, x: str = "") -> None:
     named = [] if figure.layout.yaxis.showticklabels is False else [name for trace in figure.data for name in trace.y]
     left = 83 if y else 48 + room.across(name for name in named if isinstance(name, str))
     figure.update_layout(
-        height=HEIGHT, margin={"l": left, "r": 18, "t": 41, "b": 61}, dragmode=False,  # see `results.room.margins`
+        height=HEIGHT, margin={"l": left, "r": 24, "t": 41, "b": 61}, dragmode=False,  # see `results.room.margins`
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0}, hovermode="closest",
     )  # fmt: skip
     figure.update_xaxes(title={"text": html.escape(x, quote=False), "standoff": 6}, fixedrange=True, zeroline=False)
     figure.update_yaxes(title={"text": y}, fixedrange=True, zeroline=False, automargin=True)
+
+
+def for_a_phone(figure: Any) -> Any:
+    """The figure, which is changed: higher by the rows that its legend takes there. Plotly would find them out by
+    drawing it twice."""
+    margin, named = figure.layout.margin, [trace.name for trace in figure.data if trace.showlegend is not False]
+    width = PHONE_CARD - margin.l - margin.r
+    more = room.legend([name for name in named if name], width) - room.legend([], width)
+    return figure.update_layout(height=figure.layout.height + more, margin_t=margin.t + more)
 
 
 def _short(member: Member) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -140,8 +141,12 @@ def compare(
         _tell(result, patterns)
         for path in paths:
             asked = path.with_stem(path.stem + of_several)
-            for written in _write(result, asked, size=figure_size, dpi=dpi, colours=colours, limits=shown):
-                print(f"Wrote {written}")
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always", UserWarning)
+                for written in _write(result, asked, size=figure_size, dpi=dpi, colours=colours, limits=shown):
+                    print(f"Wrote {written}")
+            for note in dict.fromkeys(str(one.message) for one in told if one.category is UserWarning):
+                print(f"note: {note}")
 
     factory.check_named(a, b)
     if factory.is_one(a) or factory.is_one(b):

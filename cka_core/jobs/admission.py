@@ -5,6 +5,7 @@ What knows sizes (images, networks) is imported where it is asked: pages look at
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from cka_core.base import deployment, visitors
@@ -35,18 +36,31 @@ def check_size(kind: str, spec: dict[str, Any], store: Store) -> None:
         _check_network("", training["architecture"], store)
 
 
-def check_room(by: Visitor | None, key: str, store: Store) -> None:
-    """Raise `LimitReached` where one visitor, or all, have as many jobs or as much of the disk as they may have."""
+def check_number(by: Visitor | None, keys: Collection[str], store: Store) -> None:
+    """Raise `LimitReached` where one visitor, or all, would have too many jobs with those of ``keys``."""
     active = set(records.active_keys(store))
-    if key in active and visitors.owns(by, key, store):
-        return  # it is asked for once more
+    new = {key for key in keys if not _asked_again(by, key, active, store)}
+    if not new:
+        return
     if by is not None and not by.teacher:
         own = active & visitors.belongings(by.owner, store)
-        deployment.check("jobs", len(own) + 1)
-    deployment.check("all jobs", len(active | {key}))
+        deployment.check("jobs", len(own | new))
+    deployment.check("all jobs", len(active | new))
+
+
+def check_room(by: Visitor | None, key: str, store: Store) -> None:
+    """`check_number` of one job, and `LimitReached` where one visitor, or all, fill as much of the disk as they may."""
+    if _asked_again(by, key, records.active_keys(store), store):
+        return
+    check_number(by, {key}, store)
     from cka_core.library import belongings
 
     belongings.check_disk(by, store)
+
+
+def _asked_again(by: Visitor | None, key: str, active: Collection[str], store: Store) -> bool:
+    """Whether a job that is at work, or waits, is this visitor's already."""
+    return key in active and visitors.owns(by, key, store)
 
 
 def turn(by: Visitor | None, role: str, cluster: str, store: Store) -> int:

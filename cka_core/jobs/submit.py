@@ -10,10 +10,10 @@ import dataclasses
 import sys
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
-from cka_core.base import records, visitors
+from cka_core.base import deployment, records, visitors
 from cka_core.base.keys import key_of
 from cka_core.base.progress import Progress
 from cka_core.base.store import Store
@@ -98,6 +98,19 @@ def submit(kind: str, spec: Spec, title: str, store: Store, by: Visitor | None =
             attempt = files.write_new(*request, cluster="")
             files.finish(key, attempt, FAILED, str(error), store)
     return key
+
+
+def refusal(kind: str, specs: Sequence[Spec], store: Store, by: Visitor | None = None) -> str:
+    """Why `submit` would refuse these, of a limit, before anybody asks for them; "" where it would not."""
+    if deployment.mode() == deployment.OPEN and not deployment.rules():
+        return ""
+    try:
+        for spec in specs:
+            admission.check_size(kind, dataclasses.asdict(spec), store)  # type: ignore[call-overload]
+        admission.check_number(by, [spec.key for spec in specs], store)
+    except deployment.LimitReached as error:
+        return str(error)
+    return ""
 
 
 def status(key: str, store: Store) -> JobStatus | None:

@@ -34,6 +34,15 @@ def rgb(colour: str) -> tuple[int, int, int]:
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
+def inks(colours: str, values: np.ndarray) -> np.ndarray:
+    """Black or white, "#rrggbb", for words on cells whose ``values`` go from 0 to 1: the one with more contrast, which
+    is at least 4.5 : 1 on every colour (WCAG 2, relative luminance)."""
+    shade = shades(colours, 256)[np.rint(255 * np.clip(values, 0, 1)).astype(int)] / 255
+    linear = np.where(shade <= 0.04045, shade / 12.92, ((shade + 0.055) / 1.055) ** 2.4)
+    luminance = linear @ np.array([0.2126, 0.7152, 0.0722])
+    return np.where((luminance + 0.05) ** 2 > 1.05 * 0.05, "#000000", "#ffffff")
+
+
 def shades(colours: str, count: int) -> np.ndarray:
     """A colour map in steps: red, green and blue, uint8 (count, 3)."""
     scale = colour_scale(colours)

@@ -14,6 +14,7 @@ from cka_core.base.keys import key_of
 from cka_core.base.store import Store
 from cka_core.measures import estimators
 from cka_core.measures.estimators import DRAWS, Estimates
+from cka_core.results import room
 from cka_core.results.colours import CURVE_A, CURVE_B
 from cka_core.results.figures import band
 from cka_core.results.spec import MEASURE, CompareSpec
@@ -87,22 +88,27 @@ def keep(spec: EstimatorSpec, found: Estimates, store: Store) -> None:
     store.put(KIND, spec.key, to_bytes(found))
 
 
-def against_images(found: Estimates, size: int, features: tuple[int, int]) -> plotly.graph_objects.Figure:
-    """Both estimators against the number of images, in minibatches of ``size`` (0: all images at once)."""
+def against_images(
+    found: Estimates, size: int, features: tuple[int, int], *, narrow: bool = False
+) -> plotly.graph_objects.Figure:
+    """Both estimators against the number of images, in minibatches of ``size`` (0: all images at once). ``narrow``: for
+    a phone."""
     columns = [int(np.flatnonzero(found.sizes == (size or n))[0]) for n in found.images]
     rows = np.arange(len(found.images))
     kept = [n % (size or n) == 0 for n in found.images]
     picked = (found.unbiased[:, rows, columns], found.biased[:, rows, columns])
     at = found.images if not size else np.full(len(found.images), size)
-    return _figure(found.images, kept, picked, (found.level[columns], at), features, "images")
+    return _figure(found.images, kept, picked, (found.level[columns], at), features, "images", narrow)
 
 
-def against_sizes(found: Estimates, n: int, features: tuple[int, int]) -> plotly.graph_objects.Figure:
-    """Both estimators of ``n`` images against how many of them a minibatch has."""
+def against_sizes(
+    found: Estimates, n: int, features: tuple[int, int], *, narrow: bool = False
+) -> plotly.graph_objects.Figure:
+    """Both estimators of ``n`` images against how many of them a minibatch has. ``narrow``: for a phone."""
     row = int(np.flatnonzero(found.images == n)[0])
     kept = [n % size == 0 for size in found.sizes]
     picked = (found.unbiased[:, row], found.biased[:, row])
-    return _figure(found.sizes, kept, picked, (found.level, found.sizes), features, "images in a minibatch")
+    return _figure(found.sizes, kept, picked, (found.level, found.sizes), features, "images in a minibatch", narrow)
 
 
 def _figure(
@@ -112,6 +118,7 @@ def _figure(
     theory: tuple[np.ndarray, np.ndarray],
     features: tuple[int, int],
     title: str,
+    narrow: bool,
 ) -> plotly.graph_objects.Figure:
     """Mean and spread of both estimators, and two levels of chance of the biased one."""
     import plotly.graph_objects as go
@@ -145,8 +152,7 @@ def _figure(
         )
     ticks = [f"{n:,}" for n in x[chosen]]
     figure.update_layout(
-        height=380,
-        margin={"l": 70, "r": 16, "t": 16, "b": 93},  # what the words around it take (see `room.margins`)
+        room.legend_below([trace.name for trace in figure.data if trace.name], 380, narrow),
         xaxis={
             "title": {"text": title},
             "type": "log",
@@ -154,7 +160,6 @@ def _figure(
             "ticktext": ticks,
         },
         yaxis={"title": {"text": "CKA"}, "range": [-0.3, 1.02]},
-        legend={"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0},  # above, the chart's buttons would lie on it
         hovermode="x",
     )
     return figure

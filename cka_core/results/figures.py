@@ -1,4 +1,4 @@
-"""A comparison as a figure of plotly's, for the screen and for a page of HTML; `paper` draws it for paper."""
+"""A comparison as a figure of plotly's, for the screen; `html_page` puts it into a page, `paper` draws it for paper."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ SQUARE = (0.55, 1.8)
 """Rows per column between which the cells are drawn square; beyond, the map fills its place."""
 LEGEND = 40
 """The letters of a name for which the legend of a chart has room on a phone."""
+AXIS = {False: 40, True: 30}
+"""The letters of a name for which an axis of the map has room where it is smallest, on a phone (True) and elsewhere."""
 CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 """Of a map on screen: without the buttons of plotly that have no use there."""
 OUTLINES = (("#ffffff", 3.5), ("#000000", 1.2))  # seen on dark and on light cells
@@ -119,11 +121,16 @@ def heatmap(
                 showlegend=False,
             )
     along = room.letters(narrow)
-    side = _axis(comparison.layers_a, f"A: {title_a}", angle=-90 if narrow else 0, along=along if narrow else None)
+    side = _axis(
+        comparison.layers_a,
+        f"A: {cut(title_a, AXIS[narrow])}",
+        angle=-90 if narrow else 0,
+        along=along if narrow else None,
+    )
     figure.update_layout(
         height=height,
         margin=room.margins(side["ticktext"], narrow),
-        xaxis=_axis(comparison.layers_b, f"B: {title_b}", angle=0, along=along),
+        xaxis=_axis(comparison.layers_b, f"B: {cut(title_b, AXIS[narrow])}", angle=0, along=along),
         yaxis=side,
         dragmode=False if narrow else "zoom",  # a finger on the map scrolls the page
         shapes=[
@@ -222,11 +229,12 @@ def best_match_curve(
     titles: tuple[str, str] | None = None,
     height: int = 360,
     by_chance: BestMatchChance | None = None,
+    narrow: bool = False,
 ) -> plotly.graph_objects.Figure:
     """How well each layer is matched by its most similar layer in the other network, from the input to the output.
 
     With the 95 % interval of that pair as a band, where it is known and enough images decide, and below it what 95 of
-    100 best matches stay under ``by_chance``, of the same layers.
+    100 best matches stay under ``by_chance``, of the same layers. ``narrow``: for a phone.
     """
     import plotly.graph_objects as go
 
@@ -261,16 +269,15 @@ def best_match_curve(
             hovertemplate=f"%{{text}}<br>{html.escape(value, quote=False)}  %{{y:.3f}}<extra></extra>",
         )
     lowest = np.nanmin(comparison.matrix) if not np.isnan(comparison.matrix).all() else 0.0
+    named = [trace.name for trace in figure.data if trace.name]
     figure.update_layout(
-        height=height,
-        margin={"l": 70, "r": 24, "t": 16, "b": 93},  # what the words around it take (see `room.margins`)
+        room.legend_below(named, height, narrow),
+        hovermode="closest",
         xaxis={"title": {"text": "depth, from the input to the output"}, "tickformat": ".0%", "range": [-0.01, 1.01]},
         yaxis={
             "title": {"text": html.escape(f"{value} with the best match", quote=False)},
             "range": [min(0.0, float(lowest)), 1.02],
         },
-        legend={"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0},  # above, the chart's buttons would lie on it
-        hovermode="closest",
     )
     return figure
 
@@ -290,23 +297,6 @@ def band(figure: Any, x: np.ndarray, low: np.ndarray, high: np.ndarray, colour: 
             hoverinfo="skip",
             showlegend=False,
         )
-
-
-def to_html(
-    comparison: Comparison, *, titles: tuple[str, str] | None = None, colours: str = "magma",
-    limits: tuple[float, float] | None = None,
-) -> str:  # fmt: skip
-    """The map as one HTML file that works without a network connection (plotly.js is inside, about 5 MB)."""
-    low, high = (None, None) if limits is None else limits
-    figure = heatmap(comparison, titles=titles, colours=colours, height=820, zmin=low, zmax=high)
-    title_a, title_b = titles or (comparison.name_a, comparison.name_b)
-    value = words.value_text(comparison.provenance)
-    title = html.escape(f"{value} of {title_a} and {title_b}", quote=False)
-    figure.update_layout(
-        template="plotly_white", title={"text": title}, margin={"l": 40, "r": 40, "t": 70, "b": 40}, width=980
-    )
-    page = figure.to_html(include_plotlyjs=True, full_html=True, config={"displaylogo": False})
-    return page.replace("<head>", f"<head><title>{title}</title>", 1)
 
 
 def check_titles(titles: tuple[str, str] | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from collections.abc import Sequence
 from numbers import Real
 from pathlib import Path
@@ -11,15 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from cka_core.base import extras, switches
 from cka_core.base.atomic import write_atomically
-from cka_core.results import fitting, views, words
+from cka_core.results import fitting, letters, views, words
 from cka_core.results.colours import COLOURS, DIVERGING, GREY, NO_CKA, check_colours
 from cka_core.results.differences import is_difference
-from cka_core.results.figures import (
-    PAPER_FORMATS,
-    check_titles,
-    lowest,
-    to_html,
-)
+from cka_core.results.figures import PAPER_FORMATS, check_titles, lowest
+from cka_core.results.html_page import to_html
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,20 +65,33 @@ def paper_figure(
     stages : names where stages begin, and lines between them
     limits : values of the darkest and the lightest colour; None: 0 and 1, of a difference -1 and 1
     """
-    from matplotlib import rc_context
+    from matplotlib import rc_context, rcParams
 
     if format not in PAPER_FORMATS:
         raise ValueError(f"Expected a figure as {', '.join(PAPER_FORMATS)}, got {format!r}.")
-    figure = drawn(
-        comparison, size=size, dpi=dpi, colours=colours, titles=titles, width=width, font_size=font_size, stages=stages,
-        limits=limits,
-    )  # fmt: skip
+    check_titles(titles)
+    texts = texts_of(comparison, titles)
+    if format != "svg" and (told := letters.lacking(texts)):
+        warnings.warn(told, stacklevel=2)
+    families = [*rcParams["font.family"], *letters.fonts_for(texts)[0]]
     buffer = io.BytesIO()
     # Text stays text, and the same result is the same bytes.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "cka", "pdf.fonttype": 42}):
+    how: Any = {"svg.fonttype": "none", "svg.hashsalt": "cka", "pdf.fonttype": 42, "font.family": families}
+    with rc_context(how), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # it was said of all of them at once
+        figure = drawn(
+            comparison, size=size, dpi=dpi, colours=colours, titles=titles, width=width, font_size=font_size,
+            stages=stages, limits=limits,
+        )  # fmt: skip
         metadata: dict[str, Any] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[format]
         figure.savefig(buffer, format=format, dpi=dpi, metadata=metadata)
     return buffer.getvalue()
+
+
+def texts_of(comparison: Comparison, titles: tuple[str, str] | None = None) -> list[str]:
+    """The names that a figure shows: of the networks, and along the axes."""
+    names = [name for layers in (comparison.layers_a, comparison.layers_b) for name in views.ticks(layers)[1]]
+    return [*(titles or (comparison.name_a, comparison.name_b)), *names]
 
 
 def drawn(
@@ -186,8 +196,8 @@ OPTIONS = ("width", "font_size", "stages", "limits", "colours", "titles", "dpi",
 def save_figure(comparison: Comparison, path: str | os.PathLike[str], **options: Any) -> Path:
     """Write the map to a file; its ending says the format: .png, .svg, .pdf for paper, .html for the browser.
 
-    ``options`` are those of `paper_figure`, or of `to_html` for .html. Raises ValueError for another ending and for an
-    option's value that cannot be, TypeError for an option that there is not.
+    ``options`` are those of `paper_figure`, or of `html_page.to_html` for .html. Raises ValueError for another ending
+    and for an option's value that cannot be, TypeError for an option that there is not.
     """
     unknown = next((name for name in options if name not in OPTIONS), None)
     if unknown is not None:

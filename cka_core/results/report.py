@@ -6,17 +6,16 @@ import html
 import json
 from typing import TYPE_CHECKING, Any
 
-from cka_core.results import figures, passed_on, trust, views, words
+from cka_core.results import html_page, passed_on, trust, views, words
 from cka_core.results.differences import is_difference
 
 if TYPE_CHECKING:
     from cka_core.results.comparison import Comparison
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1020px; margin: 2rem auto; padding: 0 1rem; color: #222; }
 table { border-collapse: collapse; margin: 1rem 0; } td, th { padding: .2rem .8rem .2rem 0; text-align: left; }
 #cell { border: 1px solid #ccc; border-radius: .4rem; padding: .6rem 1rem; min-height: 4rem; }
-pre { white-space: pre-wrap; background: #f5f5f5; padding: .6rem 1rem; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f5f5f5; padding: .6rem 1rem; }
 """
 # Names of layers come from users' files: they enter the page as text, never as HTML.
 SCRIPT = """
@@ -46,11 +45,7 @@ def to_html(
     """The report. plotly.js is inside (about 5 MB); nothing is fetched."""
     comparison = passed_on.passed_on(comparison)
     title_a, title_b = titles or (comparison.name_a, comparison.name_b)
-    low, high = (None, None) if limits is None else limits
-    figure = figures.heatmap(comparison, titles=titles, colours=colours, height=820, zmin=low, zmax=high).update_layout(
-        template="plotly_white", width=980
-    )
-    chart = figure.to_html(include_plotlyjs=True, full_html=False, div_id="map", config={"displaylogo": False})
+    chart = html_page.chart(comparison, titles=titles, colours=colours, limits=limits)
     title = html.escape(f"{title_a} × {title_b}")
     first = words.facts(comparison)
     more = [fact.text for fact in trust.line(comparison) if fact.text not in first]
@@ -58,14 +53,14 @@ def to_html(
     told = "".join(f"<p>{html.escape(note)}</p>" for note in notes(comparison))
     about = json.dumps(_about(comparison), separators=(",", ":")).replace("<", "\\u003c")
     provenance = html.escape(json.dumps(comparison.provenance, indent=2, default=str))
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f"<style>{STYLE}</style></head><body><h1>{title}</h1><p>{facts}</p>{told}{chart}"
+    body = (
+        f"<h1>{title}</h1><p>{facts}</p>{told}{chart}"
         '<p id="cell" aria-live="polite">Click a cell of the map.</p>'
         f"{_table(comparison)}<h2>The same again</h2><pre>{html.escape(words.command(comparison))}</pre>"
         f"<h2>Where it comes from</h2><pre>{provenance}</pre>"
-        f'<script type="application/json" id="about">{about}</script><script>{SCRIPT}</script></body></html>'
+        f'<script type="application/json" id="about">{about}</script><script>{SCRIPT}</script>'
     )
+    return html_page.page(title, body, STYLE)
 
 
 def notes(comparison: Comparison) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cka_core.results.colours import CURVE_A, CURVE_B, colour_scale
+from cka_core.results.colours import CURVE_A, CURVE_B, colour_scale, inks
 
 if TYPE_CHECKING:
     import plotly.graph_objects
@@ -112,8 +112,12 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], *, height
             showscale=False,
             xgap=1,
             ygap=1,
-            text=[[f"{100 * share:.0f}" if share >= 0.005 else "" for share in row] for row in shares],
+            text=[
+                [f'<span style="color:{ink}">{100 * share:.0f}</span>' if share >= 0.005 else "" for share, ink in row]
+                for row in map(zip, shares, inks("cividis", shares))
+            ],
             texttemplate="%{text}",
+            textfont={"size": 12},  # plotly would make room for the markup, too
             customdata=np.stack([table, np.broadcast_to(totals, table.shape)], axis=-1),
             hovertemplate="%{y}, taken for %{x}<br>%{customdata[0]:.0f} of %{customdata[1]:.0f} images, %{z:.0%}"
             "<extra></extra>",

@@ -41,11 +41,16 @@ def heatmap(comparison: Comparison, of: str, beside: Mapping[str, Comparison] | 
 
 
 def best_match_curve(
-    comparison: Comparison, titles: tuple[str, str], by_chance: BestMatchChance | None = None, *, of_chance: str = ""
+    comparison: Comparison,
+    titles: tuple[str, str],
+    by_chance: BestMatchChance | None = None,
+    *,
+    of_chance: str = "",
+    narrow: bool = False,
 ) -> Any:
     """`figures.best_match_curve`; ``of_chance`` tells one ``by_chance`` from another."""
     told = of_chance if by_chance else ""
-    return _best_match_curve(digest(comparison, titles), titles, told, _ink(), comparison, by_chance)
+    return _best_match_curve(digest(comparison, titles), titles, told, narrow, _ink(), comparison, by_chance)
 
 
 def readable(figure: Any) -> Any:
@@ -79,11 +84,12 @@ def _best_match_curve(
     of: str,
     titles: tuple[str, str],
     of_chance: str,
+    narrow: bool,
     ink: str | None,
     _comparison: Comparison,
     _by_chance: BestMatchChance | None,
 ) -> Any:
-    return _inked(figures.best_match_curve(_comparison, titles=titles, by_chance=_by_chance), ink)
+    return _inked(figures.best_match_curve(_comparison, titles=titles, by_chance=_by_chance, narrow=narrow), ink)
 
 
 def thumbnail(comparison: Comparison, colours: str) -> bytes:

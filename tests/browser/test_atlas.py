@@ -171,7 +171,7 @@ def test_two_seeds_are_one_click_away(page: Page, atlas_app: str):
     open_atlas(page, atlas_app)
     page.get_by_role("button", name="Show two seeds of ResNet 38x1").click()
     page.wait_for_selector(".st-key-pair .heatmaplayer image")
-    assert page.locator("[data-testid=stMetricValue]").all_text_contents() == ["0.30", "0.90"]
+    expect(page.locator("[data-testid=stMetricValue]")).to_have_text(["0.30", "0.90"])
     expect(page.get_by_role("tab", name="Two networks")).to_be_in_viewport()
 
 
@@ -208,6 +208,14 @@ def test_on_a_phone_three_widths_fit_and_can_be_read(page: Page, atlas_app: str)
     assert probe["y"] + probe["height"] + 6 < first["y"], "what the strips are called is not read as one word"
 
 
+@pytest.mark.own_tab
+def test_on_a_projector_no_column_of_the_bundled_atlas_is_cut_off(page: Page, reader: str):
+    page.set_viewport_size({"width": 1280, "height": 720})
+    open_atlas(page, f"{reader}/atlas")
+    over = page.locator(".maps").first.evaluate("maps => maps.scrollWidth - maps.clientWidth")
+    assert over <= 0
+
+
 def test_the_keyboard_opens_a_network(page: Page, atlas_app: str):
     open_atlas(page, atlas_app)
     cell(page, "14x1").focus()
@@ -238,6 +246,19 @@ def test_on_a_phone_nothing_jumps_when_the_grid_comes(page: Page, reader: str):
     page.wait_for_selector(".st-key-atlas_grid canvas")
     settled(page)
     assert page.evaluate("window.shifted") < 0.1
+
+
+@pytest.mark.own_tab
+def test_on_a_phone_the_figures_of_the_claims_are_drawn_once(page: Page, reader: str):
+    page.set_viewport_size({"width": 390, "height": 844})
+    open_atlas(page, f"{reader}/atlas")
+    figures = page.locator("[class*='st-key-figure'] .js-plotly-plot")
+    page.wait_for_function("document.querySelectorAll(\"[class*='st-key-figure'] .js-plotly-plot\").length >= 6")
+    settled(page)
+    for figure in figures.all():
+        page.wait_for_function("chart => chart._fullLayout?.width < 390", arg=figure.element_handle())
+        given, found = figure.evaluate("chart => [chart.layout.margin, chart._fullLayout._size]")
+        assert [found[side] for side in "lrtb"] == [round(given[side]) for side in "lrtb"], figure.text_content()
 
 
 def test_the_bundled_atlas_from_the_grid_to_the_claims(page: Page, reader: str):

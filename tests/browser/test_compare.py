@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
+from cka_core.results import html_page, report
 from scripts.running import AT_REST, PHONE
+from tests import synthetic
+from tests.browser.conftest import nothing_goes_wrong
 
 OLD = ":not([data-retained])"  # Streamlit keeps what is replaced in the page, unseen, until the run ends
 MAP = f".st-key-map{OLD} .heatmaplayer image"
@@ -171,6 +175,16 @@ def test_nothing_jumps_however_slowly_the_page_arrives(page: Page, reader: str):
         open_map(page, reader)
         assert len(page.evaluate("[...window.edges]")) == 1, "the map's side has its place before the form is there"
         assert page.evaluate("window.shifted") < 0.1
+    for link in (TWO_SMALL, "/?a=resnet152&b=resnet101"):  # there is no map of these
+        page.goto(reader + link)
+        page.get_by_text("is not compared yet").wait_for()
+        settled(page)
+        expect(page.get_by_role("button", name="Compare", exact=True)).to_be_visible()
+        assert page.evaluate("window.shifted") < 0.1
+    page.goto(f"{reader}/?tab=Two+maps")
+    expect(page.get_by_role("tab", name="Two maps")).to_be_in_viewport()
+    settled(page)
+    assert page.evaluate("window.shifted") < 0.1
 
 
 def test_the_input_is_at_the_bottom_left(page: Page, reader: str):
@@ -359,6 +373,7 @@ def test_on_a_phone_the_map_comes_first_then_the_cell_and_the_form_is_folded(pag
     ]
     assert tops == sorted(tops) and tops[0] < 844 / 2
     expect(page.get_by_role("combobox", name="Network A")).not_to_be_in_viewport()
+    expect(page.get_by_role("button", name="Compare", exact=True)).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     width = page.locator(".st-key-map .js-plotly-plot").bounding_box()["width"]  # type: ignore[index]
     assert width > 300
@@ -376,6 +391,15 @@ def test_on_a_phone_no_word_of_the_best_matches_is_cut_off(page: Page, reader: s
     for word in chart.locator("text").all():
         box = word.bounding_box()
         assert box is None or box["x"] + box["width"] <= frame["x"] + frame["width"] + 1, word.text_content()
+    axis, legend = (chart.locator(part).bounding_box() for part in (".xtitle", ".legend"))
+    assert axis and legend and axis["y"] + axis["height"] + 5 < legend["y"], "the axis' title is no line of the legend"
+    assert as_laid_out(page, ".st-key-curve", "b"), "drawn once: its words have the room that was reserved"
+
+
+def as_laid_out(page: Page, chart: str, side: str) -> bool:
+    """Whether a chart has the margin that it was given; plotly enlarges one by drawing the chart once more."""
+    given = f"document.querySelector('{chart} .js-plotly-plot')"
+    return bool(page.evaluate(f"{given}._fullLayout._size.{side} === {given}.layout.margin.{side}"))
 
 
 @pytest.mark.parametrize("path, chart", [("/", ".st-key-map .js-plotly-plot"), ("/atlas", ".cell canvas")])
@@ -777,3 +801,24 @@ def test_small_maps_of_several_networks_open_their_pairs(page: Page, reader: str
     expect(page.get_by_test_id("stImage")).to_have_count(6)
     page.get_by_role("button", name="ResNet 14x4 × ResNet 14x1").click()
     expect(page.get_by_role("heading", name="ResNet 14x4 × ResNet 14x1")).to_be_visible()
+
+
+@pytest.mark.own_tab
+@pytest.mark.parametrize("made", [report.to_html, html_page.to_html], ids=["report", "map"])
+def test_a_page_of_its_own_fits_its_window(browser: Browser, tmp_path: Path, made: Callable[..., str]):
+    path = tmp_path / "map.html"
+    path.write_text(made(synthetic.comparison(), titles=("a name without a space " * 5, "x" * 90)), encoding="utf-8")
+    for width in (390, 800, 1400):
+        context = browser.new_context(viewport={"width": width, "height": 844}, is_mobile=width < 500)
+        page = context.new_page()
+        with nothing_goes_wrong(page):
+            page.goto(path.as_uri())
+            page.wait_for_selector(".heatmaplayer image")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            area = page.locator(".nsewdrag").bounding_box()
+            assert area and area["width"] > 0.55 * min(width, 1000)
+            bars = [bar.bounding_box() for bar in page.locator(".cbfill").all()]
+            assert len(bars) == 1 and bars[0]
+            below = bars[0]["y"] > area["y"] + area["height"]
+            assert below == (width < 480), "on a phone the colours stand below the map"
+        context.close()

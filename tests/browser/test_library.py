@@ -15,7 +15,7 @@ from cka_core.comparing import extraction
 from cka_core.images.sets import SampleSpec
 from cka_core.library import catalogue
 from cka_core.results import activation_sets
-from tests.browser.test_compare import MAP, settled
+from tests.browser.test_compare import MAP, SHIFTS, settled
 
 ROW, FIRST = 35, 52  # height of a table's row, and the middle of the first one, in pixels
 
@@ -181,3 +181,12 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(page: Page, reader: str):
     expect(page.get_by_role("heading", name="Comparisons")).to_be_visible()
     settled(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.own_tab
+def test_nothing_jumps_while_the_library_arrives(page: Page, reader: str):
+    page.add_init_script(SHIFTS)
+    page.goto(f"{reader}/library")
+    page.wait_for_selector("[data-testid=stDataFrame] canvas")
+    settled(page)
+    assert page.evaluate("window.shifted") < 0.02

@@ -1035,6 +1035,12 @@ def test_of_a_layer_that_does_not_vary_no_estimator_is_offered(store):
     assert not [one for one in page.button if one.label.startswith("Draw random samples")]
 
 
+def test_a_network_alone_is_a_small_map_and_more_are_asked_for(store):
+    keep(store, spec(b=A))
+    page = open_page(a=A, b=A, tab="Several networks")
+    assert "Choose more networks" in texts(page)
+
+
 def test_several_networks_are_a_grid_of_small_maps_that_open_their_pairs(store, monkeypatch):
     submitted = []
     monkeypatch.setattr(submit, "submit", lambda *what: submitted.append(what))

@@ -205,16 +205,45 @@ def test_the_trash_of_others_is_not_seen(store, in_class):
 # Limits
 
 
-def test_a_limit_is_said_where_one_asks_for_more(store, in_class, monkeypatch):
+def test_a_limit_is_said_before_anything_is_asked_for(store, in_class, monkeypatch):
     monkeypatch.setenv("CKA_MAX_IMAGES", "64")
     key, _ = someone()
     page = open_page(key=key, a=spec().a.name, b=spec().b.name)
-    button(page, "Compare").click().run()
     assert "A comparison takes at most 64 images here. Choose fewer." in said(page)
-    page = open_page("train", key, epochs="41")
-    button(page, "Train").click().run()
-    assert "A training takes at most 40 epochs here." in said(page)
-    assert store.names("jobs") == []
+    assert button(page, "Compare").disabled
+    keep(store, spec())
+    page = open_page(key=key, a=spec().a.name, b=spec().b.name)
+    assert "A comparison takes" not in said(page), "it is there already"
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"depth": "1202"}, "A network may have at most 400 layers here. Choose a less deep one."),
+        ({"width": "64"}, "A network may have at most 100 million parameters here. Choose a less wide one."),
+        ({"seeds": "0-10"}, "At most 10 jobs of yours may wait or be at work."),
+    ],
+)  # fmt: skip
+def test_a_training_that_is_too_large_is_refused_beside_its_button(store, in_class, asked, told):
+    page = open_page("train", visitors.new_key(), **asked)
+    assert told in said(page) and button(page, "Train").disabled
+    assert not button(open_page("train", visitors.new_key()), "Train").disabled
+
+
+def test_the_form_has_no_more_epochs_than_a_training_may_take(store, in_class, monkeypatch):
+    monkeypatch.setenv("CKA_MAX_EPOCHS", "12")
+    page = open_page("train", visitors.new_key())
+    epochs = page.number_input(key="epochs")
+    assert epochs.value == 12 and "At most 12 epochs here." in epochs.help
+    assert not button(page, "Train").disabled and "Edited" not in said(page)
+    epochs.set_value(13).run()
+    assert "Epochs: expected 1 to 12, got 13." in said(page) and button(page, "Train").disabled
+
+
+def test_a_training_that_will_be_ended_says_so_before_it_begins(store, in_class, monkeypatch):
+    assert "One job may take" not in said(open_page("train", visitors.new_key()))
+    monkeypatch.setenv("CKA_MAX_MINUTES", "1")
+    assert "One job may take at most 1 minute here." in said(open_page("train", visitors.new_key()))
 
 
 def test_nothing_can_be_asked_for_before_the_browser_said_who_is_there(store, in_class):
@@ -268,7 +297,7 @@ def test_the_teacher_sees_who_works_and_stops_it(store, in_class):
     assert (
         "Its title" in said(page)
         and f"visitor {ann.owner[:6]}" in said(page)
-        and "Something belongs to 1." in said(page)
+        and "One has made or brought in something." in said(page)
     )
     assert "| images of one comparison | 1,024 images | `CKA_MAX_IMAGES` |" in said(page)
     assert page.code[0].value == "http://cka.school.example"

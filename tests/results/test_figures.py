@@ -14,7 +14,7 @@ from PIL import Image
 
 from cka_core.networks.architectures import architecture
 from cka_core.networks.layers import Layer
-from cka_core.results import figures, paper, views
+from cka_core.results import figures, html_page, paper, room, views
 from cka_core.results.colours import NO_CKA
 from cka_core.results.comparison import Comparison
 from tests.synthetic import comparison
@@ -103,7 +103,7 @@ def test_names_from_files_are_escaped_everywhere():
     layers = (Layer("<img src=x>", "Dense", (4,), "<i>"), Layer("b", "Dense", (4,), "two"))
     bad = Comparison(np.eye(2), layers, layers, provenance={"network_a": {"name": "<script>"}})
     assert "<img" not in figures.heatmap(bad).to_json().replace("\\u003c", "<")
-    for text in (figures.heatmap(bad).to_json(), figures.best_match_curve(bad).to_json(), figures.to_html(bad)):
+    for text in (figures.heatmap(bad).to_json(), figures.best_match_curve(bad).to_json(), html_page.to_html(bad)):
         text = text.replace("\\u003c", "<")
         assert "<img src=x>" not in text and '<script>"' not in text and "<i>" not in text
 
@@ -144,8 +144,17 @@ def test_a_curve_of_nothing_but_holes_can_be_drawn():
     assert figures.best_match_curve(dataclasses.replace(whole, matrix=np.full(whole.matrix.shape, np.nan)))
 
 
+@pytest.mark.parametrize("narrow, most", [(False, 43), (True, 33)])
+def test_of_a_long_name_the_axis_has_both_ends(narrow, most):
+    name = "begin-" + "x" * 90 + "-end"
+    shown = figures.heatmap(comparison(), titles=(name, "short"), narrow=narrow).layout
+    assert shown.xaxis.title.text == "B: short"
+    title = shown.yaxis.title.text
+    assert len(title) <= most and title.startswith("A: begin-") and title.endswith("-end") and "…" in title
+
+
 def test_the_html_works_offline():
-    page = figures.to_html(comparison(), titles=("ResNet 14x1", "ResNet 38x1"))
+    page = html_page.to_html(comparison(), titles=("ResNet 14x1", "ResNet 38x1"))
     assert "<title>CKA of ResNet 14x1 and ResNet 38x1</title>" in page
     assert len(page) > 3_000_000  # plotly.js is inside
     assert 'src="http' not in page
@@ -309,7 +318,7 @@ def test_letters_smaller_than_a_pixel_are_refused(tmp_path, options):
 def test_drawing_needs_neither_tensorflow_nor_pyplot():
     code = (
         "import sys; from tests.synthetic import comparison; c = comparison();"
-        "from cka_core.results import figures, paper;"
+        "from cka_core.results import figures, html_page, paper;"
         "figures.heatmap(c); figures.best_match_curve(c); paper.paper_figure(c);"
         "print([m for m in ('tensorflow', 'keras', 'streamlit', 'matplotlib.pyplot') if m in sys.modules])"
     )
@@ -340,3 +349,25 @@ def test_labels_along_the_axis_do_not_run_into_each_other_on_the_smallest_screen
     half = [3.1 * len(text) for text in axis.ticktext]
     gaps = [b - a - h - k for a, b, h, k in zip(at, at[1:], half, half[1:], strict=False)]
     assert min(gaps) > 0, list(zip(axis.ticktext, at, strict=True))
+
+
+def test_a_legend_has_a_row_for_each_name_that_is_as_long_as_the_row():
+    short, long = "width 1", "A  by chance: 95 of 100 stay below"
+    one = room.legend([short], 264)
+    assert room.legend([short] * 3, 264) - one == room.LINE, "two beside each other, and one below"
+    assert room.legend([long] * 4, 264) - one == 3 * room.LINE
+    assert room.legend([long] * 4, 2000) == one
+
+
+def test_letters_that_are_twice_as_wide_take_twice_the_room():
+    assert room.wide("层1.ab") == 6
+    kept = room.apart([0.0, 10.0, 20.0], ["编码器层", "解码器层", "输出层"], [], 2.0)
+    assert kept == ([0.0, 20.0], ["编码器层", "输出层"])
+    assert room.apart([0.0, 10.0, 20.0], ["abcd", "efgh", "ijk"], [], 2.0)[1] == ["abcd", "efgh", "ijk"]
+
+
+def test_on_a_phone_the_best_matches_are_as_high_as_elsewhere_and_their_legend_stands_under_the_axis():
+    layouts = [figures.best_match_curve(comparison(), narrow=narrow).layout for narrow in (False, True)]
+    lines = [layout.height - layout.margin.t - layout.margin.b for layout in layouts]
+    assert lines[0] == lines[1]
+    assert -layouts[1].legend.y * lines[1] == room.UNDER_AXIS

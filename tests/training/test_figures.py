@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -54,7 +56,8 @@ def test_confusion_shows_shares_of_each_true_class():
     table = confusion(COUNTS, CLASSES).data[0]
     assert np.allclose(table.z, [[0.8, 0.2, 0], [0.1, 0.5, 0.4], [0, 0, 0]]), "a class without images is no error"
     assert np.asarray(table.customdata)[1, 2].tolist() == [4, 10]
-    assert list(table.text[0]) == ["80", "20", ""]
+    assert [re.sub("<[^>]*>", "", text) for text in table.text[0]] == ["80", "20", ""]
+    assert ["#000000" in text for text in table.text[0]] == [True, False, False], "dark on light, light on dark"
     assert list(table.y) == ["cat", "dog", "&lt;b&gt;deer&lt;/b&gt;"], "names are shown as they are"
     assert confusion(COUNTS, CLASSES).layout.yaxis.autorange == "reversed", "the first class is on top"
 

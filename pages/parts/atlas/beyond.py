@@ -10,9 +10,9 @@ from cka_core.claims import figures as claim_figures
 from cka_core.claims.beyond import Beyond, Kind, beyond
 from cka_core.claims.more_data import CAVEAT, MoreData, more_data
 from cka_core.images.sets import is_available
-from pages.parts import address, drawn
+from pages.parts import address
 from pages.parts.atlas import network
-from pages.parts.atlas.claims import BADGES
+from pages.parts.atlas.claims import BADGES, chart
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -37,11 +37,8 @@ def cards(atlas: Atlas, folder: str, changed: float, store: Store) -> None:
         st.markdown("\n".join(f"- {address.plain(text)}" for text in (seen.component, seen.kinds_text) if text))
         figure = claim_figures.falls_figure(seen)
         if figure is not None:
-            chart, said = figure
-            st.plotly_chart(
-                drawn.readable(chart), width="stretch", key="figure beyond", alt=said, config={"displayModeBar": False}
-            )
-            st.caption(said)
+            chart(figure[0], "beyond", figure[1])
+            st.caption(figure[1])
         st.caption(f"Caveat: {address.plain(caveat)}")
     with right, st.container(border=True, key="kinds"):
         st.markdown("**Kinds of block**")
@@ -65,10 +62,8 @@ def _more_data(seen: tuple[MoreData, ...]) -> None:
         for one in seen:
             _, colour, icon = BADGES[one.holds]
             st.markdown(f"- :{colour}[{icon}] {address.plain(one.text)}")
-        chart, said = claim_figures.more_data_figure(seen)
-        st.plotly_chart(
-            drawn.readable(chart), width="stretch", key="figure more data", alt=said, config={"displayModeBar": False}
-        )
+        figure, said = claim_figures.more_data_figure(seen)
+        chart(figure, "more data", said)
         st.caption(f"{said} Caveat: {address.plain(CAVEAT)}")
 
 

@@ -12,6 +12,7 @@ from cka_core.claims import figures as claim_figures
 from cka_core.claims.cards import Claim, claims
 from cka_core.measures.blocks import RULE
 from pages.parts import address, drawn
+from pages.parts.atlas import grid as atlas_grid
 from pages.parts.glossary import hint
 
 BADGES: dict[str, tuple[str, Any, str]] = {
@@ -81,6 +82,15 @@ def _seen(claim: Claim) -> str:
     return "\n".join(lines) + (f"\n\n{address.plain(claim.more)}" if claim.more else "")
 
 
+def chart(figure: Any, key: str, said: str) -> None:
+    """A figure of `claims.figures`, which is changed: in words that can be read, with room for them on a phone.
+    ``said`` is what it shows."""
+    figure = claim_figures.for_a_phone(figure) if atlas_grid.is_narrow() else figure
+    st.plotly_chart(
+        drawn.readable(figure), width="stretch", key=f"figure {key}", alt=said, config={"displayModeBar": False}
+    )
+
+
 def card(claim: Claim, figure: tuple[Any, str] | None) -> None:
     with st.container(border=True, key=f"claim {claim.key}"):
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -99,14 +109,7 @@ def card(claim: Claim, figure: tuple[Any, str] | None) -> None:
                 f":{colour}[{icon} {label}]. {address.plain(claim.after.text)}"
             )
         if figure is not None:
-            chart, said = figure
-            st.plotly_chart(
-                drawn.readable(copy.deepcopy(chart)),
-                width="stretch",
-                key=f"figure {claim.key}",
-                alt=said,
-                config={"displayModeBar": False},
-            )
-            st.caption(said)
+            chart(copy.deepcopy(figure[0]), claim.key, figure[1])
+            st.caption(figure[1])
         if claim.caveat:
             st.caption(f"Caveat: {address.plain(claim.caveat)}")

@@ -10,7 +10,7 @@ import streamlit as st
 from cka_core.base.store import Store
 from cka_core.comparing import estimate
 from cka_core.library.catalogue import NetworkInfo
-from cka_core.results import differences, figures, package, paper, report, views
+from cka_core.results import differences, html_page, letters, package, paper, report, views
 from cka_core.results import words as result_words
 from cka_core.results.best_match import BestMatchSpec
 from cka_core.results.best_match import find as find_by_chance
@@ -80,12 +80,15 @@ def best_match(on: OnScreen, shown: Comparison, store: Store) -> None:
     by_chance = find_by_chance(wanted, store) if wanted is not None else None
     of_all = shown.matrix.shape == on.comparison.matrix.shape
     value = result_words.value_text(shown.provenance)
+    narrow = the_map.is_narrow()
     st.plotly_chart(
-        drawn.best_match_curve(shown, titles, by_chance if of_all else None, of_chance=wanted.key if wanted else ""),
+        drawn.best_match_curve(
+            shown, titles, by_chance if of_all else None, of_chance=wanted.key if wanted else "", narrow=narrow
+        ),
         width="stretch",
         key="curve",
         alt=f"Along the depth of {titles[0]} and {titles[1]}: {value} of each layer with its best match in the other.",
-        config=phone.chart({"displaylogo": False}, narrow=the_map.is_narrow()),
+        config=phone.chart({"displaylogo": False}, narrow=narrow),
     )
     if by_chance is not None:
         told = (
@@ -139,7 +142,7 @@ def downloads(
     comparison: Comparison, shown: Comparison, titles: tuple[str, str], colours: str, limits: Limits = None
 ) -> None:
     stem = file_stem(comparison)
-    files, paper = st.columns(2, gap="large")
+    files, again = st.columns(2, gap="large")
     with files:
         st.markdown("**The numbers**, every layer")
         with st.container(horizontal=True):
@@ -155,7 +158,7 @@ def downloads(
         with st.container(horizontal=True):
             _button(
                 "HTML",
-                lambda: figures.to_html(shown, titles=titles, colours=colours, limits=limits),
+                lambda: html_page.to_html(shown, titles=titles, colours=colours, limits=limits),
                 f"{stem}.html",
                 "text/html",
                 "Interactive, one file, works offline (5 MB)",
@@ -163,6 +166,8 @@ def downloads(
             for name, mime in (("PNG", "image/png"), ("SVG", "image/svg+xml"), ("PDF", "application/pdf")):
                 made = _paper(shown, titles, colours, name.lower(), limits)
                 _button(name, made, f"{stem}.{name.lower()}", mime, "For a paper")
+        if told := letters.lacking(paper.texts_of(shown, titles)):
+            st.caption(address.plain(told))
         st.markdown("**Everything**, to pass on")
         with st.container(horizontal=True):
             how: Any = {"titles": titles, "colours": colours, "limits": limits}
@@ -183,7 +188,7 @@ def downloads(
             format_func=str.upper,
             help="The map as it is on screen, zoomed as it is.",
         )
-    with paper:
+    with again:
         st.markdown("**The same again**, on the command line")
         st.code(result_words.command(comparison), language="bash", wrap_lines=True)
         st.markdown("**In Python**, from the NPZ file")

@@ -22,6 +22,7 @@ FEW_DECIDE = " Here few images decide, and samples that lack them have another v
 
 def view(on: OnScreen, cell: tuple[str, str] | None, store: Store) -> None:
     """The two curves, with their spread and the theory; sliders for what the other axis holds fixed."""
+    narrow = the_map.is_narrow()
     if on.spec is None:
         st.caption(NEEDS_NETWORKS)
         return
@@ -47,12 +48,13 @@ def view(on: OnScreen, cell: tuple[str, str] | None, store: Store) -> None:
     with left:
         sizes = [WHOLE, *(f"{size:,}" for size in found.sizes)]
         size = st.select_slider("Minibatches of", sizes, value=WHOLE, key="estimator minibatches")
-        figure = estimators.against_images(found, 0 if size == WHOLE else int(size.replace(",", "")), features)
+        chosen = 0 if size == WHOLE else int(size.replace(",", ""))
+        figure = estimators.against_images(found, chosen, features, narrow=narrow)
         _chart(figure, "images", "Biased and unbiased CKA against the number of images.")
     with right:
         numbers = [f"{n:,}" for n in found.images]
         n = st.select_slider("Images", numbers, value=numbers[-1], key="estimator images")
-        figure = estimators.against_sizes(found, int(n.replace(",", "")), features)
+        figure = estimators.against_sizes(found, int(n.replace(",", "")), features, narrow=narrow)
         _chart(figure, "sizes", "Biased and unbiased CKA against the images in a minibatch.")
     st.caption(
         f"Bands: nine of ten of {len(found.biased)} random samples out of {found.images[-1]:,} images. The unbiased "

@@ -19,6 +19,8 @@ from pages.parts.compare.choosing import show
 from pages.parts.compare.which import NEEDS_NETWORKS, OnScreen
 
 MOST = 6
+LEAST_COLUMNS = 3
+"""So that one map alone is not as wide as the page."""
 KEY = "networks"
 
 
@@ -45,7 +47,7 @@ def grid(on: OnScreen, networks: Mapping[str, NetworkInfo], colours: str, store:
     titles = dict(zip(chosen, network_words.titles_of([choices[name] for name in chosen]), strict=True))
     lacking = []
     for place, one in enumerate(chosen):
-        columns = st.columns(len(chosen))
+        columns = st.columns(max(len(chosen), LEAST_COLUMNS))
         for column, other in zip(columns, chosen[: place + 1], strict=False):
             result = find(specs[one, other], store)
             name = f"{titles[one]} × {'itself' if one == other else titles[other]}"
@@ -56,6 +58,8 @@ def grid(on: OnScreen, networks: Mapping[str, NetworkInfo], colours: str, store:
                 else:
                     st.image(drawn.thumbnail(result, colours), width="stretch")
                 st.button(name, key=f"open {one} {other}", type="tertiary", on_click=show, args=(one, other))
+    if len(chosen) < 2:
+        st.caption("Choose more networks: each is compared with itself and with every other.")
     if lacking:
         seconds = sum(
             estimate.estimate_seconds(choices[one], choices[other], spec.sample.n or 0, spec.batch_size, store)

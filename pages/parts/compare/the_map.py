@@ -65,6 +65,12 @@ def arrive(asks_below: bool) -> None:
     st.session_state.setdefault("asks below the map", asks_below)
 
 
+def below() -> DeltaGenerator:
+    """The place of what is below the map. Where a link leads there it has the room for that from the start."""
+    around = st.container(key="led-to") if st.session_state.get("asks below the map") else st
+    return around.container(key=BELOW)
+
+
 def column_key(comparison: Comparison) -> str:
     """The key of the column that the map stands in: the stylesheet has the widths, by columns for a row in hundredths,
     of those with square cells."""

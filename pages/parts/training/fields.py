@@ -73,7 +73,7 @@ def number_field(
     if chosen is not None and least <= chosen <= most:
         return chosen, ""
     problem = f"{label}: expected {least:,g} to {most:,g}, got {'nothing' if chosen is None else f'{chosen:,g}'}."
-    st.caption(f":red[{address.plain(problem)}]")
+    st.markdown(f":small[:red[{address.plain(problem)}]]")
     return min(max(number, least), most), problem
 
 

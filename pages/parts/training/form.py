@@ -137,7 +137,7 @@ def seeds_picker() -> tuple[tuple[int, ...], str]:
 
 def recipe(name: str, preset: str) -> tuple[dict[str, Any], str]:
     """Under "More", every value of the recipe. Returns them, and why they cannot be had where they cannot."""
-    plain = preset_values(preset, name)
+    plain = usual_values(preset, name)
     default = {key: plain[field] for key, field in FIELDS.items()}
     with st.expander("More"):
         values, problem = _images_values(default)
@@ -162,7 +162,10 @@ def _images_values(default: dict[str, Any]) -> tuple[dict[str, Any], str]:
     left, right = st.columns(2)
     with left:
         values = {"set": pick("Images", "set", trainable(), default["set"])}
-        values["epochs"], epochs_wrong = number_field("Epochs", "epochs", default["epochs"], 1, 10_000, 1)
+        values["epochs"], epochs_wrong = number_field(
+            "Epochs", "epochs", default["epochs"], 1, deployment.most("epochs") or 10_000, 1,
+            f"At most {deployment.amount_text('epochs')} here." if deployment.most("epochs") else None,
+        )  # fmt: skip
         values["heldout"] = pick(
             "Held out",
             "heldout",
@@ -282,7 +285,7 @@ def _forget_rate() -> None:
 
 def take_recipe(spec: TrainSpec) -> None:
     """Fill in the form with every value of a recipe (only from a callback)."""
-    described, plain = architecture(spec.architecture), preset_values("paper", spec.architecture)
+    described, plain = architecture(spec.architecture), usual_values("paper", spec.architecture)
     imagenet = spec.architecture in APPLICATIONS
     forget_values()
     address.put("family", FAMILIES[imagenet])
@@ -306,7 +309,17 @@ def take_suggestion() -> None:
 
 def suggested_epochs() -> int:
     """How many epochs are suggested to begin with: no more than may be had here."""
-    return min(SUGGESTED_EPOCHS, deployment.most("epochs") or SUGGESTED_EPOCHS)
+    return _allowed(SUGGESTED_EPOCHS)
+
+
+def usual_values(preset: str, name: str) -> dict[str, Any]:
+    """`preset_values`, with no more epochs than may be had here: what a form begins with can be asked for."""
+    values = preset_values(preset, name)
+    return values | {"epochs": _allowed(values["epochs"])}
+
+
+def _allowed(epochs: int) -> int:
+    return min(epochs, deployment.most("epochs") or epochs)
 
 
 def _unbroken(*facts: str) -> str:
