@@ -29,7 +29,7 @@ SHIFT_IMAGES = 32
 
 SMALL_MEAN = 32.0
 """A mean is small if its square is at most this many times the typical entry of U(K~), off the diagonal. Of float32's
-24 bits a product without a shift then keeps 19 in such an entry."""
+24 bits a product without a shift then keeps 19 in such an entry, less what its sums lose, which differs with BLAS."""
 
 SEEMS_SMALL = 20.0
 """It is looked for by few images first, whose answer is rough: so many times, that the product is seldom made twice."""
