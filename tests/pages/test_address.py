@@ -58,7 +58,7 @@ def test_every_page_is_drawn_whatever_is_asked(page):
     def check(address):
         at = drawn(page, address)
         assert not at.exception, (address, at.exception[0].message)
-        assert not any("<img" in element.value for element in at.html)
+        assert not any("<img" in element.proto.body for element in at.get("html"))
 
     check()
 
