@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -220,7 +221,8 @@ def _client(address: str, security: Security | None) -> Client:
         # What it has to say about a scheduler that left helps nobody: the next job starts another one.
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
         try:
-            asyncio.run(_reach(address, security))
+            with ThreadPoolExecutor(1) as thread:  # of its own: where a notebook asks, a loop runs already
+                thread.submit(asyncio.run, _reach(address, security)).result()
             with dask.config.set({"distributed.client.scheduler-info-interval": "60s"}):
                 _clients[address] = Client(address, security=security, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError, TypeError, RuntimeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import importlib.metadata
 import json
@@ -341,6 +342,17 @@ def test_remote_cluster_with_the_same_code(running, monkeypatch):
         key = submit.submit("check", CheckSpec(steps=3), "check", running)
         wait_for(lambda: state(key, running) == "done")
     assert running.read_record(f"jobs/{key}/status.json")["cluster"] == there.address
+
+
+def test_a_cluster_is_asked_from_a_notebook_where_a_loop_runs_already(running, monkeypatch):
+    there = cluster.start(running)
+    monkeypatch.setattr(cluster, "_clients", {})
+
+    async def ask() -> str:
+        with cluster._client(there.address, cluster_files.security(home(running))) as client:
+            return client.status
+
+    assert asyncio.run(ask()) == "running"
 
 
 def test_remote_cluster_that_does_not_answer(store, monkeypatch, capsys):
