@@ -429,7 +429,7 @@ def download_button(page: Page, name: str):
 
 def test_downloads_hold_what_they_say(page: Page, reader: str):
     open_map(page, f"{reader}{PAIR}&tab=Download")
-    for name, start in (("CSV", b'"layer","stem_conv"'), ("NPZ", b"PK"), ("PDF", b"%PDF"), ("HTML", b"<html>")):
+    for name, start in (("CSV", b'"layer","stem_conv"'), ("NPZ", b"PK"), ("PDF", b"%PDF"), ("HTML", b"<html")):
         with page.expect_download() as waiting:
             download_button(page, name).click()
         assert waiting.value.suggested_filename.endswith(f".{name.lower()}")
