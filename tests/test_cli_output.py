@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,15 @@ def test_beside_its_output_a_command_shows_its_progress_alone(tmp_path):
     assert all(re.match(r" *\d+%\|", line) for line in done.stderr.splitlines() if line), done.stderr
 
 
+@pytest.fixture
+def keys() -> Iterator[None]:
+    """The key that stops is Python's own to hear, as in a command: a browser's loop may hear it here."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("keys")
 def test_a_key_that_a_library_swallowed_stops_the_work_at_its_next_report(capsys):
     with pytest.raises(SystemExit) as ended:
         with options.stoppable("What is finished is kept."), options.progress_bar() as report:
