@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from cka_core.base import deployment
+from cka_core.base import deployment, words
 from cka_core.base.deployment import LIMITS
 from cka_core.base.store import Store
 from cka_core.jobs import classroom, submit
@@ -55,8 +55,7 @@ def work(store: Store) -> None:
                 )
         if found.more:
             st.caption(f"{found.more} more wait.")
-        seen = visitor.number_seen()
-        who = f"{seen} visitor{'' if seen == 1 else 's'}"
+        who = words.counted(visitor.number_seen(), "visitor")
         makers = {0: "Nobody has", 1: "One has"}.get(found.makers, f"{found.makers} have")
         st.caption(f"{who} did something here in the last half hour. {makers} made or brought in something.")
         notes.show()

@@ -146,8 +146,8 @@ def empty_queue(networks: dict[str, NetworkInfo], store: Store) -> None:
         epochs = training_form.suggested_epochs()
         seconds = training_estimate.whole_training_seconds(TrainSpec("cifar-resnet-14x1", epochs=epochs), store)
         st.markdown(
-            f"Nothing is trained yet. To begin with: a ResNet 14x1, {epochs} "
-            f"epoch{'' if epochs == 1 else 's'}, ≈ {words.seconds_text(seconds)}."
+            f"Nothing is trained yet. To begin with: a ResNet 14x1, "
+            f"{words.counted(epochs, 'epoch')}, ≈ {words.seconds_text(seconds)}."
         )
         suggestion = training_form.take_suggestion
         st.button("Fill in the form for it", icon=":material/edit_note:", type="tertiary", on_click=suggestion)

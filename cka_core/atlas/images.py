@@ -14,6 +14,7 @@ import numpy as np
 from cka_core.atlas.errors import disagreement, errors_by_class, predictions, right_by_image, wide_and_deep
 from cka_core.atlas.numbers import mean, seed_groups
 from cka_core.atlas.result import Atlas, Member
+from cka_core.base.words import counted
 from cka_core.measures.behaviour import accuracy_by_class
 from cka_core.measures.blocks import Block
 
@@ -76,7 +77,7 @@ def groups(atlas: Atlas) -> dict[str, tuple[Member, ...]]:
 
 def group_text(group: Sequence[Member]) -> str:
     """ "ResNet 38x1, 2 seeds"."""
-    return f"{group[0].title}, {len(group)} seed{'' if len(group) == 1 else 's'}"
+    return f"{group[0].title}, {counted(len(group), 'seed')}"
 
 
 def wide_and_deep_groups(atlas: Atlas) -> tuple[str, str]:

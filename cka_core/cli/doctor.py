@@ -26,7 +26,7 @@ import typer
 from cka_core.base import deployment, shipped, visitors
 from cka_core.base.extras import EXTRAS
 from cka_core.base.store import Store, gram_budget
-from cka_core.base.words import size_text
+from cka_core.base.words import counted, size_text
 from cka_core.cli.options import StoreOption
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
@@ -244,7 +244,7 @@ def cluster(store: Store) -> Iterator[Finding]:
             yield Finding(PROBLEM, "cluster", f"nothing answers at {remote} ({error})", todo)
         return
     waiting = len(records.active_keys(store))
-    jobs = f"{waiting} job{'' if waiting == 1 else 's'} asked for"
+    jobs = f"{counted(waiting, 'job')} asked for"
     found = clusters.status(store)
     silent = [one for one in found if not one.alive]
     for one in found:

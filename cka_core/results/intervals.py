@@ -68,6 +68,13 @@ def sizes(result: Comparison) -> list[int]:
     return [part.stop - part.start for part in minibatches(n, size)]
 
 
+def where_enough_decide(result: Comparison, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """`interval` as it is shown: NaN in cells that fewer than 30 images decide."""
+    low, high = interval(result, level)
+    few = result.n_eff < closed_form.FEW_IMAGES
+    return np.where(few, np.nan, low), np.where(few, np.nan, high)
+
+
 def cells_csv(result: Comparison, level: float) -> str:
     """`Comparison.to_cells_csv`."""
     from cka_core.results.comparison import cell_text
@@ -77,8 +84,7 @@ def cells_csv(result: Comparison, level: float) -> str:
     columns = [result.matrix]
     header = ["layer_a", "layer_b", "value"]
     if result.jackknife is not None:
-        few = result.n_eff < closed_form.FEW_IMAGES
-        columns += [*(np.where(few, np.nan, bound) for bound in interval(result, level)), result.n_eff]
+        columns += [*where_enough_decide(result, level), result.n_eff]
         header += ["low", "high", "n_eff"]
     writer.writerow(header)
     for row, layer_a in enumerate(result.layers_a):

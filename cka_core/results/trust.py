@@ -244,14 +244,8 @@ def columns(result: Comparison, rows: Any, positions: Any) -> dict[str, np.ndarr
     """
     if result.jackknife is None:
         return {}
-    low, high = (bound[rows, positions] for bound in result.interval())
-    n_eff = result.n_eff[rows, positions]
-    few = n_eff < FEW_IMAGES
-    return {
-        "low": np.where(few, np.nan, low),
-        "high": np.where(few, np.nan, high),
-        "images deciding": np.floor(n_eff + ROUNDING),
-    }
+    low, high = (bound[rows, positions] for bound in intervals.where_enough_decide(result))
+    return {"low": low, "high": high, "images deciding": np.floor(result.n_eff[rows, positions] + ROUNDING)}
 
 
 def could_have_intervals(result: Comparison) -> bool:
